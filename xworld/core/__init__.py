@@ -1,0 +1,1 @@
+"""The simulator: jax and numpy only. Start with `env.py`."""

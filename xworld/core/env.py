@@ -1,0 +1,145 @@
+"""The environment: one step of a grid world with production rules, in which trials repeat and memory pays.
+
+Read this file first. `Env.step` is the whole idea; each of its lines is a short file beside this one:
+actions (agents act) -> rules (one rule may fire) -> goals (reward) -> time (trials) -> observation.
+"""
+
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import jax
+import jax.numpy as jnp
+
+from xworld.core import actions as actions_lib
+from xworld.core.config import EnvConfig
+from xworld.core.goals import judge
+from xworld.core.hashing import hash_words
+from xworld.core.observation import brief, observe
+from xworld.core.rules import fire
+from xworld.core.types import RANDOM_FACING, Briefing, Scene, State, Task, TimeStep
+
+T = TypeVar("T")
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Outcome:
+    """What happened in a step, apart from the state it led to."""
+
+    reward: jax.Array  # [A] float32
+    event: jax.Array  # [] int32, 1 + the rule that fired, or 0
+    is_trial_first: jax.Array  # [] bool
+    is_last: jax.Array  # [] bool
+
+
+@dataclass(frozen=True)
+class Env:
+    """A universe's physics for one environment; `jax.vmap` it for many, or use `VectorEnv`. Pure and hashable."""
+
+    config: EnvConfig = field(default_factory=EnvConfig)
+
+    @property
+    def num_actions(self) -> int:
+        """Actions per agent: forward, turn right, turn left, pick up, put down, toggle, noop."""
+        return actions_lib.NUM_ACTIONS
+
+    def reset(self, key: jax.Array, task: Task) -> tuple[State, TimeStep]:
+        """Starts an episode of `task`. `key` decides the agents' directions at the start of its trials."""
+        seed = jax.random.bits(key, dtype=jnp.uint32)
+        return self.reset_from_seed(seed, task)
+
+    def reset_from_seed(self, seed: jax.Array, task: Task) -> tuple[State, TimeStep]:
+        """`reset` with the episode's uint32 seed given directly."""
+        state = self.start(seed, task)
+        no_reward, no = jnp.zeros(self.config.num_agents, jnp.float32), jnp.asarray(False)
+        outcome = Outcome(reward=no_reward, event=jnp.int32(0), is_trial_first=~no, is_last=no)
+        return state, self.timestep(state, outcome, is_first=~no)
+
+    def step(self, state: State, actions: jax.Array) -> tuple[State, TimeStep]:
+        """One step.
+
+        Args:
+          state: from `reset` or `step`.
+          actions: [A] integers, one per agent; outside 0-6 is noop. Absent agents' are ignored.
+
+        Returns:
+          The next state and its timestep. After the episode's end nothing changes and nothing is paid.
+        """
+        state, outcome = self.advance(state, actions)
+        return state, self.timestep(state, outcome, is_first=jnp.asarray(False))
+
+    def advance(self, state: State, actions: jax.Array) -> tuple[State, Outcome]:
+        """`step` without the observation: agents act, a rule may fire, goals pay, time passes."""
+        config, task, was_over = self.config, state.task, state.is_over
+
+        actions = actions_lib.legal_actions(state.scene, actions)
+        scene = actions_lib.act(config, task, state.scene, actions)
+        scene, event = fire(config, task, scene)
+        reward = judge(config, task, scene).astype(jnp.float32)
+
+        time = state.time + 1
+        is_trial_over = time == task.trial_length
+        is_last = is_trial_over & (state.trial + 1 == task.num_trials)
+        is_next_trial = is_trial_over & ~is_last & ~was_over
+        trial = state.trial + is_next_trial.astype(jnp.uint16)
+        scene = select(is_next_trial, _start_scene(task, state.seed, trial), scene)
+        time = jnp.where(is_next_trial, jnp.uint16(0), time)
+
+        before = (state.scene, state.trial, state.time, state.last_action, state.last_reward)
+        scene, trial, time, actions, last_reward = select(was_over, before, (scene, trial, time, actions, reward))
+        outcome = Outcome(
+            reward=jnp.where(was_over, 0, reward),
+            event=jnp.where(was_over, 0, event),
+            is_trial_first=is_next_trial,
+            is_last=is_last | was_over,
+        )
+        return State(task, scene, trial, time, state.seed, actions, last_reward), outcome
+
+    def start(self, seed: jax.Array, task: Task) -> State:
+        """The first state of an episode."""
+        return State(
+            task=task,
+            scene=_start_scene(task, seed, jnp.uint16(0)),
+            trial=jnp.uint16(0),
+            time=jnp.uint16(0),
+            seed=seed,
+            last_action=jnp.full(self.config.num_agents, actions_lib.NOOP, jnp.uint8),
+            last_reward=jnp.zeros(self.config.num_agents, jnp.float32),
+        )
+
+    def timestep(self, state: State, outcome: Outcome, is_first: jax.Array) -> TimeStep:
+        """What the environment hands out about `state`, which a step with this outcome led to."""
+        return TimeStep(
+            observation=observe(self.config, state),
+            reward=outcome.reward,
+            discount=jnp.where(outcome.is_last, 0.0, 1.0).astype(jnp.float32),
+            is_first=is_first,
+            is_trial_first=outcome.is_trial_first,
+            is_last=outcome.is_last,
+            event=outcome.event,
+        )
+
+    def briefing(self, task: Task) -> Briefing:
+        """What each agent is told at the start: its goal, and the rules with what is hidden masked."""
+        return brief(self.config, task)
+
+
+def _start_scene(task: Task, seed: jax.Array, trial: jax.Array) -> Scene:
+    """The scene at the start of a trial: everything as the task has it, directions by hash unless the task fixes them."""
+    agents = jnp.arange(task.agent_facing.shape[0], dtype=jnp.uint32)
+    drawn = (hash_words(seed, trial, agents) >> 30).astype(jnp.uint8)
+    return Scene(
+        agent_row=task.agent_position[:, 0],
+        agent_column=task.agent_position[:, 1],
+        agent_direction=jnp.where(task.agent_facing == RANDOM_FACING, drawn, task.agent_facing),
+        object_kind=task.object_kind,
+        object_row=task.object_position[:, 0],
+        object_column=task.object_position[:, 1],
+        object_frozen=task.object_frozen,
+        door_state=task.door_state,
+    )
+
+
+def select(condition: jax.Array, true: T, false: T) -> T:
+    """`true` where the condition holds, else `false`, leaf by leaf."""
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), true, false)

@@ -1,0 +1,16 @@
+"""Goals: whether each agent's predicate holds now (the third part of a step)."""
+
+import jax
+import jax.numpy as jnp
+
+from xworld.core.config import EnvConfig
+from xworld.core.relations import find_entities, find_first, make_patterns
+from xworld.core.types import Scene, Task
+
+
+def judge(config: EnvConfig, task: Task, scene: Scene) -> jax.Array:
+    """[A] bool: whose goal holds. An OR over clauses of an AND over literals, each maybe negated."""
+    goals = task.goals
+    patterns = make_patterns(goals.relation, goals.directions, goals.first, goals.second)
+    is_true = (find_first(find_entities(config, task, scene), patterns) != 255).reshape(goals.relation.shape)
+    return (is_true ^ (goals.negated == 1)).all(axis=2).any(axis=1)

@@ -1,0 +1,83 @@
+"""What agents see after a step, and what they are told before an episode."""
+
+import jax
+import jax.numpy as jnp
+
+from xworld.core import kinds
+from xworld.core.config import EnvConfig
+from xworld.core.relations import HIDDEN_RULE, NEVER
+from xworld.core.types import HAND, HAND_STEP, NOWHERE, Briefing, Observation, Rules, Scene, State, Task
+from xworld.core.view import look, place_in_view
+
+HIDDEN_RELATION = 16  # a hidden relation is 16 + n
+
+
+def observe(config: EnvConfig, state: State) -> Observation:
+    """The observation of the state, of all agents."""
+    task, scene = state.task, state.scene
+    agents = jnp.arange(config.num_agents, dtype=jnp.uint8)
+    is_held = scene.object_row[None, :] == (HAND + HAND_STEP * agents)[:, None]
+    held = jnp.where(is_held, scene.object_kind[None, :], 0).max(axis=1)  # [A], a hand holds at most one
+    is_present = scene.agent_row != NOWHERE
+    view = jax.vmap(lambda agent: _view(config, task, scene, held, agent))(agents)
+    time, trial = state.time.astype(jnp.int32), state.trial.astype(jnp.int32)
+    trial_length = task.trial_length.astype(jnp.int32)
+    return Observation(
+        view=jnp.where(is_present[:, None, None, None], view, 0),
+        held=held,
+        direction=scene.agent_direction,
+        last_action=state.last_action,
+        last_reward=state.last_reward,
+        trial=trial,
+        trials_left=task.num_trials.astype(jnp.int32) - trial - 1,
+        time_left=trial_length - time,
+        trial_length=trial_length,
+    )
+
+
+def _view(config: EnvConfig, task: Task, scene: Scene, held: jax.Array, agent: jax.Array) -> jax.Array:
+    """[V, V, 3] uint8: terrain, what stands there, and one more about it; 0 where the agent cannot see."""
+    row, column, direction = scene.agent_row[agent], scene.agent_column[agent], scene.agent_direction[agent]
+    cells, is_visible = look(config, task, scene.door_state, row, column, direction)
+
+    is_object = place_in_view(config, row, column, direction, scene.object_row, scene.object_column)  # [V, V, N]
+    thing = jnp.where(is_object, scene.object_kind, 0).max(axis=-1)
+    detail = jnp.where(is_object, scene.object_frozen, 0).max(axis=-1)
+    if config.num_agents > 1:
+        others = jnp.arange(config.num_agents, dtype=jnp.uint8)
+        is_agent = place_in_view(config, row, column, direction, scene.agent_row, scene.agent_column)
+        is_agent &= others != agent  # the viewer itself is not drawn
+        facing = (scene.agent_direction - direction) & 3  # clockwise from where the viewer looks
+        drawn = (kinds.agent_kind(0) + 4 * others + facing).astype(jnp.uint8)
+        thing = jnp.maximum(thing, jnp.where(is_agent, drawn, 0).max(axis=-1))
+        detail = jnp.maximum(detail, jnp.where(is_agent, held, 0).max(axis=-1))
+    return jnp.where(is_visible[:, :, None], jnp.stack([cells, thing, detail], axis=-1), 0)
+
+
+def brief(config: EnvConfig, task: Task) -> Briefing:
+    """What each agent is told: its goal, and the rules as it may know them."""
+    goals = task.goals
+    goal = jnp.stack([goals.relation, goals.directions, goals.first, goals.second, goals.negated], axis=-1)
+    hidden = task.hidden
+    rules = jax.vmap(lambda *masks: _mask_rules(task.rules, *masks))(hidden.rules, hidden.kinds, hidden.relations)
+    return Briefing(goal=goal, rules=rules, agent_id=jnp.arange(config.num_agents, dtype=jnp.uint8))
+
+
+def _mask_rules(rules: Rules, rule_mask: jax.Array, kinds_: jax.Array, relations: jax.Array) -> jax.Array:
+    """[R, 7] uint8 rules with placeholders for the hidden kinds and relations, and whole rules blanked."""
+    is_rule = rules.relation != NEVER
+    is_relation_hidden, relation = _placeholders(rules.relation, relations, HIDDEN_RELATION)
+    operands = jnp.concatenate([rules.first[:, None], rules.second[:, None], rules.products], axis=1)  # [R, 5]
+    _, operands = _placeholders(operands, kinds_, kinds.PLACEHOLDER * 16)
+    directions = jnp.where(is_relation_hidden, 0, rules.directions)
+    row = jnp.concatenate([relation[:, None], directions[:, None], operands], axis=1)
+    blank = jnp.zeros_like(row).at[:, 0].set(HIDDEN_RULE)
+    return jnp.where((rule_mask & is_rule)[:, None], blank, row)
+
+
+def _placeholders(values: jax.Array, hidden: jax.Array, base: int) -> tuple[jax.Array, jax.Array]:
+    """Which of `values` are among the `hidden` ones, and the values with those replaced by base + n."""
+    matches = (values[..., None] == hidden) & (hidden != 0)
+    is_hidden = matches.any(-1)
+    placeholder = (base + matches.argmax(-1)).astype(jnp.uint8)
+    return is_hidden, jnp.where(is_hidden, placeholder, values)

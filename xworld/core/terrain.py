@@ -1,0 +1,61 @@
+"""What a cell is made of and what that allows; reading cells by coordinates that may lie outside the grid."""
+
+import jax
+import jax.numpy as jnp
+
+from xworld.core import kinds
+from xworld.core.types import Scene, Task
+
+# (rows, columns) of one cell in direction 0 north, 1 east, 2 south, 3 west; uint8 arithmetic wraps, so 255 is -1.
+_DELTA_ROW = jnp.uint8(255), jnp.uint8(0), jnp.uint8(1), jnp.uint8(0)
+_DELTA_COLUMN = jnp.uint8(0), jnp.uint8(1), jnp.uint8(0), jnp.uint8(255)
+
+
+def select_direction(direction: jax.Array, cases: tuple[jax.Array, jax.Array, jax.Array, jax.Array]) -> jax.Array:
+    """`cases[direction]`, as selects, which vectorise where a gather does not."""
+    north, east, south, west = cases
+    return jnp.where(direction < 2, jnp.where(direction == 0, north, east), jnp.where(direction == 2, south, west))
+
+
+def next_cell(row: jax.Array, column: jax.Array, direction: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The cell one step ahead; beyond the north or west edge coordinates wrap to 255, which is outside every grid."""
+    return (
+        row + select_direction(direction, _DELTA_ROW),
+        column + select_direction(direction, _DELTA_COLUMN),
+    )
+
+
+def read_cells(grid: jax.Array, row: jax.Array, column: jax.Array) -> jax.Array:
+    """`grid[row, column]` for uint8 coordinates of any shape, 0 (void) outside the [H, W] grid."""
+    height, width = grid.shape
+    inside = (row < height) & (column < width)
+    cell = jnp.where(inside, row.astype(jnp.int32) * width + column, 0)
+    value = grid.reshape(-1).at[cell].get(mode="promise_in_bounds")
+    return jnp.where(inside, value, 0)
+
+
+def terrain_type(terrain: jax.Array) -> jax.Array:
+    """The type of terrain bytes, without their colour."""
+    return terrain >> 4
+
+
+def can_hold_object(terrain: jax.Array) -> jax.Array:
+    """Whether an object can lie on such terrain."""
+    kind = terrain_type(terrain)
+    return (kind == kinds.FLOOR) | (kind == kinds.COUNTER)
+
+
+def has_object(scene: Scene, row: jax.Array, column: jax.Array) -> jax.Array:
+    """[N] bool, which object lies in the cell; at most one does."""
+    return (scene.object_row == row) & (scene.object_column == column)
+
+
+def is_empty(scene: Scene, row: jax.Array, column: jax.Array) -> jax.Array:
+    """Whether neither an object nor an agent is in the cell."""
+    has_agent = (scene.agent_row == row) & (scene.agent_column == column)
+    return ~(has_object(scene, row, column).any() | has_agent.any())
+
+
+def is_door_at(task: Task, row: jax.Array, column: jax.Array) -> jax.Array:
+    """[D] bool, which door is in the cell."""
+    return (task.door_position[:, 0] == row) & (task.door_position[:, 1] == column)
