@@ -66,7 +66,10 @@ def _lay_down(task: Task, scene: Scene, row: jax.Array, column: jax.Array, produ
         free = [floor & is_empty(scene, *cell) for floor, cell in zip(is_floor, around, strict=True)]
         target_row, target_column = around[3]
         for is_free, cell in reversed(list(zip(free[:3], around[:3], strict=True))):
-            target_row, target_column = jnp.where(is_free, cell[0], target_row), jnp.where(is_free, cell[1], target_column)
+            target_row, target_column = (
+                jnp.where(is_free, cell[0], target_row),
+                jnp.where(is_free, cell[1], target_column),
+            )
         slots = jnp.arange(scene.object_kind.shape[0])
         lowest_empty = jnp.where(scene.object_kind == 0, slots, slots.shape[0]).min()
         here = (slots == lowest_empty) & (product != 0) & (free[0] | free[1] | free[2] | free[3])

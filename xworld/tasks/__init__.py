@@ -1,0 +1,1 @@
+"""Where tasks come from: task files, the universe, and sets of tasks."""
