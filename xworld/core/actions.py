@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from xworld.core import kinds
 from xworld.core.config import EnvConfig
+from xworld.core.slots import any_slot
 from xworld.core.terrain import can_hold_object, has_object, is_door_at, is_empty, next_cell, read_cells, terrain_type
 from xworld.core.types import HAND, HAND_STEP, NOWHERE, Scene, Task
 
@@ -41,14 +42,14 @@ def _act_one(config: EnvConfig, task: Task, agent: jax.Array | int, scene: Scene
     ahead = read_cells(task.terrain, ahead_row, ahead_column)
 
     is_ahead = has_object(scene, ahead_row, ahead_column)  # [N]
-    is_loose = (is_ahead & (scene.object_frozen == 0)).any()
+    is_loose = any_slot(is_ahead & (scene.object_frozen == 0))
     is_ahead_empty = is_empty(scene, ahead_row, ahead_column)
     hand = jnp.asarray(HAND + HAND_STEP * agent, jnp.uint8)
     in_hand = scene.object_row == hand  # [N]
-    is_hand_empty = ~in_hand.any()
+    is_hand_empty = ~any_slot(in_hand)
 
     is_door_ahead = is_door_at(task, ahead_row, ahead_column)  # [D]
-    is_door_open = ~(is_door_ahead & (scene.door_state != kinds.OPEN)).any()
+    is_door_open = ~any_slot(is_door_ahead & (scene.door_state != kinds.OPEN))
     ahead_type = terrain_type(ahead)
     is_walkable = (ahead_type == kinds.FLOOR) | ((ahead_type == kinds.DOOR) & is_door_open)
 
@@ -85,7 +86,7 @@ def _act_one(config: EnvConfig, task: Task, agent: jax.Array | int, scene: Scene
             scene.door_state,
             is_door_ahead & (action == TOGGLE),
             is_ahead_empty,
-            (in_hand & (scene.object_kind == kinds.KEY * 16 + (ahead & 15))).any(),
+            any_slot(in_hand & (scene.object_kind == kinds.KEY * 16 + (ahead & 15))),
         ),
     )
 

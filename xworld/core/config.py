@@ -8,6 +8,7 @@ RELATIONS = ("touch", "near", "hold", "see", "on")  # codes 1 to 5, whatever a c
 MAX_SIDE = 127  # rows and columns stay below the codes of `types.NOWHERE` and `types.HAND`
 MAX_AGENTS = 4
 MAX_OBJECTS = 128
+MAX_VIEW = 15  # its cells are counted in a byte
 MAX_RULES = 254  # `event` and the hidden-rule code 255 stay apart
 
 
@@ -41,7 +42,7 @@ class EnvConfig:
         _check_range("max_doors", self.max_doors, 1, 255)
         _check_range("goal_clauses", self.goal_clauses, 1, 255)
         _check_range("goal_literals", self.goal_literals, 1, 255)
-        _check_range("view_size", self.view_size, 1, 31)
+        _check_range("view_size", self.view_size, 1, MAX_VIEW)
         for switch in ("see_through_walls", "push"):
             if not isinstance(getattr(self, switch), bool):
                 raise ConfigError(f"{switch} is {getattr(self, switch)!r}; write True or False.")

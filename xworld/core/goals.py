@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from xworld.core.config import EnvConfig
-from xworld.core.relations import find_entities, find_first, make_patterns
+from xworld.core.relations import NOT_FOUND, find_entities, find_first, make_patterns
 from xworld.core.types import Scene, Task
 
 
@@ -12,5 +12,5 @@ def judge(config: EnvConfig, task: Task, scene: Scene) -> jax.Array:
     """[A] bool: whose goal holds. An OR over clauses of an AND over literals, each maybe negated."""
     goals = task.goals
     patterns = make_patterns(goals.relation, goals.directions, goals.first, goals.second)
-    is_true = (find_first(find_entities(config, task, scene), patterns) != 255).reshape(goals.relation.shape)
+    is_true = (find_first(find_entities(config, task, scene), patterns) != NOT_FOUND).reshape(goals.relation.shape)
     return (is_true ^ (goals.negated == 1)).all(axis=2).any(axis=1)

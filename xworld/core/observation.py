@@ -6,8 +6,9 @@ import jax.numpy as jnp
 from xworld.core import kinds
 from xworld.core.config import EnvConfig
 from xworld.core.relations import HIDDEN_RULE, NEVER
+from xworld.core.slots import pick_slot
 from xworld.core.types import HAND, HAND_STEP, NOWHERE, Briefing, Observation, Rules, Scene, State, Task
-from xworld.core.view import look, place_in_view
+from xworld.core.view import OUT_OF_VIEW, draw, look, view_cell
 
 HIDDEN_RELATION = 16  # a hidden relation is 16 + n
 
@@ -17,7 +18,7 @@ def observe(config: EnvConfig, state: State) -> Observation:
     task, scene = state.task, state.scene
     agents = jnp.arange(config.num_agents, dtype=jnp.uint8)
     is_held = scene.object_row[None, :] == (HAND + HAND_STEP * agents)[:, None]
-    held = jnp.where(is_held, scene.object_kind[None, :], 0).max(axis=1)  # [A], a hand holds at most one
+    held = pick_slot(is_held.T, scene.object_kind[:, None])  # [A], a hand holds at most one
     is_present = scene.agent_row != NOWHERE
     view = jax.vmap(lambda agent: _view(config, task, scene, held, agent))(agents)
     time, trial = state.time.astype(jnp.int32), state.trial.astype(jnp.int32)
@@ -40,18 +41,19 @@ def _view(config: EnvConfig, task: Task, scene: Scene, held: jax.Array, agent: j
     row, column, direction = scene.agent_row[agent], scene.agent_column[agent], scene.agent_direction[agent]
     cells, is_visible = look(config, task, scene.door_state, row, column, direction)
 
-    is_object = place_in_view(config, row, column, direction, scene.object_row, scene.object_column)  # [V, V, N]
-    thing = jnp.where(is_object, scene.object_kind, 0).max(axis=-1)
-    detail = jnp.where(is_object, scene.object_frozen, 0).max(axis=-1)
+    # A thing's detail rides on the highest bit of object kinds, which are below 128.
+    cell = view_cell(config, row, column, direction, scene.object_row, scene.object_column)
+    drawn = draw(jnp.zeros_like(cells), cell, scene.object_kind | (scene.object_frozen << 7))
+    thing, detail = drawn & 127, drawn >> 7
     if config.num_agents > 1:
         others = jnp.arange(config.num_agents, dtype=jnp.uint8)
-        is_agent = place_in_view(config, row, column, direction, scene.agent_row, scene.agent_column)
-        is_agent &= others != agent  # the viewer itself is not drawn
+        cell = view_cell(config, row, column, direction, scene.agent_row, scene.agent_column)
+        cell = jnp.where(others == agent, OUT_OF_VIEW, cell)  # the viewer itself is not drawn
         facing = (scene.agent_direction - direction) & 3  # clockwise from where the viewer looks
-        drawn = (kinds.agent_kind(0) + 4 * others + facing).astype(jnp.uint8)
-        thing = jnp.maximum(thing, jnp.where(is_agent, drawn, 0).max(axis=-1))
-        detail = jnp.maximum(detail, jnp.where(is_agent, held, 0).max(axis=-1))
-    return jnp.where(is_visible[:, :, None], jnp.stack([cells, thing, detail], axis=-1), 0)
+        thing = draw(thing, cell, kinds.agent_kind(0) + 4 * others + facing)
+        detail = draw(detail, cell, held)
+    view = jnp.where(is_visible[:, None], jnp.stack([cells, thing, detail], axis=-1), 0)
+    return view.reshape(config.view_size, config.view_size, 3)
 
 
 def brief(config: EnvConfig, task: Task) -> Briefing:

@@ -4,6 +4,8 @@ Entities are the A agents and then the N objects. What holds from entity i to ev
 a relation, so that a rule's question is an AND with the bits it asks for.
 """
 
+import functools
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -12,13 +14,16 @@ import jax.numpy as jnp
 
 from xworld.core import kinds
 from xworld.core.config import RELATIONS, EnvConfig
+from xworld.core.slots import any_slot, first_slot
 from xworld.core.terrain import read_cells, terrain_type
 from xworld.core.types import HAND, HAND_STEP, NOWHERE, Scene, Task
-from xworld.core.view import look, place_in_view
+from xworld.core.view import look, view_cell
 
 NEVER, TOUCH, NEAR, HOLD, SEE, ON = range(len(RELATIONS) + 1)
 HIDDEN_RULE = 255  # relation code in a briefing: that there is a rule is all that is known
 ALL_DIRECTIONS = 15
+NO_FLOOR = 1  # for what stands on no floor; no kind has this code
+NOT_FOUND = 255
 # Bits of what holds: touch in direction d is bit d, the relation with code c > 1 is bit c + 2.
 _NEAR_BIT, _HOLD_BIT, _SEE_BIT = (jnp.uint8(1 << (code + 2)) for code in (NEAR, HOLD, SEE))
 
@@ -39,15 +44,24 @@ def make_patterns(relation: jax.Array, directions: jax.Array, first: jax.Array, 
     return Patterns(bits=bits, first=first.reshape(-1), second=second.reshape(-1))
 
 
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Outlook:
+    """Entity i, and what holds from it to every entity."""
+
+    kind: jax.Array  # [] uint8, 0 if it is absent
+    floor: jax.Array  # [] uint8, kind of the floor below it, or NO_FLOOR
+    bits: jax.Array  # [E] uint8, the bits of what holds from i to each j; none to itself
+
+
 @dataclass(frozen=True)
 class Entities:
-    """The scene as E = A + N entities, and a function that says what holds between them."""
+    """The scene as E = A + N entities."""
 
     kind: jax.Array  # [E] uint8, 0 for what is absent
     row: jax.Array  # [E] uint8
     column: jax.Array  # [E] uint8
-    floor: jax.Array  # [E] uint8, kind of the floor below it, 0 for none or if `on` is not compiled in
-    held_from: Callable[[jax.Array], jax.Array]  # i -> [E] uint8, the bits of what holds from i to each j
+    outlook: Callable[[jax.Array], Outlook]  # of entity i
 
 
 def find_entities(config: EnvConfig, task: Task, scene: Scene) -> Entities:
@@ -58,27 +72,27 @@ def find_entities(config: EnvConfig, task: Task, scene: Scene) -> Entities:
     kind = jnp.concatenate([agent_kind, scene.object_kind])
     row = jnp.concatenate([scene.agent_row, scene.object_row])
     column = jnp.concatenate([scene.agent_column, scene.object_column])
-    is_first_agent = jnp.arange(kind.shape[0]) < num_agents
+    index = jnp.arange(kind.shape[0], dtype=jnp.uint8)
 
-    floor = jnp.zeros_like(kind)
+    floor = jnp.full_like(kind, NO_FLOOR)
     if "on" in config.relations:
         cell = read_cells(task.terrain, row, column)
         is_floor = terrain_type(cell) == kinds.FLOOR
-        floor = jnp.where(is_floor, cell + jnp.uint8((kinds.FLOOR_SHAPE - kinds.FLOOR) * 16), 0)
+        floor = jnp.where(is_floor, cell + jnp.uint8((kinds.FLOOR_SHAPE - kinds.FLOOR) * 16), NO_FLOOR)
 
     if "see" in config.relations:
         reach_west, reach_north = _sight_limits(task, row, column)
         seen_by_agents = _seen_by_agents(config, task, scene, row, column)  # [A, E]
         is_on_ground = row < NOWHERE
 
-    def held_from(i: jax.Array) -> jax.Array:
+    def outlook(i: jax.Array) -> Outlook:
         rows, columns = row - row[i], column - column[i]  # wrap: 255 is one less
         bits = jnp.zeros_like(kind)
         if "touch" in config.relations:
-            bits |= jnp.where((rows == 255) & (columns == 0), jnp.uint8(1), 0)
-            bits |= jnp.where((rows == 0) & (columns == 1), jnp.uint8(2), 0)
-            bits |= jnp.where((rows == 1) & (columns == 0), jnp.uint8(4), 0)
-            bits |= jnp.where((rows == 0) & (columns == 255), jnp.uint8(8), 0)
+            north, south = (rows == 255) & (columns == 0), (rows == 1) & (columns == 0)
+            east, west = (rows == 0) & (columns == 1), (rows == 0) & (columns == 255)
+            for direction, is_there in enumerate((north, east, south, west)):
+                bits |= jnp.where(is_there, jnp.uint8(1 << direction), 0)
         if "near" in config.relations:
             bits |= jnp.where((rows + 2 <= 4) & (columns + 2 <= 4), _NEAR_BIT, 0)
         if "hold" in config.relations:
@@ -87,39 +101,42 @@ def find_entities(config: EnvConfig, task: Task, scene: Scene) -> Entities:
         if "see" in config.relations:
             in_row = (row == row[i]) & jnp.where(column <= column[i], column >= reach_west[i], column[i] >= reach_west)
             in_column = (column == column[i]) & jnp.where(row <= row[i], row >= reach_north[i], row[i] >= reach_north)
-            by_agent = seen_by_agents[jnp.minimum(i, num_agents - 1)]
-            sees = jnp.where(is_first_agent[i], by_agent, (in_row | in_column) & is_on_ground & is_on_ground[i])
+            sees = (in_row | in_column) & is_on_ground & is_on_ground[i]
+            for agent in range(num_agents):
+                sees = jnp.where(i == agent, seen_by_agents[agent], sees)
             bits |= jnp.where(sees, _SEE_BIT, 0)
-        return jnp.where(jnp.arange(kind.shape[0]) == i, 0, bits)
+        return Outlook(kind=kind[i], floor=floor[i], bits=jnp.where(index == i, 0, bits).astype(jnp.uint8))
 
-    return Entities(kind=kind, row=row, column=column, floor=floor, held_from=held_from)
+    return Entities(kind=kind, row=row, column=column, outlook=outlook)
 
 
 def find_first(entities: Entities, patterns: Patterns) -> jax.Array:
     """[P] uint8: the lowest i such that each pattern holds from entity i to some j, or 255.
 
-    One loop over i with all patterns inside. The loop is on purpose: it keeps XLA's CPU compiler from computing what
-    holds between all entities again for every pattern. All is bytes, which fill the vector registers.
+    Why it is fast: all is bytes, which fill the vector registers; all patterns are asked at once, by one AND for each
+    pair; and an entity's outlook passes through the loop's carry, which is what keeps XLA's CPU compiler from computing
+    it again for every pattern.
     """
     num_entities = entities.kind.shape[0]
     # The bits asked of entity j by pattern p: none unless it is of the pattern's second kind.
-    asked = jnp.where(entities.kind[None, :] == patterns.second[:, None], patterns.bits[:, None], 0)  # [P, E]
+    asked = jnp.where(entities.kind[:, None] == patterns.second[None, :], patterns.bits[None, :], 0)  # [E, P]
 
-    def look_from(step: jax.Array, found: jax.Array) -> jax.Array:
-        i = num_entities - 1 - step  # downwards, so that the lowest remains
-        holds = (asked & entities.held_from(i)[None, :]).max(axis=1) != 0
-        is_on = (entities.floor[i] == patterns.second) & (entities.floor[i] != 0)
-        hit = (entities.kind[i] == patterns.first) & (holds | is_on) & (patterns.bits != 0)
-        return jnp.where(hit, i.astype(jnp.uint8), found)
+    def look_from(step: jax.Array, carry: tuple[jax.Array, Outlook]) -> tuple[jax.Array, Outlook]:
+        found, outlook = carry
+        i = num_entities - step  # downwards, so that the lowest remains
+        answers = (asked[j] & outlook.bits[j] for j in range(num_entities))
+        holds = (functools.reduce(operator.or_, answers) != 0) | (outlook.floor == patterns.second)
+        found = jnp.where((outlook.kind == patterns.first) & holds, i.astype(jnp.uint8), found)
+        return found, entities.outlook(jnp.maximum(i - 1, 0))
 
-    return jax.lax.fori_loop(0, num_entities, look_from, jnp.full_like(patterns.bits, 255))
+    nobody = Outlook(kind=jnp.uint8(0), floor=jnp.uint8(NO_FLOOR), bits=jnp.zeros_like(entities.kind))
+    nothing = jnp.full_like(patterns.bits, NOT_FOUND)
+    return jax.lax.fori_loop(0, num_entities + 1, look_from, (nothing, nobody))[0]
 
 
 def find_second(entities: Entities, i: jax.Array, bits: jax.Array, second: jax.Array) -> jax.Array:
-    """[] int32: the lowest j of kind `second` to which one of `bits` holds from i, or E if there is none."""
-    num_entities = entities.kind.shape[0]
-    matches = (entities.kind == second) & ((entities.held_from(i) & bits) != 0)
-    return jnp.where(matches, jnp.arange(num_entities), num_entities).min()
+    """[] uint8: the lowest j of kind `second` to which one of `bits` holds from i, or 255."""
+    return first_slot((entities.kind == second) & ((entities.outlook(i).bits & bits) != 0))
 
 
 def _sight_limits(task: Task, row: jax.Array, column: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -152,8 +169,9 @@ def _seen_by_agents(config: EnvConfig, task: Task, scene: Scene, row: jax.Array,
 
     def seen_by(agent_row: jax.Array, agent_column: jax.Array, direction: jax.Array) -> jax.Array:
         _, is_visible = look(config, task, scene.door_state, agent_row, agent_column, direction)
-        in_view = place_in_view(config, agent_row, agent_column, direction, row, column)  # [V, V, E]
-        return (in_view & is_visible[:, :, None]).any((0, 1))
+        cell = view_cell(config, agent_row, agent_column, direction, row, column)  # [E]
+        size = config.view_size
+        return any_slot(jnp.stack([(cell == index) & is_visible[index] for index in range(size * size)]))
 
     is_present = scene.agent_row != NOWHERE
     seen = jax.vmap(seen_by)(scene.agent_row, scene.agent_column, scene.agent_direction)

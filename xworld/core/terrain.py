@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from xworld.core import kinds
+from xworld.core.slots import any_slot
 from xworld.core.types import Scene, Task
 
 # (rows, columns) of one cell in direction 0 north, 1 east, 2 south, 3 west; uint8 arithmetic wraps, so 255 is -1.
@@ -53,7 +54,7 @@ def has_object(scene: Scene, row: jax.Array, column: jax.Array) -> jax.Array:
 def is_empty(scene: Scene, row: jax.Array, column: jax.Array) -> jax.Array:
     """Whether neither an object nor an agent is in the cell."""
     has_agent = (scene.agent_row == row) & (scene.agent_column == column)
-    return ~(has_object(scene, row, column).any() | has_agent.any())
+    return ~(any_slot(has_object(scene, row, column)) | any_slot(has_agent))
 
 
 def is_door_at(task: Task, row: jax.Array, column: jax.Array) -> jax.Array:

@@ -1,5 +1,7 @@
 """The square of cells an agent looks at, in its own frame: forward is up, and it stands in the middle of the last row."""
 
+import functools
+import operator
 from functools import cache
 
 import jax
@@ -10,6 +12,8 @@ from xworld.core.config import EnvConfig
 from xworld.core.terrain import read_cells, select_direction, terrain_type
 from xworld.core.types import Task
 
+OUT_OF_VIEW = 255
+
 
 def look(
     config: EnvConfig, task: Task, door_state: jax.Array, row: jax.Array, column: jax.Array, direction: jax.Array
@@ -17,18 +21,17 @@ def look(
     """The terrain an agent has before it, and which of these cells it can see.
 
     Returns:
-      [V, V] uint8 terrain with door states in the type (5 open, 6 closed, 7 locked), not yet masked;
-      [V, V] bool, whether the cell is visible and inside the grid.
+      [V * V] uint8 terrain with door states in the type (5 open, 6 closed, 7 locked), not yet masked, row by row;
+      [V * V] bool, whether the cell is visible and inside the grid.
     """
     size = config.view_size
-    forward = jnp.broadcast_to(jnp.arange(size, dtype=jnp.uint8)[::-1, None], (size, size))
-    right = jnp.broadcast_to(jnp.arange(size, dtype=jnp.uint8)[None, :] - jnp.uint8(size // 2), (size, size))
+    forward = jnp.repeat(jnp.arange(size, dtype=jnp.uint8)[::-1], size)
+    right = jnp.tile(jnp.arange(size, dtype=jnp.uint8) - jnp.uint8(size // 2), size)
     cell_row = row + select_direction(direction, (-forward, right, forward, -right))
     cell_column = column + select_direction(direction, (right, forward, -right, -forward))
     cells = read_cells(task.terrain, cell_row, cell_column)
-
-    is_door = place_in_view(config, row, column, direction, task.door_position[:, 0], task.door_position[:, 1])
-    cells += jnp.where(is_door, door_state << 4, 0).sum(-1, dtype=jnp.uint8)  # at most one door in a cell
+    door_cell = view_cell(config, row, column, direction, task.door_position[:, 0], task.door_position[:, 1])
+    cells = draw(cells, door_cell, door_state << 4)
 
     is_visible = terrain_type(cells) != kinds.VOID
     if not config.see_through_walls:
@@ -36,7 +39,7 @@ def look(
     return cells, is_visible
 
 
-def place_in_view(
+def view_cell(
     config: EnvConfig,
     row: jax.Array,
     column: jax.Array,
@@ -44,34 +47,49 @@ def place_in_view(
     thing_row: jax.Array,
     thing_column: jax.Array,
 ) -> jax.Array:
-    """[V, V, X] bool: which of X things is in which cell of the view of an agent at (row, column)."""
+    """[X] uint8: in which cell of the view of an agent at (row, column) X things are, counted row by row, or 255."""
+    size = config.view_size
     south, east = thing_row - row, thing_column - column  # wrap: 255 is one less
     forward = select_direction(direction, (-south, east, south, -east))
-    right = select_direction(direction, (east, south, -east, -south))
-    size = config.view_size
-    view_row = (jnp.uint8(size - 1) - forward)[None, None, :]
-    view_column = (right + jnp.uint8(size // 2))[None, None, :]
-    index = jnp.arange(size, dtype=jnp.uint8)
-    return (index[:, None, None] == view_row) & (index[None, :, None] == view_column)
+    right = select_direction(direction, (east, south, -east, -south)) + jnp.uint8(size // 2)
+    is_in_view = (forward < size) & (right < size)
+    return jnp.where(is_in_view, (jnp.uint8(size - 1) - forward) * jnp.uint8(size) + right, OUT_OF_VIEW)
+
+
+def draw(cells: jax.Array, thing_cell: jax.Array, thing_code: jax.Array) -> jax.Array:
+    """[V * V] uint8 `cells` with the codes of X things added in; at most one thing is in a cell.
+
+    The loop is there for XLA's CPU compiler, which would otherwise work out where things are again for every cell.
+    """
+    num_things, block = thing_cell.shape[0], -(-thing_cell.shape[0] // 2)
+    missing = (0, 2 * block - num_things)
+    thing_cell = jnp.pad(thing_cell, missing, constant_values=OUT_OF_VIEW)
+    thing_code = jnp.pad(thing_code, missing)
+    index = jnp.arange(cells.shape[0], dtype=jnp.uint8)
+
+    def draw_block(step: jax.Array, cells: jax.Array) -> jax.Array:
+        where = jax.lax.dynamic_slice_in_dim(thing_cell, step * block, block)
+        code = jax.lax.dynamic_slice_in_dim(thing_code, step * block, block)
+        for thing in range(block):
+            cells += jnp.where(index == where[thing], code[thing], 0)
+        return cells
+
+    return jax.lax.fori_loop(0, 2, draw_block, cells)
 
 
 def _in_sight(config: EnvConfig, cells: jax.Array) -> jax.Array:
-    """[V, V] bool: every cell strictly between the agent and this one can be seen through."""
+    """[V * V] bool: every cell strictly between the agent and this one can be seen through."""
     size = config.view_size
     kind = terrain_type(cells)
-    is_clear = (
-        (kind == kinds.FLOOR) | (kind == kinds.COUNTER) | (kind == kinds.WATER) | (kind == kinds.DOOR)
-    )  # a closed door's type is higher by its state
-    rows = []
-    for view_row in range(size):
-        row = []
-        for view_column in range(size):
-            visible = jnp.ones((), bool)
-            for between in cells_between(size - 1 - view_row, view_column - size // 2):
-                visible &= is_clear[size - 1 - between[0], between[1] + size // 2]
-            row.append(visible)
-        rows.append(jnp.stack(row))
-    return jnp.stack(rows)
+    # A closed or locked door's type is higher by its state.
+    is_clear = (kind == kinds.FLOOR) | (kind == kinds.COUNTER) | (kind == kinds.WATER) | (kind == kinds.DOOR)
+
+    def is_clear_to(view_row: int, view_column: int) -> jax.Array:
+        between = cells_between(size - 1 - view_row, view_column - size // 2)
+        clear = [is_clear[(size - 1 - forward) * size + right + size // 2] for forward, right in between]
+        return functools.reduce(operator.and_, clear, jnp.asarray(True))
+
+    return jnp.stack([is_clear_to(row, column) for row in range(size) for column in range(size)])
 
 
 @cache
