@@ -7,8 +7,8 @@ import jax.numpy as jnp
 
 from xworld.core import kinds
 from xworld.core.config import EnvConfig
-from xworld.core.slots import any_slot
-from xworld.core.terrain import can_hold_object, has_object, is_door_at, is_empty, next_cell, read_cells, terrain_type
+from xworld.core.slots import any_slot, walk_slots
+from xworld.core.terrain import can_hold_object, next_cell, read_cells, terrain_type
 from xworld.core.types import HAND, HAND_STEP, NOWHERE, Scene, Task
 
 FORWARD, TURN_RIGHT, TURN_LEFT, PICK_UP, PUT_DOWN, TOGGLE, NOOP = range(7)
@@ -41,36 +41,43 @@ def _act_one(config: EnvConfig, task: Task, agent: jax.Array | int, scene: Scene
     ahead_row, ahead_column = next_cell(row, column, direction)
     ahead = read_cells(task.terrain, ahead_row, ahead_column)
 
-    is_ahead = has_object(scene, ahead_row, ahead_column)  # [N]
-    is_loose = any_slot(is_ahead & (scene.object_frozen == 0))
-    is_ahead_empty = is_empty(scene, ahead_row, ahead_column)
+    beyond_row, beyond_column = next_cell(ahead_row, ahead_column, direction)
     hand = jnp.asarray(HAND + HAND_STEP * agent, jnp.uint8)
-    in_hand = scene.object_row == hand  # [N]
-    is_hand_empty = ~any_slot(in_hand)
+    key = kinds.KEY * 16 + (ahead & 15)  # that would open a door ahead
 
-    is_door_ahead = is_door_at(task, ahead_row, ahead_column)  # [D]
+    def survey(found: tuple[jax.Array, ...], thing: tuple[jax.Array, ...], _: jax.Array) -> tuple[jax.Array, ...]:
+        kind, row, column, frozen = thing
+        is_ahead = (row == ahead_row) & (column == ahead_column)
+        is_beyond = (row == beyond_row) & (column == beyond_column)
+        is_held = row == hand
+        now = (is_ahead, is_ahead & (frozen == 0), is_beyond, is_held, is_held & (kind == key))
+        return tuple(old | new for old, new in zip(found, now, strict=True))
+
+    things = (scene.object_kind, scene.object_row, scene.object_column, scene.object_frozen)
+    has_object, is_loose, has_object_beyond, is_hand_full, has_key = walk_slots(
+        survey, (jnp.asarray(False),) * 5, things
+    )
+    is_ahead_empty = ~has_object & ~_has_agent(scene, ahead_row, ahead_column)
+
+    is_door_ahead = (task.door_position[:, 0] == ahead_row) & (task.door_position[:, 1] == ahead_column)  # [D]
     is_door_open = ~any_slot(is_door_ahead & (scene.door_state != kinds.OPEN))
     ahead_type = terrain_type(ahead)
     is_walkable = (ahead_type == kinds.FLOOR) | ((ahead_type == kinds.DOOR) & is_door_open)
 
     does_walk = (action == FORWARD) & is_walkable & is_ahead_empty
     does_push = jnp.asarray(False)
-    beyond_row, beyond_column = ahead_row, ahead_column
     if config.push:
-        beyond_row, beyond_column = next_cell(ahead_row, ahead_column, direction)
-        does_push = (
-            (action == FORWARD)
-            & is_walkable
-            & is_loose
-            & can_hold_object(read_cells(task.terrain, beyond_row, beyond_column))
-            & is_empty(scene, beyond_row, beyond_column)
-        )
+        is_beyond_free = can_hold_object(read_cells(task.terrain, beyond_row, beyond_column))
+        is_beyond_free &= ~has_object_beyond & ~_has_agent(scene, beyond_row, beyond_column)
+        does_push = (action == FORWARD) & is_walkable & is_loose & is_beyond_free
     does_move = does_walk | does_push
     turn = jnp.where(action == TURN_RIGHT, 1, jnp.where(action == TURN_LEFT, 3, 0)).astype(jnp.uint8)
 
-    does_pick_up = (action == PICK_UP) & is_hand_empty & is_loose
+    does_pick_up = (action == PICK_UP) & ~is_hand_full & is_loose
     does_put_down = (action == PUT_DOWN) & can_hold_object(ahead) & is_ahead_empty  # with an empty hand nothing moves
-    is_taken, is_pushed, is_put = is_ahead & does_pick_up, is_ahead & does_push, in_hand & does_put_down
+    is_ahead = (scene.object_row == ahead_row) & (scene.object_column == ahead_column)  # [N]
+    is_taken, is_pushed = is_ahead & does_pick_up, is_ahead & does_push
+    is_put = (scene.object_row == hand) & does_put_down
 
     def place(old: jax.Array, taken: jax.Array | int, pushed: jax.Array, put: jax.Array) -> jax.Array:
         return jnp.where(is_taken, jnp.uint8(taken), jnp.where(is_pushed, pushed, jnp.where(is_put, put, old)))
@@ -82,13 +89,12 @@ def _act_one(config: EnvConfig, task: Task, agent: jax.Array | int, scene: Scene
         agent_direction=scene.agent_direction.at[agent].set((direction + turn) & 3),
         object_row=place(scene.object_row, hand, beyond_row, ahead_row),
         object_column=place(scene.object_column, NOWHERE, beyond_column, ahead_column),
-        door_state=_toggle(
-            scene.door_state,
-            is_door_ahead & (action == TOGGLE),
-            is_ahead_empty,
-            any_slot(in_hand & (scene.object_kind == kinds.KEY * 16 + (ahead & 15))),
-        ),
+        door_state=_toggle(scene.door_state, is_door_ahead & (action == TOGGLE), is_ahead_empty, has_key),
     )
+
+
+def _has_agent(scene: Scene, row: jax.Array, column: jax.Array) -> jax.Array:
+    return any_slot((scene.agent_row == row) & (scene.agent_column == column))
 
 
 def _toggle(door_state: jax.Array, is_toggled: jax.Array, is_empty: jax.Array, has_key: jax.Array) -> jax.Array:

@@ -16,6 +16,7 @@ from xworld.core.goals import judge
 from xworld.core.hashing import hash_words
 from xworld.core.observation import brief, observe
 from xworld.core.rules import fire
+from xworld.core.slots import settle
 from xworld.core.types import RANDOM_FACING, Briefing, Scene, State, Task, TimeStep
 
 T = TypeVar("T")
@@ -82,11 +83,10 @@ class Env:
         is_last = is_trial_over & (state.trial + 1 == task.num_trials)
         is_next_trial = is_trial_over & ~is_last & ~was_over
         trial = state.trial + is_next_trial.astype(jnp.uint16)
-        scene = select(is_next_trial, _start_scene(task, state.seed, trial), scene)
-        time = jnp.where(is_next_trial, jnp.uint16(0), time)
-
-        before = (state.scene, state.trial, state.time, state.last_action, state.last_reward)
-        scene, trial, time, actions, last_reward = select(was_over, before, (scene, trial, time, actions, reward))
+        scene = settle(scene, (is_next_trial, _start_scene(task, state.seed, trial)), (was_over, state.scene))
+        before = (state.trial, state.time, state.last_action, state.last_reward)
+        after = (trial, jnp.where(is_next_trial, jnp.uint16(0), time), actions, reward)
+        trial, time, actions, last_reward = select(was_over, before, after)
         outcome = Outcome(
             reward=jnp.where(was_over, 0, reward),
             event=jnp.where(was_over, 0, event),
@@ -125,7 +125,7 @@ class Env:
 
 
 def _start_scene(task: Task, seed: jax.Array, trial: jax.Array) -> Scene:
-    """The scene at the start of a trial: everything as the task has it, directions by hash unless the task fixes them."""
+    """The scene at the start of a trial: all as the task has it, directions by hash unless the task fixes them."""
     agents = jnp.arange(task.agent_facing.shape[0], dtype=jnp.uint32)
     drawn = (hash_words(seed, trial, agents) >> 30).astype(jnp.uint8)
     return Scene(

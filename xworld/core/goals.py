@@ -1,16 +1,18 @@
 """Goals: whether each agent's predicate holds now (the third part of a step)."""
 
 import jax
-import jax.numpy as jnp
 
 from xworld.core.config import EnvConfig
 from xworld.core.relations import NOT_FOUND, find_entities, find_first, make_patterns
-from xworld.core.types import Scene, Task
+from xworld.core.types import NOWHERE, Scene, Task
 
 
 def judge(config: EnvConfig, task: Task, scene: Scene) -> jax.Array:
-    """[A] bool: whose goal holds. An OR over clauses of an AND over literals, each maybe negated."""
+    """[A] bool: whose goal holds. An OR over clauses of an AND over literals, each maybe negated.
+
+    An absent agent's goal never holds.
+    """
     goals = task.goals
     patterns = make_patterns(goals.relation, goals.directions, goals.first, goals.second)
     is_true = (find_first(find_entities(config, task, scene), patterns) != NOT_FOUND).reshape(goals.relation.shape)
-    return (is_true ^ (goals.negated == 1)).all(axis=2).any(axis=1)
+    return (is_true ^ (goals.negated == 1)).all(axis=2).any(axis=1) & (scene.agent_row != NOWHERE)

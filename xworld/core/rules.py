@@ -8,8 +8,8 @@ import jax.numpy as jnp
 
 from xworld.core.config import EnvConfig
 from xworld.core.relations import NOT_FOUND, Patterns, find_entities, find_first, find_second, make_patterns
-from xworld.core.slots import first_slot, pick_slot
-from xworld.core.terrain import can_hold_object, is_empty, next_cell, read_cells
+from xworld.core.slots import walk_slots
+from xworld.core.terrain import can_hold_object, next_cell, read_cells
 from xworld.core.types import NOWHERE, Scene, Task
 
 
@@ -42,15 +42,14 @@ def fire(config: EnvConfig, task: Task, scene: Scene) -> tuple[Scene, jax.Array]
         object_frozen=jnp.where(is_gone, jnp.uint8(0), scene.object_frozen),
     )
     # What is produced beyond what was consumed lies down beside the first consumed, or beside i.
-    is_first_consumed = jnp.where(has_i, is_i, is_j)
-    place_row = pick_slot(is_first_consumed, scene.object_row)
+    place_row, place_column = _place_of(scene, jnp.where(has_i, i, j) - jnp.uint8(num_agents))
     on_ground = (has_i | has_j) & (place_row < NOWHERE)
     row = jnp.where(on_ground, place_row, entities.row[i])
-    column = jnp.where(on_ground, pick_slot(is_first_consumed, scene.object_column), entities.column[i])
-    num_consumed = has_i.astype(jnp.uint8) + has_j.astype(jnp.uint8)
-    is_extra = fires & (jnp.arange(3, dtype=jnp.uint8) >= num_consumed)
-    after = _lay_down(task, after, row, column, jnp.where(is_extra, products, 0))
-    return after, chosen.event.astype(jnp.int32)
+    column = jnp.where(on_ground, place_column, entities.column[i])
+    extra = jnp.where(has_i & has_j, jnp.roll(products, -2), jnp.where(has_i | has_j, jnp.roll(products, -1), products))
+    num_extra = jnp.where(fires, 3 - has_i.astype(jnp.uint8) - has_j.astype(jnp.uint8), 0)
+    extra = jnp.where(jnp.arange(3, dtype=jnp.uint8) < num_extra, extra, 0)
+    return _lay_down(task, after, row, column, extra), chosen.event.astype(jnp.int32)
 
 
 @jax.tree_util.register_dataclass
@@ -79,29 +78,47 @@ def _choose(first: jax.Array, patterns: Patterns, products: jax.Array) -> Chosen
     return jax.lax.fori_loop(0, num_rules, consider, Chosen(none, none, none, none, jnp.zeros(3, jnp.uint8)))
 
 
-def _lay_down(task: Task, scene: Scene, row: jax.Array, column: jax.Array, products: jax.Array) -> Scene:
-    """Puts each of [3] products into the lowest empty slot and the first free cell north, east, south, west of a cell."""
-    around = [next_cell(row, column, jnp.uint8(direction)) for direction in range(4)]
-    is_floor = [can_hold_object(read_cells(task.terrain, *cell)) for cell in around]
+def _place_of(scene: Scene, slot: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Row and column of the object in `slot`, (0, 0) if there is no such slot."""
 
-    def lay_one(index: jax.Array, scene: Scene) -> Scene:
-        product = products[index]
-        free = [floor & is_empty(scene, *cell) for floor, cell in zip(is_floor, around, strict=True)]
-        target_row, target_column = around[3]
-        for is_free, cell in reversed(list(zip(free[:3], around[:3], strict=True))):
-            target_row, target_column = (
-                jnp.where(is_free, cell[0], target_row),
-                jnp.where(is_free, cell[1], target_column),
-            )
-        slots = jnp.arange(scene.object_kind.shape[0], dtype=jnp.uint8)
-        is_lowest_empty = slots == first_slot(scene.object_kind == 0)
-        here = is_lowest_empty & (product != 0) & (free[0] | free[1] | free[2] | free[3])
-        return dataclasses.replace(
+    def visit(place: tuple[jax.Array, jax.Array], here: tuple[jax.Array, jax.Array], index: jax.Array):
+        return jax.tree.map(lambda old, new: jnp.where(index == slot, new, old), place, here)
+
+    return walk_slots(visit, (jnp.uint8(0), jnp.uint8(0)), (scene.object_row, scene.object_column))
+
+
+def _lay_down(task: Task, scene: Scene, row: jax.Array, column: jax.Array, products: jax.Array) -> Scene:
+    """Puts [3] products, 0 for none, each into the lowest empty slot and the first free cell around (row, column).
+
+    That makes the k-th product take the k-th free cell, north, east, south, west, and the k-th empty slot.
+    """
+    rows, columns = next_cell(row, column, jnp.arange(4, dtype=jnp.uint8))  # [4]
+    is_free = can_hold_object(read_cells(task.terrain, rows, columns))
+    for agent_row, agent_column in zip(scene.agent_row, scene.agent_column, strict=True):
+        is_free &= (agent_row != rows) | (agent_column != columns)
+
+    def survey(carry, thing, slot):
+        is_free, empty_slots, num_empty = carry
+        kind, thing_row, thing_column = thing
+        is_free &= (thing_row != rows) | (thing_column != columns)
+        is_next = (kind == 0) & (jnp.arange(3, dtype=jnp.uint8) == num_empty)
+        return is_free, jnp.where(is_next, slot, empty_slots), num_empty + (kind == 0).astype(jnp.uint8)
+
+    things = scene.object_kind, scene.object_row, scene.object_column
+    no_slots = jnp.full(3, NOT_FOUND, jnp.uint8)
+    is_free, empty_slots, _ = walk_slots(survey, (is_free, no_slots, jnp.uint8(0)), things)
+    slots = jnp.arange(scene.object_kind.shape[0], dtype=jnp.uint8)
+
+    def lay_one(direction: jax.Array, carry: tuple[Scene, jax.Array]) -> tuple[Scene, jax.Array]:
+        scene, k = carry
+        product = jnp.where(k < 3, products[jnp.minimum(k, 2)], 0)
+        here = (slots == empty_slots[jnp.minimum(k, 2)]) & is_free[direction] & (product != 0)
+        scene = dataclasses.replace(
             scene,
             object_kind=jnp.where(here, product, scene.object_kind),
-            object_row=jnp.where(here, target_row, scene.object_row),
-            object_column=jnp.where(here, target_column, scene.object_column),
-            object_frozen=jnp.where(here, jnp.uint8(0), scene.object_frozen),
+            object_row=jnp.where(here, rows[direction], scene.object_row),
+            object_column=jnp.where(here, columns[direction], scene.object_column),
         )
+        return scene, k + is_free[direction].astype(jnp.uint8)
 
-    return jax.lax.fori_loop(0, 3, lay_one, scene)
+    return jax.lax.fori_loop(0, 4, lay_one, (scene, jnp.uint8(0)))[0]

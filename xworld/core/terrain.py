@@ -4,8 +4,6 @@ import jax
 import jax.numpy as jnp
 
 from xworld.core import kinds
-from xworld.core.slots import any_slot
-from xworld.core.types import Scene, Task
 
 # (rows, columns) of one cell in direction 0 north, 1 east, 2 south, 3 west; uint8 arithmetic wraps, so 255 is -1.
 _DELTA_ROW = jnp.uint8(255), jnp.uint8(0), jnp.uint8(1), jnp.uint8(0)
@@ -44,19 +42,3 @@ def can_hold_object(terrain: jax.Array) -> jax.Array:
     """Whether an object can lie on such terrain."""
     kind = terrain_type(terrain)
     return (kind == kinds.FLOOR) | (kind == kinds.COUNTER)
-
-
-def has_object(scene: Scene, row: jax.Array, column: jax.Array) -> jax.Array:
-    """[N] bool, which object lies in the cell; at most one does."""
-    return (scene.object_row == row) & (scene.object_column == column)
-
-
-def is_empty(scene: Scene, row: jax.Array, column: jax.Array) -> jax.Array:
-    """Whether neither an object nor an agent is in the cell."""
-    has_agent = (scene.agent_row == row) & (scene.agent_column == column)
-    return ~(any_slot(has_object(scene, row, column)) | any_slot(has_agent))
-
-
-def is_door_at(task: Task, row: jax.Array, column: jax.Array) -> jax.Array:
-    """[D] bool, which door is in the cell."""
-    return (task.door_position[:, 0] == row) & (task.door_position[:, 1] == column)

@@ -1,4 +1,4 @@
-"""The square of cells an agent looks at, in its own frame: forward is up, and it stands in the middle of the last row."""
+"""The square of cells an agent looks at, in its own frame: forward is up, it stands in the middle of the last row."""
 
 import functools
 import operator
@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from xworld.core import kinds
 from xworld.core.config import EnvConfig
+from xworld.core.slots import walk_slots
 from xworld.core.terrain import read_cells, select_direction, terrain_type
 from xworld.core.types import Task
 
@@ -57,24 +58,14 @@ def view_cell(
 
 
 def draw(cells: jax.Array, thing_cell: jax.Array, thing_code: jax.Array) -> jax.Array:
-    """[V * V] uint8 `cells` with the codes of X things added in; at most one thing is in a cell.
-
-    The loop is there for XLA's CPU compiler, which would otherwise work out where things are again for every cell.
-    """
-    num_things, block = thing_cell.shape[0], -(-thing_cell.shape[0] // 2)
-    missing = (0, 2 * block - num_things)
-    thing_cell = jnp.pad(thing_cell, missing, constant_values=OUT_OF_VIEW)
-    thing_code = jnp.pad(thing_code, missing)
+    """[V * V] uint8 `cells` with the codes of X things added in; at most one thing is in a cell."""
     index = jnp.arange(cells.shape[0], dtype=jnp.uint8)
 
-    def draw_block(step: jax.Array, cells: jax.Array) -> jax.Array:
-        where = jax.lax.dynamic_slice_in_dim(thing_cell, step * block, block)
-        code = jax.lax.dynamic_slice_in_dim(thing_code, step * block, block)
-        for thing in range(block):
-            cells += jnp.where(index == where[thing], code[thing], 0)
-        return cells
+    def draw_one(cells: jax.Array, thing: tuple[jax.Array, jax.Array], _: jax.Array) -> jax.Array:
+        cell, code = thing
+        return cells + jnp.where(index == cell, code, 0)
 
-    return jax.lax.fori_loop(0, 2, draw_block, cells)
+    return walk_slots(draw_one, cells, (thing_cell, thing_code))
 
 
 def _in_sight(config: EnvConfig, cells: jax.Array) -> jax.Array:
