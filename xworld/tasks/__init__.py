@@ -1,1 +1,27 @@
 """Where tasks come from: task files, the universe, and sets of tasks."""
+
+from xworld.tasks.phrases import briefing_text, goal_text, parse_goal, parse_kind, parse_rule, rule_text
+from xworld.tasks.rows import DoorRow, Goal, HiddenRow, Literal, ObjectRow, RuleRow, kind_text
+from xworld.tasks.task import make_task
+from xworld.tasks.text import config_for, parse
+from xworld.tasks.writing import to_text
+
+__all__ = [
+    "DoorRow",
+    "Goal",
+    "HiddenRow",
+    "Literal",
+    "ObjectRow",
+    "RuleRow",
+    "briefing_text",
+    "config_for",
+    "goal_text",
+    "kind_text",
+    "make_task",
+    "parse",
+    "parse_goal",
+    "parse_kind",
+    "parse_rule",
+    "rule_text",
+    "to_text",
+]
