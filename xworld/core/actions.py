@@ -53,10 +53,14 @@ def _act_one(config: EnvConfig, task: Task, agent: jax.Array | int, scene: Scene
         now = (is_ahead, is_ahead & (frozen == 0), is_beyond, is_held, is_held & (kind == key))
         return tuple(old | new for old, new in zip(found, now, strict=True))
 
-    things = (scene.object_kind, scene.object_row, scene.object_column, scene.object_frozen)
-    has_object, is_loose, has_object_beyond, is_hand_full, has_key = walk_slots(
-        survey, (jnp.asarray(False),) * 5, things
+    things: tuple[jax.Array, ...] = (
+        scene.object_kind,
+        scene.object_row,
+        scene.object_column,
+        scene.object_frozen,
     )
+    nothing: tuple[jax.Array, ...] = (jnp.asarray(False),) * 5
+    has_object, is_loose, has_object_beyond, is_hand_full, has_key = walk_slots(survey, nothing, things)
     is_ahead_empty = ~has_object & ~_has_agent(scene, ahead_row, ahead_column)
 
     is_door_ahead = (task.door_position[:, 0] == ahead_row) & (task.door_position[:, 1] == ahead_column)  # [D]
