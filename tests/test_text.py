@@ -1,6 +1,7 @@
 """The task language: what it means, and that every task survives the way to text and back."""
 
 from random import Random
+from typing import Any
 
 import chex
 import jax
@@ -243,7 +244,7 @@ def test_the_largest_task_gets_a_legend():
 
 
 def test_make_task_numbers_objects_and_doors_row_by_row():
-    arguments = {"terrain": [[22, 22, 22], [DOOR, DOOR + 1, 22]], "agents": {0: (0, 1)}, "goals": ()}
+    arguments: dict[str, Any] = {"terrain": [[22, 22, 22], [DOOR, DOOR + 1, 22]], "agents": {0: (0, 1)}, "goals": ()}
     objects = [ObjectRow(0x11, 1, 2), ObjectRow(0x12, 0, 2), ObjectRow(0x13, 0, 0)]
     doors = [DoorRow(1, 1, 2), DoorRow(1, 0, 1)]
     task = make_task(CONFIG, **arguments, objects=objects, doors=doors)
@@ -297,19 +298,23 @@ def random_hidden(random: Random, num_rules: int) -> HiddenRow:
     )
 
 
+def find_cells(grid: np.ndarray, terrain_type: int) -> list[tuple[int, int]]:
+    return [(row, column) for row, column in np.argwhere(grid >> 4 == terrain_type).tolist()]
+
+
 def random_task(random: Random) -> Task:
     height, width = random.randint(3, CONFIG.height), random.randint(3, CONFIG.width)
     palette = [0, *[22] * 4, FLOOR + 1, FLOOR + 11, WALL, COUNTER, COUNTER, WATER, DOOR, DOOR + 5]
     grid = np.array([[random.choice(palette) for _ in range(width)] for _ in range(height)], np.uint8)
     grid[1, :3] = 22, FLOOR + 2, 22
-    floor = [tuple(cell) for cell in np.argwhere(grid >> 4 == 1).tolist()]
+    floor = find_cells(grid, 1)
     random.shuffle(floor)
     ids = random.sample(range(3), random.randint(1, 3))
     agents = {agent: floor.pop() for agent in ids}
-    door_cells = np.argwhere(grid >> 4 == 5).tolist()
+    door_cells = find_cells(grid, 5)
     for row, column in door_cells[CONFIG.max_doors :]:
         grid[row, column] = WALL
-    free = floor + [tuple(cell) for cell in np.argwhere(grid >> 4 == 3).tolist()]
+    free = floor + find_cells(grid, 3)
     cells = random.sample(free, random.randint(0, min(len(free), CONFIG.max_objects)))
     rules = [random_rule(random) for _ in range(random.randrange(CONFIG.max_rules + 1))]
     one_for_all, some = random_hidden(random, len(rules)), random.sample(range(3), random.randrange(4))
@@ -319,7 +324,7 @@ def random_task(random: Random) -> Task:
         agents=agents,
         goals=random.choice((random_goal(random), {agent: random_goal(random) for agent in ids})),
         doors=[DoorRow(row, column, random.randrange(3)) for row, column in door_cells[: CONFIG.max_doors]],
-        objects=[ObjectRow(random_kind(random), *cell, random.random() < 0.3) for cell in cells],
+        objects=[ObjectRow(random_kind(random), row, column, random.random() < 0.3) for row, column in cells],
         rules=rules,
         hidden=random.choice((one_for_all, {agent: random_hidden(random, len(rules)) for agent in some})),
         facing=random.choice((RANDOM_FACING, 2, {agent: random.randrange(5) for agent in ids})),

@@ -87,7 +87,7 @@ def check_condition(config: EnvConfig, condition: Literal | RuleRow) -> int:
             f"{name!r} is left out of EnvConfig.relations, which has {', '.join(config.relations)}. Add it there."
         )
     for kind in (first, second):
-        _check_agent(config, kind)
+        check_agent(config, kind)
     if not (kinds.is_object_kind(first) or kinds.is_agent_kind(first)):
         raise ConfigError(f"The first operand is {kind_text(first)}; write an agent or an object, such as 'red ball'.")
     if relation == HOLD and not (kinds.is_agent_kind(first) and kinds.is_object_kind(second)):
@@ -146,11 +146,11 @@ def check_hidden(config: EnvConfig, num_rules: int, row: HiddenRow) -> None:
                 raise ConfigError(f"{name} {_entry_text(name, entry)} is named {count} times; once is enough.")
     for index in row.rules:
         if not 0 <= index < num_rules:
-            raise ConfigError(f"There is no rule {index}; the {num_rules} rules are counted from 0.")
+            raise ConfigError(f"There is no rule {index}; rules are counted from 0, and their number is {num_rules}.")
     for kind in row.kinds:
         if not is_kind(kind):
             raise ConfigError(f"{kind} is not a kind that can be in a rule.")
-        _check_agent(config, kind)
+        check_agent(config, kind)
     if len(row.kinds) > MAX_HIDDEN_KINDS:
         raise ConfigError(f"{len(row.kinds)} kinds; at most {MAX_HIDDEN_KINDS} can be hidden from an agent.")
     for relation in row.relations:
@@ -159,7 +159,7 @@ def check_hidden(config: EnvConfig, num_rules: int, row: HiddenRow) -> None:
             raise ConfigError(f"relation {name!r} is left out of EnvConfig.relations; leave it out here too.")
 
 
-def _check_agent(config: EnvConfig, kind: int) -> None:
+def check_agent(config: EnvConfig, kind: int) -> None:
     """Checks that `kind`, if it is an agent, is one that the configuration has."""
     if kinds.is_agent_kind(kind) and kind - kinds.agent_kind(0) >= config.num_agents:
         raise ConfigError(f"{kinds.kind_name(kind)} does not exist: EnvConfig.num_agents is {config.num_agents}.")

@@ -20,6 +20,7 @@ from xworld.tasks.rows import (
     ObjectRow,
     Position,
     RuleRow,
+    check_agent,
     check_condition,
     check_hidden,
     check_rule,
@@ -106,8 +107,8 @@ def _make_terrain(config: EnvConfig, terrain: np.ndarray | Sequence[Sequence[int
     height, width = cells.shape
     if height > config.height or width > config.width:
         raise ConfigError(
-            f"The map has {height} rows of {width} columns, but the configuration has room for {config.height} rows "
-            f"of {config.width}. Make the map smaller, or raise EnvConfig.height and EnvConfig.width."
+            f"The map is {height} x {width} (rows x columns), but the configuration has room for {config.height} x "
+            f"{config.width}. Make the map smaller, or raise EnvConfig.height and EnvConfig.width."
         )
     kind, colour = cells >> 4, cells & 15
     is_coloured = (kind == kinds.FLOOR) | (kind == kinds.DOOR)
@@ -172,7 +173,7 @@ def _check_places(grid: np.ndarray, agents: Mapping[int, Position], objects: Seq
         occupy(f"agent{agent}", *agents[agent], {kinds.FLOOR: "floor"})
     for thing in objects:
         if not kinds.is_object_kind(thing.kind):
-            raise ConfigError(f"{_at(thing.row, thing.column)}: {kind_text(thing.kind)} is no kind of object.")
+            raise ConfigError(f"{_at(thing.row, thing.column)}: an object cannot be {kind_text(thing.kind)}.")
         place = thing.row, thing.column
         occupy(kind_text(thing.kind), *place, {kinds.FLOOR: "floor", kinds.COUNTER: "a counter"})
 
@@ -238,7 +239,7 @@ def _make_hidden(config: EnvConfig, num_rules: int, hidden: HiddenRow | Mapping[
     relations = np.zeros((config.num_agents, NUM_RELATIONS), np.uint8)
     for agent, row in by_agent.items():
         with located("hidden" if isinstance(hidden, HiddenRow) else f"hidden from agent{agent}"):
-            check_whole("The agent's id", agent, 0, config.num_agents - 1)
+            check_agent(config, kinds.agent_kind(agent))
             check_hidden(config, num_rules, row)
         rules[agent, list(row.rules)] = True
         hidden_kinds[agent, : len(row.kinds)] = row.kinds

@@ -69,9 +69,9 @@ def config_for(text: str) -> EnvConfig:
     operands = [kind for condition in conditions for kind in (condition.first, condition.second)]
     agents.update(kind - kinds.agent_kind(0) for kind in operands if kinds.is_agent_kind(kind))
     if max(height, width) > MAX_SIDE:
-        raise ConfigError(f"map: {height} rows of {width} columns; the largest is {MAX_SIDE} of {MAX_SIDE}.")
+        raise ConfigError(f"The map is {height} x {width} (rows x columns); the largest is {MAX_SIDE} x {MAX_SIDE}.")
     if len(draft.objects) > MAX_OBJECTS:
-        raise ConfigError(f"map: {len(draft.objects)} objects; at most {MAX_OBJECTS} can be there.")
+        raise ConfigError(f"{len(draft.objects)} objects are on the map; at most {MAX_OBJECTS} can be.")
     config = EnvConfig(
         height=height,
         width=width,
@@ -119,7 +119,8 @@ def _read(text: str) -> _Draft:
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        problem = "A key is given twice; keep one" if "Cannot overwrite" in str(error) else "This is not TOML"
+        is_twice = any(sign in str(error) for sign in ("Cannot overwrite", "Duplicate", "twice"))
+        problem = "A key is given twice; keep one" if is_twice else "This is not TOML"
         raise ConfigError(f"{problem}: {error}") from None
     for key in document:
         if key not in _KEYS:
@@ -147,7 +148,7 @@ def _read(text: str) -> _Draft:
 def _read_legend(legend: object) -> dict[str, Cell]:
     """What every character of the map stands for."""
     if not isinstance(legend, dict):
-        raise ConfigError(f'legend is {legend!r}; write a table, as in:\n[legend]\nb = "purple ball"')
+        raise ConfigError(f"legend is {legend!r}; write a line [legend], and below it lines such as b = 'purple ball'.")
     characters = dict(CHARACTERS)
     for character, description in legend.items():
         if character in _KEYS:
@@ -270,8 +271,8 @@ def _read_hidden_row(value: object, num_rules: int) -> HiddenRow:
 def _check_length(name: str, length: int, agents: Sequence[int]) -> None:
     if length != len(agents):
         raise ConfigError(
-            f"{name}: {length} entries, but {len(agents)} agents are on the map. Write one for each, in the order of "
-            "their numbers."
+            f"{name}: the list has length {length}, but the number of agents on the map is {len(agents)}. "
+            "Write one for each, in the order of their ids."
         )
 
 
