@@ -1,0 +1,61 @@
+"""Every step of the environment agrees with a simulator in plain Python that was written from the design."""
+
+from collections import Counter
+
+import pytest
+from comparison import Comparison, features
+from hypothesis import given, settings
+from strategies import Example, examples, small_config
+
+NUM_EXAMPLES = 400
+CONFIGS = {
+    "one agent, occluded": small_config(),
+    "two agents, occluded": small_config(num_agents=2, view_size=7),
+    "four agents, transparent": small_config(num_agents=4, see_through_walls=True),
+    "few relations, no push": small_config(
+        view_size=3, see_through_walls=True, push=False, relations=("touch", "hold", "see")
+    ),
+}
+# In what share of the examples, in percent, each of these happens at least; without them the test would prove little.
+EVERYWHERE = {
+    "trial boundary": 50,
+    "past the end": 50,
+    "goal": 30,
+    "rule": 35,
+    "a later rule": 30,
+    "several rules": 7,
+    "several pairs": 10,
+    "chain": 9,
+    "object gone": 12,
+    "product laid beside": 10,
+    "rule on a frozen object": 6,
+    "rule on a held object": 1,
+    "pick up": 25,
+    "put down": 8,
+    "door unlocked": 2,
+    "door opened": 3,
+    "door closed": 1,
+}
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_step_matches_the_oracle(name: str) -> None:
+    config = CONFIGS[name]
+    comparison = Comparison(config)
+    seen: Counter[str] = Counter()
+
+    @settings(max_examples=NUM_EXAMPLES, deadline=None, derandomize=True, database=None)
+    @given(examples(config))
+    def check(example: Example) -> None:
+        seen.update(features(comparison.check(example)))
+
+    check()
+    wanted = dict(EVERYWHERE)
+    if config.push:
+        wanted["push"] = 6
+    else:
+        assert not seen["push"]
+    if config.num_agents > 1:
+        wanted["agent in view"] = 50
+    shares = {feature: 100 * seen[feature] / NUM_EXAMPLES for feature in wanted}
+    assert not {feature: share for feature, share in shares.items() if share < wanted[feature]}
