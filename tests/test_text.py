@@ -1,5 +1,7 @@
 """The task language: what it means, and that every task survives the way to text and back."""
 
+import re
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -155,6 +157,15 @@ def test_goals_hidden_facing_and_ids_per_agent():
     goal, rules = briefing_text(Env(config).briefing(task), agent=1)
     assert goal == "not see(agent, agent1) and on(agent1, red floor) or touch.east.west(agent, red key)"
     assert rules == ["on(red ball, cyan floor) -> pink hex, pink hex", "see(agent1, red key) -> red hex"]
+
+
+def test_the_files_in_the_documentation_are_tasks():
+    pages = (Path(__file__).parent.parent / "docs" / "task-language.md").read_text()
+    examples = re.findall(r"(?s)```toml\n(.*?)```", pages)
+    assert len(examples) == 2
+    for example in examples:
+        config = config_for(example)
+        assert_equal(parse(example, config), parse(to_text(parse(example, config)), config))
 
 
 def test_defaults():
