@@ -1,0 +1,143 @@
+"""The agent: a network as pure functions of its parameters, with the memory passed in and out.
+
+An agent is told its task once an episode (`encode_briefing`), and then maps what it sees, what it was told and its
+memory to action logits, a value and the next memory: one timestep (`step`) or [T, ...] of them (`unroll`).
+Arrays have any leading batch axes, then the agent axis A; the A agents share parameters, each has its own memory.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from xworld.agents.config import AgentConfig
+from xworld.agents.encoders import BriefingEncoder, ByteEmbedding, ObservationEncoder
+from xworld.agents.memory import GRU
+from xworld.core.actions import NOOP, NUM_ACTIONS
+from xworld.core.config import EnvConfig
+from xworld.core.types import Briefing, Observation, TimeStep
+
+Params = nnx.State
+Output = tuple[jax.Array, jax.Array, jax.Array]  # logits [..., A, 7], value [..., A], memory [..., A, M]
+
+
+class Network(nnx.Module):
+    """Encoders, memory and heads. Keeps parameters only."""
+
+    def __init__(self, config: AgentConfig, env_config: EnvConfig, rngs: nnx.Rngs):
+        """A network of `config`'s sizes for the observations of `env_config`."""
+        self.kinds = ByteEmbedding(config.embedding_size, rngs)
+        self.observation = ObservationEncoder(env_config, config.embedding_size, config.encoder_size, rngs)
+        self.briefing = BriefingEncoder(config.embedding_size, config.briefing_size, config.encoder_size, rngs)
+        self.memory = GRU(config.encoder_size, config.memory_size, rngs)
+        hidden = nnx.initializers.orthogonal(2**0.5)
+        self.policy = nnx.Linear(config.memory_size, config.head_size, kernel_init=hidden, rngs=rngs)
+        self.value = nnx.Linear(config.memory_size, config.head_size, kernel_init=hidden, rngs=rngs)
+        # A small last layer: the first policy is nearly uniform.
+        small, plain = nnx.initializers.orthogonal(0.01), nnx.initializers.orthogonal(1.0)
+        self.policy_output = nnx.Linear(config.head_size, NUM_ACTIONS, kernel_init=small, rngs=rngs)
+        self.value_output = nnx.Linear(config.head_size, 1, kernel_init=plain, rngs=rngs)
+
+    def tell(self, briefing: Briefing) -> jax.Array:
+        """[..., A, encoder_size] the encoded briefing."""
+        return self.briefing(briefing, self.kinds)
+
+    def prepare(self, observation: Observation, told: jax.Array) -> jax.Array:
+        """[..., A, 3M] what goes into the memory: all of the network that comes before the recurrence."""
+        return self.memory.prepare(nnx.relu(self.observation(observation, self.kinds) + told))
+
+    def decide(self, memory: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Logits [..., A, 7] and values [..., A]."""
+        logits = self.policy_output(nnx.relu(self.policy(memory)))
+        return logits, self.value_output(nnx.relu(self.value(memory)))[..., 0]
+
+
+@dataclass(frozen=True)
+class Agent:
+    """A network's structure with its pure functions; hashable, so it can be a static argument of `jit`."""
+
+    config: AgentConfig
+    env_config: EnvConfig
+    graphdef: nnx.GraphDef
+
+    def init(self, key: jax.Array) -> Params:
+        """Fresh parameters."""
+        return nnx.state(Network(self.config, self.env_config, nnx.Rngs(key)))
+
+    def start_memory(self, *batch: int) -> jax.Array:
+        """[*batch, A, M] float32, the empty memory."""
+        return jnp.zeros((*batch, self.env_config.num_agents, self.config.memory_size), jnp.float32)
+
+    def is_reset(self, timestep: TimeStep) -> jax.Array:
+        """[...] bool, whether the memory is emptied before this timestep: at episode starts, never at trial starts.
+
+        With `clear_memory_at_trials` at trial starts as well, which is the control experiment.
+        """
+        if self.config.clear_memory_at_trials:
+            return timestep.is_first | timestep.is_trial_first
+        return timestep.is_first
+
+    def encode_briefing(self, params: Params, briefing: Briefing) -> jax.Array:
+        """[..., A, encoder_size] what the agents are told, encoded; constant through an episode."""
+        return self._network(params).tell(briefing)
+
+    def step(
+        self, params: Params, observation: Observation, told: jax.Array, memory: jax.Array, is_reset: jax.Array
+    ) -> Output:
+        """One timestep.
+
+        Args:
+          params: from `init`.
+          observation: with leading batch axes.
+          told: [..., A, encoder_size] from `encode_briefing`.
+          memory: [..., A, M] from `start_memory` or the step before.
+          is_reset: [...] bool, from `is_reset`.
+
+        Returns:
+          Logits [..., A, 7], values [..., A], and the next memory.
+        """
+        network = self._network(params)
+        prepared = network.prepare(_forget_last_step(observation, is_reset), told)
+        memory = network.memory.advance(memory, prepared, is_reset[..., None])
+        return *network.decide(memory), memory
+
+    def unroll(
+        self, params: Params, observation: Observation, told: jax.Array, memory: jax.Array, is_reset: jax.Array
+    ) -> Output:
+        """[T, ...] timesteps, as `step` one after the other; `memory` [..., A, M] is the one before the first.
+
+        Returns:
+          Logits [T, ..., A, 7], values [T, ..., A], and the memory after the last timestep.
+        """
+        network = self._network(params)
+        prepared = network.prepare(_forget_last_step(observation, is_reset), told)
+
+        def advance(memory: jax.Array, inputs: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+            memory = network.memory.advance(memory, *inputs)
+            return memory, memory
+
+        memory, memories = jax.lax.scan(advance, memory, (prepared, is_reset[..., None]))
+        return *network.decide(memories), memory
+
+    def _network(self, params: Params) -> Network:
+        return nnx.merge(self.graphdef, params)
+
+
+def make_agent(config: AgentConfig, env_config: EnvConfig) -> Agent:
+    """An agent for environments of `env_config`; `Agent.init` makes its parameters."""
+    abstract = nnx.eval_shape(lambda: Network(config, env_config, nnx.Rngs(0)))
+    return Agent(config, env_config, nnx.graphdef(abstract))
+
+
+def _forget_last_step(observation: Observation, is_reset: jax.Array) -> Observation:
+    """The observation as at an episode's start: no last action and reward where the memory is emptied.
+
+    At episode starts it is so already. In the control experiment the reward that ended a trial would tell the next.
+    """
+    return dataclasses.replace(
+        observation,
+        last_action=jnp.where(is_reset[..., None], jnp.uint8(NOOP), observation.last_action),
+        last_reward=jnp.where(is_reset[..., None], 0.0, observation.last_reward),
+    )
