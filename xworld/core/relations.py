@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from xworld.core import kinds
 from xworld.core.config import RELATIONS, EnvConfig
@@ -25,7 +26,7 @@ ALL_DIRECTIONS = 15
 NO_FLOOR = 1  # for what stands on no floor; no kind has this code
 NOT_FOUND = 255
 # Bits of what holds: touch in direction d is bit d, the relation with code c > 1 is bit c + 2.
-_NEAR_BIT, _HOLD_BIT, _SEE_BIT = (jnp.uint8(1 << (code + 2)) for code in (NEAR, HOLD, SEE))
+_NEAR_BIT, _HOLD_BIT, _SEE_BIT = (np.uint8(1 << (code + 2)) for code in (NEAR, HOLD, SEE))
 
 
 @dataclass(frozen=True)

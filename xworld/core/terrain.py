@@ -1,16 +1,19 @@
 """What a cell is made of and what that allows; reading cells by coordinates that may lie outside the grid."""
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from xworld.core import kinds
 
 # (rows, columns) of one cell in direction 0 north, 1 east, 2 south, 3 west; uint8 arithmetic wraps, so 255 is -1.
-_DELTA_ROW = jnp.uint8(255), jnp.uint8(0), jnp.uint8(1), jnp.uint8(0)
-_DELTA_COLUMN = jnp.uint8(0), jnp.uint8(1), jnp.uint8(0), jnp.uint8(255)
+_DELTA_ROW = tuple(np.array([255, 0, 1, 0], np.uint8))
+_DELTA_COLUMN = tuple(np.array([0, 1, 0, 255], np.uint8))
 
 
-def select_direction(direction: jax.Array, cases: tuple[jax.Array, jax.Array, jax.Array, jax.Array]) -> jax.Array:
+def select_direction(direction: jax.Array, cases: Sequence[jax.Array | np.uint8]) -> jax.Array:
     """`cases[direction]`, as selects, which vectorise where a gather does not."""
     north, east, south, west = cases
     return jnp.where(direction < 2, jnp.where(direction == 0, north, east), jnp.where(direction == 2, south, west))

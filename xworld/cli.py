@@ -1,0 +1,371 @@
+"""The command `xworld`. Heavy imports happen inside the commands, so that small ones answer at once."""
+
+import contextlib
+import dataclasses
+import io
+import os
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
+
+import tyro
+from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, Positional, arg, subcommand
+
+from xworld.errors import ConfigError, did_you_mean
+
+if TYPE_CHECKING:
+    from xworld.core.env import Env
+    from xworld.core.types import Task
+    from xworld.evaluation import Policy
+
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns its exit status: 0, 2 for input that cannot be meant, 130 when interrupted."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        return _parse(arguments).run()
+    except ConfigError as error:
+        print(f"xworld: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("xworld: interrupted", file=sys.stderr)
+        return INTERRUPTED
+
+
+class Command(Protocol):
+    """What the command line is parsed into."""
+
+    def run(self) -> int:
+        """Does it; returns the exit status."""
+        ...
+
+
+@dataclass
+class Evaluate:
+    """Score a trained agent on held-out tasks, beside random, no-op and scripted players.
+
+    Prints a table, and writes scores.json, scores.png and learning_curve.png.
+    """
+
+    run_folder: Annotated[Positional[Path], arg(metavar="RUN")]  # folder of a training run
+    num_tasks: int = 512  # held-out tasks, never trained on
+    num_trials: int | None = None  # play this many trials instead of the tasks' own number
+    seed: int = 0  # decides tasks, directions and chance
+    greedy: bool = False  # always take the likeliest action instead of drawing one
+    output: Path | None = None  # folder for what is written; the run's by default
+
+    def run(self) -> int:
+        """Evaluates and reports."""
+        import jax
+        import rich
+
+        from xworld.core.env import Env
+        from xworld.evaluation import AgentPolicy, check_folder, compare, scores_table, write_report
+        from xworld.training import load_agent
+
+        config, agent, params = load_agent(self.run_folder)
+        output = check_folder(self.output or self.run_folder)
+        policy = AgentPolicy(params, agent, is_greedy=self.greedy)
+        tasks = _held_out(config, self.num_tasks, self.seed)
+        comparison = compare(Env(config.env), tasks, [policy], jax.random.key(self.seed), num_trials=self.num_trials)
+        options = dataclasses.asdict(self) | {"run_folder": str(self.run_folder), "output": str(output)}
+        about = {"evaluate": options, "run": dataclasses.asdict(config), "device": jax.devices()[0].device_kind}
+        write_report(output, comparison, about, self.run_folder / "metrics.csv")
+        rich.print(scores_table(comparison))
+        print(f"Wrote scores.json, scores.png and learning_curve.png to {output}")
+        return 0
+
+
+@dataclass
+class Render:
+    """Film an episode of a trained agent, or draw or film a task file."""
+
+    source: Annotated[Positional[Path], arg(metavar="RUN|TASKFILE")]  # folder of a training run, or a task file
+    player: Literal["random", "noop", "searcher", "best"] | None = None  # who plays the task file; a still without
+    output: Path | None = None  # .gif or .mp4, for a still .png; beside the source by default
+    seed: int = 0  # decides tasks, directions and chance
+    reveal: bool = False  # show what is hidden from the agent
+    fps: float = 6.0  # frames a second
+
+    def run(self) -> int:
+        """Renders."""
+        from xworld.rendering import save_picture
+
+        if self.source.is_dir():
+            if self.player is not None:
+                raise ConfigError("--player is for task files; in a run's folder the run's agent plays.")
+            return self._film_run()
+        env, task = _read_task(self.source)
+        if self.player is not None:
+            return self._film_task(env, task, self.player)
+        import jax
+
+        from xworld.rendering import render_frame
+
+        output = self.output or self.source.with_suffix(".png")
+        state, timestep = env.reset(jax.random.key(self.seed), task)
+        save_picture(render_frame(env, state, timestep, reveal=self.reveal), output)
+        print(f"Wrote {output}")
+        return 0
+
+    def _film_run(self) -> int:
+        import jax
+
+        from xworld.core.env import Env
+        from xworld.evaluation import AGENT, AgentPolicy, compare, telling_episode
+        from xworld.rendering import episode_frames, save_animation
+        from xworld.training import load_agent
+
+        config, agent, params = load_agent(self.source)
+        env, policy, key = Env(config.env), AgentPolicy(params, agent), jax.random.key(self.seed)
+        tasks = _held_out(config, 128, self.seed)
+        scores = compare(env, tasks, [policy], key).scores[AGENT][0]
+        index, states, timesteps = telling_episode(env, tasks, policy, key, scores)
+        output = self.output or self.source / "replay.gif"
+        save_animation(episode_frames(env, states, timesteps, reveal=self.reveal), output, fps=self.fps)
+        task_id = f"world {int(tasks.world_id[index])}, game {int(tasks.game_id[index])}"
+        print(f"Wrote {output}: held-out task {index} ({task_id})")
+        return 0
+
+    def _film_task(self, env: "Env", task: "Task", player: str) -> int:
+        import jax
+
+        from xworld.evaluation import record
+        from xworld.rendering import episode_frames, save_animation
+
+        states, timesteps = record(env, task, _player(player, env, task), jax.random.key(self.seed))
+        output = self.output or self.source.with_suffix(".gif")
+        save_animation(episode_frames(env, states, timesteps, reveal=self.reveal), output, fps=self.fps)
+        print(f"Wrote {output}")
+        return 0
+
+
+@dataclass
+class Show:
+    """Print a task file: its map, and what the agents are told."""
+
+    file: Positional[Path]
+
+    def run(self) -> int:
+        """Shows the task."""
+        from xworld.tasks import briefing_text, to_text
+
+        env, task = _read_task(self.file)
+        print(to_text(task))
+        briefing = env.briefing(task)
+        for agent in range(env.config.num_agents):
+            goal, rules = briefing_text(briefing, agent)
+            print(f"# agent{agent} is told: goal {goal}; rules {'; '.join(rules) or 'none'}")
+        return 0
+
+
+@dataclass
+class Check:
+    """Check task files: what is wrong, where, and what would be right."""
+
+    files: Positional[tuple[Path, ...]]
+
+    def run(self) -> int:
+        """Checks every file, and says all that is wrong before it fails."""
+        if not self.files:
+            raise ConfigError("There is nothing to check. Name one or more task files.")
+        failures = []
+        for file in self.files:
+            try:
+                _read_task(file)
+                print(f"{file}: ok")
+            except ConfigError as error:
+                failures.append(str(error))
+        if failures:
+            raise ConfigError("; ".join(failures))
+        return 0
+
+
+@dataclass
+class Sample:
+    """Sample tasks from the universe of a named environment, as task files."""
+
+    env: str = "rooms4-13x13"  # name of an environment
+    number: int = 1  # how many tasks
+    seed: int = 0
+    split: Literal["train", "test", "all"] = "train"
+    output: Path | None = None  # folder for the task files; printed by default
+
+    def run(self) -> int:
+        """Samples and writes."""
+        import jax
+
+        from xworld.evaluation import check_folder
+        from xworld.registry import make, make_universe
+        from xworld.tasks import to_text
+
+        if self.number < 1:
+            raise ConfigError(f"--number is {self.number}; write a whole number of at least 1.")
+        make(self.env)
+        universe = make_universe(self.env, split=self.split)
+        folder = None if self.output is None else check_folder(self.output)
+        keys = jax.random.split(jax.random.key(self.seed), self.number)
+        tasks = jax.device_get(jax.jit(jax.vmap(universe.sample))(keys))
+        for index in range(self.number):
+            text = to_text(jax.tree.map(lambda leaf, index=index: leaf[index], tasks))
+            if folder is None:
+                print(text)
+            else:
+                path = folder / f"task{index}.toml"
+                path.write_text(text)
+                print(f"Wrote {path}")
+        return 0
+
+
+@dataclass
+class Tasks:
+    """Show, check and sample tasks."""
+
+    command: (
+        Annotated[Show, subcommand("show")]
+        | Annotated[Check, subcommand("check")]
+        | Annotated[Sample, subcommand("sample")]
+    )
+
+    def run(self) -> int:
+        """Runs the chosen one."""
+        return self.command.run()
+
+
+def _train_command(arguments: list[str]) -> type:
+    """The dataclass of `xworld train`, whose defaults depend on `--preset` or `--resume` among the arguments."""
+    if arguments[:1] != ["train"]:
+        return dataclasses.make_dataclass("Train", [], namespace={"__doc__": _TRAIN_HELP.partition("\n")[0]})
+    from xworld.training import PRESETS, RunConfig, load_config
+
+    preset, resumed = _option(arguments, "--preset"), _option(arguments, "--resume")
+    if preset is not None and preset not in PRESETS:
+        raise ConfigError(f"--preset: {preset!r} is unknown. {did_you_mean(preset, PRESETS)}")
+    if preset is not None and resumed is not None:
+        raise ConfigError("--preset and --resume exclude each other: a run goes on as it was configured.")
+    default = PRESETS[preset or "demo"]() if resumed is None else load_config(Path(resumed))
+
+    @dataclass
+    class Train:
+        config: Annotated[RunConfig, OmitArgPrefixes] = default
+        preset: str = "demo"  # where the defaults of all other options come from
+        run_folder: Annotated[Path | None, arg(name="run")] = None  # new folder for the run; runs/PRESET by default
+        resume: Path | None = None  # folder of a run to go on with
+        continue_if_started: bool = False  # go on if the run's folder has a run already
+        num_devices: int | None = None  # devices to make of a CPU; by default one a core
+
+        def run(self) -> int:
+            """Trains."""
+            from xworld.training import TrainingDiverged, train, use_host_devices
+
+            folder = self.resume or self.run_folder or Path("runs") / self.preset
+            is_resumed = self.resume is not None or (self.continue_if_started and (folder / "config.json").exists())
+            use_host_devices(self.num_devices or _num_devices(self.config))
+            try:
+                is_finished = train(self.config, folder, resume=is_resumed)
+            except TrainingDiverged as error:
+                print(f"xworld: {error}", file=sys.stderr)
+                return 1
+            if not is_finished:
+                print(f"Stopped and saved. Go on with: xworld train --resume {folder}")
+                return INTERRUPTED
+            print(f"Finished {folder}. Now: xworld evaluate {folder}")
+            return 0
+
+    Train.__doc__ = _TRAIN_HELP
+    return Train
+
+
+_TRAIN_HELP = """Train an agent; Ctrl-C saves and stops, --resume goes on bit for bit.
+
+Leaves config.json, metrics.csv, metrics.jsonl and checkpoints in the run's folder. Every field of the configuration
+can be overridden, as in --ppo.learning-rate 1e-3; the defaults shown are those of the preset."""
+
+
+def _parse(arguments: list[str]) -> Command:
+    """The command that the arguments mean. What tyro has against them becomes a `ConfigError` of one line."""
+    commands: Any = (
+        Annotated[_train_command(arguments), subcommand("train")]
+        | Annotated[Evaluate, subcommand("evaluate")]
+        | Annotated[Render, subcommand("render")]
+        | Annotated[Tasks, subcommand("tasks")]
+    )
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            return tyro.cli(commands, prog="xworld", args=arguments, config=(OmitSubcommandPrefixes,))
+    except SystemExit as stop:
+        if not stop.code:  # help was asked for, and given
+            raise
+        raise ConfigError(_one_line(complaint.getvalue())) from stop
+
+
+def _one_line(box: str) -> str:
+    """The words in tyro's box of complaints, without its frame and its pointer to the help."""
+    lines = [re.sub(r"[╭╮╰╯│─]", " ", line).strip() for line in box.splitlines()[1:]]
+    words = [line for line in lines if line and not line.startswith("For full helptext")]
+    return " ".join(words).rstrip(".") + ". See xworld --help."
+
+
+def _option(arguments: list[str], name: str) -> str | None:
+    """The value of an option, given as `--name value` or `--name=value`, or None."""
+    for position, argument in enumerate(arguments):
+        if argument == name and position + 1 < len(arguments):
+            return arguments[position + 1]
+        if argument.startswith(name + "="):
+            return argument.removeprefix(name + "=")
+    return None
+
+
+def _num_devices(config: Any) -> int:
+    """As many devices as there are cores, but no more than share the environments out evenly."""
+    for number in range(len(os.sched_getaffinity(0)), 1, -1):
+        with contextlib.suppress(ConfigError):
+            config.check_devices(number)
+            return number
+    return 1
+
+
+def _held_out(config: Any, num_tasks: int, seed: int) -> "Task":
+    """Stacked tasks of the run's universe that training never sees."""
+    import jax
+
+    from xworld.evaluation import sample_tasks
+    from xworld.tasks import Universe
+
+    universe = Universe(config.env, dataclasses.replace(config.universe, split="test"))
+    return sample_tasks(universe, jax.random.key(seed), num_tasks)
+
+
+def _read_task(file: Path) -> tuple["Env", "Task"]:
+    """The task in a file, and an environment that fits it."""
+    from xworld.core.env import Env
+    from xworld.tasks import config_for, parse
+
+    try:
+        text = file.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text"
+        raise ConfigError(f"{file} cannot be read: {reason}. Name a task file.") from error
+    try:
+        config = config_for(text)
+        return Env(config), parse(text, config)
+    except ConfigError as error:
+        raise ConfigError(f"{file}: {error}") from error
+
+
+def _player(name: str, env: "Env", task: "Task") -> "Policy":
+    """The scripted policy called `name`, for one task."""
+    import jax
+
+    from xworld.evaluation import NoopPolicy, RandomPolicy, Searcher, make_best_possible
+
+    if name in ("searcher", "best"):
+        best = make_best_possible(env, jax.tree.map(lambda leaf: leaf[None], task))
+        return best if name == "best" else Searcher(remembers=True)
+    return RandomPolicy() if name == "random" else NoopPolicy()
