@@ -1,0 +1,102 @@
+"""An episode as a film: frames from stacked states."""
+
+import dataclasses
+from collections.abc import Iterator
+
+import jax
+import numpy as np
+
+from xworld.core.env import Env
+from xworld.core.types import State, TimeStep
+from xworld.errors import ConfigError
+from xworld.rendering.frame import Style, draw_frame, make_style
+from xworld.rendering.panel import Moment
+from xworld.rendering.snapshot import Snapshot, take_snapshot
+
+_EVENT_FRAMES = 3  # a rule stays marked for this many more frames after it fired
+
+
+def episode_frames(
+    env: Env,
+    states: State,
+    timesteps: TimeStep,
+    *,
+    tile_size: int | None = None,
+    agent: int = 0,
+    show_view: bool = True,
+    reveal: bool = False,
+    pause: int = 6,
+) -> Iterator[np.ndarray]:
+    """The frames of one episode: every state with its panel, and a pause where trials start and end.
+
+    Args:
+      env: the environment the states come from.
+      states: stacked over time, every leaf [T, ...]: the state after `reset`, then after each step.
+      timesteps: that came with them, stacked likewise.
+      tile_size, agent, show_view, reveal: as for `render_frame`.
+      pause: frames for which "Trial 2 / 4" is held when a trial starts, and its return when it ends; 0 for none.
+
+    Returns:
+      An iterator over [h, w, 3] uint8 frames of one even size, T + 2 * pause * num_trials of a whole episode. It ends
+      with the episode. Where the last state is already of another episode, as `VectorEnv` has it, that is left out.
+
+    Raises:
+      ConfigError: not stacked over time, of different lengths, or an argument out of range.
+    """
+    if states.trial.ndim != 1 or timesteps.event.ndim != 1 or len(states.trial) != len(timesteps.event):
+        raise ConfigError(
+            f"episode_frames takes states and timesteps of one environment stacked over time, [T, ...] both; "
+            f"these have the shapes {states.trial.shape} and {timesteps.event.shape}. "
+            "Pick one environment, and put the state and timestep of `reset` before those of the steps."
+        )
+    if len(states.trial) == 0:
+        raise ConfigError("There are no states: an episode to draw starts with the state of `reset`.")
+    if pause < 0:
+        raise ConfigError(f"pause is {pause}; write a number of frames, 0 for none.")
+    states, timesteps = jax.device_get((states, timesteps))
+    return _frames(env, states, timesteps, make_style(env.config, tile_size, agent, show_view, reveal), pause)
+
+
+def _frames(env: Env, states: State, timesteps: TimeStep, style: Style, pause: int) -> Iterator[np.ndarray]:
+    num_trials = int(states.task.num_trials[0])
+    returns = [0.0] * (int(states.trial[0]) + 1)
+    previous: Snapshot | None = None
+    event, event_age = 0, 0
+
+    def still(snapshot: Snapshot, banner: str, reward: float = 0.0) -> Iterator[np.ndarray]:
+        """The pause on a state, with a banner."""
+        if pause:
+            moment = Moment(reward, event, is_event_new=event_age == 0, returns=tuple(returns))
+            yield from [draw_frame(snapshot, moment, style, banner)] * pause
+
+    for t in range(len(states.trial)):
+        snapshot = take_snapshot(env, jax.tree.map(lambda leaf, t=t: leaf[t], states), style.agent)
+        reward, is_last = float(timesteps.reward[t, style.agent]), bool(timesteps.is_last[t])
+        returns[-1] += reward
+        event_age += 1
+        if timesteps.event[t]:
+            event, event_age = int(timesteps.event[t]), 0
+        elif event_age > _EVENT_FRAMES:
+            event = 0
+
+        if previous is None:
+            yield from still(snapshot, f"Trial {len(returns)} / {num_trials}")
+        elif timesteps.is_trial_first[t]:
+            # The world has been put back already: what the last step paid is shown with the state before it.
+            yield from still(_timed_out(previous), f"Trial {len(returns)} scored {returns[-1]:g}", reward)
+            if is_last:
+                return
+            returns.append(0.0)
+            reward, event = 0.0, 0
+            yield from still(snapshot, f"Trial {len(returns)} / {num_trials}")
+        moment = Moment(reward, event, is_event_new=event_age == 0, returns=tuple(returns))
+        yield draw_frame(snapshot, moment, style, banner="")
+        if is_last:
+            yield from still(snapshot, f"Trial {len(returns)} scored {returns[-1]:g}", reward)
+            return
+        previous = snapshot
+
+
+def _timed_out(snapshot: Snapshot) -> Snapshot:
+    """The snapshot before a trial's last step, with no time left."""
+    return dataclasses.replace(snapshot, time=snapshot.trial_length)
