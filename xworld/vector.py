@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from xworld.core.env import Env, select
 from xworld.core.hashing import hash_words
+from xworld.core.slots import settle
 from xworld.core.types import Briefing, Observation, State, Task, TimeStep
 from xworld.errors import ConfigError
 
@@ -80,9 +81,11 @@ class VectorEnv:
 
         def step_one(current: State, prepared: State, is_ready: jax.Array, actions: jax.Array):
             ended, outcome = self.env.advance(current, actions)
+            moves_on = outcome.is_last & is_ready
             again = self.env.start(hash_words(current.seed, 1), current.task)
-            following = select(is_ready, prepared, again)
-            after = select(outcome.is_last, following, ended)
+            # The task is most of a state and changes only here, so it is selected apart from the rest, and once.
+            rest = settle(_rest(ended), (outcome.is_last, _rest(again)), (moves_on, _rest(prepared)))
+            after = State(select(moves_on, prepared.task, current.task), *rest)
             outcome = dataclasses.replace(outcome, is_trial_first=outcome.is_trial_first | outcome.is_last)
             timestep = self.env.timestep(after, outcome, is_first=outcome.is_last)
             final = self.env.timestep(ended, outcome, is_first=outcome.is_last).observation
@@ -134,6 +137,11 @@ class VectorEnv:
     def _start_one(self, key: jax.Array, tasks: TaskSource) -> State:
         task_key, seed_key = jax.random.split(key)
         return self.env.start(jax.random.bits(seed_key, dtype=jnp.uint32), tasks.sample(task_key))
+
+
+def _rest(state: State) -> tuple:
+    """All fields of a state but the first, its task."""
+    return state.scene, state.trial, state.time, state.seed, state.last_action, state.last_reward
 
 
 def _vector_timestep(timestep: TimeStep, final_observation: Observation) -> VectorTimeStep:
