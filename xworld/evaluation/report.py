@@ -1,0 +1,111 @@
+"""What an evaluation leaves behind: scores.json, a table, and a plot of score against trial."""
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.table import Table
+
+from xworld.errors import ConfigError
+from xworld.evaluation.comparison import AGENT, SHARE_OF_BEST, Comparison
+from xworld.evaluation.plots import plot_learning_curve, plot_scores
+from xworld.evaluation.statistics import Estimate, estimate, gain
+
+
+def write_report(
+    folder: str | Path, comparison: Comparison, about: Mapping[str, Any], metrics: str | Path | None = None
+) -> dict[str, Any]:
+    """Writes `scores.json` and `scores.png`, and `learning_curve.png` if there are `metrics`, into `folder`.
+
+    Args:
+      folder: made if it is not there.
+      comparison: from `compare`.
+      about: what else belongs into `scores.json`: configuration, command, seeds; JSON types only.
+      metrics: a `metrics.csv` of training.
+
+    Returns:
+      What was written to `scores.json`.
+
+    Raises:
+      ConfigError: the folder cannot be written to, or the metrics cannot be read.
+    """
+    folder = check_folder(folder)
+    content = {**summarise(comparison), "about": dict(about)}
+    text = json.dumps(content, indent=2) + "\n"
+    try:
+        (folder / "scores.json").write_text(text)
+        plot_scores(comparison, folder / "scores.png")
+        if metrics is not None:
+            plot_learning_curve(metrics, folder / "learning_curve.png")
+    except OSError as error:
+        raise ConfigError(
+            f"The report cannot be written to {folder}: {error.strerror}. Choose another folder."
+        ) from error
+    return content
+
+
+def check_folder(folder: str | Path) -> Path:
+    """Makes the folder if need be, and makes sure that files can be written there; to be called before long work.
+
+    Raises:
+      ConfigError: it cannot be made or written to.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"\0" * 4096)
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise ConfigError(f"{folder} cannot be written to: {error.strerror}. Choose another folder.") from error
+    return folder
+
+
+def summarise(comparison: Comparison) -> dict[str, Any]:
+    """All numbers of a comparison as JSON types: of each policy mean and 95 % interval of score and return by trial."""
+    scores = comparison.scores
+    num_tasks, num_trials = comparison.reference.shape
+    policies = {
+        name: {
+            "num_seeds": len(values),
+            "score": _as_json(estimate(values)),
+            "return": _as_json(estimate(comparison.returns[name])),
+            "gain": _as_json(estimate(gain(values))),
+            "score_by_seed": values.mean(axis=1).tolist(),
+        }
+        for name, values in scores.items()
+    }
+    content = {"unit": comparison.unit, "num_tasks": num_tasks, "num_trials": num_trials, "policies": policies}
+    if comparison.why_not_best is not None:
+        content["why_not_share_of_best"] = comparison.why_not_best
+    return content
+
+
+def scores_table(comparison: Comparison) -> Table:
+    """A rich table of the scores: a row for each policy, a column for each trial, 95 % intervals in brackets."""
+    num_tasks, num_trials = comparison.reference.shape
+    table = Table(title=f"Score ({comparison.unit}) on {num_tasks} tasks, [95 % interval]")
+    table.add_column("policy")
+    for trial in range(num_trials):
+        table.add_column(f"trial {trial + 1}", justify="right")
+    table.add_column("gain", justify="right")
+    for name, scores in comparison.scores.items():
+        by_trial, gained = estimate(scores), estimate(gain(scores))
+        cells = [_cell(by_trial.mean[t], by_trial.low[t], by_trial.high[t]) for t in range(num_trials)]
+        style = "bold" if name == AGENT else None
+        table.add_row(name, *cells, _cell(gained.mean, gained.low, gained.high), style=style)
+    if comparison.unit != SHARE_OF_BEST:
+        table.caption = f"The best possible return is not known: {comparison.why_not_best}"
+    return table
+
+
+def _cell(mean: np.ndarray, low: np.ndarray, high: np.ndarray) -> str:
+    return f"{mean:.2f} \\[{low:.2f}, {high:.2f}]"  # rich takes a bare bracket for a style
+
+
+def _as_json(value: Estimate) -> dict[str, Any]:
+    return {"mean": value.mean.tolist(), "low": value.low.tolist(), "high": value.high.tolist()}

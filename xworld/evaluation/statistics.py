@@ -1,0 +1,99 @@
+"""From returns to scores with intervals: normalisation, the bootstrap over tasks and seeds, and the adaptation gain.
+
+Scores have the axes [num_seeds, num_tasks, num_trials]: agents trained from different seeds play the same tasks.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from xworld.errors import ConfigError
+
+NUM_RESAMPLES = 2_000
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Means over tasks and seeds with 95 % intervals; arrays of equal shape, [num_trials] or []."""
+
+    mean: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+def normalise(returns: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """[..., num_tasks, num_trials] scores: every return divided by the reference's of the same task and trial.
+
+    A trial's score is then the mean over tasks of these ratios (not the ratio of the means), so that every task counts
+    the same, however far its goal is.
+
+    Args:
+      returns: [..., num_tasks, num_trials].
+      reference: [num_tasks, num_trials], such as the best possible returns from the same key.
+
+    Raises:
+      ConfigError: shapes that do not fit, or a task whose reference is 0.
+    """
+    if returns.shape[-2:] != reference.shape:
+        raise ConfigError(
+            f"Returns of shape {returns.shape} cannot be divided by those of shape {reference.shape}. "
+            "Evaluate both on the same tasks."
+        )
+    if (reference <= 0).any():
+        task, trial = np.argwhere(reference <= 0)[0]
+        raise ConfigError(
+            f"Nothing can be earned in trial {trial + 1} of task {task}, so it has no normalised score. "
+            "Make its trials longer, or leave it out."
+        )
+    return returns / reference
+
+
+def estimate(scores: np.ndarray, seed: int = 0, num_resamples: int = NUM_RESAMPLES) -> Estimate:
+    """Mean and 95 % interval of [num_seeds, num_tasks, ...] scores, by the percentile bootstrap.
+
+    Tasks are drawn with replacement, and so are seeds, independently, because every seed plays every task. With one
+    seed it is the interval over tasks. A handful of seeds gives a rough idea of their spread and not more.
+
+    Args:
+      scores: [num_seeds, num_tasks, ...].
+      seed: of the resampling; same seed, same interval.
+      num_resamples: how many means are drawn.
+
+    Raises:
+      ConfigError: no seeds or no tasks.
+    """
+    if scores.ndim < 2 or 0 in scores.shape[:2]:
+        raise ConfigError(f"Scores have the shape {scores.shape}; they need at least one seed and one task.")
+    num_seeds, num_tasks = scores.shape[:2]
+    flat = scores.reshape(num_seeds, num_tasks, -1).astype(np.float64)
+    generator = np.random.default_rng(seed)
+    task_weights = _draw_weights(generator, num_resamples, num_tasks)
+    seed_weights = _draw_weights(generator, num_resamples, num_seeds) if num_seeds > 1 else np.ones((num_resamples, 1))
+    by_seed = np.einsum("bn,snk->bsk", task_weights, flat, optimize=True)
+    means = np.einsum("bs,bsk->bk", seed_weights, by_seed)
+    low, high = np.quantile(means, [0.025, 0.975], axis=0)
+    shape = scores.shape[2:]
+    return Estimate(flat.mean(axis=(0, 1)).reshape(shape), low.reshape(shape), high.reshape(shape))
+
+
+def _draw_weights(generator: np.random.Generator, num_resamples: int, size: int) -> np.ndarray:
+    """[num_resamples, size] shares, with rows that sum to 1, of things of which `size` are drawn with replacement."""
+    return generator.multinomial(size, np.full(size, 1 / size), num_resamples) / size
+
+
+def gain(scores: np.ndarray) -> np.ndarray:
+    """[...] what each task gained from the first to the last trial, of [..., num_trials] scores."""
+    return scores[..., -1] - scores[..., 0]
+
+
+def most_telling(scores: np.ndarray) -> np.ndarray:
+    """[num_tasks] task indices, those first whose episode shows best what adaptation is.
+
+    The last trial is as good as possible, and then the first as bad as possible; ties go to the better trials in
+    between, and then to the lower index.
+
+    Args:
+      scores: [num_tasks, num_trials], normalised.
+    """
+    indices = np.arange(scores.shape[0])
+    return np.lexsort((indices, -scores[:, 1:-1].sum(axis=1), scores[:, 0], -scores[:, -1]))
