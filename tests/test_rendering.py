@@ -401,10 +401,21 @@ def test_files_that_cannot_be_meant(tmp_path, name, frames, fps, message):
 
 
 def test_what_ffmpeg_says_is_passed_on(tmp_path, monkeypatch):
-    monkeypatch.setattr(imageio_ffmpeg, "get_ffmpeg_exe", lambda: "false")
-    with pytest.raises(ConfigError, match=r"run\.mp4 cannot be written"):
-        save_animation(moving_squares(3), tmp_path / "run.mp4")
-    assert not list(tmp_path.iterdir())
+    broken = tmp_path / "ffmpeg"
+    broken.write_text("#!/bin/sh\necho the disk is full >&2\nexit 1\n")
+    broken.chmod(0o700)
+    monkeypatch.setattr(imageio_ffmpeg, "get_ffmpeg_exe", lambda: str(broken))
+    with pytest.raises(ConfigError, match=r"run\.mp4 cannot be written \(the disk is full\)"):
+        save_animation(moving_squares(3, 400, 400), tmp_path / "run.mp4")
+    assert [file.name for file in tmp_path.iterdir()] == ["ffmpeg"]
+
+
+def test_a_broken_film_leaves_the_old_file(tmp_path):
+    path = tmp_path / "run.mp4"
+    path.write_bytes(b"old")
+    with pytest.raises(ConfigError, match="Frame 3"):
+        save_animation(moving_squares(3) + moving_squares(1, 48, 62), path)
+    assert path.read_bytes() == b"old"
 
 
 def test_states_that_cannot_be_drawn(start, episode):

@@ -1,5 +1,7 @@
 """Frames into a file that plays: GIF or MP4."""
 
+import contextlib
+import itertools
 import subprocess
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -99,14 +101,10 @@ def _write_mp4(frames: Iterator[np.ndarray], path: Path, fps: float) -> None:
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-loglevel", "error", *source, *target]
     # Started without Python code in the child, which JAX, being multithreaded, could deadlock.
     with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        assert process.stdin is not None and process.stderr is not None
-        try:
-            process.stdin.write(pixels(first))
-            for frame in frames:
+        assert process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # it gave up, and says why
+            for frame in itertools.chain([first], frames):
                 process.stdin.write(pixels(frame))
-            process.stdin.close()
-        except BrokenPipeError:
-            pass  # it gave up, and says why
-        errors = process.stderr.read().decode(errors="replace").strip()
+        errors = process.communicate()[1]
     if process.returncode:
-        raise OSError(errors)
+        raise OSError(errors.decode(errors="replace").strip())

@@ -106,16 +106,19 @@ def draw_frame(snapshot: Snapshot, moment: Moment, style: Style, banner: str) ->
 
 
 def _draw_banner(frame: Surface, place: pygame.Rect, words: str, unit: int) -> None:
-    """Words on a dark band across the grid, which is darkened."""
+    """Words on a dark band across the grid, which is darkened so that the pause is noticed."""
     veil = new_clear_surface(place.width, place.height)
-    veil.fill((0, 0, 0, 110))
+    veil.fill((0, 0, 0, 90))
     stamp(frame, veil, place.left, place.top)
     size = 2 * unit
     while write(words, size, TEXT).get_width() > place.width - unit and size > _MIN_BANNER:
         size -= 1
     text = write(words, size, TEXT)
     band = pygame.Rect(place.left, 0, place.width, text.get_height() + unit)
-    band.centery = place.centery
+    if 3 * band.height < place.height:
+        band.top = place.top + unit  # high, so that it hides little
+    else:
+        band.centery = place.centery
     pygame.draw.rect(frame, INK, band)
     for y in (band.top, band.bottom - 2):
         pygame.draw.rect(frame, ACCENT, (band.left, y, band.width, 2))

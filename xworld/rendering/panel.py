@@ -23,6 +23,7 @@ from xworld.rendering.sprites import kind_picture
 WIDTH, MIN_HEIGHT = 25, 26  # in units; a unit is the height of a line of text
 _MAX_BARS = 16  # trials whose scores are shown at once
 _MIN_ICON, _LARGEST_ICON = 10, 2.0  # of rules, in pixels and in units
+_ROW_HEIGHT = 1.28  # of rules, in icons
 _MAX_GOAL_LINES = 5
 
 
@@ -196,9 +197,6 @@ def _write_rules(sheet: _Sheet, snapshot: Snapshot, moment: Moment, reveal: bool
     if len(rules) > layout.capacity:
         words = f"and {len(rules) - layout.capacity} more"
         sheet.text_right(words, _MIN_ICON, MUTED, sheet.right, sheet.height - sheet.unit)
-
-
-_ROW_HEIGHT = 1.28  # in icons
 
 
 @dataclass(frozen=True)

@@ -52,8 +52,8 @@ def draw_grid(snapshot: Snapshot, tile_size: int, agent: int, show_view: bool) -
     if show_view and snapshot.agent_position[agent, 0] >= 0:
         is_bright = np.asarray(snapshot.is_visible)
 
-    for (row, column), terrain in np.ndenumerate(snapshot.terrain):
-        brightness = 1.0 if is_bright[row, column] else _UNSEEN_TERRAIN
+    for row, column in np.argwhere(snapshot.terrain):  # void stays the colour of the page
+        terrain, brightness = snapshot.terrain[row, column], 1.0 if is_bright[row, column] else _UNSEEN_TERRAIN
         stamp(grid, tile_picture(int(terrain), tile_size, brightness), column * tile_size, row * tile_size)
 
     for slot, (row, column) in enumerate(snapshot.object_position):

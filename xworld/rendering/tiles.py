@@ -11,7 +11,6 @@ from xworld.rendering.palette import (
     FLOOR,
     INK,
     OBJECT_COLOURS,
-    PAGE,
     WALL,
     WATER,
     WHITE,
@@ -23,13 +22,13 @@ from xworld.rendering.palette import (
     shade_of,
 )
 
-# Terrain types as in views: a door's state is added to its type.
-_CLOSED_DOOR, _LOCKED_DOOR = kinds.DOOR + kinds.CLOSED, kinds.DOOR + kinds.LOCKED
+# A terrain type as in views, where a door's state is added to its type.
+_LOCKED_DOOR = kinds.DOOR + kinds.LOCKED
 
 
 @lru_cache(maxsize=1024)
 def tile_picture(terrain: int, size: int, brightness: float = 1.0) -> Surface:
-    """A cell of this terrain, with a door's state in its type (5 open, 6 closed, 7 locked)."""
+    """A cell of this terrain (not void), with a door's state in its type (5 open, 6 closed, 7 locked)."""
     kind, colour_id = terrain >> 4, terrain & 15
     brush = Brush(size)
     if kind == kinds.FLOOR:
@@ -42,10 +41,8 @@ def tile_picture(terrain: int, size: int, brightness: float = 1.0) -> Surface:
         _water(brush)
     elif kind == kinds.DOOR:
         _door_frame(brush, colour_id)
-    elif kind in (_CLOSED_DOOR, _LOCKED_DOOR):
-        _door(brush, colour_id, is_locked=kind == _LOCKED_DOOR)
     else:
-        brush.box(PAGE, 0, 0, 1, 1)
+        _door(brush, colour_id, is_locked=kind == _LOCKED_DOOR)
     return brush.finish(brightness=brightness)
 
 
