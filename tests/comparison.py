@@ -7,13 +7,22 @@ import jax
 import numpy as np
 import oracle
 from planner import Planner
-from strategies import MAX_TRIALS, Example, Intention
+from strategies import MAX_TRIALS, Example, small_config
 
 from xworld import Env, EnvConfig, State, Task, TimeStep
 
 NUM_STEPS = 30  # fixed, so that everything is compiled once
 
 Record = dict[str, Any]
+
+CONFIGS = {
+    "one agent, occluded": small_config(),
+    "two agents, occluded": small_config(num_agents=2, view_size=7),
+    "four agents, transparent": small_config(num_agents=4, see_through_walls=True),
+    "few relations, no push": small_config(
+        view_size=3, see_through_walls=True, push=False, relations=("touch", "hold", "see")
+    ),
+}
 
 
 class Comparison:
@@ -40,35 +49,39 @@ class Comparison:
         Raises:
           AssertionError: the environment does something else; names the step and the fields.
         """
-        task, seed = example.task, example.seed
-        self._check_briefing(task)
-        directions = self._directions_at_trial_starts(seed, task)
-        actions, expected = self._imagine(task, directions, example.plans)
-        first, later = jax.device_get(self.run(np.uint32(seed), task, actions))
-        got = {name: np.concatenate([first[name][None], later[name]]) for name in first}
+        self._check_briefing(example.task)
+        actions, expected, got = self.play(example)
         wanted = {name: np.array([record[name] for record in expected]) for name in got}
         if not all(np.array_equal(got[name], wanted[name]) for name in got):
             raise AssertionError(_describe_difference(got, wanted, actions))
         return expected
+
+    def play(self, example: Example) -> tuple[np.ndarray, list[Record], dict[str, np.ndarray]]:
+        """[T, A] actions by which agents carry their plans out, and what oracle and environment say comes of them.
+
+        Of both the first record is that of the reset. The environment's has arrays with leading axis T + 1.
+        """
+        directions = self._directions_at_trial_starts(example)
+        actions, expected = self._imagine(example, directions)
+        first, later = jax.device_get(self.run(np.uint32(example.seed), example.task, actions))
+        return actions, expected, {name: np.concatenate([first[name][None], later[name]]) for name in first}
 
     def _check_briefing(self, task: Task) -> None:
         briefing = jax.device_get(self.briefing(task))
         for name, wanted in oracle.briefing(self.config, task).items():
             np.testing.assert_array_equal(getattr(briefing, name), wanted, err_msg=f"briefing.{name}")
 
-    def _directions_at_trial_starts(self, seed: int, task: Task) -> list[list[int]]:
+    def _directions_at_trial_starts(self, example: Example) -> list[list[int]]:
         """Where agents look at the start of every trial, by running the episode with trials of one step."""
-        hurried = dataclasses.replace(task, trial_length=np.uint16(1), num_trials=np.uint16(MAX_TRIALS))
+        hurried = dataclasses.replace(example.task, trial_length=np.uint16(1), num_trials=np.uint16(MAX_TRIALS))
         noops = np.full((NUM_STEPS, self.config.num_agents), oracle.NOOP, np.int32)
-        first, later = jax.device_get(self.run(np.uint32(seed), hurried, noops))
+        first, later = jax.device_get(self.run(np.uint32(example.seed), hurried, noops))
         return [first["agent_direction"].tolist(), *later["agent_direction"][: MAX_TRIALS - 1].tolist()]
 
-    def _imagine(
-        self, task: Task, directions: list[list[int]], plans: list[list[Intention]]
-    ) -> tuple[np.ndarray, list[Record]]:
-        """[T, A] actions of agents with these plans, and what the oracle says comes of them."""
-        world = oracle.start(self.config, task, directions[0])
-        planners = [Planner(agent_id, plan) for agent_id, plan in enumerate(plans)]
+    def _imagine(self, example: Example, directions: list[list[int]]) -> tuple[np.ndarray, list[Record]]:
+        """What agents with these plans do, and what the oracle says comes of it."""
+        world = oracle.start(self.config, example.task, directions[0])
+        planners = [Planner(agent_id, plan) for agent_id, plan in enumerate(example.plans)]
         records, all_actions = [oracle.reset_timestep(world)], []
         for _ in range(NUM_STEPS):
             actions = [planner.next_action(world) for planner in planners]

@@ -42,6 +42,7 @@ DENSITIES = (0.2, 0.5, 0.8, 1.0)
 MAX_TRIALS = 3
 PLAN_SIZE = 10
 MAX_PARTS = 256  # whose bytes say whether they are there
+ALL_PARTS = bytes([255] * MAX_PARTS)
 
 
 def small_config(**changes: Any) -> EnvConfig:
@@ -101,7 +102,7 @@ def make_example(config: EnvConfig, seed: int, presence: bytes) -> Example:
 
 
 def _make_task(config: EnvConfig, parts: Parts) -> Task:
-    """A task as numpy arrays, at least 4 x 4 and at most as large as the configuration."""
+    """A task as numpy arrays, as large as the configuration or smaller to 4 x 4."""
     terrain, door_position, door_state = _make_world(config, parts)
     chance = parts.chance("task")
     floor = [cell for cell in np.ndindex(terrain.shape) if terrain[cell] // 16 == FLOOR // 16]
@@ -154,7 +155,7 @@ def _make_task(config: EnvConfig, parts: Parts) -> Task:
 def _make_world(config: EnvConfig, parts: Parts) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Terrain with void at the right and the bottom, and the doors in it."""
     chance = parts.chance("world")
-    height, width = chance.randint(4, config.height), chance.randint(4, config.width)
+    height, width = (chance.randint(min(4, size), size) for size in (config.height, config.width))
     terrain = np.zeros((config.height, config.width), np.uint8)
     cells = [(row, column) for row in range(height) for column in range(width)]
     for cell in np.ndindex(terrain.shape):

@@ -3,19 +3,11 @@
 from collections import Counter
 
 import pytest
-from comparison import Comparison, features
+from comparison import CONFIGS, Comparison, features
 from hypothesis import given, settings
-from strategies import Example, examples, small_config
+from strategies import Example, examples
 
 NUM_EXAMPLES = 400
-CONFIGS = {
-    "one agent, occluded": small_config(),
-    "two agents, occluded": small_config(num_agents=2, view_size=7),
-    "four agents, transparent": small_config(num_agents=4, see_through_walls=True),
-    "few relations, no push": small_config(
-        view_size=3, see_through_walls=True, push=False, relations=("touch", "hold", "see")
-    ),
-}
 # In what share of the examples, in percent, each of these happens at least; without them the test would prove little.
 EVERYWHERE = {
     "trial boundary": 50,
