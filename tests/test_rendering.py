@@ -20,7 +20,7 @@ from xworld.core.kinds import COLOURS, DOOR_STATES, SHAPES, object_kind
 from xworld.core.observation import observe
 from xworld.core.types import HAND, HAND_STEP, NOWHERE
 from xworld.errors import ConfigError
-from xworld.rendering import canvas, episode_frames, render, render_frame, save_animation, sprites, tiles
+from xworld.rendering import canvas, episode_frames, render, render_frame, save_animation, save_picture, sprites, tiles
 from xworld.rendering.palette import PAGE
 from xworld.tasks.text import parse
 
@@ -451,3 +451,14 @@ def test_missing_packages_are_named(monkeypatch, package):
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(ConfigError, match=rf"{package}.*pip install xworld\[play\]"):
         importlib.import_module("xworld.rendering")
+
+
+def test_pictures_are_saved_as_png(tmp_path):
+    picture = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
+    path = save_picture(picture, tmp_path / "new" / "picture.png")
+    assert (np.asarray(PIL.Image.open(path)) == picture).all()
+    with pytest.raises(ConfigError, match="ends in .png"):
+        save_picture(picture, tmp_path / "picture.jpg")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="cannot be written"):
+        save_picture(picture, tmp_path / "file" / "picture.png")
