@@ -1,0 +1,21 @@
+"""Training by PPO over episodes of many trials. Start with `ppo.py`; `loop.py` is the host's side."""
+
+from xworld.training.checkpoint import load_agent, load_config
+from xworld.training.config import RunConfig, from_json, to_json
+from xworld.training.devices import use_host_devices
+from xworld.training.loop import TrainingDiverged, train
+from xworld.training.ppo import PPOConfig
+from xworld.training.presets import PRESETS
+
+__all__ = [
+    "PRESETS",
+    "PPOConfig",
+    "RunConfig",
+    "TrainingDiverged",
+    "from_json",
+    "load_agent",
+    "load_config",
+    "to_json",
+    "train",
+    "use_host_devices",
+]

@@ -1,0 +1,229 @@
+import dataclasses
+import functools
+import operator
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from tiny_rooms import TinyRooms, env_config
+
+from xworld import Briefing, ConfigError, Env, Observation, TimeStep, VectorEnv
+from xworld.agents import Agent, AgentConfig, Params, distribution, make_agent
+from xworld.agents.encoders import ByteEmbedding
+from xworld.core.actions import NUM_ACTIONS
+
+LENGTH, BATCH = 20, 6
+TRIAL, EPISODE = 4, 8  # steps; so episodes begin at steps 0, 8 and 16, and trials at every fourth
+TASKS = TinyRooms(trial_length=TRIAL, num_trials=EPISODE // TRIAL)
+SMALL = AgentConfig(embedding_size=4, encoder_size=16, briefing_size=8, memory_size=12, head_size=8)
+
+
+@dataclass(frozen=True)
+class Recording:
+    timestep: TimeStep  # [T, B, ...] of random play
+    briefing: Briefing  # [B, ...] of the first episode's tasks
+
+
+@pytest.fixture(scope="module")
+def recording() -> Recording:
+    vec = VectorEnv(Env(env_config()), BATCH)
+
+    def play(key: jax.Array) -> tuple[TimeStep, Briefing]:
+        first = vec.reset(key, TASKS)
+
+        def step(carry, key):
+            after = vec.step(carry[0], jax.random.randint(key, (BATCH, 1), 0, NUM_ACTIONS))
+            return after, carry[1]
+
+        return jax.lax.scan(step, first, jax.random.split(key, LENGTH))[1], vec.briefings(first[0])[0]
+
+    timestep, briefing = jax.jit(play)(jax.random.key(0))
+    np.testing.assert_array_equal(timestep.is_first[:, 0], np.arange(LENGTH) % EPISODE == 0)
+    np.testing.assert_array_equal(timestep.is_trial_first[:, 0], np.arange(LENGTH) % TRIAL == 0)
+    return Recording(timestep, briefing)
+
+
+@pytest.fixture(scope="module")
+def agent() -> Agent:
+    return make_agent(SMALL, env_config())
+
+
+@pytest.fixture(scope="module")
+def params(agent: Agent) -> Params:
+    return rough_params(agent)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def rough_params(agent: Agent) -> Params:
+    """Parameters that make every part of the network matter: fresh biases are 0 and the policy head is small."""
+    key = jax.random.key(1)
+    return jax.tree.map(lambda leaf: leaf + 0.3 * jax.random.normal(key, leaf.shape), agent.init(key))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def unroll(agent: Agent, params: Params, timestep: TimeStep, briefing: Briefing):
+    told, is_reset = agent.encode_briefing(params, briefing), agent.is_reset(timestep)
+    memory = agent.start_memory(is_reset.shape[1])
+    return agent.unroll(params, timestep.observation, told, memory, is_reset)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def step(agent: Agent, params: Params, timestep: TimeStep, told: jax.Array, memory: jax.Array):
+    return agent.step(params, timestep.observation, told, memory, agent.is_reset(timestep))
+
+
+def with_observation(timestep: TimeStep, **changes: object) -> TimeStep:
+    return dataclasses.replace(timestep, observation=dataclasses.replace(timestep.observation, **changes))
+
+
+def steps_that_differ(one, other) -> list[int]:
+    """The timesteps at which logits or values are not exactly the same."""
+    differs = (one[0] != other[0]).any((1, 2, 3)) | (one[1] != other[1]).any((1, 2))
+    return [int(index) for index in np.flatnonzero(differs)]
+
+
+def test_shapes_and_first_policy(agent, recording):
+    logits, values, memory = unroll(
+        agent, jax.jit(agent.init)(jax.random.key(0)), recording.timestep, recording.briefing
+    )
+    assert logits.shape == (LENGTH, BATCH, 1, NUM_ACTIONS)
+    assert values.shape == (LENGTH, BATCH, 1)
+    assert memory.shape == (BATCH, 1, SMALL.memory_size)
+    assert distribution.entropy(logits).min() > 0.999 * np.log(NUM_ACTIONS)
+
+
+@pytest.mark.parametrize("does_clear", [False, True])
+def test_unroll_equals_steps_across_episodes(params, recording, does_clear):
+    agent = make_agent(dataclasses.replace(SMALL, clear_memory_at_trials=does_clear), env_config())
+    logits, values, last_memory = unroll(agent, params, recording.timestep, recording.briefing)
+    told, memory = jax.jit(agent.encode_briefing)(params, recording.briefing), agent.start_memory(BATCH)
+    for time in range(LENGTH):
+        timestep = jax.tree.map(operator.itemgetter(time), recording.timestep)
+        step_logits, step_values, memory = step(agent, params, timestep, told, memory)
+        np.testing.assert_allclose(step_logits, logits[time], atol=1e-5)
+        np.testing.assert_allclose(step_values, values[time], atol=1e-5)
+    np.testing.assert_allclose(memory, last_memory, atol=1e-5)
+
+
+def test_other_environments_do_not_matter(agent, params, recording):
+    order = jnp.array([0, 3, 1, 5, 2, 4])
+    timestep = jax.tree.map(lambda leaf: leaf[:, order], recording.timestep)
+    briefing = jax.tree.map(lambda leaf: leaf[order], recording.briefing)
+    logits, values, _ = unroll(agent, params, recording.timestep, recording.briefing)
+    shuffled_logits, shuffled_values, _ = unroll(agent, params, timestep, briefing)
+    np.testing.assert_array_equal(shuffled_logits, logits[:, order])
+    np.testing.assert_array_equal(shuffled_values, values[:, order])
+
+
+def test_memory_lives_through_the_trials_of_an_episode_and_no_longer(agent, params, recording):
+    before = unroll(agent, params, recording.timestep, recording.briefing)
+    held = recording.timestep.observation.held.at[1].set(0x23)  # in the first trial
+    after = unroll(agent, params, with_observation(recording.timestep, held=held), recording.briefing)
+    assert steps_that_differ(before, after) == list(range(1, EPISODE))
+
+
+def test_the_reward_that_ends_a_trial_reaches_the_next(agent, params, recording):
+    before = unroll(agent, params, recording.timestep, recording.briefing)
+    last_reward = recording.timestep.observation.last_reward.at[TRIAL].add(1)
+    after = unroll(agent, params, with_observation(recording.timestep, last_reward=last_reward), recording.briefing)
+    assert steps_that_differ(before, after) == list(range(TRIAL, EPISODE))
+
+
+def test_the_control_knows_nothing_of_earlier_trials(params, recording):
+    agent = make_agent(dataclasses.replace(SMALL, clear_memory_at_trials=True), env_config())
+    before = unroll(agent, params, recording.timestep, recording.briefing)
+    observation = recording.timestep.observation
+    changed = with_observation(
+        recording.timestep,
+        held=observation.held.at[1].set(0x23),
+        last_action=observation.last_action.at[TRIAL].add(1),
+        last_reward=observation.last_reward.at[TRIAL].add(1),
+    )
+    after = unroll(agent, params, changed, recording.briefing)
+    assert steps_that_differ(before, after) == list(range(1, TRIAL))
+
+
+def test_every_part_of_the_observation_matters(agent, params, recording):
+    before = unroll(agent, params, recording.timestep, recording.briefing)
+    for field in dataclasses.fields(Observation):
+        value = getattr(recording.timestep.observation, field.name)
+        changed = with_observation(recording.timestep, **{field.name: value.at[0].add(1)})
+        differs = bool(steps_that_differ(before, unroll(agent, params, changed, recording.briefing)))
+        assert differs == (field.name not in ("trial", "last_action", "last_reward")), field.name  # first of an episode
+
+
+def briefing_of(*rules: tuple[int, ...]) -> Briefing:
+    goal = jnp.array([[[[3, 0, 0xF0, 0x12, 0]]]], jnp.uint8)
+    return Briefing(goal=goal, rules=jnp.array([rules], jnp.uint8), agent_id=jnp.zeros(1, jnp.uint8))
+
+
+def test_briefing_is_a_set_of_rules_with_unknown_parts(agent, params):
+    one, other, padding = (3, 0, 0xF0, 0x12, 0x23, 0, 0), (1, 15, 0x34, 0x11, 0x22, 0, 0), (0,) * 7
+    masked = [
+        (255, 0, 0, 0, 0, 0, 0),  # a whole rule
+        (16, 0, 0xF0, 0x12, 0x23, 0, 0),  # its relation
+        (3, 0, 0xF0, 0xD0, 0x23, 0, 0),  # a kind
+        (3, 0, 0xF0, 0xD1, 0x23, 0, 0),  # another
+    ]
+    encode = jax.jit(agent.encode_briefing)
+    both = encode(params, briefing_of(one, other, padding))
+    for order in ((other, one, padding), (padding, other, one)):
+        np.testing.assert_allclose(encode(params, briefing_of(*order)), both, atol=1e-5)
+    told = [encode(params, briefing_of(rule, other, padding)) for rule in (one, padding, *masked)]
+    for i, first in enumerate(told):
+        assert all(jnp.abs(first - second).max() > 1e-3 for second in told[:i])
+
+
+def test_a_kind_is_embedded_as_shape_plus_colour():
+    embed = ByteEmbedding(4, nnx.Rngs(0))
+    red_ball, green_ball, red_cube, green_cube = embed(jnp.array([0x10, 0x11, 0x20, 0x21], jnp.uint8))
+    np.testing.assert_allclose(green_cube, green_ball + red_cube - red_ball, atol=1e-6)
+
+
+def test_two_agents_share_parameters_and_not_memories(recording):
+    pair = make_agent(SMALL, dataclasses.replace(env_config(), num_agents=2))
+    params = rough_params(pair)
+
+    def double(tree: object, axis: int) -> object:
+        """The single agents of environments 0, 1, 2 and of 3, 4, 5 as agents 0 and 1 of the same environments."""
+        return jax.tree.map(lambda leaf: jnp.concatenate(jnp.split(leaf, 2, axis - 1), axis), tree)
+
+    observation = recording.timestep.observation
+    per_agent = {
+        name: double(getattr(observation, name), 2)
+        for name in ("view", "held", "direction", "last_action", "last_reward")
+    }
+    shared = {name: getattr(observation, name)[:, :3] for name in ("trial", "trials_left", "time_left", "trial_length")}
+    joined = dataclasses.replace(observation, **per_agent, **shared)
+    briefing = double(recording.briefing, 1)
+    is_reset = recording.timestep.is_first[:, :3]
+    told = jax.jit(pair.encode_briefing)(params, briefing)
+    logits, values, _ = jax.jit(pair.unroll)(params, joined, told, pair.start_memory(3), is_reset)
+
+    single = make_agent(SMALL, env_config())
+    alone_logits, alone_values, _ = unroll(single, params, recording.timestep, recording.briefing)
+    np.testing.assert_allclose(logits, double(alone_logits, 2), atol=1e-5)
+    np.testing.assert_allclose(values, double(alone_values, 2), atol=1e-5)
+
+
+def test_equal_agents_share_compiled_code(agent):
+    again = make_agent(SMALL, env_config())
+    assert again == agent and hash(again) == hash(agent)
+
+
+def test_distribution_has_known_values():
+    logits = jnp.log(jnp.array([[0.5, 0.25, 0.25], [1.0, 1e-30, 1e-30]]))
+    np.testing.assert_allclose(distribution.entropy(logits), [1.5 * np.log(2), 0], atol=1e-6)
+    np.testing.assert_allclose(distribution.log_probability(logits, jnp.array([1, 0])), [np.log(0.25), 0], atol=1e-6)
+    drawn = distribution.sample(jax.random.key(0), jnp.broadcast_to(logits[0], (20_000, 3)))
+    np.testing.assert_allclose(np.bincount(drawn, minlength=3) / 20_000, [0.5, 0.25, 0.25], atol=0.015)
+
+
+def test_sizes_are_checked():
+    with pytest.raises(ConfigError, match="AgentConfig.memory_size is 0; write a whole number of at least 1"):
+        AgentConfig(memory_size=0)
+    with pytest.raises(ConfigError, match="clear_memory_at_trials is 1; write True or False"):
+        AgentConfig(clear_memory_at_trials=1)

@@ -1,0 +1,201 @@
+import dataclasses
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from tiny_rooms import TinyRooms, env_config
+
+from xworld import ConfigError
+from xworld.agents import AgentConfig
+from xworld.training import PPOConfig, RunConfig, TrainingDiverged, load_agent, load_config, train
+from xworld.training.checkpoint import load, save_config
+from xworld.training.metrics import COLUMNS, MetricsWriter
+from xworld.training.trainer import make_trainer
+
+CONFIG = RunConfig(
+    env=env_config(),
+    agent=AgentConfig(embedding_size=4, encoder_size=16, briefing_size=8, memory_size=16, head_size=8),
+    ppo=PPOConfig(rollout_length=10, num_minibatches=2),
+    num_envs=16,
+    total_steps=12 * 16 * 10,
+    updates_per_chunk=2,
+    chunks_per_checkpoint=2,
+)
+TASKS = TinyRooms(trial_length=4, num_trials=3)  # episodes of 12 steps, not in step with rollouts of 10
+
+
+def run(folder: Path, config: RunConfig = CONFIG, **options: object) -> bool:
+    return train(config, folder, tasks=TASKS, show_progress=False, **options)
+
+
+def state_in(folder: Path) -> dict[str, np.ndarray]:
+    like = jax.eval_shape(make_trainer(CONFIG).start, TASKS)
+    state = load(folder, like, CONFIG)
+    state = dataclasses.replace(state, key=jax.random.key_data(state.key))
+    return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in jax.tree.leaves_with_path(state)}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    """The folder of an undisturbed run."""
+    folder = tmp_path_factory.mktemp("run") / "undisturbed"
+    assert run(folder)
+    return folder
+
+
+def test_a_run_leaves_everything_in_its_folder(finished):
+    assert sorted(path.name for path in finished.iterdir()) == [
+        "checkpoint-12", "config.json", "metrics.csv", "metrics.jsonl",
+    ]  # fmt: skip
+    assert load_config(finished) == CONFIG
+    rows = MetricsWriter.read(finished)
+    assert [row["update"] for row in rows] == [2, 4, 6, 8, 10, 12]
+    assert rows[-1]["steps"] == CONFIG.total_steps
+    assert all(np.isfinite(row["return_last_trial"]) and row["steps_per_second"] > 0 for row in rows[1:])
+    assert np.isnan(rows[0]["return_trial_4"])  # tasks have three trials
+    lines = (finished / "metrics.csv").read_text().splitlines()
+    assert lines[0] == ",".join(COLUMNS) and len(lines) == 7
+    np.testing.assert_allclose(rows[0]["learning_rate"], 3e-3 - 2.7e-3 * 0.5 / 11, rtol=1e-5)  # updates 0 and 1 of 12
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_goes_on_bit_for_bit(finished, tmp_path, number):
+    handler = signal.getsignal(number)
+
+    def interrupt(row: dict[str, float]) -> None:
+        if row["update"] == 6:  # no checkpoint is due here
+            os.kill(os.getpid(), number)
+
+    folder = tmp_path / "run"
+    assert not run(folder, on_row=interrupt)
+    assert signal.getsignal(number) is handler
+    assert [row["update"] for row in MetricsWriter.read(folder)] == [2, 4, 6]
+    # As a process that was killed after its last checkpoint would leave it: a later row, and one cut short.
+    with (folder / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps(dict.fromkeys(COLUMNS, 8.0)) + '\n{"update": 10')
+    assert run(folder, resume=True)
+
+    expected, found = state_in(finished), state_in(folder)
+    assert list(expected) == list(found)
+    for name, leaf in expected.items():
+        np.testing.assert_array_equal(found[name], leaf, err_msg=name)
+    for row, expected_row in zip(MetricsWriter.read(folder), MetricsWriter.read(finished), strict=True):
+        for name in set(COLUMNS) - {"seconds", "steps_per_second"}:
+            np.testing.assert_equal(row[name], expected_row[name])
+
+
+def test_parameters_load_without_the_rest(finished):
+    config, agent, params = load_agent(finished)
+    assert config == CONFIG
+    expected = {name: leaf for name, leaf in state_in(finished).items() if name.startswith(".params")}
+    for leaf, other in zip(jax.tree.leaves(params), expected.values(), strict=True):
+        np.testing.assert_array_equal(leaf, other)
+    assert agent.start_memory(3).shape == (3, 1, 16)
+
+
+def test_a_finished_run_that_is_resumed_does_nothing(finished):
+    before = state_in(finished)
+    assert run(finished, resume=True)
+    after = state_in(finished)
+    assert all(np.array_equal(before[name], after[name]) for name in before)
+
+
+def test_divergence_stops_and_keeps_the_last_good_checkpoint(tmp_path):
+    config = dataclasses.replace(CONFIG, ppo=dataclasses.replace(CONFIG.ppo, learning_rate=1e30))
+    with pytest.raises(TrainingDiverged, match=r"The checkpoint of update 0 is kept. Try a lower ppo.learning_rate"):
+        run(tmp_path / "run", config)
+    _, _, params = load_agent(tmp_path / "run")
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params))
+
+
+def test_resume_refuses_another_configuration(finished):
+    other = dataclasses.replace(CONFIG, seed=1, ppo=dataclasses.replace(CONFIG.ppo, clip=0.1))
+    with pytest.raises(ConfigError, match=r"of another configuration \(ppo.clip: 0.2 -> 0.1; seed: 0 -> 1\)"):
+        run(finished, other, resume=True)
+
+
+def test_missing_runs_and_checkpoints_are_named(tmp_path):
+    with pytest.raises(ConfigError, match="holds no training run: there is no config.json in it"):
+        run(tmp_path / "nothing", resume=True)
+    assert not (tmp_path / "nothing").exists()
+    with pytest.raises(ConfigError, match="holds no training run"):
+        load_agent(tmp_path)
+    save_config(tmp_path, CONFIG)
+    with pytest.raises(ConfigError, match="has no checkpoint"):
+        load_agent(tmp_path)
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(ConfigError, match="config.json cannot be read. The configuration is not JSON"):
+        load_agent(tmp_path)
+
+
+def test_truncated_checkpoints_are_named(finished, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(finished, folder)
+    largest = max((folder / "checkpoint-12").rglob("*"), key=lambda path: path.stat().st_size)
+    largest.write_bytes(largest.read_bytes()[: largest.stat().st_size // 2])
+    for attempt in (lambda: load_agent(folder), lambda: run(folder, resume=True)):
+        with pytest.raises(ConfigError, match=f"checkpoint-12 is damaged: .*{largest.name} is not as it was written"):
+            attempt()
+    for part in ("params", "manifest.json"):
+        (folder / "checkpoint-12" / part).rename(folder / part)
+        with pytest.raises(ConfigError, match="checkpoint-12 is damaged: .*No such file"):
+            load_agent(folder)
+
+
+def test_output_folders_are_checked_before_training(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="is not empty. Resume the run in it, or choose another folder"):
+        run(tmp_path)
+    with pytest.raises(ConfigError, match="cannot be written to: Not a directory"):
+        run(tmp_path / "file" / "run")
+    with pytest.raises(ConfigError, match="cannot be written to"):
+        run(Path("/proc/xworld"))  # read-only for everybody
+
+
+def test_a_full_disk_is_noticed_before_training(tmp_path):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        with pytest.raises(ConfigError, match="cannot be written to: File too large. .* make room for 4 MB"):
+            run(tmp_path / "run")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+_ON_TWO_DEVICES = """
+import sys
+from pathlib import Path
+from xworld.training import train, use_host_devices
+use_host_devices(2)
+import jax
+from test_checkpoint import CONFIG, run
+assert jax.device_count() == 2
+assert run(Path(sys.argv[1]))
+"""
+
+
+def test_two_devices_train_and_stay_equal(finished, tmp_path):
+    """A run on two devices gives finite metrics; its checkpoint says so when it is resumed on one."""
+    here = Path(__file__).parent
+    subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(here)!r})\n{_ON_TWO_DEVICES}", tmp_path / "run"],
+        check=True,
+        cwd=here.parent,
+        timeout=120,
+    )
+    rows = MetricsWriter.read(tmp_path / "run")
+    assert [row["update"] for row in rows] == [2, 4, 6, 8, 10, 12]
+    assert all(np.isfinite(row["loss"]) for row in rows)
+    trained, initial = load_agent(tmp_path / "run")[2], make_trainer(CONFIG).start(TASKS).params
+    moved = jax.tree.map(lambda one, other: float(abs(one - other).max()), trained, initial)
+    assert max(jax.tree.leaves(moved)) > 1e-3
+    with pytest.raises(ConfigError, match="Go on with as many devices as it was saved with"):
+        run(tmp_path / "run", resume=True)

@@ -1,0 +1,180 @@
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tiny_rooms import TinyRooms, env_config
+
+from xworld import ConfigError, Env, VectorEnv
+from xworld.agents import AgentConfig, distribution, make_agent
+from xworld.training import PRESETS, PPOConfig, RunConfig, from_json, to_json, use_host_devices
+from xworld.training.losses import clipped_surrogate, weighted_mean
+from xworld.training.metrics import summarise
+from xworld.training.ppo import linear
+from xworld.training.returns import generalised_advantage
+from xworld.training.rollout import collect, start_actor
+from xworld.training.trainer import make_trainer
+
+SMALL = AgentConfig(embedding_size=4, encoder_size=16, briefing_size=8, memory_size=12, head_size=8)
+BATCH, LENGTH = 6, 11
+TASKS = TinyRooms(trial_length=4, num_trials=2)  # episodes of 8 steps: each rollout has an end in it
+
+
+def test_advantages_equal_a_plain_loop():
+    length, batch = 7, 3
+    random = np.random.default_rng(0)
+    rewards, values = random.normal(size=(length, batch)), random.normal(size=(length + 1, batch))
+    discounts = np.full((length, batch), 0.9)
+    discounts[2, 0] = discounts[4, 1] = 0  # two episodes end
+    expected = np.zeros((length, batch))
+    for b in range(batch):
+        for t in range(length):
+            weight = 1.0
+            for later in range(t, length):
+                error = rewards[later, b] + discounts[later, b] * values[later + 1, b] - values[later, b]
+                expected[t, b] += weight * error
+                weight *= discounts[later, b] * 0.8
+    found = generalised_advantage(jnp.array(rewards), jnp.array(values), jnp.array(discounts), 0.8)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_clipping_has_known_values_and_gradients():
+    ratio, advantage = jnp.array([0.5, 0.9, 1.1, 1.5, 0.5, 1.5]), jnp.array([1.0, 1.0, 1.0, 1.0, -1.0, -1.0])
+    loss = clipped_surrogate(jnp.log(ratio), advantage, clip=0.2)
+    np.testing.assert_allclose(loss, [-0.5, -0.9, -1.1, -1.2, 0.8, 1.5], atol=1e-6)
+    gradient = jax.grad(lambda log_ratio: clipped_surrogate(log_ratio, advantage, 0.2).sum())(jnp.log(ratio))
+    np.testing.assert_allclose(gradient, [-0.5, -0.9, -1.1, 0, 0, 1.5], atol=1e-6)  # -ratio * A, or 0 beyond the clip
+
+
+def test_schedules_fall_linearly_and_stay():
+    found = [float(linear(3.0, 1.0, jnp.float32(progress))) for progress in (0, 0.25, 1, 2)]
+    np.testing.assert_allclose(found, [3, 2.5, 1, 1])
+
+
+def test_absent_agents_do_not_count():
+    assert weighted_mean(jnp.array([1.0, 5.0]), jnp.array([1.0, 0.0])) == 1
+    assert weighted_mean(jnp.array([1.0, 5.0]), jnp.zeros(2)) == 0
+
+
+@pytest.mark.parametrize("does_clear", [False, True])
+def test_training_sees_what_acting_saw(does_clear):
+    """The outputs computed again along rollouts, across new episodes and new briefings, are those acted on."""
+    agent = make_agent(dataclasses.replace(SMALL, clear_memory_at_trials=does_clear), env_config())
+    vec = VectorEnv(Env(env_config()), BATCH)
+
+    @jax.jit
+    def play(key):
+        params = jax.tree.map(lambda leaf: leaf + 0.3 * jax.random.normal(key, leaf.shape), agent.init(key))
+
+        def roll_out(actor, key):
+            actor, steps, context, trials = collect(agent, params, vec, actor, key, TASKS, LENGTH)
+            told_now, told_next = (agent.encode_briefing(params, briefing) for briefing in context.briefings)
+            told = jnp.where(steps.is_next_task[..., None, None], told_next, told_now)
+            logits, values, _ = agent.unroll(params, steps.observation, told, context.memory, steps.is_reset)
+            log_probability = distribution.log_probability(logits, steps.action)
+            return actor, (steps, trials, log_probability, values, jnp.abs(told_next - told_now).max())
+
+        return jax.lax.scan(roll_out, start_actor(agent, vec, key, TASKS), jax.random.split(key, 2))[1]
+
+    steps, trials, log_probability, values, briefing_difference = play(jax.random.key(0))  # [2, T, B, ...]
+    np.testing.assert_allclose(log_probability, steps.log_probability, atol=1e-5)
+    np.testing.assert_allclose(values, steps.value, atol=1e-5)
+    assert briefing_difference.min() > 0.01
+    is_next = np.arange(LENGTH) >= [[8], [5]]  # episodes begin at steps 8 and 16
+    np.testing.assert_array_equal(steps.is_next_task[:, :, 0], is_next)
+
+    # Trials of 4 steps end in both rollouts, one of them begun in the first and ended in the second.
+    by_trial = np.asarray(steps.reward).reshape(2 * LENGTH, BATCH)[:20].reshape(5, 4, BATCH).sum(1)
+    sums, counts = trials.sums.sum(0), trials.counts.sum(0)  # trials 1 2, 1 2, 1
+    np.testing.assert_allclose(sums[:2], [by_trial[0::2].sum(), by_trial[1::2].sum()])
+    np.testing.assert_allclose([*counts, sums[-1]], [3 * BATCH, 2 * BATCH, 0, 0, 0, 0, 2 * BATCH, sums[1]])
+
+
+def test_a_sanity_task_is_learned():
+    """One object in a small room: pick it up. Random play gets about 0.3 of 8."""
+    config = RunConfig(
+        env=env_config(side=5),
+        agent=AgentConfig(embedding_size=8, encoder_size=32, briefing_size=16, memory_size=32, head_size=32),
+        ppo=PPOConfig(rollout_length=16, num_minibatches=4),
+        num_envs=64,
+        total_steps=80 * 64 * 16,
+        updates_per_chunk=20,
+    )
+    trainer, tasks = make_trainer(config), TinyRooms(side=5, num_candidates=1, trial_length=8, num_trials=2)
+    state, rows = trainer.start(tasks), []
+    for _ in range(config.num_chunks):
+        state, metrics = trainer.chunk(state, tasks)
+        rows.append(summarise(metrics))
+    assert rows[0]["return_trial_1"] < 2
+    assert rows[-1]["return_trial_1"] > 4
+    assert rows[-1]["entropy"] < rows[0]["entropy"]
+    assert rows[-1]["explained_variance"] > 0.3
+
+
+def test_every_preset_survives_json_and_can_be_overridden():
+    for preset in PRESETS.values():
+        config = preset()
+        assert from_json(to_json(config)) == config
+        assert hash(config) == hash(from_json(to_json(config)))
+    changed = dataclasses.replace(config, ppo=dataclasses.replace(config.ppo, clip=0.1))
+    assert from_json(to_json(changed)) == changed != config
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("{", "not JSON"),
+        ("[]", r"RunConfig is \[\]; write an object"),
+        ('{"num_env": 3}', "RunConfig has no field 'num_env'. Did you mean 'num_envs'?"),
+        ('{"ppo": {"clip": -1}}', "PPOConfig.clip is -1; write a number above 0"),
+        ('{"num_envs": {}}', "RunConfig.num_envs is {}"),
+    ],
+)
+def test_bad_json_is_refused(text, message):
+    with pytest.raises(ConfigError, match=message):
+        from_json(text)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (dict(num_envs=100), "100 environments do not divide into 8 minibatches on each of 1 devices. .* such as 104"),
+        (dict(num_envs=0), "RunConfig.num_envs is 0; write a whole number of at least 1"),
+        (dict(total_steps=0), "RunConfig.total_steps is 0"),
+        (dict(updates_per_chunk=1.5), "RunConfig.updates_per_chunk is 1.5"),
+    ],
+)
+def test_bad_runs_are_refused(change, message):
+    with pytest.raises(ConfigError, match=message):
+        RunConfig(**change)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (dict(rollout_length=0), "PPOConfig.rollout_length is 0; write a whole number of at least 1"),
+        (dict(num_minibatches=0), "PPOConfig.num_minibatches is 0"),
+        (dict(num_epochs=True), "PPOConfig.num_epochs is True"),
+        (dict(discount=1.1), "PPOConfig.discount is 1.1; write a number from 0 to 1"),
+        (dict(learning_rate=0.0), "PPOConfig.learning_rate is 0.0; write a number above 0"),
+        (dict(entropy_weight=-1.0), "PPOConfig.entropy_weight is -1.0; write a number of at least 0"),
+        (dict(clip=float("nan")), "PPOConfig.clip is nan"),
+    ],
+)
+def test_bad_hyperparameters_are_refused(change, message):
+    with pytest.raises(ConfigError, match=message):
+        PPOConfig(**change)
+
+
+def test_environments_that_no_number_of_devices_fits():
+    with pytest.raises(ConfigError, match="8 minibatches on each of 3 devices. Make num_envs a multiple of 24"):
+        RunConfig().check_devices(3)
+
+
+def test_devices_are_chosen_before_jax_starts():
+    jax.devices()
+    with pytest.raises(ConfigError, match="comes too late: jax has started"):
+        use_host_devices(2)
+    with pytest.raises(ConfigError, match="num_devices is 0"):
+        use_host_devices(0)

@@ -1,0 +1,142 @@
+"""Acting: a scan of `VectorEnv.step` with the agent, whose memory is carried on from one rollout to the next.
+
+Environments start new episodes by themselves, at any step of a rollout. What the agent is told then changes too: the
+briefings of the current and of the next task are encoded once a rollout, and each step picks one of the two.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+
+from xworld.agents import Agent, Params, distribution
+from xworld.core.types import Briefing, Observation
+from xworld.vector import TaskSource, VectorEnv, VectorState
+
+NUM_TRIAL_COLUMNS = 6  # returns are reported for this many trials, and for the last
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Actor:
+    """What one rollout hands on to the next."""
+
+    env_state: VectorState
+    observation: Observation  # [B, ...]
+    is_reset: jax.Array  # [B] bool, whether the memory is emptied before this observation
+    memory: jax.Array  # [B, A, M] float32
+    trial_return: jax.Array  # [B] float32, since the trial began; mean over the agents that are there
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Steps:
+    """T steps of B environments."""
+
+    observation: Observation  # [T, B, ...], before the action
+    is_reset: jax.Array  # [T, B] bool, whether the memory was emptied before it
+    is_next_task: jax.Array  # [T, B] bool, whether the environment has moved on to the next task in this rollout
+    action: jax.Array  # [T, B, A] int32
+    log_probability: jax.Array  # [T, B, A] float32, of the action
+    value: jax.Array  # [T, B, A] float32
+    reward: jax.Array  # [T, B, A] float32, received after the action
+    discount: jax.Array  # [T, B] float32, 0 where the episode ended after the action
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Context:
+    """What else is needed to compute the agent's outputs along the steps again."""
+
+    briefings: tuple[Briefing, Briefing]  # [B, ...] of the current and of the next task
+    memory: jax.Array  # [B, A, M] float32, before the first step
+    last_value: jax.Array  # [B, A] float32, of the observation after the last step
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class TrialReturns:
+    """Sums and counts of the returns of trials that ended: of trials 1 to 6, and of the last ones of episodes."""
+
+    sums: jax.Array  # [NUM_TRIAL_COLUMNS + 1] float32
+    counts: jax.Array  # [NUM_TRIAL_COLUMNS + 1] float32
+
+
+def start_actor(agent: Agent, vec: VectorEnv, key: jax.Array, tasks: TaskSource) -> Actor:
+    """An actor at the first timestep of an episode in every environment."""
+    env_state, timestep = vec.reset(key, tasks)
+    return Actor(
+        env_state=env_state,
+        observation=timestep.observation,
+        is_reset=agent.is_reset(timestep),
+        memory=agent.start_memory(vec.num_envs),
+        trial_return=jnp.zeros(vec.num_envs, jnp.float32),
+    )
+
+
+def collect(
+    agent: Agent, params: Params, vec: VectorEnv, actor: Actor, key: jax.Array, tasks: TaskSource, length: int
+) -> tuple[Actor, Steps, Context, TrialReturns]:
+    """Prepares next tasks where they were used, then acts for `length` steps."""
+    refill_key, act_key = jax.random.split(key)
+    env_state = vec.refill(actor.env_state, refill_key, tasks)
+    actor = dataclasses.replace(actor, env_state=env_state)
+    briefings = vec.briefings(env_state)
+    told_now, told_next = (agent.encode_briefing(params, briefing) for briefing in briefings)
+
+    def decide(actor: Actor, is_next_task: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        told = jnp.where(is_next_task[:, None, None], told_next, told_now)
+        return agent.step(params, actor.observation, told, actor.memory, actor.is_reset)
+
+    def step(
+        carry: tuple[Actor, jax.Array], key: jax.Array
+    ) -> tuple[tuple[Actor, jax.Array], tuple[Steps, jax.Array, jax.Array]]:
+        actor, is_next_task = carry
+        logits, value, memory = decide(actor, is_next_task)
+        action = distribution.sample(key, logits)
+        env_state, timestep = vec.step(actor.env_state, action)
+
+        weights = is_present(actor.observation)
+        trial_return = actor.trial_return + (timestep.reward * weights).sum(-1) / jnp.maximum(weights.sum(-1), 1)
+        after = Actor(
+            env_state=env_state,
+            observation=timestep.observation,
+            is_reset=agent.is_reset(timestep),
+            memory=memory,
+            trial_return=jnp.where(timestep.is_trial_first, 0.0, trial_return),
+        )
+        taken = Steps(
+            observation=actor.observation,
+            is_reset=actor.is_reset,
+            is_next_task=is_next_task,
+            action=action,
+            log_probability=distribution.log_probability(logits, action),
+            value=value,
+            reward=timestep.reward,
+            discount=timestep.discount,
+        )
+        return (after, is_next_task | timestep.is_first), (taken, trial_return, timestep.is_trial_first)
+
+    carry = (actor, jnp.zeros(vec.num_envs, bool))
+    carry, (steps, trial_return, has_ended) = jax.lax.scan(step, carry, jax.random.split(act_key, length))
+    after, _ = carry
+    _, last_value, _ = decide(*carry)
+    context = Context(briefings=briefings, memory=actor.memory, last_value=last_value)
+    return after, steps, context, _trial_returns(steps.observation, trial_return, has_ended)
+
+
+def is_present(observation: Observation) -> jax.Array:
+    """[..., A] float32, 1 for agents that are in the world: these see the cell they stand on."""
+    size = observation.view.shape[-2]
+    return (observation.view[..., size - 1, size // 2, 0] != 0).astype(jnp.float32)
+
+
+def _trial_returns(observation: Observation, trial_return: jax.Array, has_ended: jax.Array) -> TrialReturns:
+    """Sorts [T, B] returns of the trials that ended by the trial's index."""
+    is_trial = observation.trial[..., None] == jnp.arange(NUM_TRIAL_COLUMNS)
+    is_counted = jnp.concatenate([is_trial, observation.trials_left[..., None] == 0], axis=-1) & has_ended[..., None]
+    return TrialReturns(
+        sums=jnp.where(is_counted, trial_return[..., None], 0).sum((0, 1)),
+        counts=is_counted.sum((0, 1), dtype=jnp.float32),
+    )
