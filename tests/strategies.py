@@ -232,7 +232,9 @@ def _make_hidden(config: EnvConfig, parts: Parts) -> Hidden:
             names = chance.sample([*KINDS, *FLOOR_KINDS, 0xF0], chance.randint(0, 4))
             hidden_kinds[agent, : len(names)] = names
         if parts.is_there(0.5):
-            codes = chance.sample([CODES[name] for name in config.relations], chance.randint(0, 2))
+            codes = chance.sample(
+                [CODES[name] for name in config.relations], chance.randint(0, min(2, len(config.relations)))
+            )
             relations[agent, : len(codes)] = codes
         if parts.is_there(0.5):
             rules[agent] = [chance.random() < 0.5 for _ in range(config.max_rules)]
