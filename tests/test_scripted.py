@@ -19,13 +19,13 @@ from evaluation_tasks import (
     take,
 )
 
-from xworld import ConfigError, Env, State
+from xworld import ConfigError, State
 from xworld.core.actions import NOOP, PICK_UP, PUT_DOWN
 from xworld.evaluation import Searcher, episode_key, evaluate, make_best_possible, record, refusal
 from xworld.evaluation.paths import FAR, cells_of, in_front, pose_costs
 
 NUM_TASKS = 48
-NUM_SEARCHED = 28  # tasks that are searched exhaustively: the known rooms and 21 random ones
+NUM_SEARCHED = 24  # tasks that are searched exhaustively: the known rooms and 17 random ones
 SCENE_FIELDS = ("agent_row", "agent_column", "agent_direction", "object_row", "object_column")
 FRONTIER = 512
 
@@ -185,11 +185,10 @@ def test_the_best_possible_is_refused_where_it_is_not_known(changes, message):
         make_best_possible(ENV, room)
 
 
-def test_the_best_possible_refuses_pushing_doors_and_company():
+def test_the_best_possible_refuses_doors_and_company():
     room = stack([make_room("0yx..|.....|.....|.....|.....")])
-    assert "push=False" in refusal(Env(dataclasses.replace(CONFIG, push=True)), room)
     with_door = dataclasses.replace(room, door_position=jnp.ones_like(room.door_position))
-    assert "doors" in refusal(ENV, with_door)
+    assert "doors" in refusal(with_door)
     two = jnp.concatenate([room.agent_position, room.agent_position], axis=1)
-    assert "exactly agent 0" in refusal(ENV, dataclasses.replace(room, agent_position=two))
-    assert refusal(ENV, room) is None
+    assert "exactly agent 0" in refusal(dataclasses.replace(room, agent_position=two))
+    assert refusal(room) is None

@@ -1,7 +1,7 @@
 """Evaluation: how well a policy does in each trial of tasks it has not seen. Start with `protocol.py`."""
 
 from xworld.evaluation.best_possible import BestPossible, make_best_possible, refusal
-from xworld.evaluation.comparison import Comparison, compare, telling_episode
+from xworld.evaluation.comparison import AGENT, Comparison, compare, telling_episode
 from xworld.evaluation.plots import plot_learning_curve, plot_scores
 from xworld.evaluation.policies import AgentPolicy, NoopPolicy, Policy, RandomPolicy
 from xworld.evaluation.protocol import Returns, episode_key, evaluate, record, sample_tasks
@@ -10,6 +10,7 @@ from xworld.evaluation.scripted import Searcher
 from xworld.evaluation.statistics import Estimate, estimate, gain, most_telling, normalise
 
 __all__ = [
+    "AGENT",
     "AgentPolicy",
     "BestPossible",
     "Comparison",

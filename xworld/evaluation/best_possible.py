@@ -13,30 +13,30 @@ from xworld.core.relations import HOLD
 from xworld.core.types import HAND, NOWHERE, Briefing, State, Task, TimeStep
 from xworld.errors import ConfigError
 from xworld.evaluation.paths import FAR, cells_of, costs_after_moves, in_front, storable_terrain, walkable_terrain
+from xworld.evaluation.protocol import check_tasks
 
 _AGENT = kinds.agent_kind(0)
 
 
 def make_best_possible(env: Env, tasks: Task) -> "BestPossible":
-    """The best policy for stacked `tasks` ([num_tasks, ...] leaves), once it is sure to know them.
+    """The best policy for stacked `tasks` ([num_tasks, ...] leaves) of `env`, once it is sure to know them.
 
     Raises:
-      ConfigError: `refusal(env, tasks)` has something to say.
+      ConfigError: the tasks are not for `env`, or `refusal(tasks)` has something to say.
     """
-    reason = refusal(env, tasks)
+    check_tasks(env, tasks)
+    reason = refusal(tasks)
     if reason is not None:
         raise ConfigError(f"The best possible return is not known: {reason}")
     return BestPossible()
 
 
-def refusal(env: Env, tasks: Task) -> str | None:
+def refusal(tasks: Task) -> str | None:
     """Why `BestPossible` cannot play some of the stacked `tasks`, or None if it can play all of them.
 
-    It plays one agent in worlds without doors, where walking does not push. The goal is `hold(agent, G)`; G lies
-    about, or the only rule (if there is any) is `hold(agent, X) -> G`.
+    It plays one agent in worlds without doors. The goal is `hold(agent, G)`; G lies about, or the only rule (if there
+    is any) is `hold(agent, X) -> G`.
     """
-    if env.config.push:
-        return "objects can be pushed out of the way. Use an environment with push=False."
     goals, rules = jax.device_get(tasks.goals), jax.device_get(tasks.rules)
     if (np.asarray(tasks.agent_position)[:, 1:] != NOWHERE).any() or (
         np.asarray(tasks.agent_position)[:, 0] == NOWHERE
@@ -81,6 +81,8 @@ class Plan:
 @dataclass(frozen=True)
 class BestPossible:
     """Gets hold of G in the fewest actions, and keeps it. Only for tasks that `make_best_possible` accepts.
+
+    It never pushes, so with `EnvConfig.push` it is the best that is possible without.
 
     The way may lead around the objects, or carry *one* of them out of the way. Plans that carry off two are not looked
     for; an exhaustive search over rooms full of objects found none that was shorter (see docs/evaluation.md).

@@ -17,6 +17,7 @@ from xworld.evaluation.statistics import most_telling, normalise
 
 AGENT, RANDOM, NOOP = "agent", "random", "no-op"
 SEARCHER, REMEMBERING_SEARCHER, BEST = "searcher without memory", "searcher with memory", "best possible"
+_PUSH = "objects can be pushed out of the way. Use an environment with push=False."
 SHARE_OF_BEST, SHARE_OF_STEPS = "share of the best possible return", "share of the trial's steps"
 
 
@@ -28,6 +29,11 @@ class Comparison:
     reference: np.ndarray  # [num_tasks, num_trials] float32, what returns are divided by
     unit: str  # what a score of 1 means: SHARE_OF_BEST or SHARE_OF_STEPS
     why_not_best: str | None  # why the unit is not SHARE_OF_BEST
+
+    @property
+    def num_scored(self) -> int:
+        """Tasks that have a score: those in which something can be earned in every trial."""
+        return int((self.reference > 0).all(axis=1).sum())
 
     @property
     def scores(self) -> dict[str, np.ndarray]:
@@ -45,8 +51,8 @@ def compare(
 ) -> Comparison:
     """Plays every task once with every policy.
 
-    Scores are shares of the best possible return where `BestPossible` can play the tasks; the scripted searchers then
-    play as well. On other tasks scores are shares of the trial's steps.
+    Scores are shares of the best possible return where that is known: where `BestPossible` can play the tasks, and
+    nothing can be pushed. The scripted searchers then play as well. Elsewhere scores are shares of the trial's steps.
 
     Args:
       env: the environment the tasks are for.
@@ -57,7 +63,7 @@ def compare(
       batch_size: how many tasks are played at a time.
 
     Raises:
-      ConfigError: tasks with different numbers of trials; a task in which nothing can be earned.
+      ConfigError: tasks with different numbers of trials.
     """
     tasks = with_num_trials(tasks, num_trials)
     trials = np.asarray(tasks.num_trials)
@@ -72,7 +78,7 @@ def compare(
 
     returns = {AGENT: np.concatenate([play(agent) for agent in agents])} if agents else {}
     returns |= {RANDOM: play(RandomPolicy()), NOOP: play(NoopPolicy())}
-    why_not_best = refusal(env, tasks)
+    why_not_best = _PUSH if env.config.push else refusal(tasks)
     if why_not_best is None:
         best = play(BestPossible())
         returns |= {

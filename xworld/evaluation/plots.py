@@ -44,7 +44,7 @@ def plot_scores(comparison: Comparison, path: str | Path) -> None:
       comparison: from `compare`.
       path: of a PNG file.
     """
-    num_tasks, num_trials = comparison.reference.shape
+    num_trials = comparison.reference.shape[1]
     trials = np.arange(1, num_trials + 1)
     figure, axes = _new_figure()
     labels, top = [], 0.0
@@ -75,7 +75,7 @@ def plot_scores(comparison: Comparison, path: str | Path) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("trial")
     axes.set_ylabel("score (best possible = 1)" if is_share else f"score ({comparison.unit})")
-    _title(axes, "Score from trial to trial", f"mean over {num_tasks} tasks, shaded: 95 % interval")
+    _title(axes, "Score from trial to trial", f"mean over {comparison.num_scored} tasks, shaded: 95 % interval")
     _label_ends(axes, labels)
     figure.savefig(path)
 
@@ -126,7 +126,10 @@ def _read_curves(path: Path) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{path} has a row that is not numbers: {error}. Name a run's metrics.csv.") from error
     curves = {f"trial {name.removeprefix(prefix)}": columns[name] for name in names}
-    return columns["steps"], {name: values for name, values in curves.items() if not np.isnan(values).all()}
+    curves = {name: values for name, values in curves.items() if not np.isnan(values).all()}
+    if not curves:
+        raise ConfigError(f"{path} has no finished trial yet. Train for longer.")
+    return columns["steps"], curves
 
 
 def _smooth(values: np.ndarray) -> np.ndarray:

@@ -43,10 +43,9 @@ def evaluate(
       batch_size: how many tasks are played at a time. Changes speed and memory, not the result.
 
     Raises:
-      ConfigError: no tasks, or `num_trials` or `batch_size` below 1.
+      ConfigError: no tasks, tasks of another environment, or `num_trials` or `batch_size` below 1.
     """
-    if tasks.terrain.ndim != 3 or tasks.terrain.shape[0] == 0:
-        raise ConfigError("evaluate takes stacked tasks with a leading axis of at least 1; stack yours with jnp.stack.")
+    check_tasks(env, tasks)
     if batch_size < 1:
         raise ConfigError(f"batch_size is {batch_size}; write a whole number of at least 1.")
     tasks = with_num_trials(tasks, num_trials)
@@ -72,7 +71,11 @@ def record(
     """One episode of one task as states and timesteps with leading axis T + 1, from reset to the last step.
 
     With `episode_key(key, i)` and task i it is the episode that `evaluate(env, tasks, policy, key)` played.
+
+    Raises:
+      ConfigError: a task of another environment, or `num_trials` below 1.
     """
+    check_tasks(env, jax.tree.map(lambda leaf: leaf[None], task))
     task = with_num_trials(task, num_trials)
     return _record(env, int(task.trial_length) * int(task.num_trials), task, policy, key)
 
@@ -80,6 +83,33 @@ def record(
 def episode_key(key: jax.Array, index: int | jax.Array) -> jax.Array:
     """The key that `evaluate` plays task `index` with."""
     return jax.random.fold_in(key, index)
+
+
+def check_tasks(env: Env, tasks: Task) -> None:
+    """Makes sure that `tasks` are stacked tasks for `env`.
+
+    Raises:
+      ConfigError: there is no leading axis, or the sizes are not those of `env.config`.
+    """
+    if tasks.terrain.ndim != 3 or tasks.terrain.shape[0] == 0:
+        raise ConfigError("The tasks have no leading axis of at least 1. Stack them: jax.tree.map with jnp.stack.")
+    config = env.config
+    sizes = {
+        "height": tasks.terrain.shape[1],
+        "width": tasks.terrain.shape[2],
+        "num_agents": tasks.agent_position.shape[1],
+        "max_objects": tasks.object_kind.shape[1],
+        "max_rules": tasks.rules.relation.shape[1],
+        "max_doors": tasks.door_state.shape[1],
+        "goal_clauses": tasks.goals.relation.shape[2],
+        "goal_literals": tasks.goals.relation.shape[3],
+    }
+    for name, size in sizes.items():
+        if size != getattr(config, name):
+            raise ConfigError(
+                f"The tasks are for another environment: their {name} is {size}, EnvConfig.{name} is "
+                f"{getattr(config, name)}. Make both with the same EnvConfig."
+            )
 
 
 def sample_tasks(source: TaskSource, key: jax.Array, num_tasks: int) -> Task:

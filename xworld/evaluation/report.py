@@ -75,11 +75,17 @@ def summarise(comparison: Comparison) -> dict[str, Any]:
             "score": _as_json(estimate(values)),
             "return": _as_json(estimate(comparison.returns[name])),
             "gain": _as_json(estimate(gain(values))),
-            "score_by_seed": values.mean(axis=1).tolist(),
+            "score_by_seed": np.nanmean(values, axis=1).tolist(),
         }
         for name, values in scores.items()
     }
-    content = {"unit": comparison.unit, "num_tasks": num_tasks, "num_trials": num_trials, "policies": policies}
+    content = {
+        "unit": comparison.unit,
+        "num_tasks": num_tasks,
+        "num_tasks_without_score": num_tasks - comparison.num_scored,
+        "num_trials": num_trials,
+        "policies": policies,
+    }
     if comparison.why_not_best is not None:
         content["why_not_share_of_best"] = comparison.why_not_best
     return content
@@ -87,8 +93,8 @@ def summarise(comparison: Comparison) -> dict[str, Any]:
 
 def scores_table(comparison: Comparison) -> Table:
     """A rich table of the scores: a row for each policy, a column for each trial, 95 % intervals in brackets."""
-    num_tasks, num_trials = comparison.reference.shape
-    table = Table(title=f"Score ({comparison.unit}) on {num_tasks} tasks, [95 % interval]")
+    num_trials = comparison.reference.shape[1]
+    table = Table(title=f"Score ({comparison.unit}) on {comparison.num_scored} tasks, [95 % interval]")
     table.add_column("policy")
     for trial in range(num_trials):
         table.add_column(f"trial {trial + 1}", justify="right")

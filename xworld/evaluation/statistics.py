@@ -25,27 +25,23 @@ def normalise(returns: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """[..., num_tasks, num_trials] scores: every return divided by the reference's of the same task and trial.
 
     A trial's score is then the mean over tasks of these ratios (not the ratio of the means), so that every task counts
-    the same, however far its goal is.
+    the same, however far its goal is. A task in which the reference earns nothing in some trial has no score: it is
+    NaN in all trials, and counts in no mean.
 
     Args:
       returns: [..., num_tasks, num_trials].
       reference: [num_tasks, num_trials], such as the best possible returns from the same key.
 
     Raises:
-      ConfigError: shapes that do not fit, or a task whose reference is 0.
+      ConfigError: shapes that do not fit.
     """
     if returns.shape[-2:] != reference.shape:
         raise ConfigError(
             f"Returns of shape {returns.shape} cannot be divided by those of shape {reference.shape}. "
             "Evaluate both on the same tasks."
         )
-    if (reference <= 0).any():
-        task, trial = np.argwhere(reference <= 0)[0]
-        raise ConfigError(
-            f"Nothing can be earned in trial {trial + 1} of task {task}, so it has no normalised score. "
-            "Make its trials longer, or leave it out."
-        )
-    return returns / reference
+    is_scored = (reference > 0).all(axis=1, keepdims=True)
+    return returns / np.where(is_scored, reference, np.nan)
 
 
 def estimate(scores: np.ndarray, seed: int = 0, num_resamples: int = NUM_RESAMPLES) -> Estimate:
@@ -55,17 +51,17 @@ def estimate(scores: np.ndarray, seed: int = 0, num_resamples: int = NUM_RESAMPL
     seed it is the interval over tasks. A handful of seeds gives a rough idea of their spread and not more.
 
     Args:
-      scores: [num_seeds, num_tasks, ...].
+      scores: [num_seeds, num_tasks, ...]; tasks with NaN are left out.
       seed: of the resampling; same seed, same interval.
       num_resamples: how many means are drawn.
 
     Raises:
-      ConfigError: no seeds or no tasks.
+      ConfigError: no seeds, or no tasks with a score.
     """
-    if scores.ndim < 2 or 0 in scores.shape[:2]:
-        raise ConfigError(f"Scores have the shape {scores.shape}; they need at least one seed and one task.")
-    num_seeds, num_tasks = scores.shape[:2]
-    flat = scores.reshape(num_seeds, num_tasks, -1).astype(np.float64)
+    if scores.ndim < 2 or 0 in scores.shape[:2] or not has_score(scores).any():
+        raise ConfigError(f"Scores of shape {scores.shape} need at least one seed, and one task that has a score.")
+    flat = scores.reshape(*scores.shape[:2], -1).astype(np.float64)[:, has_score(scores)]
+    num_seeds, num_tasks = flat.shape[:2]
     generator = np.random.default_rng(seed)
     task_weights = _draw_weights(generator, num_resamples, num_tasks)
     seed_weights = _draw_weights(generator, num_resamples, num_seeds) if num_seeds > 1 else np.ones((num_resamples, 1))
@@ -74,6 +70,11 @@ def estimate(scores: np.ndarray, seed: int = 0, num_resamples: int = NUM_RESAMPL
     low, high = np.quantile(means, [0.025, 0.975], axis=0)
     shape = scores.shape[2:]
     return Estimate(flat.mean(axis=(0, 1)).reshape(shape), low.reshape(shape), high.reshape(shape))
+
+
+def has_score(scores: np.ndarray) -> np.ndarray:
+    """[num_tasks] bool: which tasks of [num_seeds, num_tasks, ...] scores have one (see `normalise`)."""
+    return ~np.isnan(scores.reshape(*scores.shape[:2], -1)).any(axis=(0, 2))
 
 
 def _draw_weights(generator: np.random.Generator, num_resamples: int, size: int) -> np.ndarray:
@@ -90,7 +91,7 @@ def most_telling(scores: np.ndarray) -> np.ndarray:
     """[num_tasks] task indices, those first whose episode shows best what adaptation is.
 
     The last trial is as good as possible, and then the first as bad as possible; ties go to the better trials in
-    between, and then to the lower index.
+    between, and then to the lower index. Tasks without a score come last.
 
     Args:
       scores: [num_tasks, num_trials], normalised.
