@@ -3,7 +3,10 @@
 from xworld.tasks.phrases import briefing_text, goal_text, parse_goal, parse_kind, parse_rule, rule_text
 from xworld.tasks.rows import DoorRow, Goal, HiddenRow, Literal, ObjectRow, RuleRow, kind_text
 from xworld.tasks.task import make_task
+from xworld.tasks.task_set import TaskSet
 from xworld.tasks.text import config_for, parse
+from xworld.tasks.universe import TaskInfo, Universe
+from xworld.tasks.universe_config import UniverseConfig
 from xworld.tasks.writing import to_text
 
 __all__ = [
@@ -13,6 +16,10 @@ __all__ = [
     "Literal",
     "ObjectRow",
     "RuleRow",
+    "TaskInfo",
+    "TaskSet",
+    "Universe",
+    "UniverseConfig",
     "briefing_text",
     "config_for",
     "goal_text",

@@ -1,0 +1,79 @@
+"""Draws from the counter-based hash: the same on every device and for ever, without floats."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import count
+from typing import TypeVar
+
+import jax
+import jax.numpy as jnp
+
+from xworld.core.hashing import Word, below, hash_words
+
+T = TypeVar("T")
+
+# What is drawn; the first word of every hash, so that the draws have nothing to do with each other.
+WORLD, GAME, HIDING, PLACEMENT = range(4)
+
+
+@dataclass(frozen=True)
+class Dice:
+    """A stream of bits for what an id names. The n-th roll is always the same, whatever the sizes of the others.
+
+    Rolls are counted while a function is traced, so the order in which its code rolls is part of what an id means.
+    """
+
+    stream: int
+    attempt: Word
+    ids: tuple[Word, ...]
+    rolls: count = field(default_factory=count)
+
+    def roll(self, *shape: int) -> jax.Array:
+        """[*shape] uint32 bits."""
+        place = jnp.arange(math.prod(shape), dtype=jnp.uint32).reshape(shape)
+        return hash_words(self.stream, next(self.rolls), place, self.attempt, *self.ids)
+
+
+def happens(bits: jax.Array, percent: int) -> jax.Array:
+    """Bool, true for `percent` of all bits."""
+    return below(bits, 100) < percent
+
+
+def between(bits: jax.Array, low: Word, high: Word) -> jax.Array:
+    """int32 from `low` to `high`, both included."""
+    low = jnp.asarray(low, jnp.int32)
+    return low + below(bits, jnp.asarray(high, jnp.int32) - low + 1).astype(jnp.int32)
+
+
+def ranks(keys: jax.Array) -> jax.Array:
+    """[n] int32: how many of the keys come before each, in ascending order; equal ones in the order of their index."""
+    index = jnp.arange(keys.shape[0])
+    is_before = (keys[None, :] < keys[:, None]) | ((keys[None, :] == keys[:, None]) & (index[None, :] < index[:, None]))
+    return is_before.sum(axis=1, dtype=jnp.int32)
+
+
+def shuffle(bits: jax.Array, is_in: jax.Array) -> jax.Array:
+    """[n] int32: places in a random order, first those that are in and then the others."""
+    return ranks((bits >> 1) | jnp.where(is_in, jnp.uint32(0), jnp.uint32(1 << 31)))
+
+
+def nth_true(mask: jax.Array, n: jax.Array) -> jax.Array:
+    """[] int32: where the n-th true of a [size] mask is, counted from 0; `size` if there are not so many."""
+    return (jnp.cumsum(mask) <= n).sum(dtype=jnp.int32)
+
+
+def first_right(draw: Callable[[jax.Array], tuple[T, jax.Array]], limit: int) -> tuple[T, jax.Array]:
+    """What `draw(attempt)` gives at the first attempt below `limit` that it calls right, and whether there was one."""
+    shapes = jax.eval_shape(draw, jnp.int32(0))[0]
+    nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+
+    def try_next(carry: tuple[jax.Array, jax.Array, T]) -> tuple[jax.Array, jax.Array, T]:
+        attempt, _, _ = carry
+        value, is_right = draw(attempt)
+        return attempt + 1, is_right, value
+
+    _, is_right, value = jax.lax.while_loop(
+        lambda carry: ~carry[1] & (carry[0] < limit), try_next, (jnp.int32(0), jnp.asarray(False), nothing)
+    )
+    return value, is_right

@@ -1,0 +1,58 @@
+"""What the agent is not told: whole rules, kinds or relations, in one of these ways a game."""
+
+import jax
+import jax.numpy as jnp
+
+from xworld.core import kinds
+from xworld.core.config import EnvConfig
+from xworld.core.hashing import Word, below
+from xworld.core.relations import NEVER
+from xworld.core.types import MAX_HIDDEN_KINDS, NUM_RELATIONS, Hidden, Rules
+from xworld.tasks import chance
+from xworld.tasks.universe_config import HIDDEN_WAYS, UniverseConfig
+
+
+def draw_hidden(env_config: EnvConfig, config: UniverseConfig, rules: Rules, cards: jax.Array, game_id: Word) -> Hidden:
+    """What is hidden from agent 0 of these rules, which have kinds from [L] `cards` (at most 16 of them are hidden).
+
+    Where anything is hidden, at least one part is. Placeholders are numbered in a random order.
+    """
+    dice = chance.Dice(chance.HIDING, 0, (game_id,))
+    ways = jnp.array([HIDDEN_WAYS.index(way) for way in config.hidden_ways])
+    way = ways[below(dice.roll(), len(config.hidden_ways))]
+    way = jnp.where(chance.happens(dice.roll(), config.hide_percent), way, len(HIDDEN_WAYS))
+
+    def draw_parts(is_there: jax.Array, name: str) -> tuple[jax.Array, jax.Array]:
+        """Which parts are hidden if this is the way, and places for the hidden ones in a random order."""
+        bits = dice.roll(*is_there.shape)
+        is_forced = is_there & (chance.shuffle(bits, is_there) == 0)
+        is_hidden = is_there & ((dice.roll(*is_there.shape) & 1 == 1) | is_forced | (config.hide == "all"))
+        is_hidden &= way == HIDDEN_WAYS.index(name)
+        return is_hidden, chance.shuffle(dice.roll(*is_there.shape), is_hidden)
+
+    hidden_rules, _ = draw_parts(rules.relation != NEVER, "rule")
+    in_rules = jnp.concatenate([rules.first, rules.second, rules.products.reshape(-1)])
+    hidden_kinds, place = draw_parts((cards[:, None] == in_rules).any(axis=1), "kind")
+    kinds_row = jnp.zeros(max(MAX_HIDDEN_KINDS, cards.shape[0]), jnp.uint8)
+    kinds_row = kinds_row.at[place].set(jnp.where(hidden_kinds, cards, 0))[:MAX_HIDDEN_KINDS]
+    codes = jnp.arange(1, NUM_RELATIONS + 1, dtype=jnp.uint8)
+    hidden_relations, place = draw_parts((codes[:, None] == rules.relation).any(axis=1), "relation")
+    relations_row = jnp.zeros(NUM_RELATIONS, jnp.uint8).at[place].set(jnp.where(hidden_relations, codes, 0))
+    return Hidden(
+        rules=_from_agent_0(env_config, hidden_rules),
+        kinds=_from_agent_0(env_config, kinds_row),
+        relations=_from_agent_0(env_config, relations_row),
+    )
+
+
+def is_rule_hidden(rules: Rules, hidden: Hidden) -> jax.Array:
+    """[A, R] bool, whether anything of a rule is hidden from each agent."""
+    fields = jnp.concatenate([rules.first[:, None], rules.second[:, None], rules.products], axis=1)  # [R, 5]
+    is_kind = (fields[:, :, None] == hidden.kinds[:, None, None, :]) & (fields[:, :, None] != kinds.NOTHING)
+    is_relation = rules.relation[:, None] == hidden.relations[:, None, :]
+    return (rules.relation != NEVER) & (hidden.rules | is_kind.any(axis=(2, 3)) | is_relation.any(axis=2))
+
+
+def _from_agent_0(env_config: EnvConfig, row: jax.Array) -> jax.Array:
+    """[A, ...] with nothing hidden from the others."""
+    return jnp.zeros((env_config.num_agents, *row.shape), row.dtype).at[0].set(row)

@@ -1,0 +1,245 @@
+"""Places a game in a world so that it can be solved and nothing has happened yet.
+
+First comes the workspace, a block of 3 x 3 cells that stays empty, where the agent can put things together; then the
+agent; then one after the other what the game needs, each on a random cell of those that are left to it. All is done with
+sets of cells, so that a placement is a few hundred integer operations a thing.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from xworld.core import kinds
+from xworld.core.config import RELATIONS, EnvConfig
+from xworld.core.hashing import Word
+from xworld.core.relations import NEAR, ON, SEE, TOUCH
+from xworld.core.types import Task
+from xworld.core.view import OUT_OF_VIEW, look, view_cell
+from xworld.tasks import cell_sets, chance
+from xworld.tasks.chains import AGENT, Conditions
+from xworld.tasks.games import Cast
+from xworld.tasks.terrain import World, beside_doors, floor_cells, max_keys, room_bounds, room_cells, unlocked_part
+from xworld.tasks.universe_config import UniverseConfig, goal_relations, rule_relations
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Placement:
+    """Where T things are: pads of floor, then keys, then the cast's objects."""
+
+    agent_row: jax.Array  # [] int32
+    agent_column: jax.Array  # [] int32
+    kind: jax.Array  # [T] uint8, 0 for nothing
+    is_object: jax.Array  # [T] bool, else a pad
+    is_frozen: jax.Array  # [T] bool
+    row: jax.Array  # [T] int32
+    column: jax.Array  # [T] int32
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class _Ground:
+    """What of the grid is left while things are being placed."""
+
+    free: jax.Array  # [H, K] set: floor on which no object lies
+    lying: jax.Array  # [H, K] set: cells with objects
+    kept: jax.Array  # [H, K] set: cells that no object may lie on, as the agent's and the pads
+    no_first: jax.Array  # [Q, H, K] sets: where condition q would hold for a thing of its first kind
+    no_second: jax.Array  # [Q, H, K] sets: and of its second kind
+
+
+def place(
+    env_config: EnvConfig, config: UniverseConfig, world: World, task: Task, cast: Cast, attempt: Word
+) -> tuple[Placement, jax.Array]:
+    """Places everything, and says whether there was room.
+
+    Args:
+      env_config: sizes of the grid and the view.
+      config: which relations and how many locked doors there can be.
+      world: rooms and doors.
+      task: has the world's terrain and doors and both ids; where things are in it is not read.
+      cast: what is to be placed.
+      attempt: number of the draw.
+    """
+    dice = chance.Dice(chance.PLACEMENT, attempt, (task.world_id, task.game_id))
+    floor = floor_cells(env_config, world)
+    quiet = floor & ~beside_doors(env_config, world)
+    row, column, has_workspace = cell_sets.pick(cell_sets.interior(floor), dice.roll())
+    workspace = cell_sets.box(floor, row - 1, row + 1, column - 1, column + 1)
+    workspace = jnp.where(cast.needs_workspace, workspace, 0)
+    avoided = jnp.stack(_round_workspace(world, floor, row, column))  # [3, H, K]
+
+    open_cells = quiet & ~workspace
+    meeting_place = _meeting_place(cast, open_cells)
+    is_with_agent = cast.conditions.first[0] == AGENT
+    standing = quiet & jnp.where(is_with_agent, meeting_place, quiet)
+    agent_row, agent_column, has_agent = cell_sets.pick(standing, dice.roll())
+    agent = cell_sets.point(floor, agent_row, agent_column)
+    part = room_cells(env_config, world, unlocked_part(world, agent_row, agent_column))
+    by_agent = _related(world, cast.conditions, floor, agent_row, agent_column)
+    if _uses(env_config, config, SEE):
+        is_see = (cast.conditions.relation == SEE)[:, None, None]
+        by_agent = jnp.where(is_see, _seen_from(env_config, task, agent_row, agent_column), by_agent)
+    ground = _Ground(
+        free=floor,
+        lying=jnp.zeros_like(floor),
+        kept=agent,
+        no_first=jnp.zeros_like(by_agent),
+        no_second=jnp.where((cast.conditions.first == AGENT)[:, None, None], by_agent, 0),
+    )
+
+    # What has to meet comes first: a pad for condition 0, spine 0, and its partner.
+    pads = cast.pad if _uses(env_config, config, ON) else cast.pad[:0]
+    keys = _keys(env_config, config, world)
+    kind = jnp.concatenate([pads[:1], cast.kind[:2], pads[1:], keys, cast.kind[2:]])
+    num_pads, num_keys, num_things = pads.shape[0], keys.shape[0], kind.shape[0]
+    spine = min(num_pads, 1)
+    index = np.arange(num_things)
+    is_object = jnp.asarray((index == spine) | (index == spine + 1) | (index >= num_pads + 2))
+    is_key = jnp.asarray((index >= num_pads + 2) & (index < num_pads + 2 + num_keys))
+
+    def of_cast(values: jax.Array) -> jax.Array:
+        others = jnp.zeros(num_things - values.shape[0], values.dtype)
+        return jnp.concatenate([others[:spine], values[:2], others[spine:], values[2:]])
+
+    must_meet, avoids, is_frozen = of_cast(cast.must_meet), of_cast(cast.avoids), of_cast(cast.is_frozen)
+    bits = dice.roll(num_things)
+    conditions = cast.conditions
+    is_on_pad = conditions.relation[0] == ON
+
+    def place_one(i: jax.Array, carry: tuple[_Ground, jax.Array, jax.Array, jax.Array]):
+        ground, rows, columns, is_placed = carry
+        is_first = (conditions.first == kind[i])[:, None, None]
+        is_second = (conditions.second == kind[i])[:, None, None]
+        clashes = jnp.where(is_first, ground.no_first, 0) | jnp.where(is_second, ground.no_second, 0)  # [Q, H, K]
+        wrong = _union(clashes[1:]) | jnp.where(must_meet[i], ~clashes[0], clashes[0])
+        wrong |= jnp.where(must_meet[i] & is_on_pad, 0, ground.kept)
+        wrong |= _union(jnp.where(((avoids[i] >> jnp.array([TOUCH, NEAR, SEE])) & 1 == 1)[:, None, None], avoided, 0))
+        wrong |= jnp.where(is_key[i], ~part, 0)
+        wrong |= jnp.where((i == spine) & ~is_with_agent, ~meeting_place, 0)
+        allowed = cell_sets.dispensable(ground.free, ground.lying) & open_cells & ~wrong
+        row, column, is_possible = cell_sets.pick(allowed, bits[i])
+        is_used = kind[i] != 0
+
+        here = jnp.where(is_used & is_possible, cell_sets.point(floor, row, column), 0)
+        is_used_first, is_used_second = is_first & is_used, is_second & is_used
+        ground = _Ground(
+            free=jnp.where(is_object[i], ground.free & ~here, ground.free),
+            lying=jnp.where(is_object[i], ground.lying | here, ground.lying),
+            kept=ground.kept | here,
+            no_first=ground.no_first
+            | jnp.where(is_used_second, _related(world, _turned(conditions), floor, row, column), 0),
+            no_second=ground.no_second | jnp.where(is_used_first, _related(world, conditions, floor, row, column), 0),
+        )
+        return ground, rows.at[i].set(row), columns.at[i].set(column), is_placed & (is_possible | ~is_used)
+
+    nowhere = jnp.zeros(num_things, jnp.int32)
+    has_room = has_agent & (has_workspace | ~cast.needs_workspace)
+    _, rows, columns, is_placed = jax.lax.fori_loop(0, num_things, place_one, (ground, nowhere, nowhere, has_room))
+    return Placement(agent_row, agent_column, kind, is_object, is_frozen, rows, columns), is_placed
+
+
+def fill(env_config: EnvConfig, task: Task, placement: Placement) -> Task:
+    """The task with everything where it was placed, objects numbered row by row."""
+    is_object = placement.is_object & (placement.kind != kinds.NOTHING)
+    is_pad = ~placement.is_object & (placement.kind != kinds.NOTHING)
+    cell = placement.row * env_config.width + placement.column
+    slot = chance.ranks(jnp.where(is_object, cell, jnp.iinfo(jnp.int32).max))
+    slot = jnp.where(is_object, slot, env_config.max_objects)  # dropped
+    position = jnp.stack([placement.row, placement.column], axis=1).astype(jnp.uint8)
+    pad_row = jnp.where(is_pad, placement.row, env_config.height)
+    pad = placement.kind - jnp.uint8((kinds.FLOOR_SHAPE - kinds.FLOOR) * 16)
+    agent = jnp.stack([placement.agent_row, placement.agent_column]).astype(jnp.uint8)
+    return dataclasses.replace(
+        task,
+        terrain=task.terrain.at[pad_row, placement.column].set(pad, mode="drop"),
+        agent_position=task.agent_position.at[0].set(agent),
+        object_kind=task.object_kind.at[slot].set(placement.kind, mode="drop"),
+        object_position=task.object_position.at[slot].set(position, mode="drop"),
+        object_frozen=task.object_frozen.at[slot].set(placement.is_frozen.astype(jnp.uint8), mode="drop"),
+    )
+
+
+def _uses(env_config: EnvConfig, config: UniverseConfig, relation: int) -> bool:
+    """Whether any rule or goal can have the relation."""
+    return RELATIONS[relation - 1] in goal_relations(env_config, config) + rule_relations(env_config, config)
+
+
+def _keys(env_config: EnvConfig, config: UniverseConfig, world: World) -> jax.Array:
+    """[max_keys] uint8 kinds of the keys of the locked doors."""
+    is_locked = world.has_door & (world.door_state == kinds.LOCKED)
+    number = jnp.where(is_locked, jnp.cumsum(is_locked), 0)  # the n-th locked door, from 1 on
+    is_for = number == jnp.arange(1, max_keys(env_config, config) + 1)[:, None]
+    return jnp.where(is_for, kinds.KEY * 16 + world.door_colour, 0).sum(axis=1).astype(jnp.uint8)
+
+
+def _union(sets: jax.Array) -> jax.Array:
+    return jax.lax.reduce_or(sets, (0,))
+
+
+def _turned(conditions: Conditions) -> Conditions:
+    """The conditions seen from their second operand: b is north of a when a is south of b."""
+    directions = ((conditions.directions << 2) | (conditions.directions >> 2)) & 15
+    return Conditions(conditions.relation, directions, conditions.second, conditions.first)
+
+
+def _related(world: World, conditions: Conditions, like: jax.Array, row: jax.Array, column: jax.Array) -> jax.Array:
+    """[Q, H, K] sets: the cells to which each relation holds from a thing in a cell. `on` holds to the cell itself."""
+    top, bottom, left, right = room_bounds(world, row, column)
+    line = cell_sets.box(like, row, row, left, right) | cell_sets.box(like, top, bottom, column, column)
+    near = cell_sets.box(like, row - 2, row + 2, column - 2, column + 2)
+    here = cell_sets.point(like, row, column)
+    north, east, south, west = cell_sets.neighbours(here)
+    beside = (south, west, north, east)  # `north` are the cells that have this one in the north
+    relation, directions = (field[:, None, None] for field in (conditions.relation, conditions.directions))
+    touch = jnp.zeros_like(like)
+    for direction, cell in enumerate(beside):
+        touch = touch | jnp.where((directions >> direction) & 1 == 1, cell, 0)
+    related = jnp.where(relation == TOUCH, touch, 0)
+    for code, cells in ((NEAR, near), (SEE, line), (ON, here)):
+        related = related | jnp.where(relation == code, cells, 0)
+    return related
+
+
+def _meeting_place(cast: Cast, open_cells: jax.Array) -> jax.Array:
+    """The cells beside which what has to touch the agent or spine 0, if anything does, can lie."""
+    is_first = (cast.conditions.first[0] == AGENT) | (cast.conditions.first[0] == cast.kind[0])
+    asked = jax.tree.map(lambda field: field[0], cast.conditions)
+    directions = jnp.where(is_first, asked.directions, _turned(asked).directions)
+    beside = jnp.zeros_like(open_cells)
+    for direction, cells in enumerate(cell_sets.neighbours(open_cells)):
+        beside |= jnp.where((directions >> direction) & 1 == 1, cells, 0)
+    return jnp.where((asked.relation == TOUCH) & cast.must_meet.any(), beside, open_cells)
+
+
+def _round_workspace(
+    world: World, like: jax.Array, row: jax.Array, column: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """The cells that touch, are near, or see (within a room) the middle of the workspace or a cell beside it."""
+    top, bottom, left, right = room_bounds(world, row, column)
+    middle = cell_sets.point(like, row, column)
+    touch = cell_sets.spread(middle | cell_sets.spread(middle))
+    upright = cell_sets.box(like, row - 3, row + 3, column - 2, column + 2)
+    near = upright | cell_sets.box(like, row - 2, row + 2, column - 3, column + 3)
+    see = cell_sets.box(like, row - 1, row + 1, left, right) | cell_sets.box(like, top, bottom, column - 1, column + 1)
+    return touch, near, see
+
+
+def _seen_from(env_config: EnvConfig, task: Task, row: jax.Array, column: jax.Array) -> jax.Array:
+    """The set of cells that an agent sees from a cell, whichever way it faces."""
+    height, width = env_config.height, env_config.width
+    rows, columns = jnp.divmod(jnp.arange(height * width), width)
+    agent_row, agent_column = row.astype(jnp.uint8), column.astype(jnp.uint8)
+
+    def seen_facing(direction: jax.Array) -> jax.Array:
+        _, is_visible = look(env_config, task, task.door_state, agent_row, agent_column, direction)
+        cell = view_cell(
+            env_config, agent_row, agent_column, direction, rows.astype(jnp.uint8), columns.astype(jnp.uint8)
+        )
+        return (cell != OUT_OF_VIEW) & is_visible.at[cell].get(mode="clip")
+
+    seen = jax.vmap(seen_facing)(jnp.arange(4, dtype=jnp.uint8)).any(axis=0)
+    return cell_sets.pack(seen.reshape(height, width))

@@ -1,0 +1,66 @@
+"""`TaskSet`: a fixed set of tasks, such as those to evaluate on, of which one is drawn at a time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import jax
+import jax.numpy as jnp
+
+from xworld.core.types import Task
+from xworld.errors import ConfigError
+
+
+class TaskSource(Protocol):
+    """Anything tasks come from: a pytree with a pure `sample`."""
+
+    def sample(self, key: jax.Array) -> Task:
+        """A task, for a JAX key."""
+        ...
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class TaskSet:
+    """Stacked tasks of one configuration. A pytree, so that it can be changed without a recompile."""
+
+    tasks: Task  # leaves with a leading axis of all tasks
+
+    def __len__(self) -> int:
+        return self.tasks.trial_length.shape[0]
+
+    def task(self, index: jax.Array | int) -> Task:
+        """The task with an index from 0 to len - 1; one outside gives the nearest."""
+        return jax.tree.map(lambda leaf: leaf.at[index].get(mode="clip", wrap_negative_indices=False), self.tasks)
+
+    def sample(self, key: jax.Array) -> Task:
+        """One of the tasks, uniformly."""
+        return self.task(jax.random.randint(key, (), 0, len(self)))
+
+    @classmethod
+    def from_tasks(cls, tasks: Sequence[Task]) -> "TaskSet":
+        """The set of given tasks.
+
+        Raises:
+          ConfigError: there are none, or they are of different configurations.
+        """
+        if not tasks:
+            raise ConfigError("A TaskSet needs at least one task.")
+        shapes = [[leaf.shape for leaf in jax.tree.leaves(task)] for task in tasks]
+        for index, shape in enumerate(shapes):
+            if shape != shapes[0]:
+                raise ConfigError(
+                    f"Tasks 0 and {index} have arrays of different shapes. Make all tasks of a set for one EnvConfig."
+                )
+        return cls(jax.tree.map(lambda *leaves: jnp.stack(leaves), *tasks))
+
+    @classmethod
+    def from_source(cls, source: TaskSource, key: jax.Array, num_tasks: int) -> "TaskSet":
+        """`num_tasks` tasks sampled from a source, such as a `Universe`.
+
+        Raises:
+          ConfigError: `num_tasks` is below 1.
+        """
+        if num_tasks < 1:
+            raise ConfigError(f"num_tasks is {num_tasks}; write a whole number of at least 1.")
+        return cls(jax.jit(jax.vmap(source.sample))(jax.random.split(key, num_tasks)))

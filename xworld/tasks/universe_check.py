@@ -1,0 +1,115 @@
+"""Whether a universe as configured can be made at all: said before it is, and with what to change."""
+
+import math
+
+from xworld.core.config import EnvConfig
+from xworld.errors import ConfigError
+from xworld.tasks.terrain import max_keys, num_worlds, world_rooms
+from xworld.tasks.universe_config import UniverseConfig, goal_relations, rule_relations
+
+_BETWEEN_THINGS = {"touch", "near", "see"}
+_ODDS = 1e-6  # chance that one side of a split has nothing in it, above which a universe is refused
+
+
+def check(env_config: EnvConfig, config: UniverseConfig) -> None:
+    """Checks a configuration of the universe against that of the environment.
+
+    Raises:
+      ConfigError: rules, objects or rooms do not fit; a relation is left out; there are too few kinds, conditions,
+        games or worlds.
+    """
+    rooms = world_rooms(env_config, config)
+    _check_relations(env_config, config)
+    longest, num_dead_ends = config.chain_length[1], config.num_dead_ends[1]
+    if longest + num_dead_ends > env_config.max_rules:
+        raise ConfigError(
+            f"A chain of {longest} rules and {num_dead_ends} dead ends do not fit: EnvConfig.max_rules is "
+            f"{env_config.max_rules}. Raise it to {longest + num_dead_ends}, or lower chain_length or num_dead_ends."
+        )
+    _check_kinds(env_config, config)
+    most = max_objects(env_config, config)
+    if most > env_config.max_objects:
+        raise ConfigError(
+            f"Up to {most} objects (chain, distractors and keys) do not fit: EnvConfig.max_objects is "
+            f"{env_config.max_objects}. Raise it, or lower chain_length, num_distractors or max_locked_doors."
+        )
+    _check_dead_ends(env_config, config)
+    num_games = len(goal_relations(env_config, config)) * math.perm(_num_kinds(config), longest + 1)
+    _check_split(config, "games", num_games, "Add shapes, colours or rules")
+    if rooms != (1,):
+        _check_split(config, "worlds", num_worlds(env_config, config), "Add colours or numbers of rooms")
+
+
+def max_objects(env_config: EnvConfig, config: UniverseConfig) -> int:
+    """Objects in a task at most."""
+    has_pairs = config.pair_percent > 0
+    num_partners = config.chain_length[1] * (
+        has_pairs and bool(_BETWEEN_THINGS & {*rule_relations(env_config, config)})
+    )
+    is_goal_pair = _BETWEEN_THINGS & {*goal_relations(env_config, config)}
+    num_partners += bool(is_goal_pair) and (has_pairs or config.negated_goal_percent > 0)
+    return 1 + num_partners + config.num_distractors[1] + max_keys(env_config, config)
+
+
+def _check_relations(env_config: EnvConfig, config: UniverseConfig) -> None:
+    for name, relations in (
+        ("goal_relations", goal_relations(env_config, config)),
+        ("rule_relations", rule_relations(env_config, config)),
+    ):
+        if not relations:
+            raise ConfigError("EnvConfig.relations has none that a task could use. Add one, such as 'touch'.")
+        for relation in relations:
+            if relation not in env_config.relations:
+                raise ConfigError(
+                    f"{name} has {relation!r}, which is left out of EnvConfig.relations. Add it there, or leave it out "
+                    "here."
+                )
+        if "see" in relations and env_config.view_size == 1:
+            raise ConfigError(
+                f"{name} has 'see', but with EnvConfig.view_size 1 an agent sees no object. Write 3 or more there."
+            )
+
+
+def _num_kinds(config: UniverseConfig) -> int:
+    return len(config.shapes) * len(config.colours)
+
+
+def _check_kinds(env_config: EnvConfig, config: UniverseConfig) -> None:
+    num_keys = max_keys(env_config, config)
+    if "key" in config.shapes and num_keys:
+        raise ConfigError(
+            "shapes has 'key', but there are locked doors whose keys must not be in rules. Leave 'key' out of shapes, "
+            "or write max_locked_doors=0."
+        )
+    num_chain = 2 * config.chain_length[1] + 2
+    has_products = config.num_dead_ends[1] > 0 or config.max_products > 1
+    num_more = max(bool(config.num_distractors[1]), has_products) + (config.num_dead_ends[1] > 0)
+    if num_chain + num_more > _num_kinds(config):
+        raise ConfigError(
+            f"{len(config.shapes)} shapes in {len(config.colours)} colours are {_num_kinds(config)} kinds, but a chain of "
+            f"{config.chain_length[1]} rules and what distracts from it need {num_chain + num_more}. Add shapes or "
+            "colours, or lower chain_length."
+        )
+
+
+def _check_dead_ends(env_config: EnvConfig, config: UniverseConfig) -> None:
+    """Two dead ends never have the same condition, so there have to be enough of them."""
+    num_bait = min((max(config.num_distractors[0], 1) + 1) // 2, _num_kinds(config) - 2 * config.chain_length[1] - 3)
+    num_conditions = num_bait * len(rule_relations(env_config, config))
+    if config.num_dead_ends[1] > num_conditions:
+        raise ConfigError(
+            f"{config.num_dead_ends[1]} dead ends need as many different conditions, but with "
+            f"{config.num_distractors[0]} distractors and the relations {', '.join(rule_relations(env_config, config))} "
+            f"there may be only {num_conditions}. Lower num_dead_ends, or raise the lowest of num_distractors."
+        )
+
+
+def _check_split(config: UniverseConfig, what: str, number: int, cure: str) -> None:
+    if config.split == "all":
+        return
+    share = config.test_percent / 100 if config.split == "test" else 1 - config.test_percent / 100
+    if (1 - share) ** number > _ODDS:
+        raise ConfigError(
+            f"There are perhaps only {number} different {what}, too few to be sure that any are in the {config.split} "
+            f"split, which has {share:.0%} of them. {cure}, change test_percent, or write split='all'."
+        )
