@@ -139,6 +139,10 @@ TWO_PLACES = np.array([[2, 3], [2, 3]], np.uint8)
             "task.object_kind has to be 0 in the slots whose object_position is NOWHERE, and only there.",
         ),
         (
+            {"object_frozen": np.array([0, 1], np.uint8)},
+            "task.object_frozen has to be 0 in empty slots; what is produced into them is not frozen.",
+        ),
+        (
             {"door_position": np.array([[1, 1]], np.uint8)},
             "task.door_position is [[1, 1]]; list every door cell of task.terrain once, and no other.",
         ),

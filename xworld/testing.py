@@ -87,6 +87,8 @@ def _check_start(task: Task) -> None:
         raise ConfigError("The task has no agent; place at least one.")
     if ((task.object_kind == 0) != (task.object_position[:, 0] >= NOWHERE)).any():
         raise ConfigError("task.object_kind has to be 0 in the slots whose object_position is NOWHERE, and only there.")
+    if task.object_frozen[task.object_kind == 0].any():
+        raise ConfigError("task.object_frozen has to be 0 in empty slots; what is produced into them is not frozen.")
     agents = [(f"agent {i}", cell, (kinds.FLOOR, kinds.DOOR)) for i, cell in enumerate(task.agent_position.tolist())]
     objects = [
         (f"object {i}", cell, (kinds.FLOOR, kinds.COUNTER)) for i, cell in enumerate(task.object_position.tolist())
