@@ -33,7 +33,7 @@ _COLOURS = {
     BEST: "#2b2f36",
 }
 _OTHER = "#7d55b5"  # of a policy that is not one of the usual ones
-_TRIAL_COLOURS = ("#a9c6f2", "#2563c9")  # the first trial and the last, in the learning curve
+_TRIAL_COLOURS = ("#94b6ec", "#2563c9")  # the first trial and the last, in the learning curve
 _SMOOTHED_SHARE = 0.02  # of the rows, over which the learning curve is averaged
 
 
@@ -46,7 +46,7 @@ def plot_scores(comparison: Comparison, path: str | Path) -> None:
     """
     num_trials = comparison.reference.shape[1]
     trials = np.arange(1, num_trials + 1)
-    figure, axes = _new_figure()
+    figure, axes = _new_figure(width=0.65)
     labels, top = [], 0.0
     for name, scores in comparison.scores.items():
         points = estimate(scores)
@@ -91,7 +91,7 @@ def plot_learning_curve(metrics: str | Path, path: str | Path) -> None:
       ConfigError: the metrics cannot be read, or have no such columns or rows.
     """
     steps, curves = _read_curves(Path(metrics))
-    figure, axes = _new_figure()
+    figure, axes = _new_figure(width=0.8)
     labels = []
     for index, (name, values) in enumerate(curves.items()):
         share = index / max(len(curves) - 1, 1)
@@ -138,10 +138,11 @@ def _smooth(values: np.ndarray) -> np.ndarray:
     return np.array([values[max(0, i - half) : i + half + 1].mean() for i in range(len(values))])
 
 
-def _new_figure() -> tuple[Figure, Axes]:
+def _new_figure(width: float) -> tuple[Figure, Axes]:
+    """A figure with axes that take `width` of it, and leave the rest to the labels."""
     figure = Figure(figsize=(8.4, 5.0), dpi=150, facecolor="white")
     FigureCanvasAgg(figure)
-    axes = figure.add_axes((0.09, 0.12, 0.65, 0.74))
+    axes = figure.add_axes((0.09, 0.12, width, 0.74))
     axes.grid(axis="y", color="#e6e8eb", linewidth=0.8)
     axes.set_axisbelow(True)
     for side in ("top", "right", "left"):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich import box
 from rich.table import Table
 
 from xworld.errors import ConfigError
@@ -92,10 +93,11 @@ def summarise(comparison: Comparison) -> dict[str, Any]:
 
 
 def scores_table(comparison: Comparison) -> Table:
-    """A rich table of the scores: a row for each policy, a column for each trial, 95 % intervals in brackets."""
+    """A rich table of the scores: a row for each policy, a column for each trial, 95 % intervals below the means."""
     num_trials = comparison.reference.shape[1]
-    table = Table(title=f"Score ({comparison.unit}) on {comparison.num_scored} tasks, [95 % interval]")
-    table.add_column("policy")
+    title = f"Score ({comparison.unit}) on {comparison.num_scored} tasks, and 95 % interval"
+    table = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("policy", no_wrap=True)
     for trial in range(num_trials):
         table.add_column(f"trial {trial + 1}", justify="right")
     table.add_column("gain", justify="right")
@@ -110,7 +112,9 @@ def scores_table(comparison: Comparison) -> Table:
 
 
 def _cell(mean: np.ndarray, low: np.ndarray, high: np.ndarray) -> str:
-    return f"{mean:.2f} \\[{low:.2f}, {high:.2f}]"  # rich takes a bare bracket for a style
+    """The mean, and its interval in a second line if it has any width."""
+    interval = f"{low:.2f}~{high:.2f}".replace("0.", ".")  # narrow, so that the table fits a terminal
+    return f"{mean:.2f}" + (f"\n[dim]{interval}[/dim]" if high > low else "")
 
 
 def _as_json(value: Estimate) -> dict[str, Any]:
