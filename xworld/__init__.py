@@ -5,7 +5,7 @@ from xworld.core.config import EnvConfig
 from xworld.core.env import Env
 from xworld.core.types import Briefing, Observation, State, Task, TimeStep
 from xworld.errors import ConfigError
-from xworld.registry import environment_names, make, register
+from xworld.registry import environment_names, make, make_universe, register
 from xworld.vector import VectorEnv
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "VectorEnv",
     "environment_names",
     "make",
+    "make_universe",
     "register",
     "tasks",
 ]

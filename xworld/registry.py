@@ -1,55 +1,71 @@
-"""Named environments: `make`, `register`, and the list of names."""
+"""Named environments and the universes that go with them: `make`, `make_universe`, `register`, and the list of names."""
 
 import dataclasses
+from typing import Any
 
 from xworld.core.config import EnvConfig
 from xworld.core.env import Env
 from xworld.errors import ConfigError, did_you_mean
+from xworld.tasks import Universe, UniverseConfig
 
-_CONFIGS: dict[str, EnvConfig] = {
-    # Worlds of 1, 2, 4, 6 and 9 rooms at the sizes in common use.
-    "rooms1-9x9": EnvConfig(height=9, width=9),
-    "rooms1-13x13": EnvConfig(height=13, width=13),
-    "rooms2-9x9": EnvConfig(height=9, width=9),
-    "rooms2-13x13": EnvConfig(height=13, width=13),
-    "rooms4-9x9": EnvConfig(height=9, width=9),
-    "rooms4-13x13": EnvConfig(height=13, width=13),
-    "rooms6-13x13": EnvConfig(height=13, width=13),
-    "rooms6-19x19": EnvConfig(height=19, width=19),
-    "rooms9-16x16": EnvConfig(height=16, width=16),
-    "rooms9-19x19": EnvConfig(height=19, width=19),
-    "rooms9-25x25": EnvConfig(height=25, width=25),
+# Sides of square grids by the number of rooms; "rooms4-13x13" has worlds of four rooms.
+_SIDES = {1: (7, 9, 13), 2: (9, 13), 4: (9, 13), 6: (13, 19), 9: (16, 19, 25)}
+
+_NAMED: dict[str, tuple[EnvConfig, UniverseConfig]] = {
+    f"rooms{rooms}-{side}x{side}": (EnvConfig(height=side, width=side), UniverseConfig(rooms=(rooms,)))
+    for rooms, sides in _SIDES.items()
+    for side in sides
 }
 
 
-def make(name: str, **overrides: object) -> Env:
+def make(name: str, **overrides: Any) -> Env:
     """The environment called `name`, with fields of its `EnvConfig` replaced by `overrides`.
 
     Raises:
       ConfigError: an unknown name, or an override that `EnvConfig` does not have or refuses.
     """
-    if name not in _CONFIGS:
-        raise ConfigError(f"No environment is called {name!r}. {did_you_mean(name, environment_names())}")
-    fields = [field.name for field in dataclasses.fields(EnvConfig)]
-    for override in overrides:
-        if override not in fields:
-            raise ConfigError(f"EnvConfig has no field {override!r}. {did_you_mean(override, fields)}")
-    return Env(dataclasses.replace(_CONFIGS[name], **overrides))  # type: ignore[arg-type]
+    return Env(_replace(_find(name)[0], overrides))
 
 
-def register(name: str, config: EnvConfig) -> None:
-    """Makes `make(name)` build environments of `config`.
+def make_universe(name: str, **overrides: Any) -> Universe:
+    """The universe of `make(name)`, with fields of its `UniverseConfig` replaced by `overrides`.
 
     Raises:
-      ConfigError: the name is taken, or `config` is not an `EnvConfig`.
+      ConfigError: an unknown name, or an override that `UniverseConfig` does not have or refuses.
     """
-    if name in _CONFIGS:
+    env_config, config = _find(name)
+    return Universe(env_config, _replace(config, overrides))
+
+
+def register(name: str, config: EnvConfig, universe: UniverseConfig | None = None) -> None:
+    """Makes `make(name)` build environments of `config`, and `make_universe(name)` their universe.
+
+    Raises:
+      ConfigError: the name is taken, `config` is not an `EnvConfig`, or the universe does not fit it.
+    """
+    if name in _NAMED:
         raise ConfigError(f"An environment called {name!r} exists already; register yours under another name.")
     if not isinstance(config, EnvConfig):
         raise ConfigError(f"register takes an EnvConfig, not {config!r}.")
-    _CONFIGS[name] = config
+    if universe is not None:
+        Universe(config, universe)
+    _NAMED[name] = config, universe or UniverseConfig()
 
 
 def environment_names() -> tuple[str, ...]:
     """Names that `make` knows, registered ones included."""
-    return tuple(_CONFIGS)
+    return tuple(_NAMED)
+
+
+def _find(name: str) -> tuple[EnvConfig, UniverseConfig]:
+    if name not in _NAMED:
+        raise ConfigError(f"No environment is called {name!r}. {did_you_mean(name, _NAMED)}")
+    return _NAMED[name]
+
+
+def _replace(config: Any, overrides: dict[str, Any]) -> Any:
+    fields = [field.name for field in dataclasses.fields(config)]
+    for name in overrides:
+        if name not in fields:
+            raise ConfigError(f"{type(config).__name__} has no field {name!r}. {did_you_mean(name, fields)}")
+    return dataclasses.replace(config, **overrides)
