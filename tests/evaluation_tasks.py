@@ -11,6 +11,7 @@ CONFIG = EnvConfig(height=7, width=7, max_objects=4, max_rules=2, max_doors=1, p
 ENV = Env(CONFIG)
 KEY = jax.random.key(5)
 TRIAL_LENGTH, NUM_TRIALS = 12, 4
+BATCH_SIZE = 32  # of all evaluations, so that each policy is compiled once
 GOAL, RULE = "hold(agent, black cube)", "hold(agent, red ball) -> black cube"
 
 # Maps of the 5 x 5 cells of a room in which the agent faces east; x is what becomes the cube of the goal, y and z not.
@@ -54,6 +55,10 @@ def random_room(generator: np.random.Generator) -> Task:
 
 def stack(tasks: list[Task]) -> Task:
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *tasks)
+
+
+def join(*stacks: Task) -> Task:
+    return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *stacks)
 
 
 def take(tasks: Task, index: int) -> Task:

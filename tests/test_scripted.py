@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from evaluation_tasks import (
+    BATCH_SIZE,
     CONFIG,
     ENV,
     KEY,
@@ -13,6 +14,7 @@ from evaluation_tasks import (
     NUM_TRIALS,
     RULE,
     TRIAL_LENGTH,
+    join,
     make_room,
     make_tasks,
     stack,
@@ -26,6 +28,15 @@ from xworld.evaluation.paths import FAR, cells_of, in_front, pose_costs
 
 NUM_TASKS = 48
 NUM_SEARCHED = 24  # tasks that are searched exhaustively: the known rooms and 17 random ones
+# Rooms after those, with what differs from the others.
+SPECIAL = (
+    ("0F...|.....|.....|.....|.....", {}),  # a frozen ball
+    ("0..g.|.....|.....|.....|.....", {"rules": "[]"}),  # the cube itself
+    ("0..x.|.....|.....|.....|.....", {"trial_length": 3}),
+    ("0y...|.....|x....|.....|.....", {"trial_length": 1}),
+    ("y0x..|.....|.....|.....|.....", {"trial_length": 3, "facing": "west"}),
+)
+FROZEN, LYING, *LAST_STEP = range(NUM_TASKS, NUM_TASKS + len(SPECIAL))
 SCENE_FIELDS = ("agent_row", "agent_column", "agent_direction", "object_row", "object_column")
 FRONTIER = 512
 
@@ -37,16 +48,16 @@ def tasks():
 
 @pytest.fixture(scope="module")
 def played(tasks):
-    """Returns of the best possible and of both searchers on the tasks, and then on the two special rooms."""
-    frozen = make_room("0F...|.....|.....|.....|.....")
-    lying = make_room("0..g.|.....|.....|.....|.....", rules="[]")
-    all_tasks = jax.tree.map(lambda *parts: jnp.concatenate(parts), tasks, stack([frozen, lying]))
+    """Returns of the best possible and of both searchers on the tasks, and then on the special rooms."""
+    all_tasks = join(tasks, stack([make_room(cells, **fields) for cells, fields in SPECIAL]))
     policies = {
         "best": make_best_possible(ENV, all_tasks),
         "without": Searcher(remembers=False),
         "with": Searcher(remembers=True),
     }
-    return {name: evaluate(ENV, all_tasks, policy, KEY).returns for name, policy in policies.items()}
+    return {
+        name: evaluate(ENV, all_tasks, policy, KEY, batch_size=BATCH_SIZE).returns for name, policy in policies.items()
+    }
 
 
 @pytest.fixture(scope="module")
@@ -148,27 +159,21 @@ def test_the_searcher_puts_wrong_things_back_and_waits_when_it_is_done():
     assert np.asarray(timesteps.reward)[1 : TRIAL_LENGTH + 1, 0].sum() == TRIAL_LENGTH - (2 + 2 + 2 + 1) + 1
 
 
-def test_the_searcher_learns_from_a_pick_in_the_last_step():
-    rooms = [
-        make_room("0..x.|.....|.....|.....|.....", trial_length=3),
-        make_room("0y...|.....|x....|.....|.....", trial_length=1, num_trials=3),
-        # Trial 1 is over with the wrong thing back in its place; the ball is turn, turn, pick up.
-        make_room("y0x..|.....|.....|.....|.....", facing="west", trial_length=3),
-    ]
-    returns = evaluate(ENV, stack(rooms), Searcher(), KEY).returns
-    np.testing.assert_array_equal(returns, [[1, 1, 1, 1], [0, 0, 0, 0], [0, 1, 1, 1]])
+def test_the_searcher_learns_from_a_pick_in_the_last_step(played):
+    # In the last of the rooms, trial 1 is over with the wrong thing back in its place; the ball is turn, turn, pick up.
+    np.testing.assert_array_equal(played["with"][LAST_STEP], [[1, 1, 1, 1], [0, 0, 0, 0], [0, 1, 1, 1]])
 
 
 def test_what_cannot_be_picked_up_is_left(played):
     for returns in played.values():
-        assert (returns[NUM_TASKS] == 0).all()
+        assert (returns[FROZEN] == 0).all()
     states, _ = record(ENV, make_room("0F...|.....|.....|.....|....."), Searcher(), KEY)
     assert (np.asarray(states.last_action) == NOOP).all()
 
 
 def test_a_goal_that_lies_about_needs_no_rule(played):
     for returns in played.values():
-        assert (returns[NUM_TASKS + 1] == TRIAL_LENGTH - 2).all()
+        assert (returns[LYING] == TRIAL_LENGTH - 2).all()
 
 
 @pytest.mark.parametrize(
