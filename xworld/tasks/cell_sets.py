@@ -1,7 +1,7 @@
 """Sets of cells as bits, which makes the geometry of placement a handful of integer operations a row.
 
-A set over an H x W grid is [H, K] uint32 with K = ceil(W / 32): cell (r, c) is bit c % 32 of word (r, c // 32). Sets are
-combined with `&`, `|` and `~`. Rows and columns are int32 scalars; cells outside the grid are in no box.
+A set over an H x W grid is [H, K] uint32 with K = ceil(W / 32): cell (r, c) is bit c % 32 of word (r, c // 32). Sets
+are combined with `&`, `|` and `~`. Rows and columns are int32 scalars; rows outside the grid are in no box.
 """
 
 import functools

@@ -68,6 +68,7 @@ class Chain:
     conditions: Conditions  # [C]
     is_negated: jax.Array  # [] bool, of the goal
     is_pair: jax.Array  # [C] bool, about spine and partner; else about the spine and the agent or a floor
+    is_spine_first: jax.Array  # [C] bool, in a pair
     is_still: jax.Array  # [] bool, whether the agent only has to go to things
     needs_workspace: jax.Array  # [] bool, whether something may have to be put down beside something
 
@@ -133,6 +134,7 @@ def draw_chain(env_config: EnvConfig, config: UniverseConfig, deck: Deck, dice: 
         conditions=conditions,
         is_negated=is_negated,
         is_pair=is_pair,
+        is_spine_first=~is_swapped,
         is_still=(is_approach | ~is_active).all() & ~is_negated,
         needs_workspace=(is_active & (is_pair | has_sides)).any() & ~is_negated,
     )

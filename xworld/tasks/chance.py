@@ -2,12 +2,11 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from itertools import count
 from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from xworld.core.hashing import Word, below, hash_words
 
@@ -17,22 +16,23 @@ T = TypeVar("T")
 WORLD, GAME, HIDING, PLACEMENT = range(4)
 
 
-@dataclass(frozen=True)
 class Dice:
-    """A stream of bits for what an id names. The n-th roll is always the same, whatever the sizes of the others.
+    """A stream of bits for what ids name, at some attempt. The n-th roll is the same whatever the sizes of the others.
 
     Rolls are counted while a function is traced, so the order in which its code rolls is part of what an id means.
     """
 
-    stream: int
-    attempt: Word
-    ids: tuple[Word, ...]
-    rolls: count = field(default_factory=count)
+    def __init__(self, stream: int, attempt: Word, *ids: Word) -> None:
+        """Starts at the first roll. `stream` says what the bits are for: one of the constants above."""
+        self._state = hash_words(stream, attempt, *ids)  # different for different ids, if there is but one
+        self._num_rolls = 0
 
     def roll(self, *shape: int) -> jax.Array:
         """[*shape] uint32 bits."""
-        place = jnp.arange(math.prod(shape), dtype=jnp.uint32).reshape(shape)
-        return hash_words(self.stream, next(self.rolls), place, self.attempt, *self.ids)
+        place = np.arange(math.prod(shape), dtype=np.uint32) + np.uint32(self._num_rolls << 16)
+        self._num_rolls += 1
+        salt = place * np.uint32(0x9E3779B1)  # odd, so different for different places
+        return hash_words(self._state ^ jnp.asarray(salt.reshape(shape)))
 
 
 def happens(bits: jax.Array, percent: int) -> jax.Array:

@@ -69,8 +69,9 @@ def draw_dead_ends(
         first=jnp.where(is_pair, first, jnp.where(is_on, bait_kind, jnp.uint8(AGENT))),
         second=jnp.where(is_pair, second, jnp.where(is_on, pad, bait_kind)),
     )
-    num_products = chance.between(dice.roll(size), 1, config.max_products)
-    products = jnp.where(jnp.arange(3) < num_products[:, None], deck.spare(dice.roll(size, 3)), 0)
+    has_side_product = is_pair & (below(dice.roll(size), config.max_products) == 1)
+    is_made = jnp.stack([jnp.ones(size, bool), has_side_product, jnp.zeros(size, bool)], axis=1)
+    products = jnp.where(is_made, deck.spare(dice.roll(size, 3)), 0)
     spoils = is_active & is_pair & has_needed
     return DeadEnds(
         conditions=conditions,
@@ -82,20 +83,23 @@ def draw_dead_ends(
 
 
 def _eligible(deck: Deck, chain: Chain) -> tuple[jax.Array, jax.Array]:
-    """[2C] bool each: cards of needed objects that a dead end may ask for, and those of them that lie there at the start.
+    """[2C] bool each: cards of needed objects that dead ends may ask for, and which cards lie there at the start.
 
-    An object may be asked for when the agent decides where it comes to lie: it is there from the start, or is made where
-    the agent brings things together or in its hand, but not where something was lying when the agent came by. Nor may it
+    A dead end may ask for an object when it comes to lie only where it was at the start and where the agent wants it.
+    That is so for what is there from the start, and for what is made in the hand, or of two things the first of which
+    the agent has put where it is; not for what is made where something lay when the agent came by. Nor may the object
     have to lie on a pad, whose surroundings are not kept free of bait.
     """
     relation = chain.conditions.relation
-    is_active, is_placeable = relation != NEVER, relation != ON
-    is_chosen = [jnp.asarray(True)]  # where spine k is, is for the agent to choose, or where it was at the start
-    is_carried = jnp.asarray(False)
+    is_active, is_on = relation != NEVER, relation == ON
+    is_chosen = [jnp.asarray(True)]  # spine k lies where the agent wants it, or lay there at the start
+    is_put = jnp.asarray(False)
     for k in range(1, relation.shape[0]):
-        is_carried = chain.is_pair[k - 1] | (relation[k - 1] == HOLD) | (is_carried & is_placeable[k - 1])
-        is_chosen.append(is_carried)
-    spine = is_active & is_placeable & jnp.stack(is_chosen)
+        pair_is_put = chain.is_spine_first[k - 1] & is_put if k > 1 else jnp.asarray(True)
+        by_agent_is_put = (relation[k - 1] == HOLD) | (is_put & ~is_on[k - 1])
+        is_put = jnp.where(chain.is_pair[k - 1], pair_is_put, by_agent_is_put)
+        is_chosen.append(is_put)
+    spine = is_active & ~is_on & jnp.stack(is_chosen)
     eligible = jnp.stack([spine, chain.is_pair], axis=1).reshape(-1) & ~chain.is_negated
     is_there = jnp.arange(eligible.shape[0]) % 2 == 1
     return eligible, is_there.at[0].set(True)
@@ -103,6 +107,7 @@ def _eligible(deck: Deck, chain: Chain) -> tuple[jax.Array, jax.Array]:
 
 def _are_distinct(conditions: Conditions) -> jax.Array:
     """[] bool: no two that are not padding have the same relation and kinds; one would get in the other's way."""
-    fields = jnp.stack([conditions.relation, conditions.first, conditions.second], axis=1)
+    lower, higher = jnp.minimum(conditions.first, conditions.second), jnp.maximum(conditions.first, conditions.second)
+    fields = jnp.stack([conditions.relation, lower, higher], axis=1)
     is_equal = (fields[:, None] == fields[None, :]).all(axis=2) & (conditions.relation != NEVER)
     return ~(is_equal & (jnp.arange(fields.shape[0])[:, None] < jnp.arange(fields.shape[0]))).any()

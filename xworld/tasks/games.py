@@ -1,9 +1,9 @@
 """Games: a goal, the chain of rules that leads to it, what distracts from it, and what leads nowhere.
 
-A game of chain length n has conditions 0 to n. Condition k < n is that of the k-th rule to fire, condition n is the goal.
-Each is about the spine's object k and, where it relates two objects, about its own partner k; the rule it belongs to
-turns them into the spine's object k + 1. So at the start there are spine 0 and all partners, every kind of the chain is
-another one, and the rules can only fire in sequence:
+A game of chain length n has conditions 0 to n. Condition k < n is that of the k-th rule to fire, condition n is the
+goal. Each is about the spine's object k and, where it relates two objects, about its own partner k; the rule it belongs
+to turns them into the spine's object k + 1. So at the start there are spine 0 and all partners, every kind of the chain
+is another one, and the rules can only fire in sequence:
 
     near(spine 0, partner 0) -> spine 1     hold(agent, spine 1) -> spine 2     goal: touch(partner 2, spine 2)
 
@@ -59,7 +59,7 @@ class Game:
 
 def draw_game(env_config: EnvConfig, config: UniverseConfig, game_id: Word, attempt: Word) -> tuple[Game, jax.Array]:
     """The game an id names at an attempt, and whether it makes sense (no two dead ends have one condition)."""
-    dice = chance.Dice(chance.GAME, attempt, (game_id,))
+    dice = chance.Dice(chance.GAME, attempt, game_id)
     trial_length = chance.between(dice.roll(), *config.trial_length)
     num_trials = chance.between(dice.roll(), *config.num_trials)
     deck = deal(config, dice)
@@ -104,10 +104,11 @@ def _write_rules(
     """Rules in random order, and which of them have to fire, and which are dead ends."""
     longest = config.chain_length[1]
     is_rule = jnp.arange(longest) < deck.chain_length
-    side_products = deck.spare(dice.roll(longest, 2))
-    has_side_product = jnp.arange(2) < below(dice.roll(longest), config.max_products).astype(jnp.int32)[:, None]
-    side_products = jnp.where(has_side_product, side_products, 0)
-    products = jnp.concatenate([deck.cards[2 : 2 * longest + 1 : 2, None], side_products], axis=1)
+    side_products = deck.spare(dice.roll(longest, 1))
+    has_side_product = chain.is_pair[:longest] & (below(dice.roll(longest), config.max_products) == 1)
+    side_products = jnp.where(has_side_product[:, None], side_products, 0)
+    made = deck.cards[2 : 2 * longest + 1 : 2, None]  # spine k + 1
+    products = jnp.concatenate([made, side_products, jnp.zeros_like(made)], axis=1)
     conditions = jax.tree.map(lambda a, b: jnp.concatenate([a[:longest], b]), chain.conditions, dead_ends.conditions)
     products = jnp.concatenate([products, dead_ends.products])
 

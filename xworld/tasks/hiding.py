@@ -17,7 +17,7 @@ def draw_hidden(env_config: EnvConfig, config: UniverseConfig, rules: Rules, car
 
     Where anything is hidden, at least one part is. Placeholders are numbered in a random order.
     """
-    dice = chance.Dice(chance.HIDING, 0, (game_id,))
+    dice = chance.Dice(chance.HIDING, 0, game_id)
     ways = jnp.array([HIDDEN_WAYS.index(way) for way in config.hidden_ways])
     way = ways[below(dice.roll(), len(config.hidden_ways))]
     way = jnp.where(chance.happens(dice.roll(), config.hide_percent), way, len(HIDDEN_WAYS))

@@ -1,8 +1,8 @@
 """Places a game in a world so that it can be solved and nothing has happened yet.
 
 First comes the workspace, a block of 3 x 3 cells that stays empty, where the agent can put things together; then the
-agent; then one after the other what the game needs, each on a random cell of those that are left to it. All is done with
-sets of cells, so that a placement is a few hundred integer operations a thing.
+agent; then one after the other what the game needs, each on a random cell of those that are left to it. All is done
+with sets of cells, so that a placement is a few hundred integer operations a thing.
 """
 
 import dataclasses
@@ -64,7 +64,7 @@ def place(
       cast: what is to be placed.
       attempt: number of the draw.
     """
-    dice = chance.Dice(chance.PLACEMENT, attempt, (task.world_id, task.game_id))
+    dice = chance.Dice(chance.PLACEMENT, attempt, task.world_id, task.game_id)
     floor = floor_cells(env_config, world)
     quiet = floor & ~beside_doors(env_config, world)
     row, column, has_workspace = cell_sets.pick(cell_sets.interior(floor), dice.roll())

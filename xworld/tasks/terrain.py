@@ -52,7 +52,7 @@ class World:
 
 def draw_world(env_config: EnvConfig, config: UniverseConfig, world_id: Word, attempt: Word) -> World:
     """The world an id names at an attempt."""
-    dice = chance.Dice(chance.WORLD, attempt, (world_id,))
+    dice = chance.Dice(chance.WORLD, attempt, world_id)
     layouts = [layouts_that_fit(env_config, rooms) for rooms in world_rooms(env_config, config)]
     table = np.array([(several[0], several[-1]) for several in layouts])  # [rooms, 2, 2]
     row = below(dice.roll(), len(layouts))

@@ -48,10 +48,10 @@ class TaskInfo:
 
 @dataclass(frozen=True)
 class Universe:
-    """A distribution of tasks: `sample` for a JAX key, `task` for two ids. Pure, jit- and vmap-able, and without leaves.
+    """A distribution of tasks: `sample` for a JAX key, `task` for two ids. Pure, jit- and vmap-able; has no leaves.
 
-    Ids are any int32; one pair of them names one task for ever, on every device. Games and worlds are drawn on their own,
-    so that tasks with one game id have one game in different worlds (another one only where it cannot be placed).
+    Ids are any int32; one pair of them names one task for ever, on every device. Games and worlds are drawn on their
+    own: tasks with one game id have one game in different worlds (another one only where it cannot be placed).
 
     Raises:
       ConfigError: tasks as `config` asks for them do not fit `env_config`, or there are too few to hold some out.

@@ -4,7 +4,7 @@ import math
 
 from xworld.core.config import EnvConfig
 from xworld.errors import ConfigError
-from xworld.tasks.terrain import max_keys, num_worlds, world_rooms
+from xworld.tasks.terrain import layouts_that_fit, max_keys, num_doors, num_worlds, world_rooms
 from xworld.tasks.universe_config import UniverseConfig, goal_relations, rule_relations
 
 _BETWEEN_THINGS = {"touch", "near", "see"}
@@ -18,7 +18,7 @@ def check(env_config: EnvConfig, config: UniverseConfig) -> None:
       ConfigError: rules, objects or rooms do not fit; a relation is left out; there are too few kinds, conditions,
         games or worlds.
     """
-    rooms = world_rooms(env_config, config)
+    all_rooms = world_rooms(env_config, config)
     _check_relations(env_config, config)
     longest, num_dead_ends = config.chain_length[1], config.num_dead_ends[1]
     if longest + num_dead_ends > env_config.max_rules:
@@ -34,9 +34,11 @@ def check(env_config: EnvConfig, config: UniverseConfig) -> None:
             f"{env_config.max_objects}. Raise it, or lower chain_length, num_distractors or max_locked_doors."
         )
     _check_dead_ends(env_config, config)
+    for rooms in all_rooms:
+        _check_room(env_config, config, rooms)
     num_games = len(goal_relations(env_config, config)) * math.perm(_num_kinds(config), longest + 1)
     _check_split(config, "games", num_games, "Add shapes, colours or rules")
-    if rooms != (1,):
+    if all_rooms != (1,):
         _check_split(config, "worlds", num_worlds(env_config, config), "Add colours or numbers of rooms")
 
 
@@ -86,21 +88,41 @@ def _check_kinds(env_config: EnvConfig, config: UniverseConfig) -> None:
     num_more = max(bool(config.num_distractors[1]), has_products) + (config.num_dead_ends[1] > 0)
     if num_chain + num_more > _num_kinds(config):
         raise ConfigError(
-            f"{len(config.shapes)} shapes in {len(config.colours)} colours are {_num_kinds(config)} kinds, but a chain of "
-            f"{config.chain_length[1]} rules and what distracts from it need {num_chain + num_more}. Add shapes or "
+            f"{len(config.shapes)} shapes in {len(config.colours)} colours are {_num_kinds(config)} kinds, but a chain "
+            f"of {config.chain_length[1]} rules and what distracts from it need {num_chain + num_more}. Add shapes or "
             "colours, or lower chain_length."
         )
+
+
+def _check_room(env_config: EnvConfig, config: UniverseConfig, rooms: int) -> None:
+    """There has to be room for the smallest games: half of the cells that things may be on are theirs."""
+    goals, rules = {*goal_relations(env_config, config)}, {*rule_relations(env_config, config)}
+    num_things = 2 + max(config.num_distractors[0], config.num_dead_ends[0] > 0) + max_keys(env_config, config)
+    if config.pair_percent == 100:  # every condition has a partner
+        num_things += config.chain_length[0] * (rules <= _BETWEEN_THINGS) + (goals <= _BETWEEN_THINGS)
+    for rows, columns in layouts_that_fit(env_config, rooms):
+        num_cells = (env_config.height - 1 - rows) * (env_config.width - 1 - columns) - 2 * num_doors(rows, columns)
+        if _BETWEEN_THINGS & (goals | rules):
+            num_cells -= 9  # the workspace
+        if num_things > num_cells // 2:
+            raise ConfigError(
+                f"{rooms} rooms in a grid of {env_config.height} x {env_config.width} cells have room for "
+                f"{max(num_cells // 2, 0)} things, but there are at least {num_things}: the agent, what the goal "
+                "needs, distractors and keys. Raise EnvConfig.height and width, or lower num_distractors or "
+                "max_locked_doors."
+            )
 
 
 def _check_dead_ends(env_config: EnvConfig, config: UniverseConfig) -> None:
     """Two dead ends never have the same condition, so there have to be enough of them."""
     num_bait = min((max(config.num_distractors[0], 1) + 1) // 2, _num_kinds(config) - 2 * config.chain_length[1] - 3)
-    num_conditions = num_bait * len(rule_relations(env_config, config))
+    relations = rule_relations(env_config, config)
+    num_conditions = num_bait * len(relations)
     if config.num_dead_ends[1] > num_conditions:
         raise ConfigError(
             f"{config.num_dead_ends[1]} dead ends need as many different conditions, but with "
-            f"{config.num_distractors[0]} distractors and the relations {', '.join(rule_relations(env_config, config))} "
-            f"there may be only {num_conditions}. Lower num_dead_ends, or raise the lowest of num_distractors."
+            f"{config.num_distractors[0]} distractors and the relations {', '.join(relations)} there may be only "
+            f"{num_conditions}. Lower num_dead_ends, or raise the lowest of num_distractors."
         )
 
 

@@ -26,7 +26,7 @@ _WHOLE = {
     "negated_goal_percent": (0, 100),
     "pair_percent": (0, 100),
     "direction_percent": (0, 100),
-    "max_products": (1, 3),
+    "max_products": (1, 2),
     "frozen_percent": (0, 100),
     "hide_percent": (0, 100),
 }
@@ -79,7 +79,7 @@ class UniverseConfig:
     chain_length: Range = (0, 4)  # rules that have to fire in sequence
     num_distractors: Range = (0, 5)  # objects that the solution does not need; at least 1 where there are dead ends
     num_dead_ends: Range = (0, 2)  # rules that lead nowhere
-    max_products: int = 1  # a rule makes 1 to this many things; of a chain's rule, one of them is needed
+    max_products: int = 1  # 2: a rule that consumes two things may make two, at most one of them of any use
     frozen_percent: int = 10  # of the objects that nobody has to move
     shapes: tuple[str, ...] = tuple(shape for shape in kinds.SHAPES if shape != "key")
     colours: tuple[str, ...] = kinds.COLOURS
