@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from tiny_rooms import SMALL_AGENT as SMALL
 from tiny_rooms import TinyRooms, env_config
 
 from xworld import Briefing, ConfigError, Env, Observation, TimeStep, VectorEnv
@@ -18,7 +19,6 @@ from xworld.core.actions import NUM_ACTIONS
 LENGTH, BATCH = 20, 6
 TRIAL, EPISODE = 4, 8  # steps; so episodes begin at steps 0, 8 and 16, and trials at every fourth
 TASKS = TinyRooms(trial_length=TRIAL, num_trials=EPISODE // TRIAL)
-SMALL = AgentConfig(embedding_size=4, encoder_size=16, briefing_size=8, memory_size=12, head_size=8)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 import dataclasses
 import json
-import os
 import resource
 import shutil
 import signal
@@ -11,33 +10,24 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from tiny_rooms import TinyRooms, env_config
+from tiny_rooms import SANITY_TASKS, sanity_config
 
 from xworld import ConfigError
-from xworld.agents import AgentConfig
-from xworld.training import PPOConfig, RunConfig, TrainingDiverged, load_agent, load_config, train
-from xworld.training.checkpoint import load, save_config
+from xworld.training import RunConfig, TrainingDiverged, load_agent, load_config, train
+from xworld.training.checkpoint import load, save, save_config
 from xworld.training.metrics import COLUMNS, MetricsWriter
 from xworld.training.trainer import make_trainer
 
-CONFIG = RunConfig(
-    env=env_config(),
-    agent=AgentConfig(embedding_size=4, encoder_size=16, briefing_size=8, memory_size=16, head_size=8),
-    ppo=PPOConfig(rollout_length=10, num_minibatches=2),
-    num_envs=16,
-    total_steps=12 * 16 * 10,
-    updates_per_chunk=2,
-    chunks_per_checkpoint=2,
-)
-TASKS = TinyRooms(trial_length=4, num_trials=3)  # episodes of 12 steps, not in step with rollouts of 10
+CONFIG = sanity_config()
+UPDATES = [10, 20, 30, 40, 50, 60]
 
 
 def run(folder: Path, config: RunConfig = CONFIG, **options: object) -> bool:
-    return train(config, folder, tasks=TASKS, show_progress=False, **options)
+    return train(config, folder, tasks=SANITY_TASKS, show_progress=False, **options)
 
 
 def state_in(folder: Path) -> dict[str, np.ndarray]:
-    like = jax.eval_shape(make_trainer(CONFIG).start, TASKS)
+    like = jax.eval_shape(make_trainer(CONFIG).start, SANITY_TASKS)
     state = load(folder, like, CONFIG)
     state = dataclasses.replace(state, key=jax.random.key_data(state.key))
     return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in jax.tree.leaves_with_path(state)}
@@ -53,17 +43,18 @@ def finished(tmp_path_factory) -> Path:
 
 def test_a_run_leaves_everything_in_its_folder(finished):
     assert sorted(path.name for path in finished.iterdir()) == [
-        "checkpoint-12", "config.json", "metrics.csv", "metrics.jsonl",
+        "checkpoint-60", "config.json", "metrics.csv", "metrics.jsonl",
     ]  # fmt: skip
     assert load_config(finished) == CONFIG
     rows = MetricsWriter.read(finished)
-    assert [row["update"] for row in rows] == [2, 4, 6, 8, 10, 12]
+    assert [row["update"] for row in rows] == UPDATES
     assert rows[-1]["steps"] == CONFIG.total_steps
     assert all(np.isfinite(row["return_last_trial"]) and row["steps_per_second"] > 0 for row in rows[1:])
     assert np.isnan(rows[0]["return_trial_4"])  # tasks have three trials
     lines = (finished / "metrics.csv").read_text().splitlines()
-    assert lines[0] == ",".join(COLUMNS) and len(lines) == 7
-    np.testing.assert_allclose(rows[0]["learning_rate"], 3e-3 - 2.7e-3 * 0.5 / 11, rtol=1e-5)  # updates 0 and 1 of 12
+    assert lines[0] == ",".join(COLUMNS) and len(lines) == 1 + len(UPDATES)
+    mean_progress = 4.5 / 59  # of updates 0 to 9 of 60
+    np.testing.assert_allclose(rows[0]["learning_rate"], 6e-3 + (3e-4 - 6e-3) * mean_progress, rtol=1e-5)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -71,16 +62,16 @@ def test_an_interrupted_run_goes_on_bit_for_bit(finished, tmp_path, number):
     handler = signal.getsignal(number)
 
     def interrupt(row: dict[str, float]) -> None:
-        if row["update"] == 6:  # no checkpoint is due here
-            os.kill(os.getpid(), number)
+        if row["update"] == 30:  # no checkpoint is due here
+            signal.raise_signal(number)
 
     folder = tmp_path / "run"
     assert not run(folder, on_row=interrupt)
     assert signal.getsignal(number) is handler
-    assert [row["update"] for row in MetricsWriter.read(folder)] == [2, 4, 6]
+    assert [row["update"] for row in MetricsWriter.read(folder)] == UPDATES[:3]
     # As a process that was killed after its last checkpoint would leave it: a later row, and one cut short.
     with (folder / "metrics.jsonl").open("a") as file:
-        file.write(json.dumps(dict.fromkeys(COLUMNS, 8.0)) + '\n{"update": 10')
+        file.write(json.dumps(dict.fromkeys(COLUMNS, 40.0)) + '\n{"update": 40')
     assert run(folder, resume=True)
 
     expected, found = state_in(finished), state_in(folder)
@@ -98,7 +89,7 @@ def test_parameters_load_without_the_rest(finished):
     expected = {name: leaf for name, leaf in state_in(finished).items() if name.startswith(".params")}
     for leaf, other in zip(jax.tree.leaves(params), expected.values(), strict=True):
         np.testing.assert_array_equal(leaf, other)
-    assert agent.start_memory(3).shape == (3, 1, 16)
+    assert agent.start_memory(3).shape == (3, 1, CONFIG.agent.memory_size)
 
 
 def test_a_finished_run_that_is_resumed_does_nothing(finished):
@@ -108,12 +99,19 @@ def test_a_finished_run_that_is_resumed_does_nothing(finished):
     assert all(np.array_equal(before[name], after[name]) for name in before)
 
 
-def test_divergence_stops_and_keeps_the_last_good_checkpoint(tmp_path):
-    config = dataclasses.replace(CONFIG, ppo=dataclasses.replace(CONFIG.ppo, learning_rate=1e30))
-    with pytest.raises(TrainingDiverged, match=r"The checkpoint of update 0 is kept. Try a lower ppo.learning_rate"):
-        run(tmp_path / "run", config)
-    _, _, params = load_agent(tmp_path / "run")
-    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params))
+def test_divergence_stops_and_keeps_the_checkpoint(tmp_path):
+    def interrupt(row: dict[str, float]) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+    folder = tmp_path / "run"
+    assert not run(folder, on_row=interrupt)
+    state = load(folder, jax.eval_shape(make_trainer(CONFIG).start, SANITY_TASKS), CONFIG)
+    save(folder, dataclasses.replace(state, params=jax.tree.map(lambda leaf: leaf + np.float32(1e30), state.params)))
+    with pytest.raises(TrainingDiverged, match=r"The checkpoint of update 10 is kept. Try a lower ppo.learning_rate"):
+        run(folder, resume=True)
+    _, _, params = load_agent(folder)
+    assert all((leaf == 1e30).all() for leaf in jax.tree.leaves(params))
+    assert [row["update"] for row in MetricsWriter.read(folder)] == [10]
 
 
 def test_resume_refuses_another_configuration(finished):
@@ -139,14 +137,14 @@ def test_missing_runs_and_checkpoints_are_named(tmp_path):
 def test_truncated_checkpoints_are_named(finished, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(finished, folder)
-    largest = max((folder / "checkpoint-12").rglob("*"), key=lambda path: path.stat().st_size)
+    largest = max((folder / "checkpoint-60").rglob("*"), key=lambda path: path.stat().st_size)
     largest.write_bytes(largest.read_bytes()[: largest.stat().st_size // 2])
     for attempt in (lambda: load_agent(folder), lambda: run(folder, resume=True)):
-        with pytest.raises(ConfigError, match=f"checkpoint-12 is damaged: .*{largest.name} is not as it was written"):
+        with pytest.raises(ConfigError, match=f"checkpoint-60 is damaged: .*{largest.name} is not as it was written"):
             attempt()
     for part in ("params", "manifest.json"):
-        (folder / "checkpoint-12" / part).rename(folder / part)
-        with pytest.raises(ConfigError, match="checkpoint-12 is damaged: .*No such file"):
+        (folder / "checkpoint-60" / part).rename(folder / part)
+        with pytest.raises(ConfigError, match="checkpoint-60 is damaged: .*No such file"):
             load_agent(folder)
 
 
@@ -176,7 +174,7 @@ from pathlib import Path
 from xworld.training import train, use_host_devices
 use_host_devices(2)
 import jax
-from test_checkpoint import CONFIG, run
+from test_checkpoint import run
 assert jax.device_count() == 2
 assert run(Path(sys.argv[1]))
 """
@@ -192,9 +190,9 @@ def test_two_devices_train_and_stay_equal(finished, tmp_path):
         timeout=120,
     )
     rows = MetricsWriter.read(tmp_path / "run")
-    assert [row["update"] for row in rows] == [2, 4, 6, 8, 10, 12]
+    assert [row["update"] for row in rows] == UPDATES
     assert all(np.isfinite(row["loss"]) for row in rows)
-    trained, initial = load_agent(tmp_path / "run")[2], make_trainer(CONFIG).start(TASKS).params
+    trained, initial = load_agent(tmp_path / "run")[2], make_trainer(CONFIG).start(SANITY_TASKS).params
     moved = jax.tree.map(lambda one, other: float(abs(one - other).max()), trained, initial)
     assert max(jax.tree.leaves(moved)) > 1e-3
     with pytest.raises(ConfigError, match="Go on with as many devices as it was saved with"):

@@ -6,9 +6,13 @@ import jax
 import jax.numpy as jnp
 
 from xworld import EnvConfig, Task
+from xworld.agents import AgentConfig
 from xworld.core import kinds
 from xworld.core.relations import HOLD
 from xworld.core.types import NOWHERE, RANDOM_FACING, Goals, Hidden, Rules
+from xworld.training import PPOConfig, RunConfig
+
+SMALL_AGENT = AgentConfig(embedding_size=8, encoder_size=32, briefing_size=8, memory_size=32, head_size=32)
 
 
 def env_config(side: int = 7) -> EnvConfig:
@@ -77,3 +81,20 @@ class TinyRooms:
 
 def _byte(value: int) -> jax.Array:
     return jnp.array([value], jnp.uint8)
+
+
+# One object in a small room: pick it up. Tasks and run of the tests of training, so that all compile the same code.
+SANITY_TASKS = TinyRooms(side=5, num_candidates=1, trial_length=8, num_trials=3)
+
+
+def sanity_config() -> RunConfig:
+    """A run that learns `SANITY_TASKS` in seconds. Its rollouts of 16 steps are not in step with episodes of 24."""
+    return RunConfig(
+        env=env_config(side=5),
+        agent=SMALL_AGENT,
+        ppo=PPOConfig(rollout_length=16, num_minibatches=4, learning_rate=6e-3),
+        num_envs=64,
+        total_steps=60 * 64 * 16,
+        updates_per_chunk=10,
+        chunks_per_checkpoint=2,
+    )

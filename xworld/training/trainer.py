@@ -31,8 +31,11 @@ class Trainer:
     place: Callable[[TrainState], TrainState]  # a state in the host's memory onto the devices
 
 
+@functools.lru_cache(maxsize=4)
 def make_trainer(config: RunConfig) -> Trainer:
-    """A trainer on all devices of the process. `chunk` gives its argument's memory away: use what it returns.
+    """A trainer on all devices of the process. Equal configurations share one, and what it compiled.
+
+    `chunk` gives its argument's memory away: use what it returns.
 
     Raises:
       ConfigError: the environments do not divide into equal minibatches on each device.
