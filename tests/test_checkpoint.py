@@ -171,6 +171,7 @@ def test_a_full_disk_is_noticed_before_training(tmp_path):
 _ON_TWO_DEVICES = """
 import sys
 from pathlib import Path
+import conftest  # the compilation cache
 from xworld.training import train, use_host_devices
 use_host_devices(2)
 import jax
@@ -187,7 +188,7 @@ def test_two_devices_train_and_stay_equal(finished, tmp_path):
         [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(here)!r})\n{_ON_TWO_DEVICES}", tmp_path / "run"],
         check=True,
         cwd=here.parent,
-        timeout=120,
+        timeout=600,
     )
     rows = MetricsWriter.read(tmp_path / "run")
     assert [row["update"] for row in rows] == UPDATES

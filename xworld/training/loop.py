@@ -64,18 +64,17 @@ def train(
     if resume:
         load_config(folder)  # a folder that holds no run is the first thing to say
     prepare_folder(folder, _num_bytes(like), is_resumed=resume)
-    if resume:
-        state = trainer.place(load(folder, like, config))
-    else:
-        save_config(folder, config)
-        state = trainer.start(source)
-        save(folder, state)
-    update = saved = int(state.update)
-    writer = MetricsWriter(folder, update)
-    chunk = trainer.chunk.lower(state, source).compile()
-
     with _stop_signals() as stop, _progress_bar(config, show_progress) as show:
-        show(update, None)
+        if resume:
+            state = trainer.place(load(folder, like, config))
+        else:
+            save_config(folder, config)
+            state = trainer.start(source)
+            save(folder, state)
+        update = saved = int(state.update)
+        writer = MetricsWriter(folder, update)
+        chunk = trainer.chunk.lower(state, source).compile()
+        show(update, "starting")
         while update < config.num_updates and not stop.is_set():
             began = time.perf_counter()
             state, metrics = chunk(state, source)
@@ -89,7 +88,7 @@ def train(
             row |= {"update": update, "steps": update * config.steps_per_update}
             row |= {"seconds": round(writer.seconds, 3), "steps_per_second": round(steps / seconds)}
             writer.write(row)
-            show(update, row)
+            show(update, _describe(row))
             if on_row is not None:
                 on_row(row)
             if (update // config.updates_per_chunk) % config.chunks_per_checkpoint == 0:
@@ -135,12 +134,14 @@ def _check_finite(row: Row, update: int, saved: int) -> None:
 
 @contextmanager
 def _stop_signals() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set; a second one of them acts as if there were no event."""
+    """An event that SIGINT and SIGTERM set, unless they are ignored; a second one acts as if there were no event."""
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():  # Python gives signals to the main thread alone
         yield stop
         return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    # A shell has background jobs ignore SIGINT; that is not undone.
+    before = {number: handler for number, handler in handlers.items() if handler is not signal.SIG_IGN}
 
     def restore() -> None:
         for number, handler in before.items():
@@ -159,16 +160,12 @@ def _stop_signals() -> Iterator[threading.Event]:
 
 
 @contextmanager
-def _progress_bar(config: RunConfig, is_shown: bool) -> Iterator[Callable[[int, Row | None], None]]:
-    """A function that shows the updates done and the newest row."""
+def _progress_bar(config: RunConfig, is_shown: bool) -> Iterator[Callable[[int, str], None]]:
+    """A function that shows the updates done and a line about them."""
     columns = (BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
     with Progress(*columns, disable=not is_shown) as progress:
         bar = progress.add_task("compiling", total=config.num_updates)
-
-        def show(update: int, row: Row | None) -> None:
-            progress.update(bar, completed=update, description="starting" if row is None else _describe(row))
-
-        yield show
+        yield lambda update, line: progress.update(bar, completed=update, description=line)
 
 
 def _describe(row: Row) -> str:
