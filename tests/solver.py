@@ -212,10 +212,11 @@ class Player:
         oracle.act(self.world, 0, action)
         event = oracle.fire_a_rule(self.world)
         self.num_steps += 1
+        if event:
+            self.events.append(event - 1)
         if oracle.holds_formula(self.world, self.world.goals[0]):
             raise Done
         if event:
-            self.events.append(event - 1)
             raise Changed
 
     def reached(self) -> set[Cell]:

@@ -43,8 +43,10 @@ def box(like: jax.Array, top: jax.Array, bottom: jax.Array, left: jax.Array, rig
 
 
 def point(like: jax.Array, row: jax.Array, column: jax.Array) -> jax.Array:
-    """The set of one cell."""
-    return box(like, row, row, column, column)
+    """The set of one cell of the grid; nothing for a row outside it."""
+    rows, words = jnp.arange(like.shape[0]), jnp.arange(like.shape[1])
+    bit = jnp.uint32(1) << (column % WORD_BITS).astype(jnp.uint32)
+    return jnp.where((rows == row)[:, None] & (words == column // WORD_BITS), bit, jnp.uint32(0))
 
 
 def neighbours(cells: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:

@@ -16,12 +16,13 @@ from xworld.core import kinds
 from xworld.core.config import RELATIONS, EnvConfig
 from xworld.core.hashing import Word
 from xworld.core.relations import NEAR, ON, SEE, TOUCH
+from xworld.core.terrain import terrain_type
 from xworld.core.types import Task
 from xworld.core.view import OUT_OF_VIEW, look, view_cell
 from xworld.tasks import cell_sets, chance
 from xworld.tasks.chains import AGENT, Conditions
 from xworld.tasks.games import Cast
-from xworld.tasks.terrain import World, beside_doors, floor_cells, max_keys, room_bounds, room_cells, unlocked_part
+from xworld.tasks.terrain import World, beside_doors, max_keys, room_bounds, room_cells, unlocked_part
 from xworld.tasks.universe_config import UniverseConfig, goal_relations, rule_relations
 
 
@@ -65,7 +66,7 @@ def place(
       attempt: number of the draw.
     """
     dice = chance.Dice(chance.PLACEMENT, attempt, task.world_id, task.game_id)
-    floor = floor_cells(env_config, world)
+    floor = cell_sets.pack(terrain_type(task.terrain) == kinds.FLOOR)
     quiet = floor & ~beside_doors(env_config, world)
     row, column, has_workspace = cell_sets.pick(cell_sets.interior(floor), dice.roll())
     workspace = cell_sets.box(floor, row - 1, row + 1, column - 1, column + 1)
@@ -79,7 +80,7 @@ def place(
     agent_row, agent_column, has_agent = cell_sets.pick(standing, dice.roll())
     agent = cell_sets.point(floor, agent_row, agent_column)
     part = room_cells(env_config, world, unlocked_part(world, agent_row, agent_column))
-    by_agent = _related(world, cast.conditions, floor, agent_row, agent_column)
+    by_agent, _ = _related(world, cast.conditions, floor, agent_row, agent_column)
     if _uses(env_config, config, SEE):
         is_see = (cast.conditions.relation == SEE)[:, None, None]
         by_agent = jnp.where(is_see, _seen_from(env_config, task, agent_row, agent_column), by_agent)
@@ -126,13 +127,13 @@ def place(
 
         here = jnp.where(is_used & is_possible, cell_sets.point(floor, row, column), 0)
         is_used_first, is_used_second = is_first & is_used, is_second & is_used
+        from_here, to_here = _related(world, conditions, floor, row, column)
         ground = _Ground(
             free=jnp.where(is_object[i], ground.free & ~here, ground.free),
             lying=jnp.where(is_object[i], ground.lying | here, ground.lying),
             kept=ground.kept | here,
-            no_first=ground.no_first
-            | jnp.where(is_used_second, _related(world, _turned(conditions), floor, row, column), 0),
-            no_second=ground.no_second | jnp.where(is_used_first, _related(world, conditions, floor, row, column), 0),
+            no_first=ground.no_first | jnp.where(is_used_second, to_here, 0),
+            no_second=ground.no_second | jnp.where(is_used_first, from_here, 0),
         )
         return ground, rows.at[i].set(row), columns.at[i].set(column), is_placed & (is_possible | ~is_used)
 
@@ -180,35 +181,43 @@ def _union(sets: jax.Array) -> jax.Array:
     return jax.lax.reduce_or(sets, (0,))
 
 
-def _turned(conditions: Conditions) -> Conditions:
-    """The conditions seen from their second operand: b is north of a when a is south of b."""
-    directions = ((conditions.directions << 2) | (conditions.directions >> 2)) & 15
-    return Conditions(conditions.relation, directions, conditions.second, conditions.first)
+def _related(
+    world: World, conditions: Conditions, like: jax.Array, row: jax.Array, column: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """[Q, H, K] sets: the cells to which each relation holds from a thing in a cell, and those from which it does.
 
-
-def _related(world: World, conditions: Conditions, like: jax.Array, row: jax.Array, column: jax.Array) -> jax.Array:
-    """[Q, H, K] sets: the cells to which each relation holds from a thing in a cell. `on` holds to the cell itself."""
+    `on` holds between the thing and its own cell.
+    """
     top, bottom, left, right = room_bounds(world, row, column)
     line = cell_sets.box(like, row, row, left, right) | cell_sets.box(like, top, bottom, column, column)
     near = cell_sets.box(like, row - 2, row + 2, column - 2, column + 2)
     here = cell_sets.point(like, row, column)
-    north, east, south, west = cell_sets.neighbours(here)
-    beside = (south, west, north, east)  # `north` are the cells that have this one in the north
-    relation, directions = (field[:, None, None] for field in (conditions.relation, conditions.directions))
-    touch = jnp.zeros_like(like)
-    for direction, cell in enumerate(beside):
-        touch = touch | jnp.where((directions >> direction) & 1 == 1, cell, 0)
-    related = jnp.where(relation == TOUCH, touch, 0)
+    south, west, north, east = cell_sets.neighbours(here)  # the cells that have this one in their north lie south of it
+    relation = conditions.relation[:, None, None]
+    both_ways = jnp.zeros_like(like)
     for code, cells in ((NEAR, near), (SEE, line), (ON, here)):
-        related = related | jnp.where(relation == code, cells, 0)
-    return related
+        both_ways = both_ways | jnp.where(relation == code, cells, 0)
+
+    def touching(directions: jax.Array) -> jax.Array:
+        touch = both_ways
+        for direction, cell in enumerate((north, east, south, west)):
+            is_asked = (relation == TOUCH) & ((directions >> direction) & 1 == 1)[:, None, None]
+            touch = touch | jnp.where(is_asked, cell, 0)
+        return touch
+
+    return touching(conditions.directions), touching(_turn(conditions.directions))
+
+
+def _turn(directions: jax.Array) -> jax.Array:
+    """Directions seen from the other operand: b is north of a when a is south of b."""
+    return ((directions << 2) | (directions >> 2)) & 15
 
 
 def _meeting_place(cast: Cast, open_cells: jax.Array) -> jax.Array:
     """The cells beside which what has to touch the agent or spine 0, if anything does, can lie."""
     is_first = (cast.conditions.first[0] == AGENT) | (cast.conditions.first[0] == cast.kind[0])
     asked = jax.tree.map(lambda field: field[0], cast.conditions)
-    directions = jnp.where(is_first, asked.directions, _turned(asked).directions)
+    directions = jnp.where(is_first, asked.directions, _turn(asked.directions))
     beside = jnp.zeros_like(open_cells)
     for direction, cells in enumerate(cell_sets.neighbours(open_cells)):
         beside |= jnp.where((directions >> direction) & 1 == 1, cells, 0)

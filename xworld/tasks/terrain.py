@@ -7,6 +7,7 @@ door can be, so that all worlds have the same shapes.
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +18,7 @@ from xworld.core.config import EnvConfig
 from xworld.core.hashing import Word, below, hash_words
 from xworld.errors import ConfigError
 from xworld.tasks import chance
-from xworld.tasks.cell_sets import box, num_words, spread
+from xworld.tasks.cell_sets import box, num_words, point, spread
 from xworld.tasks.universe_config import ROOMS, UniverseConfig
 
 MIN_ROOM_SIDE = 3  # cells
@@ -131,28 +132,21 @@ def build_terrain(env_config: EnvConfig, world: World) -> jax.Array:
     return terrain.at[row, world.door_column].set(door, mode="drop")
 
 
-def floor_cells(env_config: EnvConfig, world: World) -> jax.Array:
-    """The set of all cells of rooms."""
-    return room_cells(env_config, world, jnp.ones(9, bool))
-
-
 def room_cells(env_config: EnvConfig, world: World, is_in: jax.Array) -> jax.Array:
     """The set of the cells of those rooms that are true in the [9] mask."""
     grid = jnp.zeros((env_config.height, num_words(env_config.width)), jnp.uint32)
-    cells = grid
-    for i in range(3):
-        top, bottom = world.wall_row[i] + 1, world.wall_row[i + 1] - 1
-        for j in range(3):
-            room = box(grid, top, bottom, world.wall_column[j] + 1, world.wall_column[j + 1] - 1)
-            cells |= jnp.where(is_in[3 * i + j], room, 0)
-    return cells
+    i, j = np.divmod(np.arange(9), 3)
+    top, bottom = world.wall_row[i] + 1, world.wall_row[i + 1] - 1
+    left, right = world.wall_column[j] + 1, world.wall_column[j + 1] - 1
+    rooms = jax.vmap(partial(box, grid))(top, bottom, left, right)  # [9, H, K]
+    return jnp.where(is_in[:, None, None], rooms, 0).sum(axis=0, dtype=jnp.uint32)  # rooms have no cell in common
 
 
 def beside_doors(env_config: EnvConfig, world: World) -> jax.Array:
     """The set of cells next to a door."""
     grid = jnp.zeros((env_config.height, num_words(env_config.width)), jnp.uint32)
     rows = jnp.where(world.has_door, world.door_row, -1)
-    doors = jax.vmap(lambda row, column: box(grid, row, row, column, column))(rows, world.door_column)
+    doors = jax.vmap(partial(point, grid))(rows, world.door_column)
     return spread(doors.sum(axis=0, dtype=jnp.uint32))  # no two doors in one cell, so the sum is a union
 
 
