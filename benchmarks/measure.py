@@ -1,0 +1,179 @@
+"""How all benchmarks measure: compiled apart, interleaved, blocked on the whole output, nothing left unused.
+
+A case is a function (state, inputs) -> (state, checksum) over some number of environment steps. It runs on one device
+or is shared out to several by `over_devices`; state and inputs then have a leading axis of devices.
+"""
+
+import dataclasses
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
+
+RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results" / "speed"
+AXIS = "devices"
+Run = Callable[[Any, Any], tuple[Any, jax.Array]]
+
+
+@dataclass
+class Case:
+    """A compiled function and the state that one run hands on to the next."""
+
+    labels: dict[str, Any]  # what tells it apart in the results
+    num_steps: int  # environment steps in a run, of all environments together
+    compiled: jax.stages.Compiled
+    compile_s: float
+    state: Any
+    inputs: Any
+
+    def run(self) -> float:
+        """Runs it once; returns seconds until everything it computes is there."""
+        start = time.perf_counter()
+        self.state, checksum = self.compiled(self.state, self.inputs)
+        jax.block_until_ready((self.state, checksum))
+        return time.perf_counter() - start
+
+    def again(self, labels: dict[str, Any], state: Any) -> "Case":
+        """The same compiled function from another state."""
+        return dataclasses.replace(self, labels=labels, state=share_out(state))
+
+
+def use_devices(num_devices: int) -> None:
+    """Makes the CPU appear as several devices. Call it before anything makes an array."""
+    jax.config.update("jax_num_cpu_devices", num_devices)
+
+
+def over_devices(run: Run, num_devices: int) -> Run:
+    """`run` on each of the first `num_devices` devices, on its part of a leading axis of devices."""
+    mesh = jax.make_mesh((num_devices,), (AXIS,), devices=jax.devices()[:num_devices])
+
+    def run_part(state: Any, inputs: Any) -> tuple[Any, jax.Array]:
+        state, inputs = jax.tree.map(lambda leaf: leaf[0], (state, inputs))
+        return jax.tree.map(lambda leaf: leaf[None], run(state, inputs))
+
+    # The simulator's loops start from constants, which the check of what varies over devices would refuse.
+    return jax.shard_map(run_part, mesh=mesh, in_specs=P(AXIS), out_specs=P(AXIS), check_vma=False)
+
+
+def share_out(tree: Any) -> Any:
+    """Puts a tree whose leaves have a leading axis of devices on the devices."""
+    num_devices = jax.tree.leaves(tree)[0].shape[0]
+    mesh = jax.make_mesh((num_devices,), (AXIS,), devices=jax.devices()[:num_devices])
+    return jax.device_put(tree, NamedSharding(mesh, P(AXIS)))
+
+
+def make_case(labels: dict[str, Any], run: Run, state: Any, inputs: Any, num_steps: int) -> Case:
+    """Compiles `run` for as many devices as the leading axis of `state` and `inputs` has."""
+    state, inputs = share_out((state, inputs))
+    num_devices = jax.tree.leaves(inputs)[0].shape[0]
+    start = time.perf_counter()
+    compiled = jax.jit(over_devices(run, num_devices)).lower(state, inputs).compile()
+    compile_s = time.perf_counter() - start
+    say(f"{describe(labels)}: compiled in {compile_s:.1f} s")
+    return Case(labels, num_steps, compiled, compile_s, state, inputs)
+
+
+def measure(cases: Sequence[Case], repetitions: int) -> list[dict[str, Any]]:
+    """Runs the cases in turn, once to warm up and then `repetitions` times.
+
+    Returns:
+      For each case its labels, sizes, compile time, and median, min and max of environment steps per second.
+    """
+    rates: list[list[float]] = [[] for _ in cases]
+    for repetition in range(repetitions + 1):
+        for case, seen in zip(cases, rates, strict=True):
+            seconds = case.run()
+            if repetition > 0:
+                seen.append(case.num_steps / seconds)
+    results = []
+    for case, seen in zip(cases, rates, strict=True):
+        result = {
+            **case.labels,
+            "environment_steps_per_run": case.num_steps,
+            "compile_s": round(case.compile_s, 2),
+            "steps_per_s": {
+                "median": round(statistics.median(seen)),
+                "min": round(min(seen)),
+                "max": round(max(seen)),
+            },
+        }
+        say(f"{describe(case.labels)}: {statistics.median(seen):,.0f} steps/s")
+        results.append(result)
+    return results
+
+
+def checksum(outputs: Any) -> jax.Array:
+    """[] float32 that depends on every number in `outputs`, so that none of them is dead code."""
+    total = jnp.float32(0)
+    for leaf in jax.tree.leaves(outputs):
+        dtype = leaf.dtype if jnp.issubdtype(leaf.dtype, jnp.floating) else jnp.int32
+        total += leaf.sum(dtype=dtype).astype(jnp.float32)
+    return total
+
+
+def draw_actions(num_devices: int, num_steps: int, num_envs: int, num_agents: int, seed: int = 0) -> np.ndarray:
+    """[num_devices, num_steps, num_envs / num_devices, num_agents] int32, uniform over the six actions that do things.
+
+    Both systems count them alike: forward, turn right, turn left, pick up, put down, toggle.
+    """
+    shape = num_devices, num_steps, num_envs // num_devices, num_agents
+    return np.random.default_rng(seed).integers(0, 6, shape, dtype=np.int32)
+
+
+def machine() -> dict[str, Any]:
+    """What the numbers were measured on."""
+    devices = jax.devices()
+    versions = {"python": platform.python_version()}
+    for package in ("jax", "jaxlib", "numpy", "xminigrid"):
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return {
+        "backend": devices[0].platform,
+        "device": devices[0].device_kind,
+        "processor": _processor(),
+        "num_cores": os.cpu_count(),
+        "num_devices": len(devices),
+        "load_before": round(os.getloadavg()[0], 2),
+        "versions": versions,
+    }
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def describe(labels: dict[str, Any]) -> str:
+    """Labels in one line."""
+    return ", ".join(str(value) for value in labels.values())
+
+
+def say(line: str) -> None:
+    """A line of progress."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def write(path: Path, results: dict[str, Any]) -> None:
+    """Writes results as JSON, and prints them."""
+    text = json.dumps(results, indent=1)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text + "\n")
+    print(text)
+    say(f"written to {path}")

@@ -1,0 +1,91 @@
+"""Cases of this simulator: steps alone, and with automatic reset to new tasks."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import measure
+from measure import Case
+
+from xworld import Env, State, Task, VectorEnv
+from xworld.vector import TaskSource, VectorState
+
+STEPS_PER_REFILL = 100
+SPREAD, TOGETHER = "ends spread", "ends together"  # when the episodes of a batch end
+
+
+def step_case(labels: dict[str, Any], env: Env, tasks: Task, num_steps: int, devices: int) -> Case:
+    """Steps of one environment for each of the stacked tasks; after the end of its episode it stands still."""
+
+    def run(states: State, actions: jax.Array) -> tuple[State, jax.Array]:
+        def step(states: State, actions: jax.Array) -> tuple[State, jax.Array]:
+            # The batch is in the last axis of the state, as in `VectorEnv`.
+            states, timestep = jax.vmap(env.step, in_axes=(-1, 0), out_axes=(-1, 0))(states, actions)
+            return states, measure.checksum(timestep)
+
+        return jax.lax.scan(step, states, actions)
+
+    num_envs = tasks.trial_length.shape[0]
+    keys = jax.random.split(jax.random.key(0), num_envs)
+    states = jax.jit(jax.vmap(lambda key, task: env.reset(key, task)[0], out_axes=-1))(keys, tasks)
+    actions = measure.draw_actions(devices, num_steps, num_envs, env.config.num_agents)
+    return measure.make_case(labels, run, split_last(states, devices), actions, num_envs * num_steps)
+
+
+def reset_cases(
+    labels: dict[str, Any],
+    env: Env,
+    tasks: TaskSource,
+    num_envs: int,
+    num_steps: int,
+    devices: int,
+    episode_length: int,
+    ends: Sequence[str] = (SPREAD,),
+    reads_final: bool = True,
+) -> list[Case]:
+    """`VectorEnv.step`, and `VectorEnv.refill` every 100 steps.
+
+    One case for each of `ends`: the episodes that run at the start, of `episode_length` steps, end all together, or
+    evenly spread over so many steps. `reads_final` says whether the final observations, which steps alone do not have,
+    are read as all other outputs are.
+    """
+    vec = VectorEnv(env, num_envs // devices)
+
+    def run(carry: tuple[VectorState, jax.Array], inputs: tuple[jax.Array, TaskSource]):
+        actions, tasks = inputs
+
+        def step(state: VectorState, actions: jax.Array) -> tuple[VectorState, jax.Array]:
+            state, timestep = vec.step(state, actions)
+            if not reads_final:
+                timestep = dataclasses.replace(timestep, final_observation=timestep.observation)
+            return state, measure.checksum(timestep)
+
+        def roll_out(carry: tuple[VectorState, jax.Array], actions: jax.Array):
+            state, key = carry
+            key, refill_key = jax.random.split(key)
+            state, checksums = jax.lax.scan(step, vec.refill(state, refill_key, tasks), actions)
+            return (state, key), checksums
+
+        per_refill = min(STEPS_PER_REFILL, num_steps)
+        return jax.lax.scan(roll_out, carry, actions.reshape(-1, per_refill, *actions.shape[1:]))
+
+    together = jax.jit(lambda tasks: VectorEnv(env, num_envs).reset(jax.random.key(0), tasks)[0])(tasks)
+    time = (jnp.arange(num_envs) * episode_length // num_envs).astype(jnp.uint16)
+    spread = dataclasses.replace(together, current=dataclasses.replace(together.current, time=time))
+    keys = jax.random.split(jax.random.key(1), devices)
+    starts = [(split_last({SPREAD: spread, TOGETHER: together}[when], devices), keys) for when in ends]
+    actions = measure.draw_actions(devices, num_steps, num_envs, env.config.num_agents)
+    copies = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (devices, *jnp.shape(leaf))), tasks)
+    first = measure.make_case({**labels, "ends": ends[0]}, run, starts[0], (actions, copies), num_envs * num_steps)
+    return [first, *(first.again({**labels, "ends": when}, at) for when, at in zip(ends[1:], starts[1:], strict=True))]
+
+
+def split_last(tree: Any, parts: int) -> Any:
+    """[..., B] leaves as [parts, ..., B / parts]."""
+
+    def split(leaf: jax.Array) -> jax.Array:
+        return jnp.moveaxis(leaf.reshape(*leaf.shape[:-1], parts, -1), -2, 0)
+
+    return jax.tree.map(split, tree)
