@@ -28,12 +28,6 @@ def pack(mask: jax.Array) -> jax.Array:
     return (bits.astype(jnp.uint32) << jnp.arange(WORD_BITS, dtype=jnp.uint32)).sum(axis=-1, dtype=jnp.uint32)
 
 
-def unpack(cells: jax.Array, width: int) -> jax.Array:
-    """[H, W] bool."""
-    bits = (cells[:, :, None] >> jnp.arange(WORD_BITS, dtype=jnp.uint32)) & 1
-    return bits.reshape(cells.shape[0], -1)[:, :width] != 0
-
-
 def box(like: jax.Array, top: jax.Array, bottom: jax.Array, left: jax.Array, right: jax.Array) -> jax.Array:
     """The cells from row `top` to `bottom` and column `left` to `right`, all included, in a grid as that of `like`."""
     rows = jnp.arange(like.shape[0])
