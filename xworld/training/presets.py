@@ -12,16 +12,14 @@ from xworld.training.config import RunConfig
 def demo() -> RunConfig:
     """One room, a hidden rule that differs from task to task, four short trials: adapts after minutes on two cores."""
     return RunConfig(
-        env=EnvConfig(height=7, width=7, max_objects=3, max_rules=1, max_doors=1, push=False, relations=("hold",)),
+        env=EnvConfig(height=7, width=7, max_objects=4, max_rules=1, max_doors=1, push=False, relations=("hold",)),
         universe=UniverseConfig(
             rooms=(1,),
             negated_goal_percent=0,
             chain_length=(1, 1),
-            num_distractors=(2, 2),
+            num_distractors=(3, 3),
             num_dead_ends=(0, 0),
             frozen_percent=0,
-            shapes=("ball", "cube", "pyramid", "star"),
-            colours=("red", "green", "blue", "yellow"),
             hide_percent=100,
             hidden_ways=("rule",),
             hide="all",
