@@ -48,6 +48,7 @@ class Options:
     seeds: tuple[int, ...] = (0, 1, 2)  # one training run of each kind for every seed
     minutes: float = 6.0  # what training may take, compilation included
     total_steps: int | None = None  # train for this long instead of as the preset says
+    control_steps: int | None = None  # train the controls for this long instead
     num_tasks: int = 512  # held-out tasks
     num_repeats: int = 4  # episodes of each, whose mean is the task's score, so that chance blurs less
     num_devices: int = 2  # devices to make of the CPU
@@ -69,7 +70,10 @@ def main(options: Options) -> dict[str, Any]:
     config = PRESETS["demo"]()
     if options.total_steps is not None:
         config = dataclasses.replace(config, total_steps=options.total_steps)
-    control = dataclasses.replace(config, agent=dataclasses.replace(config.agent, clear_memory_at_trials=True))
+    control_steps = options.control_steps or config.total_steps
+    control = dataclasses.replace(
+        config, total_steps=control_steps, agent=dataclasses.replace(config.agent, clear_memory_at_trials=True)
+    )
 
     env = Env(config.env)
     tasks = sample_tasks(
@@ -99,6 +103,7 @@ def main(options: Options) -> dict[str, Any]:
         "num_tasks": options.num_tasks,
         "num_repeats": options.num_repeats,
         "config": dataclasses.asdict(config),
+        "control_steps": control_steps,
         "device": jax.devices()[0].device_kind,
         "num_devices": jax.device_count(),
         "num_cores": len(os.sched_getaffinity(0)),
