@@ -1,4 +1,4 @@
-"""Named environments and the universes that go with them: `make`, `make_universe`, `register`, and the list of names."""
+"""Named environments and their universes: `make`, `make_universe`, `register`, and the list of names."""
 
 import dataclasses
 from typing import Any
