@@ -59,9 +59,12 @@ class VectorEnv:
 
     def reset(self, key: jax.Array, tasks: TaskSource) -> tuple[VectorState, VectorTimeStep]:
         """Starts an episode of a sampled task in every environment, and prepares the next."""
-        first_key, next_key = jax.random.split(key)
-        current = self._start_all(first_key, tasks)
-        prepared = self._start_all(next_key, tasks)
+        # Both at once: the sampler is the largest piece to compile, and would be compiled twice.
+        fold = jax.vmap(jax.vmap(jax.random.fold_in, in_axes=(None, 0)), in_axes=(0, None))
+        keys = fold(jax.random.split(key), jnp.arange(self.num_envs)).reshape(-1)
+        both = jax.vmap(self._start_one, in_axes=(0, None), out_axes=-1)(keys, tasks)
+        current = jax.tree.map(lambda leaf: leaf[..., : self.num_envs], both)
+        prepared = jax.tree.map(lambda leaf: leaf[..., self.num_envs :], both)
         timestep = jax.vmap(lambda state: self.env.reset_from_seed(state.seed, state.task)[1], in_axes=-1)(current)
         state = VectorState(current=current, prepared=prepared, is_ready=jnp.ones(self.num_envs, bool))
         return state, _vector_timestep(timestep, timestep.observation)
@@ -129,10 +132,6 @@ class VectorEnv:
             return now, select(is_ready, self.env.briefing(prepared), now)
 
         return jax.vmap(brief, in_axes=(-1, -1, 0))(state.current.task, state.prepared.task, state.is_ready)
-
-    def _start_all(self, key: jax.Array, tasks: TaskSource) -> State:
-        keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, jnp.arange(self.num_envs))
-        return jax.vmap(self._start_one, in_axes=(0, None), out_axes=-1)(keys, tasks)
 
     def _start_one(self, key: jax.Array, tasks: TaskSource) -> State:
         task_key, seed_key = jax.random.split(key)
