@@ -313,7 +313,7 @@ def test_make_explains_what_it_does_not_know() -> None:
 
 
 def test_register_adds_names_and_refuses_taken_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_CONFIGS", dict(registry._CONFIGS))
+    monkeypatch.setattr(registry, "_NAMED", dict(registry._NAMED))
     xworld.register("mine", SIMPLE)
     assert xworld.make("mine") == Env(SIMPLE)
     assert "mine" in xworld.environment_names()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 import tyro
-from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, Positional, arg, subcommand
+from tyro.conf import OmitSubcommandPrefixes, Positional, arg, subcommand
 
 from xworld.errors import ConfigError, did_you_mean
 
@@ -252,7 +252,7 @@ def _train_command(arguments: list[str]) -> type:
 
     @dataclass
     class Train:
-        config: Annotated[RunConfig, OmitArgPrefixes] = default
+        config: Annotated[RunConfig, arg(name="")] = default
         preset: str = "demo"  # where the defaults of all other options come from
         run_folder: Annotated[Path | None, arg(name="run")] = None  # new folder for the run; runs/PRESET by default
         resume: Path | None = None  # folder of a run to go on with
@@ -309,7 +309,8 @@ def _one_line(box: str) -> str:
     """The words in tyro's box of complaints, without its frame and its pointer to the help."""
     lines = [re.sub(r"[╭╮╰╯│─]", " ", line).strip() for line in box.splitlines()[1:]]
     words = [line for line in lines if line and not line.startswith("For full helptext")]
-    return " ".join(words).rstrip(".") + ". See xworld --help."
+    line = re.sub(r"Error parsing __tyro-dummy-inner__\S*: ", "", " ".join(words))  # tyro's name for no argument
+    return line.rstrip(".") + ". See xworld --help."
 
 
 def _option(arguments: list[str], name: str) -> str | None:
