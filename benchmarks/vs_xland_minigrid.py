@@ -90,7 +90,7 @@ def make_cases(world: World, num_envs: int, num_steps: int, peer_steps: int, dev
     # XLand-MiniGrid's rulesets ask who holds and who is beside what; its views go through walls, and nothing is pushed.
     needed = EnvConfig(**sizes, relations=("touch", "hold"), see_through_walls=True, push=False)
     tasks = jax.tree.map(jnp.asarray, make_tasks(needed, world, rulesets))
-    # The universe's games, with as many rules and objects as the rulesets have.
+    # The universe's games, with exactly as many rules and objects as the rulesets have.
     universe = UniverseConfig(
         rooms=(world.rooms,),
         closed_door_percent=100,
@@ -99,7 +99,8 @@ def make_cases(world: World, num_envs: int, num_steps: int, peer_steps: int, dev
         num_dead_ends=(2, 2),
         num_distractors=(4, 4),
         goal_relations=("touch",),
-        rule_relations=("touch", "hold"),
+        rule_relations=("touch",),
+        pair_percent=100,
         trial_length=(EPISODE_LENGTH, EPISODE_LENGTH),
         num_trials=(1, 1),
     )
