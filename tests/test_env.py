@@ -1,7 +1,6 @@
 """What a user may rely on in `Env` whatever the task: types, compilation, batching, chance, errors that explain."""
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
 import chex
@@ -32,14 +31,9 @@ def stack(trees: list[Any], axis: int = 0) -> Any:
     return jax.tree.map(lambda *leaves: np.stack(leaves, axis), *trees)
 
 
-@pytest.fixture(scope="module")
-def reset() -> Callable[..., Any]:
-    return jax.jit(ENV.reset)
-
-
-@pytest.fixture(scope="module")
-def step() -> Callable[..., Any]:
-    return jax.jit(chex.assert_max_traces(ENV.step, n=1))
+# Compiled once in a process, in whatever order its tests run: chex counts traces by call site.
+reset = jax.jit(ENV.reset)
+step = jax.jit(chex.assert_max_traces(ENV.step, n=1))
 
 
 # Types
@@ -107,7 +101,7 @@ def test_briefing_has_the_promised_types() -> None:
 # Compilation and batching
 
 
-def test_step_compiles_once(reset: Callable[..., Any], step: Callable[..., Any]) -> None:
+def test_step_compiles_once() -> None:
     """For tasks of all kinds, states from reset and from step, and actions in and out of range."""
     for seed in range(3):
         state, _ = reset(jax.random.key(seed), make_task(seed))
@@ -116,7 +110,7 @@ def test_step_compiles_once(reset: Callable[..., Any], step: Callable[..., Any])
 
 
 @pytest.mark.parametrize("axis", [0, -1])
-def test_vmap_equals_a_loop(axis: int, reset: Callable[..., Any], step: Callable[..., Any]) -> None:
+def test_vmap_equals_a_loop(axis: int) -> None:
     num_envs, num_steps = 6, 25
     actions = np.random.default_rng(0).integers(0, 7, (num_steps, num_envs, 2), np.int32)
     keys = jax.random.split(jax.random.key(1), num_envs)
@@ -143,7 +137,7 @@ def test_environments_are_values() -> None:
 # Chance
 
 
-def test_same_key_same_episode(reset: Callable[..., Any], step: Callable[..., Any]) -> None:
+def test_same_key_same_episode() -> None:
     def play(key: jax.Array) -> list[Any]:
         state, timestep = reset(key, make_task(3))
         timesteps = [timestep]
