@@ -63,11 +63,11 @@ def measure_ours(batch: int, repetitions: int, devices: int) -> list[dict[str, A
     import jax.numpy as jnp
 
     from xworld import EnvConfig
-    from xworld.tasks import Universe, UniverseConfig
+    from xworld.tasks import Universe, UniverseConfig, WorldConfig
 
     cases = []
     for pool in POOLS:
-        universe = Universe(EnvConfig(), UniverseConfig(rooms=(4,), num_worlds=pool, num_games=pool))
+        universe = Universe(EnvConfig(), UniverseConfig(world=WorldConfig(rooms=(4,)), num_worlds=pool, num_games=pool))
 
         def run(key: jax.Array, _: jax.Array, universe: Universe = universe) -> tuple[jax.Array, jax.Array]:
             key, sample_key = jax.random.split(key)

@@ -76,7 +76,7 @@ def make_cases(world: World, num_envs: int, num_steps: int, peer_steps: int, dev
     import peer
 
     from xworld import Env, EnvConfig
-    from xworld.tasks import TaskSet, Universe, UniverseConfig
+    from xworld.tasks import TaskSet, Universe, UniverseConfig, WorldConfig
 
     draw = random.Random(0)
     rulesets = [draw_ruleset(draw) for _ in range(num_envs)]
@@ -92,9 +92,7 @@ def make_cases(world: World, num_envs: int, num_steps: int, peer_steps: int, dev
     tasks = jax.tree.map(jnp.asarray, make_tasks(needed, world, rulesets))
     # The universe's games, with exactly as many rules and objects as the rulesets have.
     universe = UniverseConfig(
-        rooms=(world.rooms,),
-        closed_door_percent=100,
-        locked_door_percent=0,
+        world=WorldConfig(rooms=(world.rooms,), closed_door_percent=100, locked_door_percent=0),
         chain_length=(7, 7),
         num_dead_ends=(2, 2),
         num_distractors=(4, 4),

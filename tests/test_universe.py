@@ -16,13 +16,13 @@ from universe_checks import check_form, check_reach, rules_that_hold, start_worl
 
 from xworld import Env, EnvConfig
 from xworld.core.relations import HOLD, NEAR, ON, SEE, TOUCH
-from xworld.tasks import TaskSet, Universe, UniverseConfig, briefing_text, parse, to_text
+from xworld.tasks import TaskSet, Universe, UniverseConfig, WorldConfig, briefing_text, parse, to_text
 
 DEFAULT = Universe(EnvConfig())
 DEMO = Universe(
     EnvConfig(height=7, width=7, max_objects=8, max_rules=2, relations=("hold",)),
     UniverseConfig(
-        rooms=(1,),
+        world=WorldConfig(rooms=(1,)),
         chain_length=(1, 1),
         num_distractors=(2, 2),
         num_dead_ends=(0, 0),
@@ -42,10 +42,13 @@ CROWDED = Universe(
     UniverseConfig(
         split="test",
         test_percent=40,
-        rooms=(2, 4),
-        closed_door_percent=0,
-        locked_door_percent=100,
-        max_locked_doors=1,
+        world=WorldConfig(
+            rooms=(2, 4),
+            closed_door_percent=0,
+            locked_door_percent=100,
+            max_locked_doors=1,
+            door_colours=("red", "blue", "white", "cyan"),
+        ),
         goal_relations=("touch", "see", "near"),
         rule_relations=("touch", "near", "hold", "on"),
         negated_goal_percent=100,
@@ -261,9 +264,7 @@ PLAIN = Universe(
     EnvConfig(height=11, width=11, num_agents=2, goal_clauses=2, goal_literals=3, relations=("near", "touch")),
     UniverseConfig(
         split="all",
-        rooms=(4,),
-        closed_door_percent=100,
-        locked_door_percent=0,
+        world=WorldConfig(rooms=(4,), closed_door_percent=100, locked_door_percent=0),
         shapes=("key", "hex"),
         pair_percent=0,
         direction_percent=0,

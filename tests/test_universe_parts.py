@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from xworld import ConfigError, EnvConfig
-from xworld.tasks import TaskSet, Universe, UniverseConfig, cell_sets, chance, parse, terrain
+from xworld.tasks import TaskSet, Universe, UniverseConfig, WorldConfig, cell_sets, chance, parse, terrain
 
 ENV = EnvConfig()
 SMALL = EnvConfig(height=7, width=7)
@@ -18,7 +18,9 @@ def test_splits_share_nothing(what):
     """By content, of 100,000 that are drawn, whatever hash the generator goes by."""
     draw, contents = {"games": _draw_games, "worlds": _draw_worlds}[what], {}
     for split, number in (("train", 80_000), ("test", 20_000)):
-        universe = Universe(ENV, UniverseConfig(split=split, test_percent=30, colours=("red", "blue", "white", "cyan")))
+        colours = ("red", "blue", "white", "cyan")
+        world = WorldConfig(door_colours=colours)
+        universe = Universe(ENV, UniverseConfig(split=split, test_percent=30, colours=colours, world=world))
         contents[split] = {row.tobytes() for row in draw(universe, np.arange(number))}
     assert len(contents["train"]) > 20_000 and len(contents["test"]) > 2_000
     assert not contents["train"] & contents["test"]
@@ -62,9 +64,7 @@ def _draw_worlds(universe, ids):
         ({"hide": "none"}, "Write one of: some, all"),
         ({"hidden_ways": ("rules",)}, "Did you mean 'rule'?"),
         ({"hidden_ways": ()}, "hidden_ways is (); write a tuple of at least one"),
-        ({"rooms": (3,)}, "rooms: 3 is unknown"),
-        ({"rooms": (1, 1)}, "1 is there twice"),
-        ({"rooms": 4}, "rooms is 4; write a tuple"),
+        ({"world": (4,)}, "world is (4,); write a WorldConfig"),
         ({"colours": ("purpel",)}, "Did you mean 'purple'?"),
         ({"shapes": ("bal",)}, "Did you mean 'ball'?"),
         ({"goal_relations": ("touches",)}, "Did you mean 'touch'?"),
@@ -76,13 +76,28 @@ def _draw_worlds(universe, ids):
         ({"chain_length": 3}, "write the lowest and the highest number"),
         ({"trial_length": (0, 5)}, "An end of trial_length is 0; write a whole number from 1 to 65535"),
         ({"goal_false_at_start": 1}, "write True or False"),
-        ({"closed_door_percent": 70, "locked_door_percent": 40}, "together more than 100"),
         ({"num_distractors": (0, 0)}, "Allow at least one distractor, or no dead ends"),
     ],
 )
 def test_bad_config(fields, message):
     with pytest.raises(ConfigError) as error:
         UniverseConfig(**fields)
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"rooms": (3,)}, "rooms: 3 is unknown"),
+        ({"rooms": (1, 1)}, "1 is there twice"),
+        ({"rooms": 4}, "rooms is 4; write a tuple"),
+        ({"door_colours": ("purpel",)}, "Did you mean 'purple'?"),
+        ({"closed_door_percent": 70, "locked_door_percent": 40}, "together more than 100"),
+    ],
+)
+def test_bad_world_config(fields, message):
+    with pytest.raises(ConfigError) as error:
+        WorldConfig(**fields)
     assert message in str(error.value)
 
 
@@ -95,8 +110,16 @@ def test_bad_config(fields, message):
         (EnvConfig(relations=()), {}, "has none that a task could use"),
         (EnvConfig(view_size=1), {"rule_relations": ("see",)}, "an agent sees no object. Write 3 or more"),
         (EnvConfig(height=4, width=4), {}, "too small for a room"),
-        (EnvConfig(height=9, width=9), {"rooms": (9,)}, "9 rooms do not fit a grid of 9 x 9 cells with 12 doors"),
-        (EnvConfig(max_doors=3), {"rooms": (4,)}, "4 rooms do not fit a grid of 13 x 13 cells with 3 doors"),
+        (
+            EnvConfig(height=9, width=9),
+            {"world": WorldConfig(rooms=(9,))},
+            "9 rooms do not fit a grid of 9 x 9 cells with 12 doors",
+        ),
+        (
+            EnvConfig(max_doors=3),
+            {"world": WorldConfig(rooms=(4,))},
+            "4 rooms do not fit a grid of 13 x 13 cells with 3 doors",
+        ),
         (ENV, {"shapes": ("ball", "key")}, "Leave 'key' out of shapes"),
         (ENV, {"shapes": ("ball",), "chain_length": (0, 5)}, "are 12 kinds, but a chain of 5 rules and what distracts"),
         (SMALL, {"num_distractors": (9, 9)}, "have room for 8 things, but there are at least 11"),
@@ -108,7 +131,12 @@ def test_bad_config(fields, message):
         ),
         (
             EnvConfig(height=9, width=9),
-            {"rooms": (1, 2), "colours": ("red", "blue", "pink"), "test_percent": 60, "chain_length": (0, 1)},
+            {
+                "world": WorldConfig(rooms=(1, 2), door_colours=("red", "blue", "pink")),
+                "colours": ("red", "blue", "pink"),
+                "test_percent": 60,
+                "chain_length": (0, 1),
+            },
             "There are perhaps only 18 different worlds",
         ),
     ],
@@ -120,14 +148,14 @@ def test_universe_that_cannot_be_made(env_config, fields, message):
 
 
 def test_universe_is_a_static_value():
-    universe = Universe(ENV, UniverseConfig(rooms=[4, 9]))
+    universe = Universe(ENV, UniverseConfig(world=WorldConfig(rooms=[4, 9])))
     assert jax.tree.leaves(universe) == []
-    assert universe == Universe(ENV, UniverseConfig(rooms=(4, 9))) and hash(universe) == hash(
+    assert universe == Universe(ENV, UniverseConfig(world=WorldConfig(rooms=(4, 9)))) and hash(universe) == hash(
         dataclasses.replace(universe)
     )
     assert jax.tree.map(lambda leaf: leaf, universe) == universe
-    assert terrain.world_rooms(EnvConfig(height=9, width=9), UniverseConfig()) == (1, 2, 4)
-    assert terrain.world_rooms(ENV, UniverseConfig()) == (1, 2, 4, 6, 9)
+    assert terrain.world_rooms(EnvConfig(height=9, width=9), WorldConfig()) == (1, 2, 4)
+    assert terrain.world_rooms(ENV, WorldConfig()) == (1, 2, 4, 6, 9)
 
 
 def test_task_set():

@@ -6,13 +6,16 @@ from typing import Any
 from xworld.core.config import EnvConfig
 from xworld.core.env import Env
 from xworld.errors import ConfigError, did_you_mean
-from xworld.tasks import Universe, UniverseConfig
+from xworld.tasks import Universe, UniverseConfig, WorldConfig
 
 # Sides of square grids by the number of rooms; "rooms4-13x13" has worlds of four rooms.
 _SIDES = {1: (7, 9, 13), 2: (9, 13), 4: (9, 13), 6: (13, 19), 9: (16, 19, 25)}
 
 _NAMED: dict[str, tuple[EnvConfig, UniverseConfig]] = {
-    f"rooms{rooms}-{side}x{side}": (EnvConfig(height=side, width=side), UniverseConfig(rooms=(rooms,)))
+    f"rooms{rooms}-{side}x{side}": (
+        EnvConfig(height=side, width=side),
+        UniverseConfig(world=WorldConfig(rooms=(rooms,))),
+    )
     for rooms, sides in _SIDES.items()
     for side in sides
 }

@@ -7,6 +7,7 @@ from xworld.tasks.task_set import TaskSet
 from xworld.tasks.text import config_for, parse
 from xworld.tasks.universe import TaskInfo, Universe
 from xworld.tasks.universe_config import UniverseConfig
+from xworld.tasks.world_config import WorldConfig
 from xworld.tasks.writing import to_text
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "TaskSet",
     "Universe",
     "UniverseConfig",
+    "WorldConfig",
     "briefing_text",
     "config_for",
     "goal_text",

@@ -173,7 +173,7 @@ def _keys(env_config: EnvConfig, config: UniverseConfig, world: World) -> jax.Ar
     """[max_keys] uint8 kinds of the keys of the locked doors."""
     is_locked = world.has_door & (world.door_state == kinds.LOCKED)
     number = jnp.where(is_locked, jnp.cumsum(is_locked), 0)  # the n-th locked door, from 1 on
-    is_for = number == jnp.arange(1, max_keys(env_config, config) + 1)[:, None]
+    is_for = number == jnp.arange(1, max_keys(env_config, config.world) + 1)[:, None]
     return jnp.where(is_for, kinds.KEY * 16 + world.door_colour, 0).sum(axis=1).astype(jnp.uint8)
 
 

@@ -19,7 +19,7 @@ from xworld.core.hashing import Word, below, hash_words
 from xworld.errors import ConfigError
 from xworld.tasks import chance
 from xworld.tasks.cell_sets import box, num_words, point, spread
-from xworld.tasks.universe_config import ROOMS, UniverseConfig
+from xworld.tasks.world_config import ROOMS, WorldConfig
 
 MIN_ROOM_SIDE = 3  # cells
 _LAYOUTS = {
@@ -51,7 +51,7 @@ class World:
     door_state: jax.Array  # [12] int32
 
 
-def draw_world(env_config: EnvConfig, config: UniverseConfig, world_id: Word, attempt: Word) -> World:
+def draw_world(env_config: EnvConfig, config: WorldConfig, world_id: Word, attempt: Word) -> World:
     """The world an id names at an attempt."""
     dice = chance.Dice(chance.WORLD, attempt, world_id)
     layouts = [layouts_that_fit(env_config, rooms) for rooms in world_rooms(env_config, config)]
@@ -71,7 +71,7 @@ def draw_world(env_config: EnvConfig, config: UniverseConfig, world_id: Word, at
     start = jnp.where(IS_UPRIGHT, wall_row[room_row], wall_column[room_column])
     end = jnp.where(IS_UPRIGHT, wall_row[room_row + 1], wall_column[room_column + 1])
     along = chance.between(dice.roll(12), start + 1, jnp.maximum(end - 1, start + 1))
-    colours = np.array([kinds.COLOURS.index(colour) for colour in config.colours])
+    colours = np.array([kinds.COLOURS.index(colour) for colour in config.door_colours])
     shuffled = jnp.asarray(colours)[chance.shuffle(dice.roll(len(colours)), jnp.ones(len(colours), bool))]
     return World(
         wall_row=wall_row,
@@ -97,7 +97,7 @@ def _draw_walls(size: int, num_rooms: jax.Array, bits: jax.Array) -> jax.Array:
     )
 
 
-def _draw_door_states(config: UniverseConfig, has_door: jax.Array, dice: chance.Dice) -> jax.Array:
+def _draw_door_states(config: WorldConfig, has_door: jax.Array, dice: chance.Dice) -> jax.Array:
     """[12] int32. Of the doors that would be locked, `max_locked_doors` are, and the rest closed."""
     drawn = below(dice.roll(12), 100)
     is_locked = has_door & (drawn < config.locked_door_percent)
@@ -174,7 +174,7 @@ def unlocked_part(world: World, row: jax.Array, column: jax.Array) -> jax.Array:
     return jax.lax.fori_loop(0, 8, walk_on, jnp.arange(9) == room)
 
 
-def world_rooms(env_config: EnvConfig, config: UniverseConfig) -> tuple[int, ...]:
+def world_rooms(env_config: EnvConfig, config: WorldConfig) -> tuple[int, ...]:
     """The numbers of rooms that worlds have.
 
     Raises:
@@ -216,16 +216,16 @@ def num_doors(rows: int, columns: int) -> int:
     return rows * (columns - 1) + (rows - 1) * columns
 
 
-def max_keys(env_config: EnvConfig, config: UniverseConfig) -> int:
+def max_keys(env_config: EnvConfig, config: WorldConfig) -> int:
     """Locked doors in a world at most."""
     layouts = [layout for rooms in world_rooms(env_config, config) for layout in layouts_that_fit(env_config, rooms)]
     most_doors = max(num_doors(*layout) for layout in layouts)
     return min(config.max_locked_doors, most_doors) if config.locked_door_percent else 0
 
 
-def num_worlds(env_config: EnvConfig, config: UniverseConfig) -> int:
+def num_worlds(env_config: EnvConfig, config: WorldConfig) -> int:
     """At least how many different terrains of more than one room there are."""
-    num_colours = len(config.colours)
+    num_colours = len(config.door_colours)
     doors = [
         num_doors(rows, columns)
         for rooms in world_rooms(env_config, config)

@@ -116,8 +116,8 @@ class Universe:
         return task, info
 
     def _draw_world(self, world_id: jax.Array, attempt: jax.Array) -> tuple[World, jax.Array]:
-        world = draw_world(self.env_config, self.config, world_id, attempt)
-        rooms = world_rooms(self.env_config, self.config)
+        world = draw_world(self.env_config, self.config.world, world_id, attempt)
+        rooms = world_rooms(self.env_config, self.config.world)
         if rooms == (1,):  # there is but one such world
             return world, jnp.asarray(True)
         # The empty room among worlds of more rooms is always one to train in.

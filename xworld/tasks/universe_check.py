@@ -18,7 +18,7 @@ def check(env_config: EnvConfig, config: UniverseConfig) -> None:
       ConfigError: rules, objects or rooms do not fit; a relation is left out; there are too few kinds, conditions,
         games or worlds.
     """
-    all_rooms = world_rooms(env_config, config)
+    all_rooms = world_rooms(env_config, config.world)
     _check_relations(env_config, config)
     longest, num_dead_ends = config.chain_length[1], config.num_dead_ends[1]
     if longest + num_dead_ends > env_config.max_rules:
@@ -39,7 +39,7 @@ def check(env_config: EnvConfig, config: UniverseConfig) -> None:
     num_games = len(goal_relations(env_config, config)) * math.perm(_num_kinds(config), longest + 1)
     _check_split(config, "games", num_games, "Add shapes, colours or rules")
     if all_rooms != (1,):
-        _check_split(config, "worlds", num_worlds(env_config, config), "Add colours or numbers of rooms")
+        _check_split(config, "worlds", num_worlds(env_config, config.world), "Add colours or numbers of rooms")
 
 
 def max_objects(env_config: EnvConfig, config: UniverseConfig) -> int:
@@ -50,7 +50,7 @@ def max_objects(env_config: EnvConfig, config: UniverseConfig) -> int:
     )
     is_goal_pair = _BETWEEN_THINGS & {*goal_relations(env_config, config)}
     num_partners += bool(is_goal_pair) and (has_pairs or config.negated_goal_percent > 0)
-    return 1 + num_partners + config.num_distractors[1] + max_keys(env_config, config)
+    return 1 + num_partners + config.num_distractors[1] + max_keys(env_config, config.world)
 
 
 def _check_relations(env_config: EnvConfig, config: UniverseConfig) -> None:
@@ -77,7 +77,7 @@ def _num_kinds(config: UniverseConfig) -> int:
 
 
 def _check_kinds(env_config: EnvConfig, config: UniverseConfig) -> None:
-    num_keys = max_keys(env_config, config)
+    num_keys = max_keys(env_config, config.world)
     if "key" in config.shapes and num_keys:
         raise ConfigError(
             "shapes has 'key', but there are locked doors whose keys must not be in rules. Leave 'key' out of shapes, "
@@ -97,7 +97,7 @@ def _check_kinds(env_config: EnvConfig, config: UniverseConfig) -> None:
 def _check_room(env_config: EnvConfig, config: UniverseConfig, rooms: int) -> None:
     """There has to be room for the smallest games: half of the cells that things may be on are theirs."""
     goals, rules = {*goal_relations(env_config, config)}, {*rule_relations(env_config, config)}
-    num_things = 2 + max(config.num_distractors[0], config.num_dead_ends[0] > 0) + max_keys(env_config, config)
+    num_things = 2 + max(config.num_distractors[0], config.num_dead_ends[0] > 0) + max_keys(env_config, config.world)
     if config.pair_percent == 100:  # every condition has a partner
         num_things += config.chain_length[0] * (rules <= _BETWEEN_THINGS) + (goals <= _BETWEEN_THINGS)
     for rows, columns in layouts_that_fit(env_config, rooms):

@@ -1,28 +1,24 @@
 """`UniverseConfig`: every knob of the task generator."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Literal
 
 from xworld.core import kinds
 from xworld.core.config import RELATIONS, EnvConfig
-from xworld.errors import ConfigError, did_you_mean
+from xworld.errors import ConfigError
+from xworld.tasks.knobs import Range, check_range, check_set, check_whole, check_word, make_hashable
+from xworld.tasks.world_config import WorldConfig
 
-ROOMS = (1, 2, 4, 6, 9)
 SPLITS = ("train", "test", "all")
 HIDDEN_WAYS = ("rule", "kind", "relation")
 HIDE = ("some", "all")
 MAX_CHAIN_LENGTH = 8
-
-Range = tuple[int, int]  # lowest and highest, both included
 
 # Field: the lowest and the highest value it may have.
 _WHOLE = {
     "test_percent": (1, 99),
     "num_worlds": (1, 2**31 - 1),
     "num_games": (1, 2**31 - 1),
-    "closed_door_percent": (0, 100),
-    "locked_door_percent": (0, 100),
-    "max_locked_doors": (0, 12),
     "negated_goal_percent": (0, 100),
     "pair_percent": (0, 100),
     "direction_percent": (0, 100),
@@ -63,11 +59,7 @@ class UniverseConfig:
     num_worlds: int = 2**30  # `sample` draws world ids below this
     num_games: int = 2**30  # and game ids below this
 
-    # Worlds
-    rooms: tuple[int, ...] | None = None  # numbers of rooms among 1, 2, 4, 6, 9; None for those that fit the grid
-    closed_door_percent: int = 50
-    locked_door_percent: int = 20  # the rest of the doors are open
-    max_locked_doors: int = 2  # what would be locked beyond these is closed
+    world: WorldConfig = WorldConfig()
 
     # Games
     goal_relations: tuple[str, ...] | None = None  # None for all that the EnvConfig compiles in
@@ -95,32 +87,24 @@ class UniverseConfig:
 
     def __post_init__(self) -> None:
         for name, (low, high) in _WHOLE.items():
-            _check_whole(name, getattr(self, name), low, high)
+            check_whole(name, getattr(self, name), low, high)
         for name, (low, high) in _RANGES.items():
-            _check_range(name, getattr(self, name), low, high)
+            check_range(name, getattr(self, name), low, high)
         for name, words in _CHOICES.items():
-            _check_word(name, getattr(self, name), words)
+            check_word(name, getattr(self, name), words)
         for name, words in _SETS.items():
             if getattr(self, name) is not None:
-                _check_set(name, getattr(self, name), words)
-        if self.rooms is not None:
-            _check_set("rooms", self.rooms, ROOMS)
+                check_set(name, getattr(self, name), words)
+        if not isinstance(self.world, WorldConfig):
+            raise ConfigError(f"world is {self.world!r}; write a WorldConfig, such as WorldConfig(rooms=(4,)).")
         if not isinstance(self.goal_false_at_start, bool):
             raise ConfigError(f"goal_false_at_start is {self.goal_false_at_start!r}; write True or False.")
-        if self.closed_door_percent + self.locked_door_percent > 100:
-            raise ConfigError(
-                f"closed_door_percent is {self.closed_door_percent} and locked_door_percent is "
-                f"{self.locked_door_percent}, together more than 100. Lower one of them."
-            )
         if self.num_dead_ends[1] and not self.num_distractors[1]:
             raise ConfigError(
                 "num_dead_ends asks for dead ends, whose bait is a distractor, but num_distractors is (0, 0). "
                 "Allow at least one distractor, or no dead ends."
             )
-        # Lists become tuples, so that the configuration can be hashed.
-        for field in fields(self):
-            if isinstance(getattr(self, field.name), list):
-                object.__setattr__(self, field.name, tuple(getattr(self, field.name)))
+        make_hashable(self)
 
 
 def goal_relations(env_config: EnvConfig, config: UniverseConfig) -> tuple[str, ...]:
@@ -136,34 +120,3 @@ def rule_relations(env_config: EnvConfig, config: UniverseConfig) -> tuple[str, 
 def _all_relations(env_config: EnvConfig) -> tuple[str, ...]:
     """What is compiled in; an agent whose view is the cell it stands in sees no object."""
     return tuple(name for name in env_config.relations if name != "see" or env_config.view_size > 1)
-
-
-def _check_whole(name: str, value: object, low: int, high: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise ConfigError(f"{name} is {value!r}; write a whole number from {low} to {high}.")
-
-
-def _check_range(name: str, value: object, low: int, high: int) -> None:
-    if not isinstance(value, tuple | list) or len(value) != 2:
-        raise ConfigError(f"{name} is {value!r}; write the lowest and the highest number, such as ({low}, {high}).")
-    for end in value:
-        _check_whole(f"An end of {name}", end, low, high)
-    if value[0] > value[1]:
-        raise ConfigError(f"{name} is {value!r}, lowest above highest; write ({value[1]}, {value[0]}).")
-
-
-def _check_word(name: str, value: object, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise ConfigError(f"{name}: {value!r} is unknown. {did_you_mean(str(value), known)}")
-
-
-def _check_set(name: str, value: object, known: tuple[object, ...]) -> None:
-    if not isinstance(value, tuple | list) or not value:
-        raise ConfigError(f"{name} is {value!r}; write a tuple of at least one, such as {known[:2]!r}.")
-    for entry in value:
-        if entry not in known:
-            raise ConfigError(
-                f"{name}: {entry!r} is unknown. {did_you_mean(str(entry), [str(word) for word in known])}"
-            )
-        if value.count(entry) > 1:
-            raise ConfigError(f"{name}: {entry!r} is there twice; once is enough.")
