@@ -10,8 +10,9 @@ from xworld.core.env import Env
 from xworld.core.types import State, Task, TimeStep
 from xworld.errors import ConfigError
 from xworld.evaluation.best_possible import BestPossible, refusal
+from xworld.evaluation.episodes import episode_key
 from xworld.evaluation.policies import NoopPolicy, Policy, RandomPolicy
-from xworld.evaluation.protocol import episode_key, evaluate, record, with_num_trials
+from xworld.evaluation.protocol import evaluate, record, with_num_trials
 from xworld.evaluation.scripted import Searcher
 from xworld.evaluation.statistics import most_telling, normalise
 

@@ -1,4 +1,4 @@
-"""Playing tasks with a policy: the returns of every trial of many tasks, or one episode step by step.
+"""Playing tasks with a policy: the returns of every trial of many tasks, or one episode with all its states.
 
 Task i of an evaluation is played with `episode_key(key, i)`, whatever the policy and the size of the batch. So all
 policies meet the same tasks with the same directions at the start of trials, and their returns can be compared
@@ -7,16 +7,15 @@ task by task.
 
 import dataclasses
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from xworld.core.env import Env
-from xworld.core.types import NOWHERE, State, Task, TimeStep
+from xworld.core.types import State, Task, TimeStep
 from xworld.errors import ConfigError
+from xworld.evaluation.episodes import make_batches, play_batch, record_episode
 from xworld.evaluation.policies import Policy
 from xworld.vector import TaskSource
 
@@ -46,23 +45,14 @@ def evaluate(
       ConfigError: no tasks, tasks of another environment, or `num_trials` or `batch_size` below 1.
     """
     check_tasks(env, tasks)
-    if batch_size < 1:
-        raise ConfigError(f"batch_size is {batch_size}; write a whole number of at least 1.")
-    tasks = with_num_trials(tasks, num_trials)
-    num_tasks = tasks.terrain.shape[0]
-    lengths, trials = np.asarray(tasks.trial_length, np.int64), np.asarray(tasks.num_trials, np.int64)
-    num_steps, max_trials = int((lengths * trials).max()), int(trials.max())
-
-    batch_size = min(batch_size, num_tasks)
-    batches = []
-    for start in range(0, num_tasks, batch_size):
-        # The last batch is filled up with task 0, so that one compiled function serves all.
-        index = np.arange(start, start + batch_size)
-        index = np.where(index < num_tasks, index, 0)
-        batch = jax.tree.map(lambda leaf, index=index: leaf[index], tasks)
-        batches.append(np.asarray(_play_batch(env, num_steps, max_trials, batch, index, policy, key)))
-    is_played = np.arange(max_trials) < trials[:, None]
-    return Returns(returns=np.concatenate(batches)[:num_tasks], is_played=is_played)
+    tasks = jax.device_get(with_num_trials(tasks, num_trials))
+    trials = np.asarray(tasks.num_trials, np.int64)
+    max_trials = int(trials.max())
+    returns = np.zeros((trials.size, max_trials), np.float32)
+    for episodes in make_batches(trials * tasks.trial_length, batch_size):
+        batch = jax.tree.map(lambda leaf, episodes=episodes: leaf[episodes], tasks)
+        returns[episodes] = play_batch(env, batch, episodes, policy, key, max_trials)
+    return Returns(returns=returns, is_played=np.arange(max_trials) < trials[:, None])
 
 
 def record(
@@ -77,12 +67,7 @@ def record(
     """
     check_tasks(env, jax.tree.map(lambda leaf: leaf[None], task))
     task = with_num_trials(task, num_trials)
-    return _record(env, int(task.trial_length) * int(task.num_trials), task, policy, key)
-
-
-def episode_key(key: jax.Array, index: int | jax.Array) -> jax.Array:
-    """The key that `evaluate` plays task `index` with."""
-    return jax.random.fold_in(key, index)
+    return record_episode(env, int(task.trial_length) * int(task.num_trials), task, policy, key)
 
 
 def check_tasks(env: Env, tasks: Task) -> None:
@@ -134,61 +119,3 @@ def with_num_trials(tasks: Task, num_trials: int | None) -> Task:
     if not 1 <= num_trials <= 65535:
         raise ConfigError(f"num_trials is {num_trials}; write a whole number from 1 to 65535.")
     return dataclasses.replace(tasks, num_trials=jnp.full_like(tasks.num_trials, num_trials))
-
-
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class _Episode:
-    """One environment being played."""
-
-    state: State
-    timestep: TimeStep
-    memory: Any  # the policy's
-    key: jax.Array  # [] of the policy's chance, the same at every step
-
-
-@partial(jax.jit, static_argnums=(0, 1, 2))
-def _play_batch(
-    env: Env, num_steps: int, num_trials: int, tasks: Task, index: jax.Array, policy: Policy, key: jax.Array
-) -> jax.Array:
-    """[batch, num_trials] float32 returns of one episode of each task; `index` is the tasks' place in the whole."""
-
-    def play(task: Task, index: jax.Array) -> jax.Array:
-        num_agents = (task.agent_position[:, 0] != NOWHERE).sum()
-
-        def play_step(carry: tuple[_Episode, jax.Array], step: jax.Array) -> tuple[tuple[_Episode, jax.Array], None]:
-            episode, returns = carry
-            following = _step(env, policy, episode, step)
-            # After the end rewards are 0, and land harmlessly in the last trial.
-            returns = returns.at[episode.state.trial].add(following.timestep.reward.sum() / num_agents)
-            return (following, returns), None
-
-        carry = _start(env, policy, task, episode_key(key, index)), jnp.zeros(num_trials)
-        return jax.lax.scan(play_step, carry, jnp.arange(num_steps))[0][1]
-
-    return jax.vmap(play)(tasks, index)
-
-
-@partial(jax.jit, static_argnums=(0, 1))
-def _record(env: Env, num_steps: int, task: Task, policy: Policy, key: jax.Array) -> tuple[State, TimeStep]:
-    def record_step(episode: _Episode, step: jax.Array) -> tuple[_Episode, tuple[State, TimeStep]]:
-        episode = _step(env, policy, episode, step)
-        return episode, (episode.state, episode.timestep)
-
-    episode = _start(env, policy, task, key)
-    _, following = jax.lax.scan(record_step, episode, jnp.arange(num_steps))
-    first = (episode.state, episode.timestep)
-    return jax.tree.map(lambda one, many: jnp.concatenate([one[None], many]), first, following)
-
-
-def _start(env: Env, policy: Policy, task: Task, key: jax.Array) -> _Episode:
-    reset_key, start_key, act_key = jax.random.split(key, 3)
-    state, timestep = env.reset(reset_key, task)
-    return _Episode(state, timestep, policy.start(start_key, state, env.briefing(task)), act_key)
-
-
-def _step(env: Env, policy: Policy, episode: _Episode, step: jax.Array) -> _Episode:
-    key = jax.random.fold_in(episode.key, step)
-    memory, actions = policy.act(episode.memory, key, episode.state, episode.timestep)
-    state, timestep = env.step(episode.state, actions)
-    return _Episode(state, timestep, memory, episode.key)

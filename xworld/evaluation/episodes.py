@@ -1,0 +1,168 @@
+"""Playing episodes on the devices: a batch of them for its returns, or one for its states and timesteps.
+
+What is played in a batch may differ in task, length and number of trials, which are data: one compiled function serves
+all. It runs for as long as the longest of the batch, so `make_batches` puts episodes of about one length together.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from xworld.core.env import Env, Outcome
+from xworld.core.types import NOWHERE, State, Task, TimeStep
+from xworld.errors import ConfigError
+from xworld.evaluation.policies import Policy
+
+_AXIS = "episodes"
+
+
+def make_batches(num_steps: np.ndarray, batch_size: int) -> list[np.ndarray]:
+    """The indices of episodes of [num_episodes] `num_steps`, in batches of episodes of about one length.
+
+    All batches have `batch_size` indices, or as many as there are episodes if these are fewer, so that one compiled
+    function serves all. The last is filled up with its own.
+
+    Raises:
+      ConfigError: `batch_size` is below 1.
+    """
+    if batch_size < 1:
+        raise ConfigError(f"batch_size is {batch_size}; write a whole number of at least 1.")
+    batch_size = min(batch_size, num_steps.size)
+    order = np.argsort(num_steps, kind="stable")
+    batches = [order[start : start + batch_size] for start in range(0, order.size, batch_size)]
+    batches[-1] = np.resize(batches[-1], batch_size)
+    return batches
+
+
+def play_batch(
+    env: Env, tasks: Task, episodes: np.ndarray, policy: Policy, key: jax.Array, max_trials: int
+) -> np.ndarray:
+    """[batch, max_trials] float32 returns of one episode of each of `tasks`, shared out to all devices.
+
+    A return is the sum of the rewards of a trial, mean over the agents that are there; 0 of trials that a task has not.
+
+    Args:
+      env: the environment the tasks are for.
+      tasks: leaves [batch, ...], numpy.
+      episodes: [batch] each episode's number, for `episode_key`.
+      policy: how to play.
+      key: of the evaluation.
+      max_trials: at least the largest `num_trials` of the tasks; another one means compiling again.
+    """
+    num_episodes = len(episodes)
+    mesh = jax.make_mesh((jax.device_count(),), (_AXIS,), axis_types=(jax.sharding.AxisType.Auto,))
+    filled = np.resize(np.arange(num_episodes), -(-num_episodes // mesh.size) * mesh.size)
+    batch = jax.tree.map(lambda leaf: leaf[filled], (tasks, episodes))
+    num_steps = (tasks.trial_length.astype(np.int64) * tasks.num_trials).max()
+    placed = jax.device_put(batch, NamedSharding(mesh, P(_AXIS)))
+    return np.asarray(_play(env, mesh, max_trials, *placed, jnp.int32(num_steps), policy, key))[:num_episodes]
+
+
+def episode_key(key: jax.Array, episode: int | jax.Array) -> jax.Array:
+    """The key that episode number `episode` of an evaluation is played with."""
+    return jax.random.fold_in(key, episode)
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def _play(
+    env: Env,
+    mesh: Mesh,
+    max_trials: int,
+    tasks: Task,
+    episodes: jax.Array,
+    num_steps: jax.Array,
+    policy: Policy,
+    key: jax.Array,
+) -> jax.Array:
+    """[batch, max_trials] returns; every device plays its share on its own."""
+    play = partial(_play_share, env, max_trials)
+    # The simulator's loops start from constants, which the check of what varies over devices would refuse.
+    share = jax.shard_map(
+        play, mesh=mesh, in_specs=(P(_AXIS), P(_AXIS), P(), P(), P()), out_specs=P(_AXIS), check_vma=False
+    )
+    return share(tasks, episodes, num_steps, policy, key)
+
+
+def _play_share(
+    env: Env,
+    max_trials: int,
+    tasks: Task,
+    episodes: jax.Array,
+    num_steps: jax.Array,
+    policy: Policy,
+    key: jax.Array,
+) -> jax.Array:
+    """As in `VectorEnv`, states have the batch in the last axis, timesteps and what is the policy's in the first."""
+
+    def start(task: Task, number: jax.Array) -> tuple[State, Outcome, Any, jax.Array, jax.Array]:
+        state, timestep, memory, act_key = _start(env, policy, task, episode_key(key, number))
+        outcome = Outcome(timestep.reward, timestep.event, timestep.is_trial_first, timestep.is_last)
+        return state, outcome, memory, act_key, (task.agent_position[:, 0] != NOWHERE).sum()
+
+    state, outcome, memory, keys, num_agents = jax.vmap(start, out_axes=(-1, -1, 0, 0, 0))(tasks, episodes)
+    task, trials = state.task, jnp.arange(max_trials)[:, None]
+
+    def step(number: jax.Array, carry: tuple[State, Outcome, Any, jax.Array]) -> tuple[State, Outcome, Any, jax.Array]:
+        state, outcome, memory, returns = carry
+        state = dataclasses.replace(state, task=task)
+
+        def observe(state: State, outcome: Outcome) -> TimeStep:
+            return env.timestep(state, outcome, is_first=number == 0)
+
+        # Observed before acting, not after: for a policy that looks at nothing the compiler leaves it out.
+        timestep = jax.vmap(observe, in_axes=-1)(state, outcome)
+        step_keys = jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, number)
+        memory, actions = jax.vmap(policy.act, in_axes=(0, 0, -1, 0))(memory, step_keys, state, timestep)
+        following, outcome = jax.vmap(env.advance, in_axes=(-1, 0), out_axes=-1)(state, actions)
+        # After the end rewards are 0, and land harmlessly in the last trial.
+        returns += jnp.where(trials == state.trial, outcome.reward.sum(0) / num_agents, 0)
+        return _without_task(following), outcome, memory, returns
+
+    returns = jnp.zeros((max_trials, *episodes.shape), jnp.float32)
+    carry = _without_task(state), outcome, memory, returns
+    return jax.lax.fori_loop(0, num_steps, step, carry)[3].T
+
+
+def _without_task(state: State) -> State:
+    """The state but for its task, which no step changes and no step should copy."""
+    nothing: Any = ()
+    return dataclasses.replace(state, task=nothing)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class _Moment:
+    """One environment being played."""
+
+    state: State
+    timestep: TimeStep
+    memory: Any  # the policy's
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def record_episode(env: Env, num_steps: int, task: Task, policy: Policy, key: jax.Array) -> tuple[State, TimeStep]:
+    """States and timesteps [num_steps + 1, ...] of one episode, from reset to the last step; `key` is its own."""
+    state, timestep, memory, act_key = _start(env, policy, task, key)
+
+    def step(moment: _Moment, number: jax.Array) -> tuple[_Moment, tuple[State, TimeStep]]:
+        step_key = jax.random.fold_in(act_key, number)
+        memory, actions = policy.act(moment.memory, step_key, moment.state, moment.timestep)
+        state, timestep = env.step(moment.state, actions)
+        return _Moment(state, timestep, memory), (state, timestep)
+
+    _, following = jax.lax.scan(step, _Moment(state, timestep, memory), jnp.arange(num_steps))
+    return jax.tree.map(lambda one, many: jnp.concatenate([one[None], many]), (state, timestep), following)
+
+
+def _start(env: Env, policy: Policy, task: Task, key: jax.Array) -> tuple[State, TimeStep, Any, jax.Array]:
+    """The first state and timestep, the policy's memory, and the key of its chance."""
+    reset_key, start_key, act_key = jax.random.split(key, 3)
+    state, timestep = env.reset(reset_key, task)
+    return state, timestep, policy.start(start_key, state, env.briefing(task)), act_key
