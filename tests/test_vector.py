@@ -147,7 +147,7 @@ def test_refill_prepares_where_a_task_was_used_and_depends_on_key_and_index_only
     assert len(set(filled_late)) == NUM_ENVS
 
 
-def test_without_a_next_task_the_same_one_starts_again() -> None:
+def test_without_a_next_task_the_same_episode_starts_again() -> None:
     state, _ = reset(jax.random.key(1), POOL)
     state, _, _ = play(state, MAX_LENGTH)  # uses what reset prepared
     before = jax.device_get(read_states(state))
@@ -155,7 +155,7 @@ def test_without_a_next_task_the_same_one_starts_again() -> None:
     assert has_ended.all()
     for i, (world_id, seed) in enumerate(followers):
         assert world_id == before.task.world_id[i]
-        assert seed != before.seed[i]
+        assert seed == before.seed[i]
 
 
 def test_reset_prepares_another_task() -> None:

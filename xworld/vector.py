@@ -2,17 +2,17 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import jax
 import jax.numpy as jnp
 
 from xworld.core.env import Env, select
-from xworld.core.hashing import hash_words
-from xworld.core.slots import settle
 from xworld.core.types import Briefing, Observation, State, Task, TimeStep
 from xworld.errors import ConfigError
 
+T = TypeVar("T")
+_Prepared = tuple[State, Observation]
 _REFILL_CHUNKS = 16  # `refill` prepares num_envs / 16 tasks at a time, so that its cost follows the need
 
 
@@ -39,6 +39,7 @@ class VectorState:
 
     current: State
     prepared: State  # the first state of each environment's next episode
+    first_observation: Observation  # of the prepared states
     is_ready: jax.Array  # [num_envs] bool, whether the prepared state is fresh
 
 
@@ -47,7 +48,7 @@ class VectorEnv:
     """`num_envs` environments with automatic reset. Pure, jit- and scan-able.
 
     States keep the batch in the last axis: every scalar of the simulator is then one contiguous vector, which is what
-    fills the vector registers of a CPU. Timesteps have it first.
+    fills the vector registers of a CPU and coalesces the reads of a GPU. Timesteps have it first.
     """
 
     env: Env
@@ -56,18 +57,31 @@ class VectorEnv:
     def __post_init__(self) -> None:
         if self.num_envs < 1:
             raise ConfigError(f"num_envs is {self.num_envs}; write a whole number of at least 1.")
+        config = self.env.config
+        if config.height * config.width * self.num_envs >= 2**31:
+            most = (2**31 - 1) // (config.height * config.width)
+            raise ConfigError(
+                f"num_envs is {self.num_envs}: at {config.height}x{config.width}, one batch holds at most {most}. "
+                "Write a smaller number, or share the environments out to several devices."
+            )
 
     def reset(self, key: jax.Array, tasks: TaskSource) -> tuple[VectorState, VectorTimeStep]:
         """Starts an episode of a sampled task in every environment, and prepares the next."""
         # Both at once: the sampler is the largest piece to compile, and would be compiled twice.
         fold = jax.vmap(jax.vmap(jax.random.fold_in, in_axes=(None, 0)), in_axes=(0, None))
         keys = fold(jax.random.split(key), jnp.arange(self.num_envs)).reshape(-1)
-        both = jax.vmap(self._start_one, in_axes=(0, None), out_axes=-1)(keys, tasks)
-        current = jax.tree.map(lambda leaf: leaf[..., : self.num_envs], both)
-        prepared = jax.tree.map(lambda leaf: leaf[..., self.num_envs :], both)
-        timestep = jax.vmap(lambda state: self.env.reset_from_seed(state.seed, state.task)[1], in_axes=-1)(current)
-        state = VectorState(current=current, prepared=prepared, is_ready=jnp.ones(self.num_envs, bool))
-        return state, _vector_timestep(timestep, timestep.observation)
+        states, timesteps = self._start(keys, tasks)
+        current, prepared = (
+            jax.tree.map(lambda leaf, part=part: leaf[..., part], (states, timesteps))
+            for part in (slice(None, self.num_envs), slice(self.num_envs, None))
+        )
+        state = VectorState(
+            current=current[0],
+            prepared=prepared[0],
+            first_observation=prepared[1].observation,
+            is_ready=jnp.ones(self.num_envs, bool),
+        )
+        return state, _vector_timestep(current[1], current[1].observation)
 
     def step(self, state: VectorState, actions: jax.Array) -> tuple[VectorState, VectorTimeStep]:
         """Steps all environments; where an episode ends, its environment moves on to the prepared next one.
@@ -79,25 +93,18 @@ class VectorEnv:
         Returns:
           The next state, and a timestep with num_envs leading. Where `is_last`: reward, discount 0 and `event` are of
           the episode that ended, the observation is the new episode's first (with `is_first` and `is_trial_first`), and
-          `final_observation` is what was seen at the end. Where no next task is ready the same task starts again.
+          `final_observation` is what was seen at the end. Where no new task was prepared since the last episode began,
+          that episode starts again, directions and all.
         """
+        ended, outcome = self.env.advance(state.current, actions.T)
+        is_last = outcome.is_last
+        final = self.env.timestep(ended, outcome, is_first=is_last)
 
-        def step_one(current: State, prepared: State, is_ready: jax.Array, actions: jax.Array):
-            ended, outcome = self.env.advance(current, actions)
-            moves_on = outcome.is_last & is_ready
-            again = self.env.start(hash_words(current.seed, 1), current.task)
-            # The task is most of a state and changes only here, so it is selected apart from the rest, and once.
-            rest = settle(_rest(ended), (outcome.is_last, _rest(again)), (moves_on, _rest(prepared)))
-            after = State(select(moves_on, prepared.task, current.task), *rest)
-            outcome = dataclasses.replace(outcome, is_trial_first=outcome.is_trial_first | outcome.is_last)
-            timestep = self.env.timestep(after, outcome, is_first=outcome.is_last)
-            final = self.env.timestep(ended, outcome, is_first=outcome.is_last).observation
-            return after, is_ready & ~outcome.is_last, _vector_timestep(timestep, final)
-
-        current, is_ready, timestep = jax.vmap(step_one, in_axes=(-1, -1, 0, 0), out_axes=(-1, 0, 0))(
-            state.current, state.prepared, state.is_ready, actions
-        )
-        return VectorState(current=current, prepared=state.prepared, is_ready=is_ready), timestep
+        next_episode = state.prepared, state.first_observation
+        after, observation = _replace_few(is_last, next_episode, (ended, final.observation))
+        timestep = dataclasses.replace(final, observation=observation, is_trial_first=final.is_trial_first | is_last)
+        state = dataclasses.replace(state, current=after, is_ready=state.is_ready & ~is_last)
+        return state, _vector_timestep(timestep, final.observation)
 
     def refill(self, state: VectorState, key: jax.Array, tasks: TaskSource) -> VectorState:
         """Prepares a next task wherever one was used. Call it between scans; it costs as much as there is to prepare.
@@ -108,17 +115,21 @@ class VectorEnv:
         used = jnp.nonzero(~state.is_ready, size=chunk * _REFILL_CHUNKS, fill_value=self.num_envs)[0]
         num_used = (~state.is_ready).sum()
 
-        def prepare_chunk(carry: tuple[jax.Array, State]) -> tuple[jax.Array, State]:
+        def prepare_chunk(carry: tuple[jax.Array, _Prepared]) -> tuple[jax.Array, _Prepared]:
             done, prepared = carry
             index = jax.lax.dynamic_slice_in_dim(used, done, chunk)
-            fresh = jax.vmap(lambda i: self._start_one(jax.random.fold_in(key, i), tasks), out_axes=-1)(index)
-            prepared = jax.tree.map(lambda old, new: old.at[..., index].set(new, mode="drop"), prepared, fresh)
-            return done + chunk, prepared
+            states, timesteps = self._start(jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, index), tasks)
+            fresh = states, timesteps.observation
+            return done + chunk, jax.tree.map(
+                lambda old, new: old.at[..., index].set(new, mode="drop"), prepared, fresh
+            )
 
-        _, prepared = jax.lax.while_loop(
-            lambda carry: carry[0] < num_used, prepare_chunk, (jnp.int32(0), state.prepared)
+        _, (prepared, first_observation) = jax.lax.while_loop(
+            lambda carry: carry[0] < num_used,
+            prepare_chunk,
+            (jnp.int32(0), (state.prepared, state.first_observation)),
         )
-        return VectorState(current=state.current, prepared=prepared, is_ready=jnp.ones_like(state.is_ready))
+        return VectorState(state.current, prepared, first_observation, is_ready=jnp.ones_like(state.is_ready))
 
     def states(self, state: VectorState) -> State:
         """The environments' states with num_envs leading, for reading."""
@@ -133,16 +144,39 @@ class VectorEnv:
 
         return jax.vmap(brief, in_axes=(-1, -1, 0))(state.current.task, state.prepared.task, state.is_ready)
 
-    def _start_one(self, key: jax.Array, tasks: TaskSource) -> State:
-        task_key, seed_key = jax.random.split(key)
-        return self.env.start(jax.random.bits(seed_key, dtype=jnp.uint32), tasks.sample(task_key))
+    def _start(self, keys: jax.Array, tasks: TaskSource) -> tuple[State, TimeStep]:
+        """First states and timesteps, batch last, of an episode for each key."""
+        task_keys, seed_keys = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
+        sampled = jax.vmap(tasks.sample, out_axes=-1)(task_keys)
+        seeds = jax.vmap(lambda key: jax.random.bits(key, dtype=jnp.uint32))(seed_keys)
+        return self.env.reset_from_seed(seeds, sampled)
 
 
-def _rest(state: State) -> tuple:
-    """All fields of a state but the first, its task."""
-    return state.scene, state.trial, state.time, state.seed, state.last_action, state.last_reward
+def _replace_few(is_new: jax.Array, new: T, old: T) -> T:
+    """`new` in the environments where `is_new`, else `old`, for [..., num_envs] leaves of which few are new.
+
+    The one place where the algorithm depends on the backend: a CPU copies only what is new, one environment after the
+    other; elsewhere a loop costs more than selecting everything.
+    """
+
+    def copy_one(carry: tuple[jax.Array, T]) -> tuple[jax.Array, T]:
+        is_new, old = carry
+        env = jnp.argmax(is_new)
+
+        def copy(new: jax.Array, old: jax.Array) -> jax.Array:
+            column = jax.lax.dynamic_slice_in_dim(new, env, 1, axis=-1)
+            return jax.lax.dynamic_update_slice_in_dim(old, column, env, axis=-1)
+
+        return is_new.at[env].set(False), jax.tree.map(copy, new, old)
+
+    def one_by_one(is_new: jax.Array, new: T, old: T) -> T:
+        return jax.lax.while_loop(lambda carry: carry[0].any(), copy_one, (is_new, old))[1]
+
+    return jax.lax.platform_dependent(is_new, new, old, cpu=one_by_one, default=select)
 
 
 def _vector_timestep(timestep: TimeStep, final_observation: Observation) -> VectorTimeStep:
+    """With the batch leading instead of last."""
     fields = {field.name: getattr(timestep, field.name) for field in dataclasses.fields(TimeStep)}
-    return VectorTimeStep(**fields, final_observation=final_observation)
+    batch_last = VectorTimeStep(**fields, final_observation=final_observation)
+    return jax.tree.map(lambda leaf: jnp.moveaxis(leaf, -1, 0), batch_last)

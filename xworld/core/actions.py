@@ -1,13 +1,15 @@
 """What the agents' actions do to the scene (the first part of a step)."""
 
 import dataclasses
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
 
 from xworld.core import kinds
 from xworld.core.config import EnvConfig
-from xworld.core.slots import any_slot, walk_slots
+from xworld.core.fusion import apart
+from xworld.core.slots import combine_bits
 from xworld.core.terrain import can_hold_object, next_cell, read_cells, terrain_type
 from xworld.core.types import HAND, HAND_STEP, NOWHERE, Scene, Task
 
@@ -38,74 +40,108 @@ def act(config: EnvConfig, task: Task, scene: Scene, actions: jax.Array) -> Scen
 def _act_one(config: EnvConfig, task: Task, agent: jax.Array | int, scene: Scene, actions: jax.Array) -> Scene:
     action = actions[agent]
     row, column, direction = scene.agent_row[agent], scene.agent_column[agent], scene.agent_direction[agent]
-    ahead_row, ahead_column = next_cell(row, column, direction)
-    ahead = read_cells(task.terrain, ahead_row, ahead_column)
-
-    beyond_row, beyond_column = next_cell(ahead_row, ahead_column, direction)
     hand = jnp.asarray(HAND + HAND_STEP * agent, jnp.uint8)
-    key = kinds.KEY * 16 + (ahead & 15)  # that would open a door ahead
+    ahead = _look_ahead(config, task, scene, row, column, direction, hand)
 
-    def survey(found: tuple[jax.Array, ...], thing: tuple[jax.Array, ...], _: jax.Array) -> tuple[jax.Array, ...]:
-        kind, row, column, frozen = thing
-        is_ahead = (row == ahead_row) & (column == ahead_column)
-        is_beyond = (row == beyond_row) & (column == beyond_column)
-        is_held = row == hand
-        now = (is_ahead, is_ahead & (frozen == 0), is_beyond, is_held, is_held & (kind == key))
-        return tuple(old | new for old, new in zip(found, now, strict=True))
-
-    things: tuple[jax.Array, ...] = (
-        scene.object_kind,
-        scene.object_row,
-        scene.object_column,
-        scene.object_frozen,
-    )
-    nothing: tuple[jax.Array, ...] = (jnp.asarray(False),) * 5
-    has_object, is_loose, has_object_beyond, is_hand_full, has_key = walk_slots(survey, nothing, things)
-    is_ahead_empty = ~has_object & ~_has_agent(scene, ahead_row, ahead_column)
-
-    is_door_ahead = (task.door_position[:, 0] == ahead_row) & (task.door_position[:, 1] == ahead_column)  # [D]
-    is_door_open = ~any_slot(is_door_ahead & (scene.door_state != kinds.OPEN))
-    ahead_type = terrain_type(ahead)
-    is_walkable = (ahead_type == kinds.FLOOR) | ((ahead_type == kinds.DOOR) & is_door_open)
-
-    does_walk = (action == FORWARD) & is_walkable & is_ahead_empty
-    does_push = jnp.asarray(False)
-    if config.push:
-        is_beyond_free = can_hold_object(read_cells(task.terrain, beyond_row, beyond_column))
-        is_beyond_free &= ~has_object_beyond & ~_has_agent(scene, beyond_row, beyond_column)
-        does_push = (action == FORWARD) & is_walkable & is_loose & is_beyond_free
-    does_move = does_walk | does_push
+    does_push = (action == FORWARD) & ahead.can_push
+    does_move = does_push | ((action == FORWARD) & ahead.is_walkable & ahead.is_empty)
+    does_pick_up = (action == PICK_UP) & ahead.is_loose & ~ahead.is_hand_full
+    does_put_down = (action == PUT_DOWN) & ahead.can_put  # with an empty hand nothing moves
     turn = jnp.where(action == TURN_RIGHT, 1, jnp.where(action == TURN_LEFT, 3, 0)).astype(jnp.uint8)
 
-    does_pick_up = (action == PICK_UP) & ~is_hand_full & is_loose
-    does_put_down = (action == PUT_DOWN) & can_hold_object(ahead) & is_ahead_empty  # with an empty hand nothing moves
-    is_ahead = (scene.object_row == ahead_row) & (scene.object_column == ahead_column)  # [N]
+    is_ahead = _is_at(scene, ahead.row, ahead.column)  # [N, ...]
     is_taken, is_pushed = is_ahead & does_pick_up, is_ahead & does_push
     is_put = (scene.object_row == hand) & does_put_down
+    beyond_row, beyond_column = next_cell(ahead.row, ahead.column, direction)
 
     def place(old: jax.Array, taken: jax.Array | int, pushed: jax.Array, put: jax.Array) -> jax.Array:
         return jnp.where(is_taken, jnp.uint8(taken), jnp.where(is_pushed, pushed, jnp.where(is_put, put, old)))
 
     return dataclasses.replace(
         scene,
-        agent_row=scene.agent_row.at[agent].set(jnp.where(does_move, ahead_row, row)),
-        agent_column=scene.agent_column.at[agent].set(jnp.where(does_move, ahead_column, column)),
+        agent_row=scene.agent_row.at[agent].set(jnp.where(does_move, ahead.row, row)),
+        agent_column=scene.agent_column.at[agent].set(jnp.where(does_move, ahead.column, column)),
         agent_direction=scene.agent_direction.at[agent].set((direction + turn) & 3),
-        object_row=place(scene.object_row, hand, beyond_row, ahead_row),
-        object_column=place(scene.object_column, NOWHERE, beyond_column, ahead_column),
-        door_state=_toggle(scene.door_state, is_door_ahead & (action == TOGGLE), is_ahead_empty, has_key),
+        object_row=place(scene.object_row, hand, beyond_row, ahead.row),
+        object_column=place(scene.object_column, NOWHERE, beyond_column, ahead.column),
+        door_state=_toggle(task, scene.door_state, ahead, action == TOGGLE),
     )
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Ahead:
+    """The cell before an agent, and what the agent could do about it."""
+
+    row: jax.Array  # [...] uint8
+    column: jax.Array  # [...] uint8
+    is_walkable: jax.Array  # [...] bool, floor or an open door
+    is_empty: jax.Array  # [...] bool, no object and no agent there
+    is_loose: jax.Array  # [...] bool, an object there that is not frozen
+    can_push: jax.Array  # [...] bool
+    can_put: jax.Array  # [...] bool, an object may be put there
+    is_hand_full: jax.Array  # [...] bool
+    has_key: jax.Array  # [...] bool, the key in the hand would open a door of that cell's colour
+
+
+@apart
+def _look_ahead(
+    config: EnvConfig,
+    task: Task,
+    scene: Scene,
+    row: jax.Array,
+    column: jax.Array,
+    direction: jax.Array,
+    hand: jax.Array,
+) -> Ahead:
+    row, column = next_cell(row, column, direction)
+    terrain = read_cells(task.terrain, row, column)
+    is_ahead, is_held = _is_at(scene, row, column), scene.object_row == hand  # [N, ...]
+    is_loose = combine_bits(is_ahead & (scene.object_frozen == 0))
+    is_empty = ~combine_bits(is_ahead) & ~_has_agent(scene, row, column)
+
+    is_open = ~combine_bits(_is_door_at(task, row, column) & (scene.door_state != kinds.OPEN))
+    kind = terrain_type(terrain)
+    is_walkable = (kind == kinds.FLOOR) | ((kind == kinds.DOOR) & is_open)
+    can_push = jnp.zeros_like(is_loose)
+    if config.push:
+        beyond = next_cell(row, column, direction)
+        can_push = is_walkable & is_loose & can_hold_object(read_cells(task.terrain, *beyond))
+        can_push &= ~combine_bits(_is_at(scene, *beyond)) & ~_has_agent(scene, *beyond)
+    key = kinds.KEY * 16 + (terrain & 15)
+    return Ahead(
+        row=row,
+        column=column,
+        is_walkable=is_walkable,
+        is_empty=is_empty,
+        is_loose=is_loose,
+        can_push=can_push,
+        can_put=can_hold_object(terrain) & is_empty,
+        is_hand_full=combine_bits(is_held),
+        has_key=combine_bits(is_held & (scene.object_kind == key)),
+    )
+
+
+def _is_at(scene: Scene, row: jax.Array, column: jax.Array) -> jax.Array:
+    """[N, ...] bool: which objects are in a cell."""
+    return (scene.object_row == row) & (scene.object_column == column)
+
+
+def _is_door_at(task: Task, row: jax.Array, column: jax.Array) -> jax.Array:
+    """[D, ...] bool: which doors are in a cell."""
+    return (task.door_position[:, 0] == row) & (task.door_position[:, 1] == column)
 
 
 def _has_agent(scene: Scene, row: jax.Array, column: jax.Array) -> jax.Array:
-    return any_slot((scene.agent_row == row) & (scene.agent_column == column))
+    return combine_bits((scene.agent_row == row) & (scene.agent_column == column))
 
 
-def _toggle(door_state: jax.Array, is_toggled: jax.Array, is_empty: jax.Array, has_key: jax.Array) -> jax.Array:
-    """[D] door states: closed opens, open closes when nobody stands in it, locked opens for the right key."""
+def _toggle(task: Task, door_state: jax.Array, ahead: Ahead, does_toggle: jax.Array) -> jax.Array:
+    """[D, ...] door states: closed opens, open closes when nobody stands in it, locked opens for the right key."""
     toggled = jnp.where(
         door_state == kinds.OPEN,
-        jnp.where(is_empty, kinds.CLOSED, kinds.OPEN),
-        jnp.where((door_state == kinds.CLOSED) | has_key, kinds.OPEN, kinds.LOCKED),
+        jnp.where(ahead.is_empty, kinds.CLOSED, kinds.OPEN),
+        jnp.where((door_state == kinds.CLOSED) | ahead.has_key, kinds.OPEN, kinds.LOCKED),
     )
+    is_toggled = _is_door_at(task, ahead.row, ahead.column) & does_toggle
     return jnp.where(is_toggled, toggled.astype(jnp.uint8), door_state)

@@ -4,19 +4,22 @@ Read this file first. `Env.step` is the whole idea; each of its lines is a short
 actions (agents act) -> rules (one rule may fire) -> goals (reward) -> time (trials) -> observation.
 """
 
+import dataclasses
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 
 from xworld.core import actions as actions_lib
 from xworld.core.config import EnvConfig
+from xworld.core.fusion import apart
 from xworld.core.goals import judge
 from xworld.core.hashing import hash_words
 from xworld.core.observation import brief, observe
+from xworld.core.relations import look_around, trace_sight_lines
 from xworld.core.rules import fire
-from xworld.core.slots import settle
+from xworld.core.slots import count_slots
 from xworld.core.types import RANDOM_FACING, Briefing, Scene, State, Task, TimeStep
 
 T = TypeVar("T")
@@ -52,8 +55,10 @@ class Env:
     def reset_from_seed(self, seed: jax.Array, task: Task) -> tuple[State, TimeStep]:
         """`reset` with the episode's uint32 seed given directly."""
         state = self.start(seed, task)
-        no_reward, no = jnp.zeros(self.config.num_agents, jnp.float32), jnp.asarray(False)
-        outcome = Outcome(reward=no_reward, event=jnp.int32(0), is_trial_first=~no, is_last=no)
+        no = jnp.zeros(state.time.shape, bool)
+        outcome = Outcome(
+            reward=jnp.zeros_like(state.last_reward), event=no.astype(jnp.int32), is_trial_first=~no, is_last=no
+        )
         return state, self.timestep(state, outcome, is_first=~no)
 
     def step(self, state: State, actions: jax.Array) -> tuple[State, TimeStep]:
@@ -67,44 +72,32 @@ class Env:
           The next state and its timestep. After the episode's end nothing changes and nothing is paid.
         """
         state, outcome = self.advance(state, actions)
-        return state, self.timestep(state, outcome, is_first=jnp.asarray(False))
+        return state, self.timestep(state, outcome, is_first=jnp.zeros_like(outcome.is_last))
 
     def advance(self, state: State, actions: jax.Array) -> tuple[State, Outcome]:
         """`step` without the observation: agents act, a rule may fire, goals pay, time passes."""
-        config, task, was_over = self.config, state.task, state.is_over
-
+        config, task = self.config, state.task
         actions = actions_lib.legal_actions(state.scene, actions)
         scene = actions_lib.act(config, task, state.scene, actions)
-        scene, event = fire(config, task, scene)
-        reward = judge(config, task, scene).astype(jnp.float32)
+        sight = look_around(config, task, scene, state.sight_lines)
+        scene, event = fire(config, task, scene, sight)
+        reward = judge(config, task, scene, sight).astype(jnp.float32)
 
-        time = state.time + 1
-        is_trial_over = time == task.trial_length
-        is_last = is_trial_over & (state.trial + 1 == task.num_trials)
-        is_next_trial = is_trial_over & ~is_last & ~was_over
-        trial = state.trial + is_next_trial.astype(jnp.uint16)
-        scene = settle(scene, (is_next_trial, _start_scene(task, state.seed, trial)), (was_over, state.scene))
-        before = (state.trial, state.time, state.last_action, state.last_reward)
-        after = (trial, jnp.where(is_next_trial, jnp.uint16(0), time), actions, reward)
-        trial, time, actions, last_reward = select(was_over, before, after)
-        outcome = Outcome(
-            reward=jnp.where(was_over, 0, reward),
-            event=jnp.where(was_over, 0, event),
-            is_trial_first=is_next_trial,
-            is_last=is_last | was_over,
-        )
-        return State(task, scene, trial, time, state.seed, actions, last_reward), outcome
+        changes, outcome = _pass_time(state, scene, actions, reward, event)
+        return dataclasses.replace(state, **changes), outcome
 
     def start(self, seed: jax.Array, task: Task) -> State:
         """The first state of an episode."""
+        zero = jnp.zeros_like(task.num_trials)
         return State(
             task=task,
-            scene=_start_scene(task, seed, jnp.uint16(0)),
-            trial=jnp.uint16(0),
-            time=jnp.uint16(0),
+            sight_lines=trace_sight_lines(self.config, task.terrain),
+            scene=_start_scene(task, seed, zero),
+            trial=zero,
+            time=zero,
             seed=seed,
-            last_action=jnp.full(self.config.num_agents, actions_lib.NOOP, jnp.uint8),
-            last_reward=jnp.zeros(self.config.num_agents, jnp.float32),
+            last_action=jnp.full(task.agent_facing.shape, actions_lib.NOOP, jnp.uint8),
+            last_reward=jnp.zeros(task.agent_facing.shape, jnp.float32),
         )
 
     def timestep(self, state: State, outcome: Outcome, is_first: jax.Array) -> TimeStep:
@@ -124,9 +117,37 @@ class Env:
         return brief(self.config, task)
 
 
+@apart
+def _pass_time(
+    state: State, scene: Scene, actions: jax.Array, reward: jax.Array, event: jax.Array
+) -> tuple[dict[str, Any], Outcome]:
+    """What changes in the state, after a step that led to `scene`: the time, and at a trial's end everything."""
+    task, was_over = state.task, state.is_over
+    time = state.time + 1
+    is_trial_over = time == task.trial_length
+    is_last = is_trial_over & (state.trial + 1 == task.num_trials)
+    is_next_trial = is_trial_over & ~is_last & ~was_over
+    trial = state.trial + is_next_trial.astype(jnp.uint16)
+    outcome = Outcome(
+        reward=jnp.where(was_over, 0, reward),
+        event=jnp.where(was_over, 0, event),
+        is_trial_first=is_next_trial,
+        is_last=is_last | was_over,
+    )
+    before = {name: getattr(state, name) for name in ("scene", "trial", "time", "last_action", "last_reward")}
+    after = {
+        "scene": select(is_next_trial, _start_scene(task, state.seed, trial), scene),
+        "trial": trial,
+        "time": jnp.where(is_next_trial, jnp.uint16(0), time),
+        "last_action": actions,
+        "last_reward": reward,
+    }
+    return select(was_over, before, after), outcome
+
+
 def _start_scene(task: Task, seed: jax.Array, trial: jax.Array) -> Scene:
     """The scene at the start of a trial: all as the task has it, directions by hash unless the task fixes them."""
-    agents = jnp.arange(task.agent_facing.shape[0], dtype=jnp.uint32)
+    agents = count_slots(task.agent_facing.shape[0], seed)
     drawn = (hash_words(seed, trial, agents) >> 30).astype(jnp.uint8)
     return Scene(
         agent_row=task.agent_position[:, 0],

@@ -5,20 +5,22 @@ import jax.numpy as jnp
 
 from xworld.core import kinds
 from xworld.core.config import EnvConfig
+from xworld.core.fusion import apart
 from xworld.core.relations import HIDDEN_RULE, NEVER
-from xworld.core.slots import pick_slot
+from xworld.core.slots import count_slots, pick_slot
 from xworld.core.types import HAND, HAND_STEP, NOWHERE, Briefing, Observation, Rules, Scene, State, Task
 from xworld.core.view import OUT_OF_VIEW, draw, look, view_cell
 
 HIDDEN_RELATION = 16  # a hidden relation is 16 + n
 
 
+@apart
 def observe(config: EnvConfig, state: State) -> Observation:
     """The observation of the state, of all agents."""
     task, scene = state.task, state.scene
     agents = jnp.arange(config.num_agents, dtype=jnp.uint8)
-    is_held = scene.object_row[None, :] == (HAND + HAND_STEP * agents)[:, None]
-    held = pick_slot(is_held.T, scene.object_kind[:, None])  # [A], a hand holds at most one
+    hands = HAND + HAND_STEP * count_slots(config.num_agents, state.time)
+    held = pick_slot(scene.object_row[:, None] == hands, scene.object_kind[:, None])  # [A, ...], at most one in a hand
     is_present = scene.agent_row != NOWHERE
     view = jax.vmap(lambda agent: _view(config, task, scene, held, agent))(agents)
     time, trial = state.time.astype(jnp.int32), state.trial.astype(jnp.int32)
@@ -37,7 +39,7 @@ def observe(config: EnvConfig, state: State) -> Observation:
 
 
 def _view(config: EnvConfig, task: Task, scene: Scene, held: jax.Array, agent: jax.Array) -> jax.Array:
-    """[V, V, 3] uint8: terrain, what stands there, and one more about it; 0 where the agent cannot see."""
+    """[V, V, 3, ...] uint8: terrain, what stands there, and one more about it; 0 where the agent cannot see."""
     row, column, direction = scene.agent_row[agent], scene.agent_column[agent], scene.agent_direction[agent]
     cells, is_visible = look(config, task, scene.door_state, row, column, direction)
 
@@ -46,14 +48,14 @@ def _view(config: EnvConfig, task: Task, scene: Scene, held: jax.Array, agent: j
     drawn = draw(jnp.zeros_like(cells), cell, scene.object_kind | (scene.object_frozen << 7))
     thing, detail = drawn & 127, drawn >> 7
     if config.num_agents > 1:
-        others = jnp.arange(config.num_agents, dtype=jnp.uint8)
+        others = count_slots(config.num_agents, row)
         cell = view_cell(config, row, column, direction, scene.agent_row, scene.agent_column)
         cell = jnp.where(others == agent, OUT_OF_VIEW, cell)  # the viewer itself is not drawn
         facing = (scene.agent_direction - direction) & 3  # clockwise from where the viewer looks
         thing = draw(thing, cell, kinds.agent_kind(0) + 4 * others + facing)
         detail = draw(detail, cell, held)
-    view = jnp.where(is_visible[:, None], jnp.stack([cells, thing, detail], axis=-1), 0)
-    return view.reshape(config.view_size, config.view_size, 3)
+    view = jnp.where(is_visible[:, None], jnp.stack([cells, thing, detail], axis=1), 0)  # [V * V, 3, ...]
+    return view.reshape(config.view_size, config.view_size, *view.shape[1:])
 
 
 def brief(config: EnvConfig, task: Task) -> Briefing:

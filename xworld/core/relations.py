@@ -4,9 +4,6 @@ Entities are the A agents and then the N objects. What holds from entity i to ev
 a relation, so that a rule's question is an AND with the bits it asks for.
 """
 
-import functools
-import operator
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import jax
@@ -15,7 +12,8 @@ import numpy as np
 
 from xworld.core import kinds
 from xworld.core.config import RELATIONS, EnvConfig
-from xworld.core.slots import any_slot, first_slot
+from xworld.core.fusion import apart
+from xworld.core.slots import combine_bits, count_slots, first_slot, pick_slot
 from xworld.core.terrain import read_cells, terrain_type
 from xworld.core.types import HAND, HAND_STEP, NOWHERE, Scene, Task
 from xworld.core.view import look, view_cell
@@ -24,7 +22,7 @@ NEVER, TOUCH, NEAR, HOLD, SEE, ON = range(len(RELATIONS) + 1)
 HIDDEN_RULE = 255  # relation code in a briefing: that there is a rule is all that is known
 ALL_DIRECTIONS = 15
 NO_FLOOR = 1  # for what stands on no floor; no kind has this code
-NOT_FOUND = 255
+_LONGEST_CHAIN = 17  # of operations in one piece of code that a CPU's compiler still turns into good vector code
 # Bits of what holds: touch in direction d is bit d, the relation with code c > 1 is bit c + 2.
 _NEAR_BIT, _HOLD_BIT, _SEE_BIT = (np.uint8(1 << (code + 2)) for code in (NEAR, HOLD, SEE))
 
@@ -33,47 +31,56 @@ _NEAR_BIT, _HOLD_BIT, _SEE_BIT = (np.uint8(1 << (code + 2)) for code in (NEAR, H
 class Patterns:
     """P questions "does this relation hold between these kinds?", from rules or goals."""
 
-    bits: jax.Array  # [P] uint8, the bits of what holds that would do
-    first: jax.Array  # [P] uint8
-    second: jax.Array  # [P] uint8
+    bits: jax.Array  # [P, ...] uint8, the bits of what holds that would do
+    first: jax.Array  # [P, ...] uint8
+    second: jax.Array  # [P, ...] uint8
 
 
 def make_patterns(relation: jax.Array, directions: jax.Array, first: jax.Array, second: jax.Array) -> Patterns:
-    """Patterns from rule or goal fields of equal shape, flattened to [P]."""
-    relation, directions = relation.reshape(-1), directions.reshape(-1)
+    """Patterns from the [P, ...] fields of rules or goals."""
     bits = jnp.where(relation == TOUCH, directions, jnp.where(relation >= NEAR, jnp.uint8(1) << (relation + 2), 0))
-    return Patterns(bits=bits, first=first.reshape(-1), second=second.reshape(-1))
+    return Patterns(bits=bits, first=first, second=second)
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class Outlook:
-    """Entity i, and what holds from it to every entity."""
+class Sight:
+    """What can be seen from where; what a rule does to objects leaves it as it is."""
 
-    kind: jax.Array  # [] uint8, 0 if it is absent
-    floor: jax.Array  # [] uint8, kind of the floor below it, or NO_FLOOR
-    bits: jax.Array  # [E] uint8, the bits of what holds from i to each j; none to itself
+    lines: jax.Array  # [H, W, ...] uint16, see `trace_sight_lines`
+    is_visible: jax.Array  # [A, V * V, ...] bool, the cells of each agent's view that it can see
 
 
+@apart
+def look_around(config: EnvConfig, task: Task, scene: Scene, sight_lines: jax.Array) -> Sight:
+    """What agents see from where they stand."""
+
+    def look_from(row: jax.Array, column: jax.Array, direction: jax.Array) -> jax.Array:
+        return look(config, task, scene.door_state, row, column, direction)[1]
+
+    is_visible = jax.vmap(look_from)(scene.agent_row, scene.agent_column, scene.agent_direction)
+    return Sight(lines=sight_lines, is_visible=is_visible & (scene.agent_row != NOWHERE)[:, None])
+
+
+@jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Entities:
     """The scene as E = A + N entities."""
 
-    kind: jax.Array  # [E] uint8, 0 for what is absent
-    row: jax.Array  # [E] uint8
-    column: jax.Array  # [E] uint8
-    outlook: Callable[[jax.Array], Outlook]  # of entity i
+    kind: jax.Array  # [E, ...] uint8, 0 for what is absent
+    row: jax.Array  # [E, ...] uint8
+    column: jax.Array  # [E, ...] uint8
+    floor: jax.Array  # [E, ...] uint8, kind of the floor below it, or NO_FLOOR
+    holds: jax.Array  # [E, E, ...] uint8, the bits of what holds from i to j; none to itself
 
 
-def find_entities(config: EnvConfig, task: Task, scene: Scene) -> Entities:
-    """All entities of the scene, with whatever the compiled relations need to know about them."""
-    num_agents = config.num_agents
-    ids = jnp.arange(num_agents, dtype=jnp.uint8)
-    agent_kind = jnp.where(scene.agent_row == NOWHERE, 0, kinds.agent_kind(0) + ids).astype(jnp.uint8)
-    kind = jnp.concatenate([agent_kind, scene.object_kind])
+@apart
+def find_entities(config: EnvConfig, task: Task, scene: Scene, sight: Sight) -> Entities:
+    """All entities of the scene, and which of the compiled relations hold between them."""
+    agent_kind = kinds.agent_kind(0) + count_slots(config.num_agents, scene.agent_row[0])
+    kind = jnp.concatenate([jnp.where(scene.agent_row == NOWHERE, 0, agent_kind).astype(jnp.uint8), scene.object_kind])
     row = jnp.concatenate([scene.agent_row, scene.object_row])
     column = jnp.concatenate([scene.agent_column, scene.object_column])
-    index = jnp.arange(kind.shape[0], dtype=jnp.uint8)
 
     floor = jnp.full_like(kind, NO_FLOOR)
     if "on" in config.relations:
@@ -81,99 +88,96 @@ def find_entities(config: EnvConfig, task: Task, scene: Scene) -> Entities:
         is_floor = terrain_type(cell) == kinds.FLOOR
         floor = jnp.where(is_floor, cell + jnp.uint8((kinds.FLOOR_SHAPE - kinds.FLOOR) * 16), NO_FLOOR)
 
+    i = count_slots(kind.shape[0], kind)  # [E, 1, ...]
+    j = jnp.swapaxes(i, 0, 1)  # [1, E, ...]
+    rows, columns = row - row[:, None], column - column[:, None]  # [E, E, ...]; wrap: 255 is one less
+    holds = jnp.zeros_like(rows)
+    if "touch" in config.relations:
+        in_column = jnp.where(rows == 255, jnp.uint8(1), jnp.where(rows == 1, jnp.uint8(4), 0))  # north, south
+        in_row = jnp.where(columns == 1, jnp.uint8(2), jnp.where(columns == 255, jnp.uint8(8), 0))  # east, west
+        beside = jnp.where(columns == 0, in_column, jnp.where(rows == 0, in_row, 0))
+        holds |= beside
+    if "near" in config.relations:
+        holds |= jnp.where((rows + 2 <= 4) & (columns + 2 <= 4), _NEAR_BIT, 0)
+    if "hold" in config.relations:
+        hand = jnp.where(i < config.num_agents, HAND + HAND_STEP * i, 255).astype(jnp.uint8)  # 255 is nobody's
+        holds |= jnp.where(row == hand, _HOLD_BIT, 0)
     if "see" in config.relations:
-        reach_west, reach_north = _sight_limits(task, row, column)
-        seen_by_agents = _seen_by_agents(config, task, scene, row, column)  # [A, E]
-        is_on_ground = row < NOWHERE
-
-    def outlook(i: jax.Array) -> Outlook:
-        rows, columns = row - row[i], column - column[i]  # wrap: 255 is one less
-        bits = jnp.zeros_like(kind)
-        if "touch" in config.relations:
-            north, south = (rows == 255) & (columns == 0), (rows == 1) & (columns == 0)
-            east, west = (rows == 0) & (columns == 1), (rows == 0) & (columns == 255)
-            for direction, is_there in enumerate((north, east, south, west)):
-                bits |= jnp.where(is_there, jnp.uint8(1 << direction), 0)
-        if "near" in config.relations:
-            bits |= jnp.where((rows + 2 <= 4) & (columns + 2 <= 4), _NEAR_BIT, 0)
-        if "hold" in config.relations:
-            hand = jnp.where(i < num_agents, HAND + HAND_STEP * i, 255).astype(jnp.uint8)  # 255 is nobody's
-            bits |= jnp.where(row == hand, _HOLD_BIT, 0)
-        if "see" in config.relations:
-            in_row = (row == row[i]) & jnp.where(column <= column[i], column >= reach_west[i], column[i] >= reach_west)
-            in_column = (column == column[i]) & jnp.where(row <= row[i], row >= reach_north[i], row[i] >= reach_north)
-            sees = (in_row | in_column) & is_on_ground & is_on_ground[i]
-            for agent in range(num_agents):
-                sees = jnp.where(i == agent, seen_by_agents[agent], sees)
-            bits |= jnp.where(sees, _SEE_BIT, 0)
-        return Outlook(kind=kind[i], floor=floor[i], bits=jnp.where(index == i, 0, bits).astype(jnp.uint8))
-
-    return Entities(kind=kind, row=row, column=column, outlook=outlook)
+        sees = _see_along_lines(sight, row, column)
+        for agent in range(config.num_agents):
+            sees = jnp.where(i == agent, _seen_by(config, sight, scene, agent, row, column), sees)
+        holds |= jnp.where(sees, _SEE_BIT, 0)
+    return Entities(kind=kind, row=row, column=column, floor=floor, holds=jnp.where(i == j, 0, holds))
 
 
+@apart
 def find_first(entities: Entities, patterns: Patterns) -> jax.Array:
-    """[P] uint8: the lowest i such that each pattern holds from entity i to some j, or 255.
+    """[P, ...] uint8: the lowest i such that each pattern holds from entity i to some j, or 255.
 
-    Why it is fast: all is bytes, which fill the vector registers; all patterns are asked at once, by one AND for each
-    pair; and an entity's outlook passes through the loop's carry, which is what keeps XLA's CPU compiler from computing
-    it again for every pattern.
+    Why it is fast: all is bytes, which fill the vector registers, and all patterns are asked at once, by one AND for
+    each pair of entities.
     """
-    num_entities = entities.kind.shape[0]
     # The bits asked of entity j by pattern p: none unless it is of the pattern's second kind.
-    asked = jnp.where(entities.kind[:, None] == patterns.second[None, :], patterns.bits[None, :], 0)  # [E, P]
-
-    def look_from(step: jax.Array, carry: tuple[jax.Array, Outlook]) -> tuple[jax.Array, Outlook]:
-        found, outlook = carry
-        i = num_entities - step  # downwards, so that the lowest remains
-        answers = (asked[j] & outlook.bits[j] for j in range(num_entities))
-        holds = (functools.reduce(operator.or_, answers) != 0) | (outlook.floor == patterns.second)
-        found = jnp.where((outlook.kind == patterns.first) & holds, i.astype(jnp.uint8), found)
-        return found, entities.outlook(jnp.maximum(i - 1, 0))
-
-    nobody = Outlook(kind=jnp.uint8(0), floor=jnp.uint8(NO_FLOOR), bits=jnp.zeros_like(entities.kind))
-    nothing = jnp.full_like(patterns.bits, NOT_FOUND)
-    return jax.lax.fori_loop(0, num_entities + 1, look_from, (nothing, nobody))[0]
+    asked = jnp.where(entities.kind[:, None] == patterns.second, patterns.bits, 0)  # [E, P, ...]
+    answers = jnp.zeros_like(asked)
+    for start in range(0, asked.shape[0], _LONGEST_CHAIN):
+        answers = _ask(answers, asked, entities.holds, slice(start, start + _LONGEST_CHAIN))
+    is_so = (answers != 0) | (entities.floor[:, None] == patterns.second)
+    return first_slot((entities.kind[:, None] == patterns.first) & is_so)
 
 
+@apart
+def _ask(answers: jax.Array, asked: jax.Array, holds: jax.Array, part: slice) -> jax.Array:
+    """[E, P, ...] uint8: `answers`, and the bits that hold from i to a part of the entities, where a pattern asks."""
+    asked, holds = asked[part], holds[:, part]
+    return combine_bits([answers, *(asked[j] & holds[:, j, None] for j in range(asked.shape[0]))])
+
+
+@apart
 def find_second(entities: Entities, i: jax.Array, bits: jax.Array, second: jax.Array) -> jax.Array:
-    """[] uint8: the lowest j of kind `second` to which one of `bits` holds from i, or 255."""
-    return first_slot((entities.kind == second) & ((entities.outlook(i).bits & bits) != 0))
+    """[...] uint8: the lowest j of kind `second` to which one of `bits` holds from i, or 255."""
+    is_i = count_slots(entities.kind.shape[0], i) == i
+    holds = pick_slot(is_i[:, None], entities.holds)  # [E, ...]
+    return first_slot((entities.kind == second) & ((holds & bits) != 0))
 
 
-def _sight_limits(task: Task, row: jax.Array, column: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """[E] uint8 each: the westernmost column, and the northernmost row, that an entity's line of sight reaches.
+def trace_sight_lines(config: EnvConfig, terrain: jax.Array) -> jax.Array:
+    """[H, W, ...] uint16: 256 * the westernmost column + the northernmost row that a line of sight from a cell reaches.
 
-    The cell that stops the line counts as reached: only what is strictly between two entities can hide them.
+    The cell that stops the line counts as reached: only what is strictly between two things can hide them. It depends
+    on nothing but the terrain, so it is made once per episode. [0, 0, ...] unless the relation `see` is compiled in.
     """
-    blocks = _blocks_sight(task.terrain)  # [H, W]
-    height, width = blocks.shape
+    if "see" not in config.relations:
+        return jnp.zeros((0, 0, *terrain.shape[2:]), jnp.uint16)
+    kind = terrain_type(terrain)
+    blocks = (kind == kinds.WALL) | (kind == kinds.VOID) | (kind == kinds.DOOR)  # doors in any state
 
-    def last_block_before(blocks: jax.Array, axis: int, size: int) -> jax.Array:
-        at = jnp.where(blocks, jax.lax.broadcasted_iota(jnp.uint8, blocks.shape, axis), 0)
+    def last_block_before(axis: int) -> jax.Array:
+        at = jnp.where(blocks, jax.lax.broadcasted_iota(jnp.uint16, blocks.shape, axis), 0)
         up_to = jax.lax.cummax(at, axis=axis)
         first = jnp.zeros_like(jax.lax.slice_in_dim(up_to, 0, 1, axis=axis))
-        return jnp.concatenate([first, jax.lax.slice_in_dim(up_to, 0, size - 1, axis=axis)], axis)
+        return jnp.concatenate([first, jax.lax.slice_in_dim(up_to, 0, blocks.shape[axis] - 1, axis=axis)], axis)
 
-    west = last_block_before(blocks, 1, width)
-    north = last_block_before(blocks, 0, height)
-    return read_cells(west, row, column), read_cells(north, row, column)
+    return last_block_before(1) * jnp.uint16(256) + last_block_before(0)
 
 
-def _blocks_sight(terrain: jax.Array) -> jax.Array:
-    """Whether a cell hides objects from each other: walls, void and doors in any state."""
-    kind = terrain_type(terrain)
-    return (kind == kinds.WALL) | (kind == kinds.VOID) | (kind == kinds.DOOR)
+def _see_along_lines(sight: Sight, row: jax.Array, column: jax.Array) -> jax.Array:
+    """[E, E, ...] bool: which things see each other along a row or a column, as objects do."""
+    reach = read_cells(sight.lines, row, column)
+    west, north = (reach >> 8).astype(jnp.uint8), reach.astype(jnp.uint8)
+    in_row = (row == row[:, None]) & jnp.where(
+        column <= column[:, None], column >= west[:, None], column[:, None] >= west
+    )
+    in_column = (column == column[:, None]) & jnp.where(
+        row <= row[:, None], row >= north[:, None], row[:, None] >= north
+    )
+    is_on_ground = row < NOWHERE
+    return (in_row | in_column) & is_on_ground & is_on_ground[:, None]
 
 
-def _seen_by_agents(config: EnvConfig, task: Task, scene: Scene, row: jax.Array, column: jax.Array) -> jax.Array:
-    """[A, E] bool: which entities are in a visible cell of each agent's view."""
-
-    def seen_by(agent_row: jax.Array, agent_column: jax.Array, direction: jax.Array) -> jax.Array:
-        _, is_visible = look(config, task, scene.door_state, agent_row, agent_column, direction)
-        cell = view_cell(config, agent_row, agent_column, direction, row, column)  # [E]
-        size = config.view_size
-        return any_slot(jnp.stack([(cell == index) & is_visible[index] for index in range(size * size)]))
-
-    is_present = scene.agent_row != NOWHERE
-    seen = jax.vmap(seen_by)(scene.agent_row, scene.agent_column, scene.agent_direction)
-    return seen & is_present[:, None] & (row < NOWHERE)
+def _seen_by(config: EnvConfig, sight: Sight, scene: Scene, agent: int, row: jax.Array, column: jax.Array) -> jax.Array:
+    """[E, ...] bool: which things are in a cell that an agent sees."""
+    place = scene.agent_row[agent], scene.agent_column[agent], scene.agent_direction[agent]
+    cell = view_cell(config, *place, row, column)  # [E, ...]
+    num_cells = config.view_size * config.view_size
+    return combine_bits([(cell == index) & sight.is_visible[agent, index] for index in range(num_cells)])

@@ -7,32 +7,71 @@ import jax
 import jax.numpy as jnp
 
 from xworld.core.config import EnvConfig
-from xworld.core.relations import NOT_FOUND, Patterns, find_entities, find_first, find_second, make_patterns
-from xworld.core.slots import walk_slots
+from xworld.core.fusion import apart
+from xworld.core.relations import Entities, Patterns, Sight, find_entities, find_first, find_second, make_patterns
+from xworld.core.slots import NOT_FOUND, count_slots, first_slot, pick_slot
 from xworld.core.terrain import can_hold_object, next_cell, read_cells
 from xworld.core.types import NOWHERE, Scene, Task
 
 
-def fire(config: EnvConfig, task: Task, scene: Scene) -> tuple[Scene, jax.Array]:
+def fire(config: EnvConfig, task: Task, scene: Scene, sight: Sight) -> tuple[Scene, jax.Array]:
     """The scene after the lowest rule that holds fired once, and the event: 1 + its index, or 0 when none holds."""
     rules = task.rules
     patterns = make_patterns(rules.relation, rules.directions, rules.first, rules.second)
-    entities = find_entities(config, task, scene)
-    first = find_first(entities, patterns)  # [R]
-    chosen = _choose(first, patterns, rules.products)
-    fires = chosen.event != 0
-    i = jnp.where(fires, chosen.first, 0)
-    j = find_second(entities, i, chosen.bits, chosen.second)
+    entities = find_entities(config, task, scene, sight)
+    chosen = _choose(find_first(entities, patterns), patterns, rules.products)
+    j = find_second(entities, chosen.first, chosen.bits, chosen.second)
+    scene, left_over = _consume(config, scene, entities, chosen.first, j, chosen.products)
+    return _lay_down(task, scene, left_over), chosen.event.astype(jnp.int32)
 
-    # Objects among the two are consumed, i first; an entity that is an agent or not there matches no slot.
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Chosen:
+    """The rule that fires; all 0 if none does, which changes nothing."""
+
+    event: jax.Array  # [...] uint8, 1 + its index
+    first: jax.Array  # [...] uint8, the entity i
+    bits: jax.Array  # [...] uint8, what is asked of j
+    second: jax.Array  # [...] uint8, kind of j
+    products: jax.Array  # [3, ...] uint8
+
+
+@apart
+def _choose(first: jax.Array, patterns: Patterns, products: jax.Array) -> Chosen:
+    """The lowest rule that holds."""
+    rule = apart(first_slot)(first != NOT_FOUND)
+    is_rule = count_slots(first.shape[0], rule) == rule  # [R, ...]
+    return Chosen(
+        event=jnp.where(rule == NOT_FOUND, 0, rule + jnp.uint8(1)),
+        first=pick_slot(is_rule, first),
+        bits=pick_slot(is_rule, patterns.bits),
+        second=pick_slot(is_rule, patterns.second),
+        products=pick_slot(is_rule[:, None], products),
+    )
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class LeftOver:
+    """Products that take nobody's place, and the cell beside which they lie down."""
+
+    products: jax.Array  # [3, ...] uint8, 0 for none
+    row: jax.Array  # [...] uint8
+    column: jax.Array  # [...] uint8
+
+
+@apart
+def _consume(
+    config: EnvConfig, scene: Scene, entities: Entities, i: jax.Array, j: jax.Array, products: jax.Array
+) -> tuple[Scene, LeftOver]:
+    """The scene after the objects among entities i and j gave way to products, i's to the first."""
     num_agents = config.num_agents
-    entity = jnp.arange(config.max_objects, dtype=jnp.uint8) + jnp.uint8(num_agents)
-    is_i, is_j = fires & (entity == i), fires & (entity == j)
+    entity = count_slots(config.max_objects, i) + jnp.uint8(num_agents)
+    is_i, is_j = entity == i, entity == j  # an entity that is an agent or not there matches no slot
     has_i, has_j = i >= num_agents, (j >= num_agents) & (j != NOT_FOUND)
-    products = chosen.products
-    kind_j = jnp.where(has_i, products[1], products[0])
     is_consumed = is_i | is_j
-    new_kind = jnp.where(is_i, products[0], kind_j)
+    new_kind = jnp.where(is_i | ~has_i, products[0], products[1])
     is_gone = is_consumed & (new_kind == 0)
     after = dataclasses.replace(
         scene,
@@ -41,84 +80,60 @@ def fire(config: EnvConfig, task: Task, scene: Scene) -> tuple[Scene, jax.Array]
         object_column=jnp.where(is_gone, jnp.uint8(NOWHERE), scene.object_column),
         object_frozen=jnp.where(is_gone, jnp.uint8(0), scene.object_frozen),
     )
-    # What is produced beyond what was consumed lies down beside the first consumed, or beside i.
-    place_row, place_column = _place_of(scene, jnp.where(has_i, i, j) - jnp.uint8(num_agents))
-    on_ground = (has_i | has_j) & (place_row < NOWHERE)
-    row = jnp.where(on_ground, place_row, entities.row[i])
-    column = jnp.where(on_ground, place_column, entities.column[i])
-    extra = jnp.where(has_i & has_j, jnp.roll(products, -2), jnp.where(has_i | has_j, jnp.roll(products, -1), products))
-    num_extra = jnp.where(fires, 3 - has_i.astype(jnp.uint8) - has_j.astype(jnp.uint8), 0)
-    extra = jnp.where(jnp.arange(3, dtype=jnp.uint8) < num_extra, extra, 0)
-    return _lay_down(task, after, row, column, extra), chosen.event.astype(jnp.int32)
+    nothing = jnp.zeros_like(products[:1])
+    after_one = jnp.concatenate([products[1:], nothing])
+    after_two = jnp.concatenate([products[2:], nothing, nothing])
+    left_over = jnp.where(has_i & has_j, after_two, jnp.where(has_i | has_j, after_one, products))
+    # Beside the first that was consumed; beside i if nothing was, or if that was in a hand.
+    row_i, column_i = _place_of(entities, i)
+    row, column = _place_of(entities, jnp.where(has_i | ~has_j, i, j))
+    is_in_hand = row >= NOWHERE
+    return after, LeftOver(
+        products=left_over,
+        row=jnp.where(is_in_hand, row_i, row),
+        column=jnp.where(is_in_hand, column_i, column),
+    )
 
 
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class Chosen:
-    """The rule that fires."""
-
-    event: jax.Array  # [] uint8, 1 + its index, or 0 when none holds
-    first: jax.Array  # [] uint8, the entity i
-    bits: jax.Array  # [] uint8, what is asked of j
-    second: jax.Array  # [] uint8, kind of j
-    products: jax.Array  # [3] uint8
+@apart
+def _place_of(entities: Entities, i: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Row and column of entity i."""
+    is_i = count_slots(entities.kind.shape[0], i) == i
+    return pick_slot(is_i, entities.row), pick_slot(is_i, entities.column)
 
 
-def _choose(first: jax.Array, patterns: Patterns, products: jax.Array) -> Chosen:
-    """The lowest rule that holds. A loop, so that XLA's CPU compiler does not choose again for every slot."""
-    num_rules = first.shape[0]
-
-    def consider(step: jax.Array, chosen: Chosen) -> Chosen:
-        r = num_rules - 1 - step  # downwards, so that the lowest remains
-        event = (r + 1).astype(jnp.uint8)
-        rule = Chosen(event, first[r], patterns.bits[r], patterns.second[r], products[r])
-        return jax.tree.map(lambda new, old: jnp.where(first[r] != NOT_FOUND, new, old), rule, chosen)
-
-    none = jnp.uint8(0)
-    return jax.lax.fori_loop(0, num_rules, consider, Chosen(none, none, none, none, jnp.zeros(3, jnp.uint8)))
-
-
-def _place_of(scene: Scene, slot: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Row and column of the object in `slot`, (0, 0) if there is no such slot."""
-
-    def visit(place: tuple[jax.Array, jax.Array], here: tuple[jax.Array, jax.Array], index: jax.Array):
-        return jax.tree.map(lambda old, new: jnp.where(index == slot, new, old), place, here)
-
-    return walk_slots(visit, (jnp.uint8(0), jnp.uint8(0)), (scene.object_row, scene.object_column))
-
-
-def _lay_down(task: Task, scene: Scene, row: jax.Array, column: jax.Array, products: jax.Array) -> Scene:
-    """Puts [3] products, 0 for none, each into the lowest empty slot and the first free cell around (row, column).
+@apart
+def _lay_down(task: Task, scene: Scene, left_over: LeftOver) -> Scene:
+    """Puts each product that is left over into the lowest empty slot and the first free cell around the place.
 
     That makes the k-th product take the k-th free cell, north, east, south, west, and the k-th empty slot.
     """
-    rows, columns = next_cell(row, column, jnp.arange(4, dtype=jnp.uint8))  # [4]
+    row, column = left_over.row, left_over.column
+    rows, columns = next_cell(row, column, count_slots(4, row))  # [4, ...]
     is_free = can_hold_object(read_cells(task.terrain, rows, columns))
-    for agent_row, agent_column in zip(scene.agent_row, scene.agent_column, strict=True):
-        is_free &= (agent_row != rows) | (agent_column != columns)
-
-    def survey(carry, thing, slot):
-        is_free, empty_slots, num_empty = carry
-        kind, thing_row, thing_column = thing
-        is_free &= (thing_row != rows) | (thing_column != columns)
-        is_next = (kind == 0) & (jnp.arange(3, dtype=jnp.uint8) == num_empty)
-        return is_free, jnp.where(is_next, slot, empty_slots), num_empty + (kind == 0).astype(jnp.uint8)
-
-    things = scene.object_kind, scene.object_row, scene.object_column
-    no_slots = jnp.full(3, NOT_FOUND, jnp.uint8)
-    is_free, empty_slots, _ = walk_slots(survey, (is_free, no_slots, jnp.uint8(0)), things)
-    slots = jnp.arange(scene.object_kind.shape[0], dtype=jnp.uint8)
-
-    def lay_one(direction: jax.Array, carry: tuple[Scene, jax.Array]) -> tuple[Scene, jax.Array]:
-        scene, k = carry
-        product = jnp.where(k < 3, products[jnp.minimum(k, 2)], 0)
-        here = (slots == empty_slots[jnp.minimum(k, 2)]) & is_free[direction] & (product != 0)
+    for things in ((scene.agent_row, scene.agent_column), (scene.object_row, scene.object_column)):
+        for thing_row, thing_column in zip(*things, strict=True):
+            is_free &= (thing_row != rows) | (thing_column != columns)
+    is_empty = scene.object_kind == 0
+    for k, product in enumerate(left_over.products):
+        cell, slot = _nth_set(is_free, k), _nth_set(is_empty, k)
+        is_there = count_slots(4, row) == cell
+        here = (count_slots(is_empty.shape[0], row) == slot) & (cell != NOT_FOUND) & (product != 0)
         scene = dataclasses.replace(
             scene,
             object_kind=jnp.where(here, product, scene.object_kind),
-            object_row=jnp.where(here, rows[direction], scene.object_row),
-            object_column=jnp.where(here, columns[direction], scene.object_column),
+            object_row=jnp.where(here, pick_slot(is_there, rows), scene.object_row),
+            object_column=jnp.where(here, pick_slot(is_there, columns), scene.object_column),
         )
-        return scene, k + is_free[direction].astype(jnp.uint8)
+    return scene
 
-    return jax.lax.fori_loop(0, 4, lay_one, (scene, jnp.uint8(0)))[0]
+
+@apart
+def _nth_set(flags: jax.Array, n: int) -> jax.Array:
+    """[...] uint8: the index of the n-th flag that is set, counted from 0, or 255. `flags` is [X, ...] bool."""
+    found = jnp.full(flags.shape[1:], NOT_FOUND, jnp.uint8)
+    before = jnp.zeros(flags.shape[1:], jnp.uint8)
+    for index, flag in enumerate(flags):
+        found = jnp.where(flag & (before == n), jnp.uint8(index), found)
+        before += flag.astype(jnp.uint8)
+    return found

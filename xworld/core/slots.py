@@ -1,72 +1,37 @@
-"""Reductions over slots, in forms that XLA's CPU compiler turns into vector instructions.
+"""Reductions over the first axis, written as chains of operations.
 
-With the batch in the last axis, a chain of operations over slots vectorises, where a reduction over the leading axis
-becomes a scalar loop. But whatever is not behind a loop is computed again for every element of what uses it: harmless
-after a few operations, ruinous after many. `walk_slots` is both, a chain and a loop.
+With the batch in the last axis, a chain over slots is vector instructions over environments, where XLA's CPU compiler
+makes a scalar loop of a reduction.
 """
 
 import functools
 import operator
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 
-Carry = TypeVar("Carry")
-Values = TypeVar("Values")
+NOT_FOUND = 255
 
 
-def any_slot(flags: jax.Array) -> jax.Array:
-    """`flags.any(axis=0)` for [X, ...] booleans, as a chain."""
-    return functools.reduce(operator.or_, list(flags))
+def count_slots(num_slots: int, like: jax.Array) -> jax.Array:
+    """[num_slots, 1, ...] uint8: 0, 1, 2, ... along the first axis, to compare with what has the axes of `like`."""
+    return jax.lax.broadcasted_iota(jnp.uint8, (num_slots, *(1,) * like.ndim), 0)
 
 
-def walk_slots(visit: Callable[[Carry, Values, jax.Array], Carry], carry: Carry, values: Values) -> Carry:
-    """`carry` after `visit(carry, values[x], x)` for x = 0, 1, ..., X - 1. `values` is a tree of [X, ...] arrays.
-
-    The loop has two rounds, the least that the compiler does not undo; an odd slot is visited after it.
-    """
-    num_slots = jax.tree.leaves(values)[0].shape[0]
-    half = num_slots // 2
-
-    def visit_half(step: jax.Array, carry: Carry) -> Carry:
-        start = step * half
-        part = jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, start, half), values)
-        for offset in range(half):
-            value = jax.tree.map(operator.itemgetter(offset), part)
-            carry = visit(carry, value, (start + offset).astype(jnp.uint8))
-        return carry
-
-    carry = jax.lax.fori_loop(0, 2, visit_half, carry)
-    if num_slots % 2:
-        carry = visit(carry, jax.tree.map(operator.itemgetter(-1), values), jnp.uint8(num_slots - 1))
-    return carry
+def combine_bits(values: Sequence[jax.Array] | jax.Array) -> jax.Array:
+    """[...]: the bitwise OR of X values [X, ...], booleans or integers."""
+    return functools.reduce(operator.or_, list(values))
 
 
 def first_slot(flags: jax.Array) -> jax.Array:
-    """[] uint8: the lowest index whose flag is set, or 255 if none is. `flags` is [X] bool, X at most 255."""
-
-    def visit(lowest: jax.Array, flag: jax.Array, index: jax.Array) -> jax.Array:
-        return jnp.where((lowest == 255) & flag, index, lowest)
-
-    return walk_slots(visit, jnp.uint8(255), flags)
+    """[...] uint8: the lowest index whose flag is set, or 255 if none is. `flags` is [X, ...] bool, X at most 255."""
+    found = jnp.full(flags.shape[1:], NOT_FOUND, jnp.uint8)
+    for index in reversed(range(flags.shape[0])):
+        found = jnp.where(flags[index], jnp.uint8(index), found)
+    return found
 
 
 def pick_slot(flags: jax.Array, values: jax.Array) -> jax.Array:
-    """The value where a flag is set, 0 if none is; at most one may be set. [X, ...] integers."""
-    return functools.reduce(operator.or_, list(jnp.where(flags, values, 0)))
-
-
-def settle(value: Carry, *alternatives: tuple[jax.Array, Carry]) -> Carry:
-    """`value`, or the last of the two or more alternatives (condition, value) whose [] bool condition holds.
-
-    A loop, so that what follows reads the result instead of working it out once per use.
-    """
-    conditions = jnp.stack([condition for condition, _ in alternatives])
-    values = jax.tree.map(lambda *leaves: jnp.stack(leaves), *[value for _, value in alternatives])
-
-    def consider(step: jax.Array, value: Carry) -> Carry:
-        return jax.tree.map(lambda new, old: jnp.where(conditions[step], new[step], old), values, value)
-
-    return jax.lax.fori_loop(0, len(alternatives), consider, value)
+    """[...]: the value where a flag is set, 0 if none is; at most one may be set. [X, ...] flags and integers."""
+    return combine_bits(jnp.where(flags, values, 0))

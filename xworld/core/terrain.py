@@ -1,5 +1,6 @@
 """What a cell is made of and what that allows; reading cells by coordinates that may lie outside the grid."""
 
+import math
 from collections.abc import Sequence
 
 import jax
@@ -13,7 +14,7 @@ _DELTA_ROW = tuple(np.array([255, 0, 1, 0], np.uint8))
 _DELTA_COLUMN = tuple(np.array([0, 1, 0, 255], np.uint8))
 
 
-def select_direction(direction: jax.Array, cases: Sequence[jax.Array | np.uint8]) -> jax.Array:
+def select_direction(direction: jax.Array, cases: Sequence[jax.Array | np.ndarray | np.uint8]) -> jax.Array:
     """`cases[direction]`, as selects, which vectorise where a gather does not."""
     north, east, south, west = cases
     return jnp.where(direction < 2, jnp.where(direction == 0, north, east), jnp.where(direction == 2, south, west))
@@ -28,11 +29,14 @@ def next_cell(row: jax.Array, column: jax.Array, direction: jax.Array) -> tuple[
 
 
 def read_cells(grid: jax.Array, row: jax.Array, column: jax.Array) -> jax.Array:
-    """`grid[row, column]` for uint8 coordinates of any shape, 0 (void) outside the [H, W] grid."""
-    height, width = grid.shape
+    """[X, ...]: the cells of an [H, W, ...] grid at uint8 coordinates [X, ...], 0 (void) outside the grid."""
+    height, width, *batch = grid.shape
+    num_envs = math.prod(batch)
+    env = jax.lax.iota(jnp.int32, num_envs).reshape(batch)
     inside = (row < height) & (column < width)
     cell = jnp.where(inside, row.astype(jnp.int32) * width + column, 0)
-    value = grid.reshape(-1).at[cell].get(mode="promise_in_bounds")
+    # One flat index per cell is read fastest.
+    value = grid.reshape(-1).at[cell * num_envs + env].get(mode="promise_in_bounds")
     return jnp.where(inside, value, 0)
 
 

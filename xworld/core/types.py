@@ -1,6 +1,7 @@
 """The pytrees of the simulator: what a task is, what changes while it runs, and what an agent is handed.
 
-Shapes use A agents, N object slots, R rules, D doors, an H x W grid, C clauses of L literals, and a V x V view.
+Shapes use A agents, N object slots, R rules, D doors, an H x W grid, C clauses of L literals, and a V x V view. They
+are those of one environment; `Env.step` takes a batch as well, whose axes come last in everything ([N, B]).
 All bytes are uint8. Coordinates are (row, column); a thing that is in no cell has a row that no cell has.
 """
 
@@ -97,6 +98,7 @@ class State:
     """The state of one environment."""
 
     task: Task
+    sight_lines: jax.Array  # [H, W] uint16, how far things in a cell see, made of the terrain; [0, 0] if never asked
     scene: Scene
     trial: jax.Array  # [] uint16, 0-based
     time: jax.Array  # [] uint16, steps taken in this trial
