@@ -1,6 +1,7 @@
 """Where tasks come from: task files, the universe, and sets of tasks."""
 
 from xworld.tasks.phrases import briefing_text, goal_text, parse_goal, parse_kind, parse_rule, rule_text
+from xworld.tasks.probe_files import Probe, probe, probes
 from xworld.tasks.rows import DoorRow, Goal, HiddenRow, Literal, ObjectRow, RuleRow, kind_text
 from xworld.tasks.task import make_task
 from xworld.tasks.task_set import TaskSet
@@ -16,6 +17,7 @@ __all__ = [
     "HiddenRow",
     "Literal",
     "ObjectRow",
+    "Probe",
     "RuleRow",
     "TaskInfo",
     "TaskSet",
@@ -31,6 +33,8 @@ __all__ = [
     "parse_goal",
     "parse_kind",
     "parse_rule",
+    "probe",
+    "probes",
     "rule_text",
     "to_text",
 ]
