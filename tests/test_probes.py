@@ -14,6 +14,7 @@ from probe_player import Performance, can_get_beside, can_still_pay, cells_of, p
 
 import xworld
 from xworld import ConfigError, Env, EnvConfig, Task
+from xworld.cli import main
 from xworld.core.kinds import PLACEHOLDER
 from xworld.core.relations import HIDDEN_RULE
 from xworld.core.types import RANDOM_FACING
@@ -235,3 +236,19 @@ def test_files_must_say_what_they_are_about():
             read_probe("mine", wrong, EnvConfig())
     with pytest.raises(ConfigError, match="Probe mine: 'tool' is an unknown group"):
         read_probe("mine", text.replace("# group: tools", "# group: tool"), EnvConfig())
+
+
+def test_command_lists_and_shows_probes(capsys, tmp_path):
+    assert main(["tasks", "probes"]) == 0
+    listed = capsys.readouterr().out
+    assert all(f"  {one.name}: {one.idea}\n" in listed for one in probes())
+    assert main(["tasks", "probes", "--group", "memory"]) == 0
+    assert capsys.readouterr().out in listed
+    assert main(["tasks", "probes", "--show", "two_doors"]) == 0
+    shown = tmp_path / "two_doors.toml"
+    shown.write_text(capsys.readouterr().out)
+    assert main(["tasks", "check", str(shown)]) == 0
+    for wrong in (["--show", "nothing"], ["--group", "nothing"], ["--group", "memory", "--show", "two_doors"]):
+        capsys.readouterr()
+        assert main(["tasks", "probes", *wrong]) == 2
+        assert capsys.readouterr().err.startswith("xworld: ")

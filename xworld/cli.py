@@ -223,13 +223,39 @@ class Sample:
 
 
 @dataclass
+class Probes:
+    """List the probe tasks, or print the task file of one."""
+
+    group: str | None = None  # list this group only
+    show: str | None = None  # name of the probe to print
+
+    def run(self) -> int:
+        """Lists or prints."""
+        from xworld.tasks import probe, probes
+        from xworld.tasks.probe_files import GROUPS
+
+        if self.show is not None:
+            if self.group is not None:
+                raise ConfigError("--show and --group exclude each other: a probe's name is enough.")
+            print(probe(self.show).text, end="")
+            return 0
+        for group in GROUPS if self.group is None else (self.group,):
+            listed = probes(group)
+            print(f"{group}: {GROUPS[group]} (agents: {listed[0].config.num_agents})")
+            for one in listed:
+                print(f"  {one.name}: {one.idea}")
+        return 0
+
+
+@dataclass
 class Tasks:
-    """Show, check and sample tasks."""
+    """Show, check and sample tasks; list the probe tasks."""
 
     command: (
         Annotated[Show, subcommand("show")]
         | Annotated[Check, subcommand("check")]
         | Annotated[Sample, subcommand("sample")]
+        | Annotated[Probes, subcommand("probes")]
     )
 
     def run(self) -> int:
