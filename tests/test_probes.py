@@ -3,6 +3,8 @@
 import dataclasses
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
+from runpy import run_path
 
 import jax
 import numpy as np
@@ -252,3 +254,10 @@ def test_command_lists_and_shows_probes(capsys, tmp_path):
         capsys.readouterr()
         assert main(["tasks", "probes", *wrong]) == 2
         assert capsys.readouterr().err.startswith("xworld: ")
+
+
+def test_the_documented_list_is_what_the_files_say():
+    docs = Path(__file__).parent.parent / "docs"
+    page = (docs / "probes.md").read_text()
+    assert run_path(str(docs / "draw_probes.py"))["with_list"](page) == page
+    assert {file.stem for file in (docs / "images" / "probes").iterdir()} == set(GROUPS)
