@@ -92,8 +92,8 @@ def can_get_beside(config: EnvConfig, task: Task, agent: int, target: Cell) -> b
     return not found.isdisjoint(_cells_beside(target))
 
 
-def can_still_pay(world: World) -> bool:
-    """False if agent 0's goal cannot hold from now on, whatever the agents do.
+def can_still_pay(world: World, idle_agent: int | None = None) -> bool:
+    """False if agent 0's goal cannot hold from now on, whatever the agents do, but for one that is idle elsewhere.
 
     Looks at what objects there can be, not at how to bring them together: everything can meet but two frozen things
     that do not touch. For a goal that something must not be seen, only frozen things are in the way.
@@ -107,7 +107,7 @@ def can_still_pay(world: World) -> bool:
         there = {kind for kind, cell in things if not is_negated or cell != LOOSE}
         if there.issuperset(operands) != bool(is_negated):
             return True
-        for after in _after_one_rule(world, things):
+        for after in _after_one_rule(world, things, idle_agent):
             if after not in found:
                 found.add(after)
                 queue.append(after)
@@ -118,9 +118,9 @@ LOOSE = (-1, -1)  # the cell of what can be moved
 Things = tuple[tuple[int, Cell], ...]  # kinds, and where they are if they are frozen
 
 
-def _after_one_rule(world: World, things: Things) -> Iterator[Things]:
+def _after_one_rule(world: World, things: Things, idle_agent: int | None) -> Iterator[Things]:
     for rule in world.rules:
-        if not rule.relation:
+        if not rule.relation or (idle_agent is not None and rule.first == oracle.AGENT_KIND * 16 + idle_agent):
             continue
         wanted = [kind for kind in (rule.first, rule.second) if _is_object(kind)]
         for chosen in permutations(things, len(wanted)):

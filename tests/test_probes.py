@@ -8,10 +8,10 @@ from runpy import run_path
 
 import jax
 import numpy as np
+import oracle
 import probe_scripts_one
 import probe_scripts_two
 import pytest
-from oracle import NOOP
 from probe_player import Performance, can_get_beside, can_still_pay, cells_of, perform
 
 import xworld
@@ -26,7 +26,7 @@ from xworld.tasks.probe_files import GROUPS, SHAPES, read_probe
 SCRIPTS = probe_scripts_one.SCRIPTS | probe_scripts_two.SCRIPTS
 ALL_TIME = np.uint16(400)  # steps in which everything can be done
 PAYS_AT_FIRST = {"dont_act": 40, "dont_peek": 40, "protect_the_egg": 10}  # by doing nothing
-ONE_CAN_DO_IT = {"information_asymmetry": (0, 44), "information_asymmetry_repeatable": (0, 73)}  # by guessing right
+ONE_ALONE = {"information_asymmetry": (0, 44), "information_asymmetry_repeatable": (0, 73)}  # who guesses right
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def replay(shape: str) -> Replay:
         perform(probe(name), task, script) for name, task, script in zip(names, tasks, scripts, strict=True)
     ]
     tasks += [_one_trial(one, facing) for facing in range(4) for one in chosen]
-    actions = np.full((ALL_TIME, len(tasks), config.num_agents), NOOP, np.uint8)
+    actions = np.full((ALL_TIME, len(tasks), config.num_agents), oracle.NOOP, np.uint8)
     for index, performance in enumerate(performances):
         actions[: len(performance.actions), index] = performance.actions
 
@@ -135,10 +135,20 @@ def test_nothing_happens_by_itself(shape):
         assert not played.idle_events[..., index].any() or name == "protect_the_egg", name
 
 
-def test_neither_agent_can_do_it_alone():
+def test_half_of_a_solution_earns_nothing():
     for one in probes(num_agents=2):
         alone = [perform(one, _one_trial(one), SCRIPTS[one.name][0].script, only_agent=agent) for agent in (0, 1)]
-        assert tuple(performance.returns[0] for performance in alone) == ONE_CAN_DO_IT.get(one.name, (0, 0)), one.name
+        assert tuple(performance.returns[0] for performance in alone) == ONE_ALONE.get(one.name, (0, 0)), one.name
+
+
+@pytest.mark.parametrize(
+    "one", [one for one in probes("joint_production") if "coordinated" in one.name], ids=lambda one: one.name
+)
+@pytest.mark.parametrize("idle_agent", [0, 1])
+def test_coordinated_production_needs_both_hands(one, idle_agent):
+    world = oracle.start(one.config, _one_trial(one), [0, 0])
+    assert can_still_pay(world)
+    assert not can_still_pay(world, idle_agent)
 
 
 @pytest.mark.parametrize("name", probe_scripts_two.APART)
@@ -170,6 +180,12 @@ def test_both_balls_are_seen_at_first_and_not_from_where_ways_part(name):
     assert balls <= set(played.first_views[index, ..., 1].ravel().tolist())
     to_the_fork = played.performances[index].actions.index([0]) + 2  # having turned round, and two steps forward
     assert balls.isdisjoint(played.views[2:to_the_fork, index, ..., 1].ravel().tolist())
+
+
+def test_the_teaser_is_seen_from_the_start():
+    played = replay("navigation")
+    cube = probe("navigation_with_a_teaser").task().goals.second.item()
+    assert cube in played.first_views[played.index("navigation_with_a_teaser"), ..., 1]
 
 
 @pytest.mark.parametrize("shape", ["one_player", "two_player"])

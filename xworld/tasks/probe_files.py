@@ -36,7 +36,7 @@ GROUPS = {
     "joint_production": "produce together what neither can alone",
     "kitchen": "cook together, after Overcooked",
     "lemons": "feed the one who can eat",
-    "antimatter_for_two": "remove together what is in the way of the goal",
+    "antimatter": "remove together what is in the way of the goal",
     "experiment_for_two": "find out by trying, together",
     "information": "one knows, the other acts",
 }
