@@ -8,6 +8,7 @@ places of everything. The peer: rulesets (goal, rules and initial tiles, without
 """
 
 import argparse
+import dataclasses
 import statistics
 import time
 from pathlib import Path
@@ -88,9 +89,10 @@ def as_tasks(result: dict[str, Any]) -> dict[str, Any]:
 def measure_peer(seconds: float) -> dict[str, Any]:
     """Rulesets per second of the peer's procedure in one Python process, in five parts of the time."""
     import jax
-    from peer_generator import CHAIN_DEPTH, MAX_DISTRACTOR_RULES, NUM_DISTRACTOR_OBJECTS, PRUNE_CHANCE, Generator
+    from peer_generator import BENCHMARKS, Generator
 
-    generator = Generator(seed=0)
+    settings = BENCHMARKS["medium"]
+    generator = Generator(seed=0, settings=settings)
     generator.draw()  # compiles what it calls
     rates, num_rulesets = [], 0
     for _ in range(5):
@@ -107,10 +109,7 @@ def measure_peer(seconds: float) -> dict[str, Any]:
         "max": round(max(rates), 1),
         "seconds": seconds,
         "rulesets": num_rulesets,
-        "chain_depth": CHAIN_DEPTH,
-        "prune_chance": PRUNE_CHANCE,
-        "max_distractor_rules": MAX_DISTRACTOR_RULES,
-        "distractor_objects": NUM_DISTRACTOR_OBJECTS,
+        "settings": dataclasses.asdict(settings),
         "processes": 1,
     }
 

@@ -10,6 +10,13 @@ from xworld.tasks.universe import TaskInfo, Universe
 from xworld.tasks.universe_config import UniverseConfig
 from xworld.tasks.world_config import WorldConfig
 from xworld.tasks.writing import to_text
+from xworld.tasks.xland_minigrid import (
+    RulesetArrays,
+    RulesetTasks,
+    from_xland_minigrid,
+    read_xland_minigrid,
+    xland_minigrid_config,
+)
 
 __all__ = [
     "DoorRow",
@@ -19,6 +26,8 @@ __all__ = [
     "ObjectRow",
     "Probe",
     "RuleRow",
+    "RulesetArrays",
+    "RulesetTasks",
     "TaskInfo",
     "TaskSet",
     "Universe",
@@ -26,6 +35,7 @@ __all__ = [
     "WorldConfig",
     "briefing_text",
     "config_for",
+    "from_xland_minigrid",
     "goal_text",
     "kind_text",
     "make_task",
@@ -35,6 +45,8 @@ __all__ = [
     "parse_rule",
     "probe",
     "probes",
+    "read_xland_minigrid",
     "rule_text",
     "to_text",
+    "xland_minigrid_config",
 ]

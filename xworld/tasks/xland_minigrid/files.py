@@ -67,12 +67,15 @@ def _make_array(make: Callable[..., np.ndarray], arguments: tuple, state: tuple,
     return array
 
 
-_EMPTY_ARRAY = np.zeros(0, np.uint8).__reduce__()[0]  # the function with which NumPy starts to unpickle an array
+# The functions with which NumPy unpickles arrays, in older and in newer pickles.
+_EMPTY_ARRAY, _FROM_BUFFER = (np.zeros(0, np.uint8).__reduce_ex__(protocol)[0] for protocol in (4, 5))
 # Module and name, as written by JAX and by NumPy before and since its version 2.
 _KNOWN = {
     ("jax._src.array", "_reconstruct_array"): _make_array,
     ("numpy.core.multiarray", "_reconstruct"): _EMPTY_ARRAY,
     ("numpy._core.multiarray", "_reconstruct"): _EMPTY_ARRAY,
+    ("numpy.core.numeric", "_frombuffer"): _FROM_BUFFER,
+    ("numpy._core.numeric", "_frombuffer"): _FROM_BUFFER,
     ("numpy", "ndarray"): np.ndarray,
     ("numpy", "dtype"): np.dtype,
 }

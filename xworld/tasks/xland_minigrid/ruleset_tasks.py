@@ -1,6 +1,5 @@
 """`from_xland_minigrid`: rulesets as a source of tasks, which places them anew whenever one is drawn."""
 
-import functools
 from dataclasses import dataclass, field
 
 import jax
@@ -38,11 +37,11 @@ class RulesetTasks:
     things: jax.Array  # [S, N] uint8, kinds of objects, and of floor that is painted; 0 for none
     is_frozen: jax.Array  # [S, N] bool
     mark: jax.Array  # [S, 2] uint8, the cell that the goal is about, NOWHERE for none
+    is_hidden: jax.Array  # [] bool, whether the rules are
+    trial_length: jax.Array  # [] uint16
+    num_trials: jax.Array  # [] uint16
     world: str = field(metadata={"static": True})
     config: EnvConfig = field(metadata={"static": True})
-    trial_length: int = field(metadata={"static": True})
-    num_trials: int = field(metadata={"static": True})
-    is_hidden: bool = field(metadata={"static": True})  # whether the rules are
 
     def __len__(self) -> int:
         return self.things.shape[0]
@@ -55,7 +54,7 @@ class RulesetTasks:
 
     def task_set(self, world_id: int = 0) -> TaskSet:
         """Every ruleset once, in the order of their ids: each in the world that it and `world_id` name."""
-        return TaskSet(jax.jit(jax.vmap(functools.partial(self.task, world_id)))(jnp.arange(len(self))))
+        return TaskSet(_place_all(self, jnp.int32(world_id), jnp.arange(len(self))))
 
     def task(self, world_id: Word, ruleset_id: Word) -> Task:
         """The ruleset with an id from 0 to len - 1, in the world that the two ids name; they become the task's ids.
@@ -108,11 +107,14 @@ class RulesetTasks:
                 kinds=jnp.zeros((config.num_agents, MAX_HIDDEN_KINDS), jnp.uint8),
                 relations=jnp.zeros((config.num_agents, NUM_RELATIONS), jnp.uint8),
             ),
-            trial_length=jnp.uint16(self.trial_length),
-            num_trials=jnp.uint16(self.num_trials),
+            trial_length=self.trial_length,
+            num_trials=self.num_trials,
             world_id=world_id,
             game_id=ruleset_id,
         )
+
+
+_place_all = jax.jit(jax.vmap(RulesetTasks.task, in_axes=(None, None, 0)))
 
 
 def from_xland_minigrid(
@@ -157,11 +159,11 @@ def from_xland_minigrid(
         things=jnp.asarray(translation.things),
         is_frozen=jnp.asarray(translation.is_frozen),
         mark=jnp.asarray(translation.goal_position),
+        is_hidden=jnp.asarray(hidden == "all"),
+        trial_length=jnp.asarray(check_whole("trial_length", length, 1, MAX_TIME), jnp.uint16),
+        num_trials=jnp.asarray(check_whole("num_trials", num_trials, 1, MAX_TIME), jnp.uint16),
         world=world,
         config=config,
-        trial_length=check_whole("trial_length", length, 1, MAX_TIME),
-        num_trials=check_whole("num_trials", num_trials, 1, MAX_TIME),
-        is_hidden=hidden == "all",
     )
 
 

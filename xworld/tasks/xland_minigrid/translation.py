@@ -27,6 +27,7 @@ _SHAPES = {
     STAR: kinds.STAR,
     HEX: kinds.HEX,
 }
+OBJECTS = (*_SHAPES, GOAL)
 
 
 @dataclass(frozen=True)
@@ -112,9 +113,9 @@ def translate(rulesets: Rulesets) -> Translation:
     goal = _conditions(GOAL_FORMS, goals[:, 0], goal_tiles, substitute)
     marks = np.where(is_stand[:, 0], kinds.FLOOR_SHAPE * 16 + _colour(floor_tile), MARK)
     goal = Conditions(goal.relation, goal.directions, goal.first, np.where(goal.relation == ON, marks, goal.second))
-    made = _kind(product, substitute)
+    made = kind_of_tiles(product, substitute)
     rows, made = _tidy(_conditions(RULE_FORMS, rules[..., 0], rule_tiles, substitute), made)
-    lying = _kind(objects, substitute)
+    lying = kind_of_tiles(objects, substitute)
     # What a rule makes of a frozen thing stays frozen, so goal tiles that an agent can turn into things are not.
     turned = np.where((rows.relation == TOUCH) & (rows.first == AGENT), rows.second, 0)
     is_turned = (lying[:, :, None] == turned[:, None, :]).any(-1)
@@ -174,7 +175,7 @@ def _read_rules(rules: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _is_object(tiles: np.ndarray) -> np.ndarray:
     """[...] bool, whether [..., 2] tiles are objects of a known colour."""
-    return np.isin(tiles[..., 0], (*_SHAPES, GOAL)) & _is_coloured(tiles)
+    return np.isin(tiles[..., 0], OBJECTS) & _is_coloured(tiles)
 
 
 def _is_coloured(tiles: np.ndarray) -> np.ndarray:
@@ -229,7 +230,7 @@ def _substitutes(tiles: np.ndarray) -> np.ndarray:
     return substitute
 
 
-def _kind(tiles: np.ndarray, substitute: np.ndarray) -> np.ndarray:
+def kind_of_tiles(tiles: np.ndarray, substitute: np.ndarray) -> np.ndarray:
     """[S, ...] uint8 kinds of [S, ..., 2] tiles, 0 for what is no object."""
     tile, colour = tiles[..., 0], tiles[..., 1]
     ruleset = np.arange(len(tiles)).reshape(-1, *(1,) * (tile.ndim - 1))
@@ -241,7 +242,7 @@ def _conditions(forms: tuple[Form, ...], number: np.ndarray, tiles: np.ndarray, 
     relation = np.array([form.relation for form in forms], np.uint8)[number]
     directions = np.array([form.directions for form in forms], np.uint8)[number]
     num_tiles = np.array([form.num_tiles for form in forms])[number]
-    operands = _kind(tiles, substitute)
+    operands = kind_of_tiles(tiles, substitute)
     is_thing_first = (num_tiles == 2) | ((relation == ON) & (operands[..., 0] != 0))
     first = np.where(is_thing_first, operands[..., 0], np.where(relation == NEVER, 0, AGENT))
     second = np.where(num_tiles == 2, operands[..., 1], operands[..., 0])
