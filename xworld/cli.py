@@ -316,18 +316,10 @@ def _option(arguments: list[str], name: str) -> str | None:
 def _read_task(file: Path) -> tuple["Env", "Task"]:
     """The task in a file, and an environment that fits it."""
     from xworld.core.env import Env
-    from xworld.tasks import config_for, parse
+    from xworld.tasks.task_file import read_task
 
-    try:
-        text = file.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not text"
-        raise ConfigError(f"{file} cannot be read: {reason}. Name a task file.") from error
-    try:
-        config = config_for(text)
-        return Env(config), parse(text, config)
-    except ConfigError as error:
-        raise ConfigError(f"{file}: {error}") from error
+    config, task = read_task(file)
+    return Env(config), task
 
 
 def _player(name: str, env: "Env", task: "Task") -> "Policy":

@@ -37,7 +37,7 @@ class Evaluate:
 
     # a run's folder; random, noop, searcher, searcher-without-memory or expert; or your own module:function
     player: Annotated[Positional[str], arg(metavar="RUN|PLAYER")]
-    task_set: str | None = None  # v1, probes, a file of tasks, or an environment's name for held-out tasks of it
+    task_set: str | None = None  # probes:GROUP, a task file, or an environment's name for held-out tasks of it
     num_tasks: int | None = None  # how many held-out tasks, 512 by default; of a set that is fixed, the first so many
     num_trials: tuple[int, ...] | None = None  # numbers of trials; without --task-set one, by default the tasks' own
     repetitions: int | None = None  # with --task-set: episodes of each task for each number of trials, 50 by default
@@ -110,7 +110,7 @@ class Evaluate:
         import rich
 
         rich.print(sweep_table(content))
-        print(f"Wrote scores.json, report.html and three replays to {output}")
+        print(f"Wrote scores.json, report.html and replays to {output}")
         return 0
 
     def _find_player(self, collection: "TaskCollection") -> "Player":
@@ -159,7 +159,7 @@ class Finetune:
     """
 
     run_folder: Annotated[Positional[Path], arg(metavar="RUN")]  # folder of the run whose agent is trained further
-    task_set: str  # v1, probes, a file of tasks, or an environment's name for held-out tasks of it
+    task_set: str  # probes:GROUP, a task file, or an environment's name for held-out tasks of it
     num_tasks: int | None = None  # how many held-out tasks, 512 by default; of a set that is fixed, the first so many
     total_steps: int | None = None  # environment steps; by default as many as the run had
     seed: int = 0  # decides what is drawn, and which held-out tasks

@@ -30,6 +30,8 @@ def collect_scores(collection: TaskCollection, player: Player, sweep: Sweep, ref
     """
     ids = {name: np.asarray(getattr(collection.tasks, name)) for name in ("world_id", "game_id")}
     rows = task_rows(sweep, reference, ids | collection.features)
+    if collection.task_names is not None:
+        rows = [{"name": name, **row} for name, row in zip(collection.task_names, rows, strict=True)]
     return {
         "schema": SCHEMA,
         "player": player.about,
@@ -44,7 +46,7 @@ def collect_scores(collection: TaskCollection, player: Player, sweep: Sweep, ref
 def write_scores(
     folder: Path, collection: TaskCollection, player: Player, sweep: Sweep, reference: Reference
 ) -> dict[str, Any]:
-    """Writes `scores.json`, `report.html` and three replays into the folder; returns the content of the first.
+    """Writes `scores.json`, `report.html` and up to three replays into the folder; returns the content of the first.
 
     Raises:
       ConfigError: a file cannot be written, or no task has a reference.
@@ -78,7 +80,8 @@ def _film_tasks(
     """Films the first and the last trial of an episode of each chosen task, with the most trials."""
     num_trials = sweep.config.num_trials[-1]
     scores = np.array([task["score"][str(num_trials)] for task in content["tasks"]], np.float64)
-    for name, task_id in choose_tasks(scores).items():
+    chosen = {task_id: name for name, task_id in reversed(choose_tasks(scores).items())}  # of few tasks, each once
+    for task_id, name in reversed(chosen.items()):
         last = sweep.returns[num_trials][task_id, :, -1]
         repetition = int(np.abs(last - last.mean()).argmin())
         states, timesteps = replay(

@@ -3,6 +3,7 @@
 import dataclasses
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -13,7 +14,9 @@ from xworld.core.types import NUM_RELATIONS, Task
 from xworld.errors import ConfigError, did_you_mean
 from xworld.evaluation.digest import digest
 from xworld.registry import environment_names, make_universe
-from xworld.tasks import TaskInfo, Universe
+from xworld.tasks import TaskInfo, TaskSet, Universe, probes
+from xworld.tasks.probe_files import GROUPS, SHAPES
+from xworld.tasks.task_file import read_task
 
 NUM_HELD_OUT = 512
 
@@ -28,7 +31,21 @@ class TaskCollection:
     name: str
     env: Env
     tasks: Task  # stacked, leaves [num_tasks, ...]
+    task_names: tuple[str, ...] | None = None  # of tasks that have one
     info: TaskInfo | None = None  # stacked; of generated tasks
+
+    def first(self, num_tasks: int) -> "TaskCollection":
+        """The first `num_tasks` of them.
+
+        Raises:
+          ConfigError: there are not so many.
+        """
+        size = len(self.tasks.trial_length)
+        if not 1 <= num_tasks <= size:
+            raise ConfigError(f"The number of tasks is {num_tasks}; {self.name} has {size}: write 1 to {size}.")
+        tasks, info = jax.tree.map(lambda leaf: leaf[:num_tasks], (self.tasks, self.info))
+        names = None if self.task_names is None else self.task_names[:num_tasks]
+        return TaskCollection(self.name, self.env, tasks, names, info)
 
     @cached_property
     def content_hash(self) -> str:
@@ -47,20 +64,47 @@ class TaskCollection:
         }
 
 
-def find_task_set(name: str, num_tasks: int | None, seed: int) -> TaskCollection:
+def find_task_set(name: str, num_tasks: int | None = None, seed: int = 0) -> TaskCollection:
     """The tasks called `name`.
 
     Args:
-      name: an environment's, for tasks of its universe's test split.
+      name: an environment's, for held-out tasks of its universe; `probes:` and a shape or a group of probe tasks; or a
+        file's.
       num_tasks: how many are sampled; of a set that is fixed, only the first so many.
       seed: decides what is sampled.
 
     Raises:
-      ConfigError: there are none of that name.
+      ConfigError: there are none of that name, or the file cannot be read.
     """
     if name in environment_names():
         return held_out(make_universe(name), name, num_tasks, seed)
-    raise ConfigError(f"No set of tasks is called {name!r}. {did_you_mean(name, environment_names())}")
+    kind, _, rest = name.partition(":")
+    if kind == "probes":
+        collection = probe_set(rest)
+    elif Path(name).suffix == ".toml":
+        path = Path(name)
+        config, task = read_task(path)
+        collection = TaskCollection(path.name, Env(config), TaskSet.from_tasks([task]).tasks, (path.stem,))
+    else:
+        known = (*environment_names(), *(f"probes:{shape}" for shape in SHAPES))
+        raise ConfigError(f"No set of tasks is called {name!r}. {did_you_mean(name, known)} Or name a file of tasks.")
+    return collection if num_tasks is None else collection.first(num_tasks)
+
+
+def probe_set(name: str) -> TaskCollection:
+    """The probe tasks of a shape, such as `one_player`, or of a group, such as `crafting`.
+
+    Raises:
+      ConfigError: there is no such shape or group.
+    """
+    if name in SHAPES:
+        chosen = [probe for probe in probes() if probe.config == SHAPES[name]]
+    elif name in GROUPS:
+        chosen = list(probes(name))
+    else:
+        raise ConfigError(f"No probe tasks are called {name!r}. {did_you_mean(name, (*SHAPES, *GROUPS))}")
+    stacked = TaskSet.from_tasks([probe.task() for probe in chosen]).tasks
+    return TaskCollection(f"probes:{name}", Env(chosen[0].config), stacked, tuple(probe.name for probe in chosen))
 
 
 def held_out(universe: Universe, name: str, num_tasks: int | None, seed: int) -> TaskCollection:
@@ -75,7 +119,9 @@ def held_out(universe: Universe, name: str, num_tasks: int | None, seed: int) ->
     test = dataclasses.replace(universe, config=dataclasses.replace(universe.config, split="test"))
     keys = jax.random.split(jax.random.key(seed), num_tasks)
     tasks, info = jax.jit(jax.vmap(test.sample_with_info))(keys)
-    return TaskCollection(f"{name}, {num_tasks} held-out tasks of seed {seed}", Env(universe.env_config), tasks, info)
+    return TaskCollection(
+        f"{name}, {num_tasks} held-out tasks of seed {seed}", Env(universe.env_config), tasks, info=info
+    )
 
 
 def _num_hidden_rules(env: Env, tasks: Task) -> np.ndarray:
