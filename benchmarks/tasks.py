@@ -64,15 +64,16 @@ def measure_ours(batch: int, repetitions: int, devices: int) -> list[dict[str, A
     import jax.numpy as jnp
 
     from xworld import EnvConfig
-    from xworld.tasks import Universe, UniverseConfig, WorldConfig
+    from xworld.tasks import TaskPool, Universe, UniverseConfig, WorldConfig
 
+    universe = Universe(EnvConfig(), UniverseConfig(world=WorldConfig(rooms=(4,))))
     cases = []
     for pool in POOLS:
-        universe = Universe(EnvConfig(), UniverseConfig(world=WorldConfig(rooms=(4,)), num_worlds=pool, num_games=pool))
+        tasks_of_pool = TaskPool(universe, pool, pool)
 
-        def run(key: jax.Array, _: jax.Array, universe: Universe = universe) -> tuple[jax.Array, jax.Array]:
+        def run(key: jax.Array, _: jax.Array, source: TaskPool = tasks_of_pool) -> tuple[jax.Array, jax.Array]:
             key, sample_key = jax.random.split(key)
-            tasks = jax.vmap(universe.sample)(jax.random.split(sample_key, batch // devices))
+            tasks = jax.vmap(source.sample)(jax.random.split(sample_key, batch // devices))
             return key, measure.checksum(tasks)
 
         keys = jax.random.split(jax.random.key(0), devices)

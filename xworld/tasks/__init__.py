@@ -1,6 +1,7 @@
 """Where tasks come from: task files, the universe, and sets of tasks."""
 
 from xworld.tasks.phrases import briefing_text, goal_text, parse_goal, parse_kind, parse_rule, rule_text
+from xworld.tasks.pool import TaskPool
 from xworld.tasks.probe_files import Probe, probe, probes
 from xworld.tasks.rows import DoorRow, Goal, HiddenRow, Literal, ObjectRow, RuleRow, kind_text
 from xworld.tasks.task import make_task
@@ -29,6 +30,7 @@ __all__ = [
     "RulesetArrays",
     "RulesetTasks",
     "TaskInfo",
+    "TaskPool",
     "TaskSet",
     "Universe",
     "UniverseConfig",
