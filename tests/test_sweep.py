@@ -130,7 +130,9 @@ def test_what_was_interrupted_goes_on_and_gives_the_same_bytes(
     check_content(content, collection, random_sweep)
 
     page = (tmp_path / "a" / "report.html").read_text()
-    assert page.count("data:image/png") == 4 and page.count("data:image/gif") == 3
+    assert (
+        page.count("data:image/png") == 4 and page.count("data:image/gif") == 2
+    )  # the worst of two is the typical one
     assert "src=" in page and page.count("src=") == page.count('src="data:')  # it needs no other file
     console = Console(width=150, record=True, file=(tmp_path / "table.txt").open("w"))
     console.print(sweep_table(content))

@@ -50,7 +50,7 @@ class Evaluate:
 
     def run(self) -> int:
         """Evaluates and reports."""
-        _use_all_cores()
+        _use_devices(_num_cores())
         return self._compare() if self.task_set is None else self._sweep(self.task_set)
 
     def _compare(self) -> int:
@@ -169,12 +169,12 @@ class Finetune:
         """Trains."""
         from xworld.evaluation.players import check_same_physics
         from xworld.evaluation.task_sets import find_task_set
-        from xworld.training import TrainingDiverged, finetune, load_config, use_host_devices
+        from xworld.training import TrainingDiverged, finetune, load_config
 
         config = load_config(self.run_folder)
         total_steps = config.total_steps if self.total_steps is None else self.total_steps
         config = dataclasses.replace(config, seed=self.seed, total_steps=total_steps)
-        use_host_devices(num_devices(config))
+        _use_devices(num_devices(config))
         collection = find_task_set(self.task_set, self.num_tasks, self.seed)
         check_same_physics(config.env, collection.env.config)
         name = f"{self.run_folder.resolve().name}-tuned-on-{_as_file_name(collection.name)}"
@@ -209,12 +209,12 @@ def held_out_tasks(config: "RunConfig", num_tasks: int | None, seed: int) -> "Ta
     return held_out(Universe(config.env, config.universe), "the run's universe", num_tasks, seed).tasks
 
 
-def _use_all_cores() -> None:
-    """Makes the CPU appear as one device a core. Where jax has started, it keeps the devices it has."""
+def _use_devices(number: int) -> None:
+    """Makes the CPU appear as that many devices. Where jax has started, it keeps the devices it has."""
     from xworld.training import use_host_devices
 
     with contextlib.suppress(ConfigError):
-        use_host_devices(_num_cores())
+        use_host_devices(number)
 
 
 def _num_cores() -> int:
