@@ -87,6 +87,7 @@ class Model:
         """Reads one task, its leaves on the host."""
         self.ground = Ground(config, task)
         self.push = config.push
+        self.view_size = config.view_size
         self.trial_length = int(task.trial_length)
         self.rules = _read_rules(task)
         self.agents = [agent for agent, place in enumerate(task.agent_position.tolist()) if place[0] != NOWHERE]

@@ -8,6 +8,7 @@ from xworld.evaluation.planning.model import Model, Situation
 from xworld.evaluation.planning.moves import NARROW, Mover
 from xworld.evaluation.planning.regression import OUT_OF_REACH
 from xworld.evaluation.planning.search import Node, Script, Search, perform
+from xworld.evaluation.planning.shortest import Field, Setting, Shortest
 
 
 class Planner:
@@ -17,6 +18,7 @@ class Planner:
         """`deadline` is in the time of `time.monotonic`."""
         self.model = Model(config, task)
         self._search = Search(self.model, deadline)
+        self._fields: dict[tuple[object, ...], dict[Setting, Field]] = {}
 
     def plan(self, ways: list[tuple[int, ...]]) -> list[Script | None]:
         """The best plans known for starts in which the agents face these ways; None where there is none."""
@@ -28,7 +30,7 @@ class Planner:
             scripts = [plan[0]] if plan else []
             scripts += [script for nodes in routes if (script := self._follow_route(start, nodes))]
             script = max(scripts, key=lambda script: script.return_, default=None)
-            best.append(self._tighten(start, script) if script else None)
+            best.append(self._improve(start, script) if script else None)
         return best
 
     def reason(self) -> str:
@@ -59,6 +61,17 @@ class Planner:
             actions += part
         script = perform(self.model, start, actions)
         return script if script.return_ else None
+
+    def _improve(self, start: Situation, script: Script) -> Script:
+        """A plan that earns more, if one is found."""
+        script = self._tighten(start, script)
+        actors = {agent for acts in script.actions for agent in acts}
+        if len(actors) == 1:
+            agent = actors.pop()
+            others = start.cells, *(direction for a, direction in enumerate(start.directions) if a != agent)
+            fields = self._fields.setdefault((agent, others), {})
+            script = Shortest(self._search.regression, agent, start, fields).improve(script)
+        return script
 
     def _tighten(self, start: Situation, script: Script) -> Script:
         """The plan without the waiting that it does not need."""

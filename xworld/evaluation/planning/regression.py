@@ -12,6 +12,7 @@ from xworld.evaluation.planning.model import Condition, Literal, Model, Situatio
 OUT_OF_REACH = 10_000.0  # actions; more than any plan has
 _LOCKED_DOOR = 12  # actions to get a key, roughly
 _HAND_OVER = 6  # actions to pass a thing over a counter, roughly
+_APART = 8  # actions to take one of several pairs apart, roughly
 _AGENTS = kinds.agent_kind(0)
 
 
@@ -31,19 +32,27 @@ class Regression:
         self.model = model
         self._makers: dict[int, list[int]] = {}  # by kind
         self._users: dict[int, list[int]] = {}
+        self._movers: dict[int, list[int]] = {}  # rules that make a kind, and perhaps only move it
         for number, rule in enumerate(model.rules):
             for kind in set(rule.products):
+                self._movers.setdefault(kind, []).append(number)
                 if rule.products.count(kind) > rule.consumed.count(kind):
                     self._makers.setdefault(kind, []).append(number)
             for kind in set(rule.consumed):
                 if rule.consumed.count(kind) > rule.products.count(kind):
                     self._users.setdefault(kind, []).append(number)
-        self.harmless = self._find_harmless()
+        self.needed = self._find_needed()
+        # They turn things that nothing needs into others that nothing needs, and may fire at any time.
+        self.harmless = frozenset(
+            number
+            for number, rule in enumerate(model.rules)
+            if not self.needed & {*rule.consumed, *rule.products} and len(rule.products) <= len(rule.consumed) > 0
+        )
         self._wishes: dict[tuple, list[Wish]] = {}
         self._distances: dict[tuple, dict[int, int]] = {}
 
-    def _find_harmless(self) -> frozenset[int]:
-        """The rules that may fire at any time: they turn things that nothing needs into others that nothing needs."""
+    def _find_needed(self) -> set[int]:
+        """The kinds that the goal, or a rule on the way to it, is about."""
         needed: set[int] = set()
         waiting: list[int] = []
         for condition, is_negated in itertools.chain(*self.model.goal):
@@ -57,14 +66,13 @@ class Regression:
                 needed.add(kind)
                 for number in self._makers.get(kind, ()):
                     waiting += self.model.rules[number].condition[2:]
-        return frozenset(
-            number
-            for number, rule in enumerate(self.model.rules)
-            if not needed & {*rule.consumed, *rule.products} and len(rule.products) <= len(rule.consumed) > 0
-        )
+        return needed
 
     def wishes(self, situation: Situation, is_thorough: bool) -> list[Wish]:
-        """What is worth making true now; if `is_thorough`, also what would make more of a kind that is there."""
+        """What is worth making true now.
+
+        If `is_thorough`, also what would make or move a kind that is there, or remove what could do harm.
+        """
         unmet = tuple(
             tuple(literal for literal in clause if self._is_unmet(situation, literal)) for clause in self.model.goal
         )
@@ -75,6 +83,8 @@ class Regression:
             for clause in unmet:
                 for literal in clause:
                     self._collect(literal, there, is_thorough, found)
+            if is_thorough:
+                self._collect_removers(there, found)
             self._wishes[key] = list(found)
         return self._wishes[key]
 
@@ -96,7 +106,7 @@ class Regression:
                 make(kind)
 
         def make(kind: int) -> None:
-            for number in self._makers.get(kind, ()):
+            for number in (self._movers if is_thorough else self._makers).get(kind, ()):
                 fire(number)
 
         def fire(number: int) -> None:
@@ -111,6 +121,16 @@ class Regression:
         for kind in _operands(literal.condition):
             for number in self._users.get(kind, ()):
                 fire(number)
+
+    def _collect_removers(self, there: frozenset[int], found: dict[Wish, None]) -> None:
+        """Adds the rules that use up what is only good for doing harm."""
+        for number, rule in enumerate(self.model.rules):
+            if number not in self.harmless and self.needed & {*rule.consumed}:
+                for kind in {*rule.consumed} - self.needed:
+                    for remover in self._users.get(kind, ()):
+                        condition = self.model.rules[remover].condition
+                        if there.issuperset(_operands(condition)):
+                            found.setdefault(Wish(condition, remover))
 
     def estimate(self, situation: Situation) -> float:
         """About how many actions it takes until the goal holds; `OUT_OF_REACH` when it cannot any more."""
@@ -129,10 +149,14 @@ class Regression:
         """Steps between two cells; what lies about does not matter, shut doors cost a little, locked ones more."""
         if (doors, start) not in self._distances:  # the way back is as long, and the end lies still more often
             start, end = end, start
+        return self.distances(doors, start).get(end, OUT_OF_REACH)
+
+    def distances(self, doors: tuple[int, ...], start: int) -> dict[int, int]:
+        """Likewise, to all cells that can be reached."""
         distances = self._distances.get((doors, start))
         if distances is None:
             distances = self._distances[doors, start] = self._spread(doors, start)
-        return distances.get(end, OUT_OF_REACH)
+        return distances
 
     def _spread(self, doors: tuple[int, ...], start: int) -> dict[int, int]:
         """Steps to every cell from one. Counters are reached, and with company things cross them."""
@@ -205,7 +229,19 @@ class _Sketch:
                 if not self._situation.frozen >> slot & 1:
                     ways.append(self._to_agents(self._place(slot)) + 1.0)
             ways += [self._fire(number)[0] for number in self._regression.users(kind)]
-        return min(ways)
+        return min(ways) + _APART * (self._num_related(condition) - 1)
+
+    def _num_related(self, condition: Condition) -> int:
+        """How many things of one kind have to be moved at least so that the condition holds no longer."""
+        _, _, first, second = condition
+        if first >= _AGENTS or condition.relation == ON or second >= _AGENTS:
+            return 1
+        lying = self._layout.lying
+        firsts, seconds = lying.get(first, 0), lying.get(second, 0)
+        return min(
+            (firsts & self._model.related_back(condition, seconds)).bit_count(),
+            (seconds & self._model.related(condition, firsts)).bit_count(),
+        )
 
     def condition(self, condition: Condition) -> tuple[float, int]:
         """Actions until a condition holds, and where that will be."""
