@@ -6,6 +6,7 @@ from xworld.core.config import EnvConfig
 from xworld.core.types import Task
 from xworld.evaluation.planning.model import Model, Situation
 from xworld.evaluation.planning.moves import NARROW, Mover
+from xworld.evaluation.planning.polish import polish
 from xworld.evaluation.planning.regression import OUT_OF_REACH
 from xworld.evaluation.planning.search import Node, Script, Search, perform
 from xworld.evaluation.planning.shortest import Field, Setting, Shortest
@@ -64,23 +65,11 @@ class Planner:
 
     def _improve(self, start: Situation, script: Script) -> Script:
         """A plan that earns more, if one is found."""
-        script = self._tighten(start, script)
+        script = polish(self.model, start, script)
         actors = {agent for acts in script.actions for agent in acts}
         if len(actors) == 1:
             agent = actors.pop()
             others = start.cells, *(direction for a, direction in enumerate(start.directions) if a != agent)
             fields = self._fields.setdefault((agent, others), {})
             script = Shortest(self._search.regression, agent, start, fields).improve(script)
-        return script
-
-    def _tighten(self, start: Situation, script: Script) -> Script:
-        """The plan without the waiting that it does not need."""
-        time = 0
-        while time < len(script.actions):
-            if not script.actions[time]:
-                shorter = perform(self.model, start, [*script.actions[:time], *script.actions[time + 1 :]])
-                if shorter.return_ > script.return_:
-                    script = shorter
-                    continue
-            time += 1
         return script
