@@ -8,6 +8,7 @@ places of everything. The peer: rulesets (goal, rules and initial tiles, without
 """
 
 import argparse
+import dataclasses
 import statistics
 import time
 from pathlib import Path
@@ -63,15 +64,16 @@ def measure_ours(batch: int, repetitions: int, devices: int) -> list[dict[str, A
     import jax.numpy as jnp
 
     from xworld import EnvConfig
-    from xworld.tasks import Universe, UniverseConfig, WorldConfig
+    from xworld.tasks import TaskPool, Universe, UniverseConfig, WorldConfig
 
+    universe = Universe(EnvConfig(), UniverseConfig(world=WorldConfig(rooms=(4,))))
     cases = []
     for pool in POOLS:
-        universe = Universe(EnvConfig(), UniverseConfig(world=WorldConfig(rooms=(4,)), num_worlds=pool, num_games=pool))
+        tasks_of_pool = TaskPool(universe, pool, pool)
 
-        def run(key: jax.Array, _: jax.Array, universe: Universe = universe) -> tuple[jax.Array, jax.Array]:
+        def run(key: jax.Array, _: jax.Array, source: TaskPool = tasks_of_pool) -> tuple[jax.Array, jax.Array]:
             key, sample_key = jax.random.split(key)
-            tasks = jax.vmap(universe.sample)(jax.random.split(sample_key, batch // devices))
+            tasks = jax.vmap(source.sample)(jax.random.split(sample_key, batch // devices))
             return key, measure.checksum(tasks)
 
         keys = jax.random.split(jax.random.key(0), devices)
@@ -88,9 +90,10 @@ def as_tasks(result: dict[str, Any]) -> dict[str, Any]:
 def measure_peer(seconds: float) -> dict[str, Any]:
     """Rulesets per second of the peer's procedure in one Python process, in five parts of the time."""
     import jax
-    from peer_generator import CHAIN_DEPTH, MAX_DISTRACTOR_RULES, NUM_DISTRACTOR_OBJECTS, PRUNE_CHANCE, Generator
+    from peer_generator import BENCHMARKS, Generator
 
-    generator = Generator(seed=0)
+    settings = BENCHMARKS["medium"]
+    generator = Generator(seed=0, settings=settings)
     generator.draw()  # compiles what it calls
     rates, num_rulesets = [], 0
     for _ in range(5):
@@ -107,10 +110,7 @@ def measure_peer(seconds: float) -> dict[str, Any]:
         "max": round(max(rates), 1),
         "seconds": seconds,
         "rulesets": num_rulesets,
-        "chain_depth": CHAIN_DEPTH,
-        "prune_chance": PRUNE_CHANCE,
-        "max_distractor_rules": MAX_DISTRACTOR_RULES,
-        "distractor_objects": NUM_DISTRACTOR_OBJECTS,
+        "settings": dataclasses.asdict(settings),
         "processes": 1,
     }
 

@@ -11,3 +11,4 @@ import jax
 
 jax.config.update("jax_compilation_cache_dir", str(Path(__file__).parent.parent / ".jax_cache"))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+jax.devices()  # jax starts here, so that no command under test gives a worker more devices than the others have

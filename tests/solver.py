@@ -1,10 +1,13 @@
 """Plays a generated task to its goal in the plain-Python world, by the argument of docs/tasks.md that this is possible.
 
 It opens every locked door, and then makes one condition of the chain after the other hold: it goes to things, picks
-them up, and puts together what has to meet on an empty block of 3 x 3 cells, where no dead end holds.
+them up, brings them to anchors, and puts together what has to meet on an empty block of 3 x 3 cells, where no dead end
+holds. Two players take turns: the one that a condition is about acts, and the other gets out of the way.
 """
 
 import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import oracle
 from oracle import (
@@ -25,10 +28,10 @@ from oracle import (
     Slot,
     World,
 )
-from universe_checks import walk
+from universe_checks import find_chain, walk
 
 OPEN_WAYS = {0: True, 1: True, 2: False}
-AGENT = 240
+AGENT, BLACK_FLOOR = 240, 14 * 16 + 6
 
 
 class Done(Exception):
@@ -42,10 +45,13 @@ class Changed(Exception):
 class Player:
     def __init__(self, world: World) -> None:
         self.world = world
+        self.me = 0  # the agent that acts
         self.conditions, self.chain = find_chain(world)
         self.is_negated = world.goals[0][0][0][4] == 1
+        self.needed = {kind for _, condition in self.conditions for kind in condition[2:]}
+        self.start = {slot.cell: slot.kind for slot in world.slots if slot.cell}
         self.middle = self.find_workspace()
-        self.home: Cell = (0, 0)  # where what is in the hand lay
+        self.home: dict[int, Cell] = {}  # where what is in each hand lay
         self.num_steps = 0
         self.events: list[int] = []
 
@@ -55,6 +61,7 @@ class Player:
             for _ in range(100):
                 try:
                     self.open_locked_doors()
+                    self.tidy()
                     self.advance()
                 except Changed:
                     continue
@@ -64,7 +71,8 @@ class Player:
 
     def open_locked_doors(self) -> None:
         world = self.world
-        while True:
+        self.me = 0
+        while LOCKED in world.door_state:
             reached = self.reached()
             for door, state in zip(world.doors, world.door_state, strict=True):
                 sides = {oracle.beside(door, d) for d in range(4)} & reached if door and state == LOCKED else set()
@@ -75,21 +83,38 @@ class Player:
                     self.step(TOGGLE)
                     break
             else:
-                assert LOCKED not in world.door_state, "a locked door cannot be reached"
-                return
+                raise AssertionError("a locked door cannot be reached")
+
+    def tidy(self) -> None:
+        """Carries off what rules made that is of no use and lies in the workspace, or in the way."""
+        for thing in self.world.slots:
+            if (
+                thing.cell is None
+                or thing.is_frozen
+                or self.is_useful(thing)
+                or self.start.get(thing.cell) == thing.kind
+            ):
+                continue
+            if not self.is_reachable(thing.cell):
+                continue
+            if thing.cell in self.workspace() or self.num_beside(thing.cell) or not self.is_harmless(thing.cell):
+                self.take(thing)
+                self.drop()
+                self.start[thing.cell] = thing.kind
 
     def advance(self) -> None:
         """Works on the condition that is next."""
         number = max(k for k, (spine, _) in enumerate(self.conditions) if self.is_there(spine))
         spine, (relation, directions, first, second) = self.conditions[number]
         thing = self.find(spine)
-        if self.is_negated or relation == HOLD:
+        self.me = first - AGENT if first >= AGENT else 0
+        if (self.is_negated and number == len(self.conditions) - 1) or relation == HOLD:
             self.take(thing)
         elif relation == ON:
             self.take(thing)
             pads = [cell for cell in self.floor() if self.world.kind_of_floor(cell) == second]
             self.put(next(cell for cell in pads if self.world.object_at(cell) is None))
-        elif first == AGENT:
+        elif first >= AGENT:
             self.approach(thing, directions if relation == TOUCH else 15)
         else:
             self.bring_together(spine, self.find(first), self.find(second), directions if relation == TOUCH else 15)
@@ -100,7 +125,7 @@ class Player:
         for is_moved in (False, True):
             if is_moved or thing.cell is None:
                 self.take(thing)
-                self.put(self.middle or self.home)
+                self.put(self.middle or self.home[self.me])
             assert thing.cell is not None
             sides = {oracle.beside(thing.cell, d ^ 2) for d in range(4) if directions >> d & 1} & self.reached()
             if sides:
@@ -109,11 +134,14 @@ class Player:
 
     def bring_together(self, spine: int, first: Slot, second: Slot, directions: int) -> None:
         """Puts one into the middle of the workspace, and the other beside it where it is asked for."""
-        assert self.middle
         direction = next(d for d in range(4) if directions >> d & 1)
         # What was made last goes first: the agent stands beside it, perhaps with no other way out.
         middle, other = (first, second) if first.kind == spine else (second, first)
-        if other.cell == self.middle or (other.holder == 0 and middle.cell != self.middle):
+        if other.is_frozen:
+            self.bring_to_anchor(middle, other)
+            return
+        assert self.middle
+        if other.cell == self.middle or (other.holder is not None and middle.cell != self.middle):
             middle, other = other, middle
         if middle is second:
             direction ^= 2
@@ -122,6 +150,13 @@ class Player:
             self.put(self.middle)
         self.take(other)
         self.put(oracle.beside(self.middle, direction))
+
+    def bring_to_anchor(self, thing: Slot, anchor: Slot) -> None:
+        """Puts a thing beside one that is frozen."""
+        self.take(thing)
+        assert anchor.cell is not None
+        sides = [oracle.beside(anchor.cell, d) for d in range(4)]
+        self.put(next(cell for cell in sides if self.is_free(cell, with_agents=False) and cell in self.reached()))
 
     def find_workspace(self) -> Cell | None:
         """The middle of 3 x 3 free cells; no dead end of something needed holds in it and in the cells beside it."""
@@ -133,20 +168,51 @@ class Player:
                 return row, column
         return None
 
+    def workspace(self) -> set[Cell]:
+        if self.middle is None:
+            return set()
+        row, column = self.middle
+        return set(itertools.product(range(row - 1, row + 2), range(column - 1, column + 2)))
+
     def is_safe(self, cell: Cell) -> bool:
         """Whether no dead end would hold between anything that the chain needs, in this cell, and what lies around."""
-        needed = {kind for _, condition in self.conditions for kind in condition[2:]}
         for index, rule in enumerate(self.world.rules):
-            if index in self.chain or rule.relation not in (TOUCH, NEAR, SEE) or rule.first == AGENT:
+            if index in self.chain or rule.relation not in (TOUCH, NEAR, SEE) or rule.first >= AGENT:
                 continue
             for other in self.world.slots:
                 if other.cell is None:
                     continue
-                if rule.first in needed and other.kind == rule.second and self.is_related(rule, cell, other.cell):
+                if rule.first in self.needed and other.kind == rule.second and self.is_related(rule, cell, other.cell):
                     return False
-                if rule.second in needed and other.kind == rule.first and self.is_related(rule, other.cell, cell):
+                if rule.second in self.needed and other.kind == rule.first and self.is_related(rule, other.cell, cell):
                     return False
         return True
+
+    def is_useful(self, thing: Slot) -> bool:
+        return thing.kind in self.needed or thing.kind >> 4 == oracle.KEY
+
+    def num_beside(self, cell: Cell) -> int:
+        """How many objects lie beside a cell."""
+        return sum(self.world.object_at(oracle.beside(cell, d)) is not None for d in range(4))
+
+    def is_harmless(self, cell: Cell) -> bool:
+        """Whether something may lie in a cell without parting the cells around it."""
+        row, column = cell
+        if any(self.world.terrain_type(oracle.beside(cell, d)) == oracle.DOOR for d in range(4)):
+            return False
+        ring = [(row - 1, column - 1), (row - 1, column), (row - 1, column + 1), (row, column + 1)]
+        ring += [(row + 1, column + 1), (row + 1, column), (row + 1, column - 1), (row, column - 1)]
+        free = [self.is_free(beside, with_agents=False) for beside in ring]
+        edges = (1, 3, 5, 7)
+        links = sum(free[i] and free[i + 1] and free[(i + 2) % 8] for i in edges[:3]) + (
+            free[7] and free[0] and free[1]
+        )
+        return links >= sum(free[i] for i in edges) - 1
+
+    def is_free(self, cell: Cell, with_agents: bool = True) -> bool:
+        """Whether a cell is floor on which nothing lies, and no agent stands."""
+        is_floor = self.world.terrain_type(cell) == oracle.FLOOR and self.world.object_at(cell) is None
+        return is_floor and not (with_agents and any(agent.cell == cell for agent in self.world.agents))
 
     def is_related(self, rule: oracle.Rule, first: Cell, second: Cell) -> bool:
         """Whether an object in one cell has the rule's relation to one in another."""
@@ -154,20 +220,45 @@ class Player:
         return oracle._are_related(self.world, rule.relation, rule.directions, any_object, first, second)
 
     def take(self, thing: Slot) -> None:
-        if thing.holder == 0:
+        if thing.holder == self.me:
             return
-        if self.world.held_by(0):
-            self.put(self.home)
+        if thing.holder is not None:
+            with self.turn_of(thing.holder):
+                self.drop()
+        if self.world.held_by(self.me):
+            self.drop()
         assert thing.cell is not None
-        self.home = thing.cell
+        self.home[self.me] = thing.cell
         self.face(thing.cell)
         self.step(PICK_UP)
-        assert thing.holder == 0, "it can be picked up"
+        assert thing.holder == self.me, "it can be picked up"
+
+    def drop(self) -> None:
+        """Puts down what is in the hand: where it lay at the start, in the workspace, or, if useless, away."""
+        thing = self.world.held_by(self.me)
+        if thing is None:
+            return
+        plus = [self.middle, *(oracle.beside(self.middle, d) for d in range(4))] if self.middle else []
+        if self.is_useful(thing):
+            home = self.home[self.me]
+            spots = [home, *plus] if self.start.get(home) == thing.kind else [*plus, home]
+            self.put(next(cell for cell in spots if self.is_free(cell)))
+        else:
+            spots = [cell for cell in self.floor() if self.world.kind_of_floor(cell) == BLACK_FLOOR]
+            spots = [cell for cell in spots if self.is_free(cell) and cell not in plus and self.is_harmless(cell)]
+            needed = {slot.cell for slot in self.world.slots if self.is_useful(slot)}
+            beside_needed = {oracle.beside(cell, d) for cell in needed if cell for d in range(4)}
+            spots.sort(key=lambda cell: (cell in beside_needed, self.num_beside(cell), cell in self.workspace()))
+            self.put(next(cell for cell in spots if self.is_reachable(cell)))
+
+    def is_reachable(self, cell: Cell) -> bool:
+        return any(oracle.beside(cell, d) in self.reached() for d in range(4))
 
     def put(self, cell: Cell) -> None:
+        self.make_way({cell})
         self.face(cell)
         self.step(PUT_DOWN)
-        assert self.world.held_by(0) is None, "it can be put down"
+        assert self.world.held_by(self.me) is None, "it can be put down"
 
     def face(self, target: Cell, sides: set[Cell] | None = None) -> None:
         """Walks to a cell beside the target, one of `sides` if given, and turns to it."""
@@ -180,12 +271,47 @@ class Player:
         self.turn_to(target)
 
     def path(self, goals: set[Cell]) -> list[Cell]:
-        start = self.world.agents[0].cell
+        path = self.find_path(goals, with_agents=True)
+        if path is None:  # a shortest way that is free but for the other agent, which leaves it
+            wanted = self.find_path(goals, with_agents=False)
+            assert wanted is not None, f"There is no way to {goals}."
+            self.make_way({*wanted, *goals})
+            path = self.find_path(goals, with_agents=True)
+            assert path is not None, f"There is still no way to {goals}."
+        return path
+
+    @contextmanager
+    def turn_of(self, agent: int) -> Iterator[None]:
+        """Lets another agent act."""
+        me, self.me = self.me, agent
+        try:
+            yield
+        finally:
+            self.me = me
+
+    def make_way(self, cells: set[Cell]) -> None:
+        """Has the other agent leave these cells."""
+        for other, agent in enumerate(self.world.agents):
+            if other == self.me or agent.cell not in cells:
+                continue
+            mine = self.world.agents[self.me].cell
+            with self.turn_of(other):
+                spots = [cell for cell in self.floor() if cell not in cells and cell != mine and self.is_free(cell)]
+                paths = [path for cell in spots if (path := self.find_path({cell}, with_agents=True))]
+                for cell in min(paths, key=len):
+                    self.turn_to(cell)
+                    if self.world.terrain_type(cell) == oracle.DOOR and not self.world.is_walkable(cell):
+                        self.step(TOGGLE)
+                    self.step(FORWARD)
+
+    def find_path(self, goals: set[Cell], with_agents: bool) -> list[Cell] | None:
+        start = self.world.agents[self.me].cell
         assert start is not None
+        others = {agent.cell for agent in self.world.agents} if with_agents else set()
         came_from: dict[Cell, Cell | None] = {start: None}
         queue = [start]
         for cell in queue:
-            if cell in goals and self.world.terrain_type(cell) == oracle.FLOOR:
+            if cell in goals:
                 path = []
                 while came_from[cell] is not None:
                     path.append(cell)
@@ -196,20 +322,20 @@ class Player:
                 kind = self.world.terrain_type(beside)
                 is_door = kind == oracle.DOOR and self.world.state_of_door(beside) != LOCKED
                 is_floor = kind == oracle.FLOOR and self.world.object_at(beside) is None
-                if (is_door or is_floor) and beside not in came_from:
+                if (is_door or is_floor) and beside not in came_from and beside not in others:
                     came_from[beside] = cell
                     queue.append(beside)
-        raise AssertionError(f"There is no way to {goals}.")
+        return None
 
     def turn_to(self, cell: Cell) -> None:
-        agent = self.world.agents[0]
+        agent = self.world.agents[self.me]
         assert agent.cell is not None
         wanted = next(d for d in range(4) if oracle.beside(agent.cell, d) == cell)
         while agent.direction != wanted:
             self.step(RIGHT if (wanted - agent.direction) % 4 < 3 else LEFT)
 
     def step(self, action: int) -> None:
-        oracle.act(self.world, 0, action)
+        oracle.act(self.world, self.me, action)
         event = oracle.fire_a_rule(self.world)
         self.num_steps += 1
         if event:
@@ -220,15 +346,16 @@ class Player:
             raise Changed
 
     def reached(self) -> set[Cell]:
-        start = self.world.agents[0].cell
+        return self.walked(OPEN_WAYS)
+
+    def walked(self, is_passable_door: dict[int, bool]) -> set[Cell]:
+        start = self.world.agents[self.me].cell
         assert start is not None
-        return walk(self.world, start, OPEN_WAYS)
+        return walk(self.world, start, is_passable_door)
 
     def floor(self, through: int = oracle.CLOSED) -> list[Cell]:
         """Free floor behind doors of states up to `through`."""
-        start = self.world.agents[0].cell
-        assert start is not None
-        cells = walk(self.world, start, {state: state <= through for state in range(3)})
+        cells = self.walked({state: state <= through for state in range(3)})
         return [cell for cell in sorted(cells) if self.world.terrain_type(cell) == oracle.FLOOR]
 
     def is_there(self, kind: int) -> bool:
@@ -236,28 +363,3 @@ class Player:
 
     def find(self, kind: int) -> Slot:
         return next(slot for slot in self.world.slots if slot.kind == kind)
-
-
-def find_chain(world: World) -> tuple[list[tuple[int, tuple[int, int, int, int]]], list[int]]:
-    """The conditions in the order in which they have to hold, each with its spine's kind, and the chain's rules.
-
-    Found backwards from the goal: what is not there at the start has to be made, and just one rule makes it.
-    """
-    there = {slot.kind for slot in world.slots}
-    condition = tuple(world.goals[0][0][0][:4])
-    conditions, chain = [], []
-    while True:
-        objects = [kind for kind in condition[2:] if 1 <= kind >> 4 <= 6]
-        missing = [kind for kind in objects if kind not in there]
-        if not missing:
-            makers = {kind for rule in world.rules for kind in rule.products}
-            assert not makers & set(objects), "nothing makes what is there"
-            conditions.append((objects[0], condition))
-            return conditions[::-1], chain[::-1]
-        assert len(missing) == 1
-        conditions.append((missing[0], condition))
-        makers = [index for index, rule in enumerate(world.rules) if missing[0] in rule.products]
-        assert len(makers) == 1
-        rule = world.rules[makers[0]]
-        chain.append(makers[0])
-        condition = (rule.relation, rule.directions, rule.first, rule.second)

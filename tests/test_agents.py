@@ -11,8 +11,18 @@ from flax import nnx
 from tiny_rooms import SMALL_AGENT as SMALL
 from tiny_rooms import TinyRooms, env_config
 
-from xworld import Briefing, ConfigError, Env, Observation, TimeStep, VectorEnv
-from xworld.agents import Agent, AgentConfig, Params, distribution, make_agent
+from xworld import Briefing, ConfigError, Env, EnvConfig, Observation, TimeStep, VectorEnv
+from xworld.agents import (
+    AGENT_PRESETS,
+    MEMORIES,
+    Agent,
+    AgentConfig,
+    Memory,
+    Params,
+    agent_preset,
+    distribution,
+    make_agent,
+)
 from xworld.agents.encoders import ByteEmbedding
 from xworld.core.actions import NUM_ACTIONS
 
@@ -46,14 +56,29 @@ def recording() -> Recording:
     return Recording(timestep, briefing)
 
 
-@pytest.fixture(scope="module")
-def agent() -> Agent:
-    return make_agent(SMALL, env_config())
+# Episodes are longer than what is cached or kept, and neither they nor the recording are whole windows.
+CONFIGS = {
+    "gru": SMALL,
+    "gru_attention": dataclasses.replace(SMALL, memory="gru_attention", num_heads=2, num_kept=2, keep_every=2),
+    "transformer_xl": dataclasses.replace(
+        SMALL, memory="transformer_xl", memory_size=16, feed_forward_size=32, num_heads=4, window=7, cache_size=5
+    ),
+}
+
+
+@pytest.fixture(scope="module", params=MEMORIES)
+def agent(request: pytest.FixtureRequest) -> Agent:
+    return make_agent(CONFIGS[request.param], env_config())
 
 
 @pytest.fixture(scope="module")
 def params(agent: Agent) -> Params:
     return rough_params(agent)
+
+
+@pytest.fixture(scope="module")
+def control() -> Agent:
+    return make_agent(dataclasses.replace(SMALL, clear_memory_at_trials=True), env_config())
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -91,13 +116,11 @@ def test_shapes_and_first_policy(agent, recording):
     )
     assert logits.shape == (LENGTH, BATCH, 1, NUM_ACTIONS)
     assert values.shape == (LENGTH, BATCH, 1)
-    assert memory.shape == (BATCH, 1, SMALL.memory_size)
+    assert all(leaf.shape[:2] == (BATCH, 1) for leaf in jax.tree.leaves(memory))
     assert distribution.entropy(logits).min() > 0.999 * np.log(NUM_ACTIONS)
 
 
-@pytest.mark.parametrize("does_clear", [False, True])
-def test_unroll_equals_steps_across_episodes(params, recording, does_clear):
-    agent = make_agent(dataclasses.replace(SMALL, clear_memory_at_trials=does_clear), env_config())
+def assert_unroll_equals_steps(agent: Agent, params: Params, recording: Recording) -> None:
     logits, values, last_memory = unroll(agent, params, recording.timestep, recording.briefing)
     told, memory = jax.jit(agent.encode_briefing)(params, recording.briefing), agent.start_memory(BATCH)
     for time in range(LENGTH):
@@ -105,7 +128,44 @@ def test_unroll_equals_steps_across_episodes(params, recording, does_clear):
         step_logits, step_values, memory = step(agent, params, timestep, told, memory)
         np.testing.assert_allclose(step_logits, logits[time], atol=1e-5)
         np.testing.assert_allclose(step_values, values[time], atol=1e-5)
-    np.testing.assert_allclose(memory, last_memory, atol=1e-5)
+    # Of what the memory holds from before the episode nothing can be read, so it is the next steps that have to agree.
+    again = [unroll_on(agent, params, recording, memory) for memory in (memory, last_memory)]
+    np.testing.assert_allclose(again[0][0], again[1][0], atol=1e-5)
+
+
+def test_unroll_equals_steps_across_episodes(agent, params, recording):
+    assert_unroll_equals_steps(agent, params, recording)
+
+
+def test_unroll_equals_steps_of_the_control(control, recording):
+    assert_unroll_equals_steps(control, rough_params(control), recording)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def unroll_from(agent: Agent, params: Params, timestep: TimeStep, briefing: Briefing, memory: Memory):
+    told = agent.encode_briefing(params, briefing)
+    return agent.unroll(params, timestep.observation, told, memory, agent.is_reset(timestep))
+
+
+def unroll_on(agent: Agent, params: Params, recording: Recording, memory: Memory):
+    """Unrolls the recording from its second trial on, which goes on with the episode of the memory."""
+    timestep = jax.tree.map(operator.itemgetter(slice(TRIAL, None)), recording.timestep)
+    return unroll_from(agent, params, timestep, recording.briefing, memory)
+
+
+@pytest.mark.parametrize("agent", ["gru_attention", "transformer_xl"], indirect=True)
+def test_what_is_remembered_is_read_until_the_episode_ends_and_not_learned(agent, params, recording):
+    _, _, memory = unroll(agent, params, recording.timestep, recording.briefing)
+    before = unroll_on(agent, params, recording, memory)
+    other = dataclasses.replace(memory, activations=memory.activations + 1)
+    after = unroll_on(agent, params, recording, other)
+    assert steps_that_differ(before, after) == list(range(EPISODE - TRIAL))
+
+    def total(activations: jax.Array) -> jax.Array:
+        start = dataclasses.replace(memory, activations=activations)
+        return unroll_on(agent, params, recording, start)[1].sum()
+
+    assert (jax.grad(total)(memory.activations) == 0).all()
 
 
 def test_other_environments_do_not_matter(agent, params, recording):
@@ -132,9 +192,9 @@ def test_the_reward_that_ends_a_trial_reaches_the_next(agent, params, recording)
     assert steps_that_differ(before, after) == list(range(TRIAL, EPISODE))
 
 
-def test_the_control_knows_nothing_of_earlier_trials(params, recording):
-    agent = make_agent(dataclasses.replace(SMALL, clear_memory_at_trials=True), env_config())
-    before = unroll(agent, params, recording.timestep, recording.briefing)
+def test_the_control_knows_nothing_of_earlier_trials(control, recording):
+    params = rough_params(control)
+    before = unroll(control, params, recording.timestep, recording.briefing)
     observation = recording.timestep.observation
     changed = with_observation(
         recording.timestep,
@@ -142,7 +202,7 @@ def test_the_control_knows_nothing_of_earlier_trials(params, recording):
         last_action=observation.last_action.at[TRIAL].add(1),
         last_reward=observation.last_reward.at[TRIAL].add(1),
     )
-    after = unroll(agent, params, changed, recording.briefing)
+    after = unroll(control, params, changed, recording.briefing)
     assert steps_that_differ(before, after) == list(range(1, TRIAL))
 
 
@@ -210,7 +270,7 @@ def test_two_agents_share_parameters_and_not_memories(recording):
 
 
 def test_equal_agents_share_compiled_code(agent):
-    again = make_agent(SMALL, env_config())
+    again = make_agent(agent.config, env_config())
     assert again == agent and hash(again) == hash(agent)
 
 
@@ -227,3 +287,45 @@ def test_sizes_are_checked():
         AgentConfig(memory_size=0)
     with pytest.raises(ConfigError, match="clear_memory_at_trials is 1; write True or False"):
         AgentConfig(clear_memory_at_trials=1)
+    with pytest.raises(ConfigError, match="AgentConfig.window is 0; write a whole number of at least 1"):
+        AgentConfig(memory="transformer_xl", window=0)
+    with pytest.raises(ConfigError, match="memory_size is 100, which 8 heads do not divide. .* such as 104"):
+        AgentConfig(memory="transformer_xl", memory_size=100, num_heads=8)
+    with pytest.raises(ConfigError, match="cache_size is 64, but memory 'gru' has no cache_size"):
+        AgentConfig(cache_size=64)
+    with pytest.raises(ConfigError, match="memory is 'lstm'. Write one of: gru, gru_attention, transformer_xl"):
+        AgentConfig(memory="lstm")
+    with pytest.raises(ConfigError, match="feed_forward_size is 1; write a whole number of at least 2"):
+        AgentConfig(memory="transformer_xl", feed_forward_size=1)
+
+
+def num_parameters(config: AgentConfig) -> tuple[int, int]:
+    """Of the whole agent, and of the layers of its transformer if it has one. Nothing is allocated."""
+    params = jax.eval_shape(make_agent(config, EnvConfig()).init, jax.random.key(0))
+    layers = params["memory"]["layers"] if config.memory == "transformer_xl" else ()
+    return tuple(sum(leaf.size for leaf in jax.tree.leaves(tree)) for tree in (params, layers))
+
+
+def test_small_presets_have_the_same_size_with_every_memory():
+    for memory in MEMORIES:
+        assert num_parameters(agent_preset("tiny", memory))[0] == pytest.approx(0.31e6, rel=0.03)
+        assert num_parameters(agent_preset("small", memory))[0] == pytest.approx(3.6e6, rel=0.03)
+
+
+@pytest.mark.parametrize("name", [name for name in AGENT_PRESETS if name.startswith("ada")])
+def test_large_presets_are_transformers_of_adas_sizes(name):
+    millions = int(name.removeprefix("ada-").removesuffix("m"))
+    config = agent_preset(name)
+    _, num_layers_parameters = num_parameters(config)
+    assert abs(num_layers_parameters / 1e6 - millions) < 1
+    assert (config.window, config.cache_size, config.num_layers) == (80, 300, 6)
+    assert config.memory_size // config.num_heads in (32, 48)
+
+
+def test_unknown_presets_are_refused():
+    with pytest.raises(ConfigError, match="no agent preset 'ada-6'. Did you mean 'ada-6m'"):
+        agent_preset("ada-6")
+    with pytest.raises(ConfigError, match="no memory 'gru_atention'. Did you mean 'gru_attention'"):
+        agent_preset("tiny", "gru_atention")
+    with pytest.raises(ConfigError, match="ada-6m is a size of AdA's transformers"):
+        agent_preset("ada-6m", "gru")

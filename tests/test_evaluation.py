@@ -45,7 +45,7 @@ from xworld.evaluation import (
     telling_episode,
     write_report,
 )
-from xworld.evaluation.plots import _spread
+from xworld.evaluation.figures import spread_out
 
 NUM_TASKS = BATCH_SIZE
 EMPTY = "0....|.....|.....|.....|....."
@@ -283,7 +283,7 @@ def test_metrics_that_are_none(text, message, tmp_path):
 
 def test_labels_keep_their_distance_and_order():
     heights = [0.0, 0.01, 0.5, 0.95, 0.99, 1.0]
-    spread = _spread(heights, gap=0.05)
+    spread = spread_out(heights, gap=0.05)
     assert (np.diff(spread) >= 0.05 - 1e-9).all()
     assert spread[2] == 0.5 and np.abs(np.subtract(spread, heights)).max() < 0.06
 

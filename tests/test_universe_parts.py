@@ -10,6 +10,7 @@ from xworld import ConfigError, EnvConfig
 from xworld.tasks import TaskSet, Universe, UniverseConfig, WorldConfig, cell_sets, chance, parse, terrain
 
 ENV = EnvConfig()
+PAIR = EnvConfig(num_agents=2)
 SMALL = EnvConfig(height=7, width=7)
 
 
@@ -71,12 +72,14 @@ def _draw_worlds(universe, ids):
         ({"test_percent": 0}, "test_percent is 0; write a whole number from 1 to 99"),
         ({"hide_percent": 101}, "hide_percent is 101"),
         ({"hide_percent": True}, "hide_percent is True"),
-        ({"max_products": 3}, "from 1 to 2"),
+        ({"max_products": 4}, "from 1 to 3"),
+        ({"together_percent": 120}, "together_percent is 120"),
+        ({"num_distractors": (0, 0), "num_dead_ends": (0, 0), "num_decoys": (0, 1)}, "or write num_decoys=(0, 0)"),
         ({"chain_length": (3, 1)}, "write (1, 3)"),
         ({"chain_length": 3}, "write the lowest and the highest number"),
         ({"trial_length": (0, 5)}, "An end of trial_length is 0; write a whole number from 1 to 65535"),
         ({"goal_false_at_start": 1}, "write True or False"),
-        ({"num_distractors": (0, 0)}, "Allow at least one distractor, or no dead ends"),
+        ({"num_distractors": (0, 0)}, "Allow at least one distractor, or write num_dead_ends=(0, 0)"),
     ],
 )
 def test_bad_config(fields, message):
@@ -104,7 +107,7 @@ def test_bad_world_config(fields, message):
 @pytest.mark.parametrize(
     ("env_config", "fields", "message"),
     [
-        (EnvConfig(max_rules=4), {}, "4 rules and 2 dead ends do not fit: EnvConfig.max_rules is 4. Raise it to 6"),
+        (EnvConfig(max_rules=4), {}, "4 rules and 2 dead ends and decoys do not fit: EnvConfig.max_rules is 4."),
         (EnvConfig(max_objects=8), {}, "Up to 13 objects"),
         (EnvConfig(relations=("touch",)), {"goal_relations": ("see",)}, "goal_relations has 'see', which is left out"),
         (EnvConfig(relations=()), {}, "has none that a task could use"),
@@ -124,6 +127,16 @@ def test_bad_world_config(fields, message):
         (ENV, {"shapes": ("ball",), "chain_length": (0, 5)}, "are 12 kinds, but a chain of 5 rules and what distracts"),
         (SMALL, {"num_distractors": (9, 9)}, "have room for 8 things, but there are at least 11"),
         (ENV, {"num_dead_ends": (0, 6)}, "6 dead ends need as many different conditions"),
+        (ENV, {"num_decoys": (4, 4)}, "6 dead ends and decoys need as many different conditions"),
+        (ENV, {"rule_relations": ("hold",), "num_dead_ends": (1, 1)}, "none can be made of the relations hold"),
+        (ENV, {"two_player_percent": 50}, "EnvConfig.num_agents is 1. Raise it to 2"),
+        (PAIR, {"together_percent": 50}, "two_player_percent is 0. Raise it"),
+        (PAIR, {"two_player_percent": 50, "together_percent": 50, "chain_length": (0, 0)}, "a part for each agent"),
+        (
+            PAIR,
+            {"two_player_percent": 50, "together_percent": 50, "goal_relations": ("on",)},
+            "goal_relations is ('on',), which is never about an agent",
+        ),
         (
             EnvConfig(relations=("hold",)),
             {"shapes": ("ball",), "chain_length": (0, 0), "num_dead_ends": (0, 0), "split": "test"},

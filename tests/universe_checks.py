@@ -41,9 +41,14 @@ def check_form(env_config: EnvConfig, tasks: Task, infos: TaskInfo) -> None:
     assert (np.diff(cell, axis=1) > 0).all(), "objects are in map order, no two in one cell"
 
     agent = tasks.agent_position.astype(int)
-    assert (agent[:, 1:] == NOWHERE).all() and (tasks.agent_facing == 4).all()
-    assert (tasks.terrain[batch[:, 0], agent[:, 0, 0], agent[:, 0, 1]] >> 4 == FLOOR).all()
-    assert (cell != agent[:, :1, 0] * width + agent[:, :1, 1]).all()
+    is_player = np.arange(agent.shape[1]) < infos.num_players[:, None]  # [B, A]
+    assert ((agent[..., 0] != NOWHERE) == is_player).all() and (agent[~is_player] == NOWHERE).all()
+    assert (tasks.agent_facing == 4).all()
+    stands = np.where(is_player[..., None], agent, 0)
+    assert (tasks.terrain[batch, stands[..., 0], stands[..., 1]] >> 4 == FLOOR)[is_player].all()
+    agent_cell = np.where(is_player, agent[..., 0] * width + agent[..., 1], -1 - np.arange(agent.shape[1]))
+    assert (cell[:, :, None] != agent_cell[:, None, :]).all()
+    assert (agent_cell[:, :, None] != agent_cell[:, None, :])[:, ~np.eye(agent.shape[1], dtype=bool)].all()
 
     door = tasks.door_position.astype(int)
     is_door = door[..., 0] != NOWHERE
@@ -63,15 +68,20 @@ def check_form(env_config: EnvConfig, tasks: Task, infos: TaskInfo) -> None:
     assert ((rules.directions != 0) == (rules.relation == 1)).all()
     assert all(_is_packed(products != 0) for products in np.moveaxis(rules.products, 1, 0))
     assert (rules.products[is_rule][:, 0] != 0).all()
-    assert (tasks.goals.relation[:, 0, 0, 0] != 0).all() and (tasks.goals.relation[:, 1:] == 0).all()
+    assert ((tasks.goals.relation[:, :, 0, 0] != 0) == is_player).all()
+    for field in jax.tree.leaves(tasks.goals):
+        assert ((field == field[:, :1]) | ~is_player[..., None, None]).all(), "the same goal for both"
 
     hidden = tasks.hidden
-    assert not (hidden.rules[:, 0] & ~is_rule).any() and not hidden.rules[:, 1:].any()
-    assert _is_packed(hidden.kinds[:, 0] != 0) and _is_packed(hidden.relations[:, 0] != 0)
+    assert not (hidden.rules & ~is_rule[:, None]).any()
+    for parts in (hidden.rules, hidden.kinds, hidden.relations):
+        assert not parts[~is_player].any()
+    for parts in (hidden.kinds, hidden.relations):
+        assert all(_is_packed(of_agent != 0) for of_agent in np.moveaxis(parts, 1, 0))
 
     assert (infos.num_objects == is_object.sum(axis=1)).all()
-    assert (infos.num_dead_ends + infos.chain_length == is_rule.sum(axis=1)).all()
-    assert (infos.num_hidden_rules <= infos.chain_length).all()
+    assert (infos.num_dead_ends + infos.num_decoys + infos.num_firings == is_rule.sum(axis=1)).all()
+    assert (infos.num_hidden_rules <= infos.num_firings).all()
     assert (infos.num_hidden_dead_ends <= infos.num_dead_ends).all()
 
 
@@ -134,3 +144,47 @@ def check_reach(world: oracle.World) -> None:
 
 def _is_beside(cell: Cell | None, cells: set[Cell]) -> bool:
     return cell is not None and any(oracle.beside(cell, direction) in cells for direction in range(4))
+
+
+Fields = tuple[int, int, int, int]  # relation, directions, first, second
+
+
+def find_chain(world: oracle.World) -> tuple[list[tuple[int, Fields]], list[int]]:
+    """The conditions in the order in which they have to hold, each with its spine's kind, and the chain's rules.
+
+    Found backwards from the goal: what is not there at the start has to be made, and just one rule makes it. A negated
+    goal about two frozen things is reached by the one rule that is about one of them.
+    """
+    there = {slot.kind for slot in world.slots}
+    relation, directions, first, second, is_negated = world.goals[0][0][0]
+    condition: Fields = relation, directions, first, second
+    conditions: list[tuple[int, Fields]] = []
+    chain: list[int] = []
+    frozen = {slot.kind for slot in world.slots if slot.is_frozen}
+    if is_negated and all(kind in frozen for kind in objects_of(condition)):
+        (maker,) = [i for i, rule in enumerate(world.rules) if {rule.first, rule.second} & {*objects_of(condition)}]
+        rule = world.rules[maker]
+        conditions.append((rule.products[0], condition))
+        chain.append(maker)
+        condition = rule.relation, rule.directions, rule.first, rule.second
+    while True:
+        objects = objects_of(condition)
+        missing = [kind for kind in objects if kind not in there]
+        if not missing:
+            makers = {kind for rule in world.rules for kind in rule.products}
+            assert not makers & set(objects), "nothing makes what is there"
+            loose = [kind for kind in objects if kind not in frozen]
+            conditions.append(((loose or objects)[0], condition))
+            return conditions[::-1], chain[::-1]
+        assert len(missing) == 1
+        conditions.append((missing[0], condition))
+        makers_of = [index for index, rule in enumerate(world.rules) if missing[0] in rule.products]
+        assert len(makers_of) == 1
+        rule = world.rules[makers_of[0]]
+        chain.append(makers_of[0])
+        condition = rule.relation, rule.directions, rule.first, rule.second
+
+
+def objects_of(condition: Fields) -> list[int]:
+    """The kinds of objects that a condition is about."""
+    return [kind for kind in condition[2:] if 1 <= kind >> 4 <= 6]

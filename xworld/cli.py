@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import io
-import os
 import re
 import sys
 from collections.abc import Sequence
@@ -14,14 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 import tyro
 from tyro.conf import OmitSubcommandPrefixes, Positional, arg, subcommand
 
+from xworld.cli_evaluation import INTERRUPTED, Evaluate, Finetune, held_out_tasks, num_devices
 from xworld.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
     from xworld.core.env import Env
     from xworld.core.types import Task
     from xworld.evaluation import Policy
-
-INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,42 +41,6 @@ class Command(Protocol):
     def run(self) -> int:
         """Does it; returns the exit status."""
         ...
-
-
-@dataclass
-class Evaluate:
-    """Score a trained agent on held-out tasks, beside random, no-op and scripted players.
-
-    Prints a table, and writes scores.json, scores.png and learning_curve.png.
-    """
-
-    run_folder: Annotated[Positional[Path], arg(metavar="RUN")]  # folder of a training run
-    num_tasks: int = 512  # held-out tasks, never trained on
-    num_trials: int | None = None  # play this many trials instead of the tasks' own number
-    seed: int = 0  # decides tasks, directions and chance
-    greedy: bool = False  # always take the likeliest action instead of drawing one
-    output: Path | None = None  # folder for what is written; the run's by default
-
-    def run(self) -> int:
-        """Evaluates and reports."""
-        import jax
-        import rich
-
-        from xworld.core.env import Env
-        from xworld.evaluation import AgentPolicy, check_folder, compare, scores_table, write_report
-        from xworld.training import load_agent
-
-        config, agent, params = load_agent(self.run_folder)
-        output = check_folder(self.output or self.run_folder)
-        policy = AgentPolicy(params, agent, is_greedy=self.greedy)
-        tasks = _held_out(config, self.num_tasks, self.seed)
-        comparison = compare(Env(config.env), tasks, [policy], jax.random.key(self.seed), num_trials=self.num_trials)
-        options = dataclasses.asdict(self) | {"run_folder": str(self.run_folder), "output": str(output)}
-        about = {"evaluate": options, "run": dataclasses.asdict(config), "device": jax.devices()[0].device_kind}
-        write_report(output, comparison, about, self.run_folder / "metrics.csv")
-        rich.print(scores_table(comparison))
-        print(f"Wrote scores.json, scores.png and learning_curve.png to {output}")
-        return 0
 
 
 @dataclass
@@ -123,7 +85,7 @@ class Render:
 
         config, agent, params = load_agent(self.source)
         env, policy, key = Env(config.env), AgentPolicy(params, agent), jax.random.key(self.seed)
-        tasks = _held_out(config, 128, self.seed)
+        tasks = held_out_tasks(config, 128, self.seed)
         scores = compare(env, tasks, [policy], key).scores[AGENT][0]
         index, states, timesteps = telling_episode(env, tasks, policy, key, scores)
         output = self.output or self.source / "replay.gif"
@@ -223,13 +185,39 @@ class Sample:
 
 
 @dataclass
+class Probes:
+    """List the probe tasks, or print the task file of one."""
+
+    group: str | None = None  # list this group only
+    show: str | None = None  # name of the probe to print
+
+    def run(self) -> int:
+        """Lists or prints."""
+        from xworld.tasks import probe, probes
+        from xworld.tasks.probe_files import GROUPS
+
+        if self.show is not None:
+            if self.group is not None:
+                raise ConfigError("--show and --group exclude each other: a probe's name is enough.")
+            print(probe(self.show).text, end="")
+            return 0
+        for group in GROUPS if self.group is None else (self.group,):
+            listed = probes(group)
+            print(f"{group}: {GROUPS[group]} (agents: {listed[0].config.num_agents})")
+            for one in listed:
+                print(f"  {one.name}: {one.idea}")
+        return 0
+
+
+@dataclass
 class Tasks:
-    """Show, check and sample tasks."""
+    """Show, check and sample tasks; list the probe tasks."""
 
     command: (
         Annotated[Show, subcommand("show")]
         | Annotated[Check, subcommand("check")]
         | Annotated[Sample, subcommand("sample")]
+        | Annotated[Probes, subcommand("probes")]
     )
 
     def run(self) -> int:
@@ -261,11 +249,12 @@ def _train_command(arguments: list[str]) -> type:
 
         def run(self) -> int:
             """Trains."""
-            from xworld.training import TrainingDiverged, train, use_host_devices
+            from xworld.training import TrainingDiverged, check_not_fine_tuned, train, use_host_devices
 
             folder = self.resume or self.run_folder or Path("runs") / self.preset
+            check_not_fine_tuned(folder)
             is_resumed = self.resume is not None or (self.continue_if_started and (folder / "config.json").exists())
-            use_host_devices(self.num_devices or _num_devices(self.config))
+            use_host_devices(self.num_devices or num_devices(self.config))
             try:
                 is_finished = train(self.config, folder, resume=is_resumed)
             except TrainingDiverged as error:
@@ -291,6 +280,7 @@ def _parse(arguments: list[str]) -> Command:
     """The command that the arguments mean. What tyro has against them becomes a `ConfigError` of one line."""
     commands: Any = (
         Annotated[_train_command(arguments), subcommand("train")]
+        | Annotated[Finetune, subcommand("finetune")]
         | Annotated[Evaluate, subcommand("evaluate")]
         | Annotated[Render, subcommand("render")]
         | Annotated[Tasks, subcommand("tasks")]
@@ -323,41 +313,13 @@ def _option(arguments: list[str], name: str) -> str | None:
     return None
 
 
-def _num_devices(config: Any) -> int:
-    """As many devices as there are cores, but no more than share the environments out evenly."""
-    for number in range(len(os.sched_getaffinity(0)), 1, -1):
-        with contextlib.suppress(ConfigError):
-            config.check_devices(number)
-            return number
-    return 1
-
-
-def _held_out(config: Any, num_tasks: int, seed: int) -> "Task":
-    """Stacked tasks of the run's universe that training never sees."""
-    import jax
-
-    from xworld.evaluation import sample_tasks
-    from xworld.tasks import Universe
-
-    universe = Universe(config.env, dataclasses.replace(config.universe, split="test"))
-    return sample_tasks(universe, jax.random.key(seed), num_tasks)
-
-
 def _read_task(file: Path) -> tuple["Env", "Task"]:
     """The task in a file, and an environment that fits it."""
     from xworld.core.env import Env
-    from xworld.tasks import config_for, parse
+    from xworld.tasks.task_file import read_task
 
-    try:
-        text = file.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not text"
-        raise ConfigError(f"{file} cannot be read: {reason}. Name a task file.") from error
-    try:
-        config = config_for(text)
-        return Env(config), parse(text, config)
-    except ConfigError as error:
-        raise ConfigError(f"{file}: {error}") from error
+    config, task = read_task(file)
+    return Env(config), task
 
 
 def _player(name: str, env: "Env", task: "Task") -> "Policy":

@@ -14,13 +14,13 @@ from flax import nnx
 
 from xworld.agents.config import AgentConfig
 from xworld.agents.encoders import BriefingEncoder, ByteEmbedding, ObservationEncoder
-from xworld.agents.memory import GRU
+from xworld.agents.memory import Memory, empty_memory, make_memory
 from xworld.core.actions import NOOP, NUM_ACTIONS
 from xworld.core.config import EnvConfig
 from xworld.core.types import Briefing, Observation, TimeStep
 
 Params = nnx.State
-Output = tuple[jax.Array, jax.Array, jax.Array]  # logits [..., A, 7], value [..., A], memory [..., A, M]
+Output = tuple[jax.Array, jax.Array, Memory]  # logits [..., A, 7], value [..., A], the memory after
 
 
 class Network(nnx.Module):
@@ -31,7 +31,7 @@ class Network(nnx.Module):
         self.kinds = ByteEmbedding(config.embedding_size, rngs)
         self.observation = ObservationEncoder(env_config, config.embedding_size, config.encoder_size, rngs)
         self.briefing = BriefingEncoder(config.embedding_size, config.briefing_size, config.encoder_size, rngs)
-        self.memory = GRU(config.encoder_size, config.memory_size, rngs)
+        self.memory = make_memory(config, rngs)
         hidden = nnx.initializers.orthogonal(2**0.5)
         self.policy = nnx.Linear(config.memory_size, config.head_size, kernel_init=hidden, rngs=rngs)
         self.value = nnx.Linear(config.memory_size, config.head_size, kernel_init=hidden, rngs=rngs)
@@ -44,9 +44,9 @@ class Network(nnx.Module):
         """[..., A, encoder_size] the encoded briefing."""
         return self.briefing(briefing, self.kinds)
 
-    def prepare(self, observation: Observation, told: jax.Array) -> jax.Array:
-        """[..., A, 3M] what goes into the memory: all of the network that comes before the recurrence."""
-        return self.memory.prepare(nnx.relu(self.observation(observation, self.kinds) + told))
+    def encode(self, observation: Observation, told: jax.Array) -> jax.Array:
+        """[..., A, encoder_size] what goes into the memory."""
+        return nnx.relu(self.observation(observation, self.kinds) + told)
 
     def decide(self, memory: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Logits [..., A, 7] and values [..., A]."""
@@ -66,9 +66,9 @@ class Agent:
         """Fresh parameters."""
         return nnx.state(Network(self.config, self.env_config, nnx.Rngs(key)))
 
-    def start_memory(self, *batch: int) -> jax.Array:
-        """[*batch, A, M] float32, the empty memory."""
-        return jnp.zeros((*batch, self.env_config.num_agents, self.config.memory_size), jnp.float32)
+    def start_memory(self, *batch: int) -> Memory:
+        """The empty memory: a pytree of arrays [*batch, A, ...]."""
+        return empty_memory(self.config, *batch, self.env_config.num_agents)
 
     def is_reset(self, timestep: TimeStep) -> jax.Array:
         """[...] bool, whether the memory is emptied before this timestep: at episode starts, never at trial starts.
@@ -84,7 +84,7 @@ class Agent:
         return self._network(params).tell(briefing)
 
     def step(
-        self, params: Params, observation: Observation, told: jax.Array, memory: jax.Array, is_reset: jax.Array
+        self, params: Params, observation: Observation, told: jax.Array, memory: Memory, is_reset: jax.Array
     ) -> Output:
         """One timestep.
 
@@ -92,34 +92,29 @@ class Agent:
           params: from `init`.
           observation: with leading batch axes.
           told: [..., A, encoder_size] from `encode_briefing`.
-          memory: [..., A, M] from `start_memory` or the step before.
+          memory: from `start_memory` or the step before.
           is_reset: [...] bool, from `is_reset`.
 
         Returns:
           Logits [..., A, 7], values [..., A], and the next memory.
         """
-        network = self._network(params)
-        prepared = network.prepare(_forget_last_step(observation, is_reset), told)
-        memory = network.memory.advance(memory, prepared, is_reset[..., None])
-        return *network.decide(memory), memory
+        observation, told, is_reset = jax.tree.map(lambda leaf: leaf[None], (observation, told, is_reset))
+        logits, values, memory = self.unroll(params, observation, told, memory, is_reset)
+        return logits[0], values[0], memory
 
     def unroll(
-        self, params: Params, observation: Observation, told: jax.Array, memory: jax.Array, is_reset: jax.Array
+        self, params: Params, observation: Observation, told: jax.Array, memory: Memory, is_reset: jax.Array
     ) -> Output:
-        """[T, ...] timesteps, as `step` one after the other; `memory` [..., A, M] is the one before the first.
+        """[T, ...] timesteps, as `step` one after the other; `memory` is the one before the first.
 
         Returns:
           Logits [T, ..., A, 7], values [T, ..., A], and the memory after the last timestep.
         """
         network = self._network(params)
-        prepared = network.prepare(_forget_last_step(observation, is_reset), told)
-
-        def advance(memory: jax.Array, inputs: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-            memory = network.memory.advance(memory, *inputs)
-            return memory, memory
-
-        memory, memories = jax.lax.scan(advance, memory, (prepared, is_reset[..., None]))
-        return *network.decide(memories), memory
+        encoded = network.encode(_forget_last_step(observation, is_reset), told)
+        is_reset = jnp.broadcast_to(is_reset[..., None], encoded.shape[:-1])
+        outputs, memory = network.memory.unroll(memory, encoded, is_reset)
+        return *network.decide(outputs), memory
 
     def _network(self, params: Params) -> Network:
         return nnx.merge(self.graphdef, params)

@@ -1,31 +1,38 @@
-"""The agent's memory: a GRU whose hidden state lives through an episode and is passed in and out."""
+"""What a memory of the agent is, the simplest one, and the choice between them.
+
+A memory turns [T, ...] inputs into [T, ..., M] outputs that know of earlier inputs. What it knows is a pytree that is
+passed in and out. It is emptied before a timestep whose `is_reset` is true.
+"""
+
+from typing import Any, Protocol
 
 import jax
-import jax.numpy as jnp
 from flax import nnx
 
+from xworld.agents.config import AgentConfig
+from xworld.agents.gru_attention import GRUAttention
+from xworld.agents.recurrence import GRU
+from xworld.agents.transformer_xl import TransformerXL
 
-class GRU(nnx.Module):
-    """A gated recurrent unit (Cho et al. 2014), the input's share computed apart from the recurrence.
+Memory = Any  # a pytree of arrays [..., A, ...]: what an agent remembers
 
-    `prepare` has no recurrence in it, so an unroll does it for all steps at once and scans over `advance` alone.
-    """
 
-    def __init__(self, input_size: int, memory_size: int, rngs: nnx.Rngs):
-        """Orthogonal recurrent weights, zero biases."""
-        self.memory_size = memory_size
-        self.input = nnx.Linear(input_size, 3 * memory_size, rngs=rngs)
-        self.recurrent = nnx.Linear(memory_size, 3 * memory_size, kernel_init=nnx.initializers.orthogonal(), rngs=rngs)
+class MemoryModule(Protocol):
+    """A network that remembers. Keeps parameters only."""
 
-    def prepare(self, inputs: jax.Array) -> jax.Array:
-        """[..., 3 * memory_size] the input's share of the gates, from [..., input_size]."""
-        return self.input(inputs)
+    def unroll(self, memory: Any, inputs: jax.Array, is_reset: jax.Array) -> tuple[jax.Array, Any]:
+        """[T, ..., M] outputs and the memory after them, from [T, ..., E] inputs and [T, ...] bool."""
+        ...
 
-    def advance(self, memory: jax.Array, prepared: jax.Array, is_reset: jax.Array) -> jax.Array:
-        """The next memory [..., memory_size]; where [...] `is_reset`, what was in it is forgotten first."""
-        memory = jnp.where(is_reset[..., None], 0.0, memory)
-        reset_in, update_in, new_in = jnp.split(prepared, 3, axis=-1)
-        reset_memory, update_memory, new_memory = jnp.split(self.recurrent(memory), 3, axis=-1)
-        reset, update = jax.nn.sigmoid(reset_in + reset_memory), jax.nn.sigmoid(update_in + update_memory)
-        new = jnp.tanh(new_in + reset * new_memory)
-        return (1 - update) * new + update * memory
+
+def make_memory(config: AgentConfig, rngs: nnx.Rngs) -> MemoryModule:
+    """The memory that the configuration asks for."""
+    return _MODULES[config.memory](config, rngs)
+
+
+def empty_memory(config: AgentConfig, *batch: int) -> Memory:
+    """What there is to remember at the start of an episode."""
+    return _MODULES[config.memory].empty(config, *batch)
+
+
+_MODULES: dict[str, Any] = {"gru": GRU, "gru_attention": GRUAttention, "transformer_xl": TransformerXL}

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import jax
 import jax.numpy as jnp
 
-from xworld.agents import Agent, Params, distribution
+from xworld.agents import Agent, Memory, Params, distribution
 from xworld.core.actions import NOOP, NUM_ACTIONS
 from xworld.core.types import Briefing, State, TimeStep
 
@@ -65,13 +65,13 @@ class AgentPolicy:
     is_greedy: bool = field(default=False, metadata={"static": True})  # the likeliest action, or one drawn
     clear_memory_at_trials: bool = field(default=False, metadata={"static": True})  # forgets at every trial's start
 
-    def start(self, key: jax.Array, state: State, briefing: Briefing) -> tuple[jax.Array, jax.Array]:
+    def start(self, key: jax.Array, state: State, briefing: Briefing) -> tuple[jax.Array, Memory]:
         """The encoded briefing and the empty memory."""
         return self.agent.encode_briefing(self.params, briefing), self.agent.start_memory()
 
     def act(
-        self, memory: tuple[jax.Array, jax.Array], key: jax.Array, state: State, timestep: TimeStep
-    ) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:
+        self, memory: tuple[jax.Array, Memory], key: jax.Array, state: State, timestep: TimeStep
+    ) -> tuple[tuple[jax.Array, Memory], jax.Array]:
         """[A] actions by the agent's logits."""
         told, memory_ = memory
         is_reset = self.agent.is_reset(timestep)

@@ -19,6 +19,8 @@ from xworld.evaluation.episodes import make_batches, play_batch, record_episode
 from xworld.evaluation.policies import Policy
 from xworld.vector import TaskSource
 
+MAX_TRIALS = 2**16 - 1  # `Task.num_trials` is uint16
+
 
 @dataclass(frozen=True)
 class Returns:
@@ -116,6 +118,6 @@ def with_num_trials(tasks: Task, num_trials: int | None) -> Task:
     """
     if num_trials is None:
         return tasks
-    if not 1 <= num_trials <= 65535:
-        raise ConfigError(f"num_trials is {num_trials}; write a whole number from 1 to 65535.")
+    if not 1 <= num_trials <= MAX_TRIALS:
+        raise ConfigError(f"num_trials is {num_trials}; write a whole number from 1 to {MAX_TRIALS}.")
     return dataclasses.replace(tasks, num_trials=jnp.full_like(tasks.num_trials, num_trials))

@@ -1,8 +1,6 @@
 """What an evaluation leaves behind: scores.json, a table, and a plot of score against trial."""
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,8 +11,10 @@ from rich.table import Table
 
 from xworld.errors import ConfigError
 from xworld.evaluation.comparison import AGENT, SHARE_OF_BEST, Comparison
+from xworld.evaluation.files import check_folder
 from xworld.evaluation.plots import plot_learning_curve, plot_scores
 from xworld.evaluation.statistics import Estimate, estimate, gain
+from xworld.evaluation.summary import STATISTIC_NAMES, STATISTICS
 
 
 def write_report(
@@ -47,23 +47,6 @@ def write_report(
             f"The report cannot be written to {folder}: {error.strerror}. Choose another folder."
         ) from error
     return content
-
-
-def check_folder(folder: str | Path) -> Path:
-    """Makes the folder if need be, and makes sure that files can be written there; to be called before long work.
-
-    Raises:
-      ConfigError: it cannot be made or written to.
-    """
-    folder = Path(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder) as file:
-            file.write(b"\0" * 4096)
-            os.fsync(file.fileno())
-    except OSError as error:
-        raise ConfigError(f"{folder} cannot be written to: {error.strerror}. Choose another folder.") from error
-    return folder
 
 
 def summarise(comparison: Comparison) -> dict[str, Any]:
@@ -111,7 +94,24 @@ def scores_table(comparison: Comparison) -> Table:
     return table
 
 
-def _cell(mean: np.ndarray, low: np.ndarray, high: np.ndarray) -> str:
+def sweep_table(content: Mapping[str, Any]) -> Table:
+    """A rich table of a sweep's `scores.json`: a row for each number of trials, a column for each statistic."""
+    num_scored = content["num_tasks"] - content["reference"]["num_tasks_without"]
+    title = f"{content['player']['name']}: score of the last trial on {num_scored} tasks, and 95 % interval"
+    table = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("trials", justify="right")
+    for name in STATISTICS:
+        table.add_column(STATISTIC_NAMES[name], justify="right")
+    for num_trials, of_k in content["summary"].items():
+        cells = (of_k[name] for name in STATISTICS)
+        table.add_row(num_trials, *(_cell(cell["value"], cell["low"], cell["high"]) for cell in cells))
+    table.caption = (
+        f"A score of 1 is {content['reference']['kind']}; {content['num_tasks'] - num_scored} tasks have none."
+    )
+    return table
+
+
+def _cell(mean: np.ndarray | float, low: np.ndarray | float, high: np.ndarray | float) -> str:
     """The mean, and its interval in a second line if it has any width."""
     interval = f"{low:.2f}~{high:.2f}".replace("0.", ".")  # narrow, so that the table fits a terminal
     return f"{mean:.2f}" + (f"\n[dim]{interval}[/dim]" if high > low else "")

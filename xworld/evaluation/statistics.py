@@ -3,6 +3,7 @@
 Scores have the axes [num_seeds, num_tasks, num_trials]: agents trained from different seeds play the same tasks.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from xworld.errors import ConfigError
 
 NUM_RESAMPLES = 2_000
+_RESAMPLED_AT_A_TIME = 2**20  # values in memory
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,27 @@ def estimate(scores: np.ndarray, seed: int = 0, num_resamples: int = NUM_RESAMPL
     low, high = np.quantile(means, [0.025, 0.975], axis=0)
     shape = scores.shape[2:]
     return Estimate(flat.mean(axis=(0, 1)).reshape(shape), low.reshape(shape), high.reshape(shape))
+
+
+def interval(
+    values: np.ndarray, statistic: Callable[[np.ndarray], np.ndarray], seed: int = 0, num_resamples: int = NUM_RESAMPLES
+) -> tuple[float, float]:
+    """The 95 % interval of a statistic of [num_tasks] values, by the percentile bootstrap over tasks.
+
+    Args:
+      values: one for each task.
+      statistic: from [..., num_tasks] values to [...].
+      seed: of the resampling. Equal numbers of tasks are resampled alike.
+      num_resamples: how many times the statistic is computed.
+    """
+    generator = np.random.default_rng(seed)
+    rows = max(1, _RESAMPLED_AT_A_TIME // len(values))
+    parts = []
+    for start in range(0, num_resamples, rows):
+        drawn = generator.integers(0, len(values), (min(rows, num_resamples - start), len(values)))
+        parts.append(statistic(values[drawn]))
+    low, high = np.quantile(np.concatenate(parts), [0.025, 0.975])
+    return float(low), float(high)
 
 
 def has_score(scores: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 """An episode as a film: frames from stacked states."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import jax
 import numpy as np
@@ -26,6 +26,7 @@ def episode_frames(
     show_view: bool = True,
     reveal: bool = False,
     pause: int = 6,
+    trials: Collection[int] | None = None,
 ) -> Iterator[np.ndarray]:
     """The frames of one episode: every state with its panel, and a pause where trials start and end.
 
@@ -35,6 +36,7 @@ def episode_frames(
       timesteps: that came with them, stacked likewise.
       tile_size, agent, show_view, reveal: as for `render_frame`.
       pause: frames for which "Trial 2 / 4" is held when a trial starts, and its return when it ends; 0 for none.
+      trials: which trials to draw, from 0; all by default. The returns of the others are shown all the same.
 
     Returns:
       An iterator over [h, w, 3] uint8 frames of one even size, T + 2 * pause * num_trials of a whole episode. It ends
@@ -54,18 +56,24 @@ def episode_frames(
     if pause < 0:
         raise ConfigError(f"pause is {pause}; write a number of frames, 0 for none.")
     states, timesteps = jax.device_get((states, timesteps))
-    return _frames(env, states, timesteps, make_style(env.config, tile_size, agent, show_view, reveal), pause)
+    return _frames(env, states, timesteps, make_style(env.config, tile_size, agent, show_view, reveal), pause, trials)
 
 
-def _frames(env: Env, states: State, timesteps: TimeStep, style: Style, pause: int) -> Iterator[np.ndarray]:
+def _frames(
+    env: Env, states: State, timesteps: TimeStep, style: Style, pause: int, trials: Collection[int] | None
+) -> Iterator[np.ndarray]:
     num_trials = int(states.task.num_trials[0])
     returns = [0.0] * (int(states.trial[0]) + 1)
     previous: Snapshot | None = None
     event, event_age = 0, 0
 
+    def is_drawn() -> bool:
+        """Whether the trial that goes on is one to draw."""
+        return trials is None or len(returns) - 1 in trials
+
     def still(snapshot: Snapshot, banner: str, reward: float = 0.0) -> Iterator[np.ndarray]:
         """The pause on a state, with a banner."""
-        if pause:
+        if pause and is_drawn():
             moment = Moment(reward, event, is_event_new=event_age == 0, returns=tuple(returns))
             yield from [draw_frame(snapshot, moment, style, banner)] * pause
 
@@ -90,7 +98,8 @@ def _frames(env: Env, states: State, timesteps: TimeStep, style: Style, pause: i
             reward, event = 0.0, 0
             yield from still(snapshot, f"Trial {len(returns)} / {num_trials}")
         moment = Moment(reward, event, is_event_new=event_age == 0, returns=tuple(returns))
-        yield draw_frame(snapshot, moment, style, banner="")
+        if is_drawn():
+            yield draw_frame(snapshot, moment, style, banner="")
         if is_last:
             yield from still(snapshot, f"Trial {len(returns)} scored {returns[-1]:g}", reward)
             return

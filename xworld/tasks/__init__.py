@@ -1,6 +1,8 @@
 """Where tasks come from: task files, the universe, and sets of tasks."""
 
 from xworld.tasks.phrases import briefing_text, goal_text, parse_goal, parse_kind, parse_rule, rule_text
+from xworld.tasks.pool import TaskPool
+from xworld.tasks.probe_files import Probe, probe, probes
 from xworld.tasks.rows import DoorRow, Goal, HiddenRow, Literal, ObjectRow, RuleRow, kind_text
 from xworld.tasks.task import make_task
 from xworld.tasks.task_set import TaskSet
@@ -9,6 +11,13 @@ from xworld.tasks.universe import TaskInfo, Universe
 from xworld.tasks.universe_config import UniverseConfig
 from xworld.tasks.world_config import WorldConfig
 from xworld.tasks.writing import to_text
+from xworld.tasks.xland_minigrid import (
+    RulesetArrays,
+    RulesetTasks,
+    from_xland_minigrid,
+    read_xland_minigrid,
+    xland_minigrid_config,
+)
 
 __all__ = [
     "DoorRow",
@@ -16,14 +25,19 @@ __all__ = [
     "HiddenRow",
     "Literal",
     "ObjectRow",
+    "Probe",
     "RuleRow",
+    "RulesetArrays",
+    "RulesetTasks",
     "TaskInfo",
+    "TaskPool",
     "TaskSet",
     "Universe",
     "UniverseConfig",
     "WorldConfig",
     "briefing_text",
     "config_for",
+    "from_xland_minigrid",
     "goal_text",
     "kind_text",
     "make_task",
@@ -31,6 +45,10 @@ __all__ = [
     "parse_goal",
     "parse_kind",
     "parse_rule",
+    "probe",
+    "probes",
+    "read_xland_minigrid",
     "rule_text",
     "to_text",
+    "xland_minigrid_config",
 ]

@@ -9,12 +9,12 @@ import numpy as np
 from xworld.core import kinds
 from xworld.core.config import RELATIONS, EnvConfig
 from xworld.core.hashing import below
-from xworld.core.relations import ALL_DIRECTIONS, HOLD, NEAR, NEVER, ON, SEE, TOUCH
+from xworld.core.relations import ALL_DIRECTIONS, HOLD, NEVER, ON, SEE, TOUCH
 from xworld.tasks import cell_sets, chance
-from xworld.tasks.universe_config import UniverseConfig, goal_relations, rule_relations
+from xworld.tasks.players import Players, agent_kind
+from xworld.tasks.universe_config import BETWEEN_THINGS, UniverseConfig, between_things, goal_relations, rule_relations
 
-AGENT = kinds.agent_kind(0)
-SPARE_CARDS = 4  # different kinds that dead ends and side products make
+SPARE_CARDS = 4  # different kinds that dead ends, decoys and side products make
 # Floor is black but where a condition asks for another colour.
 PAD_KINDS = np.array(
     [kinds.floor_kind(colour) for colour in kinds.COLOURS if colour != kinds.COLOURS[kinds.BLACK]], np.uint8
@@ -45,8 +45,9 @@ class Deck:
     pads: jax.Array  # [11] uint8, kinds of floor
     chain_length: jax.Array  # [] int32
     num_distractors: jax.Array  # [] int32
-    num_dead_ends: jax.Array  # [] int32
-    num_bait: jax.Array  # [] int32, kinds of distractors that dead ends ask for; at least 1 where there are dead ends
+    num_dead_ends: jax.Array  # [] int32, that are asked for; some may turn out as decoys
+    num_decoys: jax.Array  # [] int32
+    num_bait: jax.Array  # [] int32, kinds of distractors that dead ends and decoys ask for; 0 where there are none
     num_others: jax.Array  # [] int32, kinds that are not in the chain
 
     @property
@@ -66,28 +67,36 @@ class Chain:
     """Conditions 0 to n, padded to C = longest chain + 1, and what they are like."""
 
     conditions: Conditions  # [C]
-    is_negated: jax.Array  # [] bool, of the goal
-    is_pair: jax.Array  # [C] bool, about spine and partner; else about the spine and the agent or a floor
+    agent: jax.Array  # [C] int32, whom a condition is about that is about an agent
+    is_by_agent: jax.Array  # [C] bool, about the spine and an agent
+    is_pair: jax.Array  # [C] bool, about spine and partner; what is neither is about the spine and a floor
     is_spine_first: jax.Array  # [C] bool, in a pair
-    is_still: jax.Array  # [] bool, whether the agent only has to go to things
+    is_anchored: jax.Array  # [C] bool, the partner is frozen, and the spine is brought to it
+    is_negated: jax.Array  # [] bool, of the goal
+    is_undone_by_rules: jax.Array  # [] bool, the goal is negated, and about what only the last rule can take away
+    is_still: jax.Array  # [] bool, whether agents only have to go to things
+    has_frozen: jax.Array  # [] bool, whether anything may be frozen
     needs_workspace: jax.Array  # [] bool, whether something may have to be put down beside something
 
 
-def deal(config: UniverseConfig, dice: chance.Dice) -> Deck:
+def deal(config: UniverseConfig, players: Players, dice: chance.Dice) -> Deck:
     """Shuffles the kinds, and draws how many there are of what."""
     chain_length = chance.between(dice.roll(), *config.chain_length)
+    chain_length = jnp.where(chance.happens(dice.roll(), config.no_chain_percent), 0, chain_length)
+    chain_length = jnp.maximum(chain_length, players.are_together)  # one condition for each
     num_dead_ends = chance.between(dice.roll(), *config.num_dead_ends)
-    num_distractors = chance.between(dice.roll(), *config.num_distractors)
-    num_distractors = jnp.where(num_dead_ends > 0, jnp.maximum(num_distractors, 1), num_distractors)
+    num_decoys = chance.between(dice.roll(), *config.num_decoys)
+    has_bait = num_dead_ends + num_decoys > 0
+    num_distractors = jnp.maximum(chance.between(dice.roll(), *config.num_distractors), has_bait)
     all_kinds = np.array(
         [kinds.object_kind(shape, colour) for shape in config.shapes for colour in config.colours], np.uint8
     )
     num_cards = min(len(all_kinds), 2 * config.chain_length[1] + 2 + config.num_distractors[1] + SPARE_CARDS)
     num_others = len(all_kinds) - (2 * chain_length + 2)
-    num_bait = jnp.where(num_dead_ends > 0, jnp.minimum((num_distractors + 1) // 2, num_others - 1), 0)
+    num_bait = jnp.where(has_bait, jnp.minimum((num_distractors + 1) // 2, num_others - 1), 0)
     cards = jnp.asarray(all_kinds)[_deal_distinct(len(all_kinds), dice.roll(num_cards))]
     pads = jnp.asarray(PAD_KINDS)[chance.shuffle(dice.roll(len(PAD_KINDS)), jnp.ones(len(PAD_KINDS), bool))]
-    return Deck(cards, pads, chain_length, num_distractors, num_dead_ends, num_bait, num_others)
+    return Deck(cards, pads, chain_length, num_distractors, num_dead_ends, num_decoys, num_bait, num_others)
 
 
 def _deal_distinct(num: int, bits: jax.Array) -> jax.Array:
@@ -100,55 +109,93 @@ def _deal_distinct(num: int, bits: jax.Array) -> jax.Array:
     return jax.lax.scan(deal_one, cell_sets.pack(jnp.ones((1, num), bool)), bits)[1]
 
 
-def draw_chain(env_config: EnvConfig, config: UniverseConfig, deck: Deck, dice: chance.Dice) -> Chain:
+def draw_chain(env_config: EnvConfig, config: UniverseConfig, deck: Deck, players: Players, dice: chance.Dice) -> Chain:
     """Draws every condition's relation and form."""
     size = config.chain_length[1] + 1
     k = jnp.arange(size)
     is_active, is_goal = k <= deck.chain_length, k == deck.chain_length
-    goal_relation = draw_relation(goal_relations(env_config, config), dice.roll(size))
-    rule_relation = draw_relation(rule_relations(env_config, config), dice.roll(size))
-    relation = jnp.where(is_goal, goal_relation, rule_relation)
+    of_goals, of_rules = goal_relations(env_config, config), rule_relations(env_config, config)
 
-    # Nothing is in a hand at the start, so that "hold" cannot be undone. Without a chain nothing else is in the way.
-    is_negated = (deck.chain_length == 0) & (relation[0] != HOLD)
-    is_negated &= chance.happens(dice.roll(), config.negated_goal_percent)
-    # What the agent sees depends on where it looks, so that it cannot be undone for sure either: two objects' see can.
-    is_pair = is_between_things(relation)
-    is_pair &= chance.happens(dice.roll(size), config.pair_percent) | (is_negated & (relation == SEE))
-    is_pair &= is_active
+    # Nothing is in a hand at the start, so that "hold" cannot be undone. With a chain, its last rule undoes the goal by
+    # taking one of two frozen things away, to which the agent brings another thing.
+    undone, taken = _without(of_goals, "hold"), between_things(of_rules)
+    is_negated = chance.happens(dice.roll(), config.negated_goal_percent) & bool(undone) & ~players.are_together
+    is_negated &= (deck.chain_length == 0) | bool(taken)
+    is_undone_by_rules = is_negated & (deck.chain_length > 0)
+    is_last_rule = is_undone_by_rules & (k == deck.chain_length - 1)
+    bits = dice.roll(size)
+    relation = jnp.where(is_goal, draw_relation(of_goals, bits), draw_relation(of_rules, bits))
+    if undone:
+        relation = jnp.where(is_goal & is_negated, draw_relation(undone, bits), relation)
+    if taken:
+        relation = jnp.where(is_last_rule, draw_relation(taken, bits), relation)
+    # Where both players are needed, two of the conditions are about agents, one about each; `on` never is.
+    part, is_part = jnp.zeros(size, jnp.int32), jnp.zeros(size, bool)
+    if config.together_percent:
+        part = chance.shuffle(dice.roll(size), is_active)
+        is_part = players.are_together & (part < 2)
+        goal_part, rule_part = (draw_relation(_without(names, "on"), bits) for names in (of_goals, of_rules))
+        relation = jnp.where(is_part, jnp.where(is_goal, goal_part, rule_part), relation)
+
+    # What an agent sees depends on where it looks, so that it cannot be undone for sure either: two objects' see can.
+    is_undone = is_goal & is_negated
+    must_be_pair = (is_undone & ((relation == SEE) | is_undone_by_rules)) | is_last_rule
+    is_pair = chance.happens(dice.roll(size), config.pair_percent) | must_be_pair
+    is_pair &= is_between_things(relation) & is_active & ~is_part
     is_on = relation == ON
-    by_agent = ~is_pair & ~is_on
+    is_by_agent = is_active & ~is_pair & ~is_on
+    agent = players.draw(is_by_agent & ~is_undone, dice.roll(size))
+    agent = jnp.where(is_part, part, agent)
+
+    has_frozen = chance.happens(dice.roll(), config.frozen_task_percent)
+    is_anchored = has_frozen & chance.happens(dice.roll(size), config.frozen_percent)
+    is_anchored = is_pair & ~is_undone & (is_anchored | is_last_rule)
+    # What a rule makes first replaces what is first: were that the anchor, the next spine would be frozen.
+    is_spine_first = ((dice.roll(size) & 1) == 1) | is_anchored
     directions = draw_directions(config, relation, dice.roll(2, size))
+    directions = jnp.where(is_anchored & (relation == TOUCH), jnp.uint8(ALL_DIRECTIONS), directions)
 
     spine, partner = deck.cards[: 2 * size : 2], deck.cards[1 : 2 * size : 2]
-    is_swapped = (dice.roll(size) & 1) == 1
+    # The goal that rules undo is about the last rule's partner, in the spine's stead.
+    subject = jnp.where(is_goal & is_undone_by_rules, jnp.roll(partner, 1), spine)
     conditions = Conditions(
         relation=jnp.where(is_active, relation, NEVER).astype(jnp.uint8),
         directions=directions,
-        first=jnp.where(by_agent, jnp.uint8(AGENT), jnp.where(is_pair & is_swapped, partner, spine)),
-        second=jnp.where(is_on, deck.pads[:size], jnp.where(is_pair & ~is_swapped, partner, spine)),
+        first=jnp.where(is_by_agent, agent_kind(agent), jnp.where(is_pair & ~is_spine_first, partner, subject)),
+        second=jnp.where(is_on, deck.pads[:size], jnp.where(is_pair & is_spine_first, partner, subject)),
     )
     has_sides = (relation == TOUCH) & (directions != ALL_DIRECTIONS)
-    is_approach = by_agent & (relation != HOLD) & ~has_sides
+    is_approach = is_by_agent & (relation != HOLD) & ~has_sides
+    is_put_down = ~is_undone & ((is_pair & ~is_anchored) | (is_by_agent & has_sides))
     return Chain(
         conditions=conditions,
-        is_negated=is_negated,
+        agent=agent,
+        is_by_agent=is_by_agent,
         is_pair=is_pair,
-        is_spine_first=~is_swapped,
+        is_spine_first=is_spine_first,
+        is_anchored=is_anchored,
+        is_negated=is_negated,
+        is_undone_by_rules=is_undone_by_rules,
         is_still=(is_approach | ~is_active).all() & ~is_negated,
-        needs_workspace=(is_active & (is_pair | has_sides)).any() & ~is_negated,
+        has_frozen=has_frozen,
+        needs_workspace=is_put_down.any(),
     )
 
 
 def is_between_things(relation: jax.Array) -> jax.Array:
     """Bool, whether a relation can hold between two objects."""
-    return (relation == TOUCH) | (relation == NEAR) | (relation == SEE)
+    codes = [RELATIONS.index(name) + 1 for name in BETWEEN_THINGS]
+    return (relation[..., None] == np.array(codes, np.uint8)).any(axis=-1)
 
 
 def draw_relation(names: tuple[str, ...], bits: jax.Array) -> jax.Array:
     """uint8 codes of the named relations, uniformly."""
     codes = jnp.array([RELATIONS.index(name) + 1 for name in names], jnp.uint8)
     return codes[below(bits, len(names))]
+
+
+def _without(names: tuple[str, ...], left_out: str) -> tuple[str, ...]:
+    return tuple(name for name in names if name != left_out)
 
 
 def draw_directions(config: UniverseConfig, relation: jax.Array, bits: jax.Array) -> jax.Array:

@@ -1,4 +1,4 @@
-"""Games: a goal, the chain of rules that leads to it, what distracts from it, and what leads nowhere.
+"""Games: a goal, the chain of rules that leads to it, what distracts from it, what leads nowhere, and who plays.
 
 A game of chain length n has conditions 0 to n. Condition k < n is that of the k-th rule to fire, condition n is the
 goal. Each is about the spine's object k and, where it relates two objects, about its own partner k; the rule it belongs
@@ -6,6 +6,10 @@ to turns them into the spine's object k + 1. So at the start there are spine 0 a
 is another one, and the rules can only fire in sequence:
 
     near(spine 0, partner 0) -> spine 1     hold(agent, spine 1) -> spine 2     goal: touch(partner 2, spine 2)
+
+A negated goal of a game with rules is about two frozen things, of which the last rule takes one away:
+
+    touch(spine 0, partner 0) -> spine 1    goal: not near(partner 0, partner 1)
 
 `docs/tasks.md` says why a game made so can be solved.
 """
@@ -22,7 +26,9 @@ from xworld.core.relations import NEVER, ON
 from xworld.core.types import Rules
 from xworld.tasks import chance
 from xworld.tasks.chains import Chain, Conditions, Deck, deal, draw_chain
-from xworld.tasks.dead_ends import DeadEnds, draw_dead_ends
+from xworld.tasks.dead_ends import FalseRules, decoy_pad, draw_false_rules, max_false_rules
+from xworld.tasks.players import Players, draw_players, is_agent
+from xworld.tasks.rows import MAX_PRODUCTS
 from xworld.tasks.universe_config import UniverseConfig
 
 
@@ -31,13 +37,14 @@ from xworld.tasks.universe_config import UniverseConfig
 class Cast:
     """What a game needs in its world, and where it may not be at the start."""
 
-    kind: jax.Array  # [M] uint8, objects: spine 0, partners, distractors; 0 for none
+    kind: jax.Array  # [M] uint8, objects: what has to meet first, then the chain's, then distractors; 0 for none
     is_frozen: jax.Array  # [M] bool
     must_meet: jax.Array  # [M] bool, condition 0 has to hold between this and what was placed before
     avoids: jax.Array  # [M] uint8, relations (bit 1 << code) that it may not have to the workspace
-    pad: jax.Array  # [P] uint8, kinds of the coloured floor that conditions ask for; 0 for none
-    conditions: Conditions  # [Q] what may not hold at the start, first condition 0
-    needs_workspace: jax.Array  # [] bool, whether something has to be put down
+    pad: jax.Array  # [P] uint8, kinds of the coloured floor that conditions ask for, condition 0's first; 0 for none
+    conditions: Conditions  # [Q] condition 0 is what has to meet, if anything; the others may not hold at the start
+    needs_workspace: jax.Array  # [] bool, whether an empty block of cells is needed
+    are_two: jax.Array  # [] bool, whether there are agents 0 and 1, and not agent 0 only
 
 
 @jax.tree_util.register_dataclass
@@ -49,7 +56,9 @@ class Game:
     is_goal_negated: jax.Array  # [] bool
     rules: Rules  # [R]
     is_chain: jax.Array  # [R] bool, rules that have to fire
-    is_dead_end: jax.Array  # [R] bool
+    is_dead_end: jax.Array  # [R] bool, rules that spoil what the goal needs
+    are_two: jax.Array  # [] bool, whether there are agents 0 and 1, and not agent 0 only
+    needs_both: jax.Array  # [] bool, whether neither of them can reach the goal alone
     num_distractors: jax.Array  # [] int32
     trial_length: jax.Array  # [] int32
     num_trials: jax.Array  # [] int32
@@ -62,23 +71,27 @@ def draw_game(env_config: EnvConfig, config: UniverseConfig, game_id: Word, atte
     dice = chance.Dice(chance.GAME, attempt, game_id)
     trial_length = chance.between(dice.roll(), *config.trial_length)
     num_trials = chance.between(dice.roll(), *config.num_trials)
-    deck = deal(config, dice)
-    chain = draw_chain(env_config, config, deck, dice)
-    dead_ends = draw_dead_ends(env_config, config, deck, chain, dice)
-    rules, is_chain, is_dead_end = _write_rules(env_config, config, deck, chain, dead_ends, dice)
+    players = draw_players(config, dice)
+    deck = deal(config, players, dice)
+    chain = draw_chain(env_config, config, deck, players, dice)
+    false_rules = draw_false_rules(env_config, config, deck, chain, players, dice)
+    rules, is_chain, is_dead_end = _write_rules(env_config, config, deck, chain, false_rules, dice)
+    is_asked = [(chain.is_by_agent & (chain.agent == agent)).any() for agent in range(2)]
     game = Game(
         goal=jax.tree.map(lambda field: field[deck.chain_length][None], chain.conditions),
         is_goal_negated=chain.is_negated,
         rules=rules,
         is_chain=is_chain,
         is_dead_end=is_dead_end,
+        are_two=players.are_two,
+        needs_both=is_asked[0] & is_asked[1],
         num_distractors=deck.num_distractors,
         trial_length=trial_length,
         num_trials=num_trials,
         cards=deck.cards,
-        cast=_cast(config, deck, chain, dead_ends, dice),
+        cast=_cast(config, deck, chain, players, false_rules, dice),
     )
-    return game, dead_ends.are_distinct
+    return game, false_rules.are_distinct
 
 
 def game_hash(game: Game) -> jax.Array:
@@ -99,20 +112,18 @@ def _code(conditions: Conditions) -> jax.Array:
 
 
 def _write_rules(
-    env_config: EnvConfig, config: UniverseConfig, deck: Deck, chain: Chain, dead_ends: DeadEnds, dice: chance.Dice
+    env_config: EnvConfig, config: UniverseConfig, deck: Deck, chain: Chain, false_rules: FalseRules, dice: chance.Dice
 ) -> tuple[Rules, jax.Array, jax.Array]:
     """Rules in random order, and which of them have to fire, and which are dead ends."""
-    longest = config.chain_length[1]
-    is_rule = jnp.arange(longest) < deck.chain_length
-    side_products = deck.spare(dice.roll(longest, 1))
-    has_side_product = chain.is_pair[:longest] & (below(dice.roll(longest), config.max_products) == 1)
-    side_products = jnp.where(has_side_product[:, None], side_products, 0)
-    made = deck.cards[2 : 2 * longest + 1 : 2, None]  # spine k + 1
-    products = jnp.concatenate([made, side_products, jnp.zeros_like(made)], axis=1)
-    conditions = jax.tree.map(lambda a, b: jnp.concatenate([a[:longest], b]), chain.conditions, dead_ends.conditions)
-    products = jnp.concatenate([products, dead_ends.products])
-
-    is_used = jnp.concatenate([is_rule, dead_ends.is_active])
+    longest, num_false = config.chain_length[1], max_false_rules(config)
+    is_used = jnp.concatenate([jnp.arange(longest) < deck.chain_length, false_rules.is_active])
+    conditions = jax.tree.map(lambda a, b: jnp.concatenate([a[:longest], b]), chain.conditions, false_rules.conditions)
+    products = deck.spare(dice.roll(longest + num_false, MAX_PRODUCTS))
+    products = products.at[:longest, 0].set(deck.cards[2 : 2 * longest + 1 : 2])  # spine k + 1
+    # What a rule about an agent made besides could wall it in, with its hand full.
+    is_by_agent = is_agent(conditions.first)
+    num_products = 1 + jnp.where(is_by_agent, 0, below(dice.roll(longest + num_false), config.max_products))
+    products = jnp.where(jnp.arange(MAX_PRODUCTS) < num_products[:, None], products, 0)
     place = chance.shuffle(dice.roll(is_used.shape[0]), is_used)
 
     def put(values: jax.Array) -> jax.Array:
@@ -127,36 +138,70 @@ def _write_rules(
         products=put(products),
     )
     is_chain = put(jnp.arange(is_used.shape[0]) < longest)
-    return rules, is_chain, (rules.relation != NEVER) & ~is_chain
+    return rules, is_chain, put(jnp.concatenate([jnp.zeros(longest, bool), false_rules.is_dead_end]))
 
 
-def _cast(config: UniverseConfig, deck: Deck, chain: Chain, dead_ends: DeadEnds, dice: chance.Dice) -> Cast:
-    spine, partners = deck.cards[:1], jnp.where(chain.is_pair, deck.cards[1 : 2 * chain.is_pair.shape[0] : 2], 0)
+def _cast(
+    config: UniverseConfig, deck: Deck, chain: Chain, players: Players, false_rules: FalseRules, dice: chance.Dice
+) -> Cast:
+    size = chain.is_pair.shape[0]
+    spine, partners = deck.cards[:1], jnp.where(chain.is_pair, deck.cards[1 : 2 * size : 2], 0)
     index = jnp.arange(config.num_distractors[1])
     card = index % deck.num_others
     distractors = jnp.where(index < deck.num_distractors, deck.cards[deck.num_chain_cards + card], 0)
     kind = jnp.concatenate([spine, partners, distractors])
-    # Nobody has to move what is frozen: distractors that no dead end asks for, and what only has to be approached.
-    may_freeze = jnp.concatenate([chain.is_still[None], jnp.zeros(partners.shape, bool), card >= deck.num_bait])
-    is_frozen = (kind != 0) & may_freeze & chance.happens(dice.roll(kind.shape[0]), config.frozen_percent)
+    # Nobody has to move what is frozen: distractors that no rule asks for, and what agents only have to go to. Anchors
+    # are frozen, and what the last rule has to undo.
+    may_freeze = jnp.concatenate([chain.is_still[None], jnp.zeros(size, bool), card >= deck.num_bait])
+    may_freeze &= chain.has_frozen & chance.happens(dice.roll(kind.shape[0]), config.frozen_percent)
+    is_met = chain.is_undone_by_rules & (jnp.arange(size) == deck.chain_length)
+    may_freeze = may_freeze.at[1 : size + 1].set(chain.is_anchored | is_met)
 
     starts_with_goal = deck.chain_length == 0  # condition 0 is the goal
-    has_to_meet = chain.is_negated & config.goal_false_at_start
+    has_to_meet = chain.is_negated & (config.goal_false_at_start | ~starts_with_goal)
+    is_goal_pair = chain.is_pair[deck.chain_length]
     must_meet = jnp.zeros(kind.shape, bool)
-    must_meet = must_meet.at[0].set(has_to_meet & ~chain.is_pair[0]).at[1].set(has_to_meet & chain.is_pair[0])
-    conditions = jax.tree.map(lambda a, b: jnp.concatenate([a[:1], b]), chain.conditions, dead_ends.conditions)
-    if not config.goal_false_at_start:
-        relation = conditions.relation.at[0].set(jnp.where(starts_with_goal, NEVER, conditions.relation[0]))
-        conditions = dataclasses.replace(conditions, relation=relation)
-    is_avoided = (kind[:, None] != 0) & (kind[:, None] == dead_ends.keeps_off)  # [M, 2E]
-    relation_bits = jnp.tile(jnp.uint8(1) << dead_ends.conditions.relation, 2)
-    pads = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), chain.conditions, dead_ends.conditions)
+    must_meet = must_meet.at[0].set(has_to_meet & ~is_goal_pair).at[1].set(has_to_meet & is_goal_pair)
+    is_first_quiet = config.goal_false_at_start | ~starts_with_goal
+    first = dataclasses.replace(
+        chain.conditions, relation=jnp.where(is_first_quiet, chain.conditions.relation, jnp.uint8(NEVER))
+    )
+    conditions = jax.tree.map(lambda a, b: jnp.concatenate([a[:1], b]), first, false_rules.conditions)
+    pad = jnp.where(chain.conditions.relation == ON, chain.conditions.second, 0)
+    has_decoy_pad = (false_rules.conditions.relation == ON).any()
+    pad = jnp.append(pad, jnp.where(has_decoy_pad, decoy_pad(deck, chain), 0))
+    if config.negated_goal_percent and size > 1:
+        kind, may_freeze, conditions, pad = _put_meeting_first(deck, chain, kind, may_freeze, conditions, pad)
+    is_avoided = (kind[:, None] != 0) & (kind[:, None] == false_rules.keeps_off)  # [M, 2F]
+    relation_bits = jnp.tile(jnp.uint8(1) << false_rules.conditions.relation, 2)
+    # Two agents need a place to pass each other, and what rules make besides one to be put away.
+    needs_space = players.are_two | (config.max_products > 1)
     return Cast(
         kind=kind,
-        is_frozen=is_frozen,
+        is_frozen=(kind != 0) & may_freeze,
         must_meet=must_meet,
         avoids=jax.lax.reduce_or(jnp.where(is_avoided, relation_bits, 0), (1,)),
-        pad=jnp.where(pads.relation == ON, pads.second, 0),
+        pad=pad,
         conditions=conditions,
-        needs_workspace=chain.needs_workspace | (dead_ends.keeps_off != 0).any(),
+        needs_workspace=chain.needs_workspace | (false_rules.keeps_off != 0).any() | needs_space,
+        are_two=players.are_two,
     )
+
+
+def _put_meeting_first(
+    deck: Deck, chain: Chain, kind: jax.Array, is_frozen: jax.Array, conditions: Conditions, pad: jax.Array
+) -> tuple[jax.Array, jax.Array, Conditions, jax.Array]:
+    """The cast's arrays with what the last rule has to undo, if it has, in front: two things, or a thing and a pad."""
+    length, is_undone = deck.chain_length, chain.is_undone_by_rules
+    index = jnp.arange(kind.shape[0])  # spine 0, then the partners, of which the goal is about the last two
+    order = jnp.where(index < 2, length + index, jnp.where(index < length + 2, index - 2, index))
+    order = jnp.where(is_undone, order, index)
+    goal = jax.tree.map(lambda field: field[length][None], chain.conditions)
+    never = dataclasses.replace(goal, relation=jnp.zeros_like(goal.relation))
+    meeting = jax.tree.map(
+        lambda a, b, c: jnp.where(is_undone, jnp.append(a, b[:1]), jnp.append(b[:1], c)), goal, conditions, never
+    )
+    conditions = jax.tree.map(lambda a, b: jnp.concatenate([a, b[1:]]), meeting, conditions)
+    swapped = jnp.where(is_undone, length, 0)
+    first_pad, goal_pad = pad[0], pad[swapped]
+    return kind[order], is_frozen[order], conditions, pad.at[swapped].set(first_pad).at[0].set(goal_pad)

@@ -12,12 +12,29 @@ from xworld.tasks import chance
 from xworld.tasks.universe_config import HIDDEN_WAYS, UniverseConfig
 
 
-def draw_hidden(env_config: EnvConfig, config: UniverseConfig, rules: Rules, cards: jax.Array, game_id: Word) -> Hidden:
-    """What is hidden from agent 0 of these rules, which have kinds from [L] `cards` (at most 16 of them are hidden).
+def draw_hidden(
+    env_config: EnvConfig, config: UniverseConfig, rules: Rules, cards: jax.Array, are_two: jax.Array, game_id: Word
+) -> Hidden:
+    """What is hidden of these rules from agent 0, and from agent 1 if they `are_two`; each has a draw of its own.
 
-    Where anything is hidden, at least one part is. Placeholders are numbered in a random order.
+    The rules have kinds from [L] `cards`, of which at most 16 are hidden. Where anything is hidden, at least one part
+    is. Placeholders are numbered in a random order.
     """
-    dice = chance.Dice(chance.HIDING, 0, game_id)
+    num_agents = 2 if config.two_player_percent else 1
+    agents = jnp.arange(num_agents)
+    drawn = jax.vmap(lambda agent: _draw_mask(config, rules, cards, game_id, agent))(agents)
+    is_there = (agents == 0) | are_two
+
+    def pad(rows: jax.Array) -> jax.Array:
+        there = jnp.where(is_there[:, None], rows, jnp.zeros_like(rows))
+        return jnp.zeros((env_config.num_agents, rows.shape[1]), rows.dtype).at[:num_agents].set(there)
+
+    return jax.tree.map(pad, drawn)
+
+
+def _draw_mask(config: UniverseConfig, rules: Rules, cards: jax.Array, game_id: Word, agent: jax.Array) -> Hidden:
+    """What is hidden from one agent, without an agent axis."""
+    dice = chance.Dice(chance.HIDING, 0, game_id, agent)
     ways = jnp.array([HIDDEN_WAYS.index(way) for way in config.hidden_ways])
     way = ways[below(dice.roll(), len(config.hidden_ways))]
     way = jnp.where(chance.happens(dice.roll(), config.hide_percent), way, len(HIDDEN_WAYS))
@@ -38,11 +55,7 @@ def draw_hidden(env_config: EnvConfig, config: UniverseConfig, rules: Rules, car
     codes = jnp.arange(1, NUM_RELATIONS + 1, dtype=jnp.uint8)
     hidden_relations, place = draw_parts((codes[:, None] == rules.relation).any(axis=1), "relation")
     relations_row = jnp.zeros(NUM_RELATIONS, jnp.uint8).at[place].set(jnp.where(hidden_relations, codes, 0))
-    return Hidden(
-        rules=_from_agent_0(env_config, hidden_rules),
-        kinds=_from_agent_0(env_config, kinds_row),
-        relations=_from_agent_0(env_config, relations_row),
-    )
+    return Hidden(rules=hidden_rules, kinds=kinds_row, relations=relations_row)
 
 
 def is_rule_hidden(rules: Rules, hidden: Hidden) -> jax.Array:
@@ -51,8 +64,3 @@ def is_rule_hidden(rules: Rules, hidden: Hidden) -> jax.Array:
     is_kind = (fields[:, :, None] == hidden.kinds[:, None, None, :]) & (fields[:, :, None] != kinds.NOTHING)
     is_relation = rules.relation[:, None] == hidden.relations[:, None, :]
     return (rules.relation != NEVER) & (hidden.rules | is_kind.any(axis=(2, 3)) | is_relation.any(axis=2))
-
-
-def _from_agent_0(env_config: EnvConfig, row: jax.Array) -> jax.Array:
-    """[A, ...] with nothing hidden from the others."""
-    return jnp.zeros((env_config.num_agents, *row.shape), row.dtype).at[0].set(row)

@@ -15,13 +15,14 @@ import numpy as np
 from xworld.core import kinds
 from xworld.core.config import RELATIONS, EnvConfig
 from xworld.core.hashing import Word
-from xworld.core.relations import NEAR, ON, SEE, TOUCH
+from xworld.core.relations import ALL_DIRECTIONS, NEAR, ON, SEE, TOUCH
 from xworld.core.terrain import terrain_type
-from xworld.core.types import Task
+from xworld.core.types import NOWHERE, Task
 from xworld.core.view import OUT_OF_VIEW, look, view_cell
 from xworld.tasks import cell_sets, chance
-from xworld.tasks.chains import AGENT, Conditions
+from xworld.tasks.chains import Conditions
 from xworld.tasks.games import Cast
+from xworld.tasks.players import AGENT
 from xworld.tasks.terrain import World, beside_doors, max_keys, room_bounds, room_cells, unlocked_part
 from xworld.tasks.universe_config import UniverseConfig, goal_relations, rule_relations
 
@@ -31,8 +32,8 @@ from xworld.tasks.universe_config import UniverseConfig, goal_relations, rule_re
 class Placement:
     """Where T things are: pads of floor, then keys, then the cast's objects."""
 
-    agent_row: jax.Array  # [] int32
-    agent_column: jax.Array  # [] int32
+    agent_row: jax.Array  # [P] int32, of one agent, or two if there are two-player games; NOWHERE when absent
+    agent_column: jax.Array  # [P] int32
     kind: jax.Array  # [T] uint8, 0 for nothing
     is_object: jax.Array  # [T] bool, else a pad
     is_frozen: jax.Array  # [T] bool
@@ -68,28 +69,38 @@ def place(
     dice = chance.Dice(chance.PLACEMENT, attempt, task.world_id, task.game_id)
     floor = cell_sets.pack(terrain_type(task.terrain) == kinds.FLOOR)
     quiet = floor & ~beside_doors(env_config, world)
-    row, column, has_workspace = cell_sets.pick(cell_sets.interior(floor), dice.roll())
+    inner = cell_sets.interior(floor)
+    row, column, has_workspace = cell_sets.pick(inner, dice.roll())
     workspace = cell_sets.box(floor, row - 1, row + 1, column - 1, column + 1)
     workspace = jnp.where(cast.needs_workspace, workspace, 0)
     avoided = jnp.stack(_round_workspace(world, floor, row, column))  # [3, H, K]
 
     open_cells = quiet & ~workspace
-    meeting_place = _meeting_place(cast, open_cells)
     is_with_agent = cast.conditions.first[0] == AGENT
-    standing = quiet & jnp.where(is_with_agent, meeting_place, quiet)
+    standing = quiet & jnp.where(is_with_agent, _meeting_place(cast, open_cells, inner), quiet)
     agent_row, agent_column, has_agent = cell_sets.pick(standing, dice.roll())
-    agent = cell_sets.point(floor, agent_row, agent_column)
+    agents = [(agent_row, agent_column)]
+    if config.two_player_percent:
+        others = quiet & ~cell_sets.point(floor, agent_row, agent_column)
+        other_row, other_column, has_other = cell_sets.pick(others, dice.roll())
+        has_agent &= has_other | ~cast.are_two
+        agents.append((jnp.where(cast.are_two, other_row, NOWHERE), jnp.where(cast.are_two, other_column, NOWHERE)))
     part = room_cells(env_config, world, unlocked_part(world, agent_row, agent_column))
-    by_agent, _ = _related(world, cast.conditions, floor, agent_row, agent_column)
-    if _uses(env_config, config, SEE):
-        is_see = (cast.conditions.relation == SEE)[:, None, None]
-        by_agent = jnp.where(is_see, _seen_from(env_config, task, agent_row, agent_column), by_agent)
+    by_agents, kept = jnp.zeros((cast.conditions.relation.shape[0], *floor.shape), jnp.uint32), jnp.zeros_like(floor)
+    for agent, (row_of, column_of) in enumerate(agents):
+        by_agent, _ = _related(world, cast.conditions, floor, row_of, column_of)
+        if _uses(env_config, config, SEE):
+            is_see = (cast.conditions.relation == SEE)[:, None, None]
+            by_agent = jnp.where(is_see, _seen_from(env_config, task, row_of, column_of), by_agent)
+        by_agents = jnp.where((cast.conditions.first == AGENT + agent)[:, None, None], by_agent, by_agents)
+        kept = kept | cell_sets.point(floor, row_of, column_of)
+    meeting_place = _meeting_place(cast, open_cells & ~kept, inner)
     ground = _Ground(
         free=floor,
         lying=jnp.zeros_like(floor),
-        kept=agent,
-        no_first=jnp.zeros_like(by_agent),
-        no_second=jnp.where((cast.conditions.first == AGENT)[:, None, None], by_agent, 0),
+        kept=kept,
+        no_first=jnp.zeros_like(by_agents),
+        no_second=by_agents,
     )
 
     # What has to meet comes first: a pad for condition 0, spine 0, and its partner.
@@ -140,7 +151,8 @@ def place(
     nowhere = jnp.zeros(num_things, jnp.int32)
     has_room = has_agent & (has_workspace | ~cast.needs_workspace)
     _, rows, columns, is_placed = jax.lax.fori_loop(0, num_things, place_one, (ground, nowhere, nowhere, has_room))
-    return Placement(agent_row, agent_column, kind, is_object, is_frozen, rows, columns), is_placed
+    agent_rows, agent_columns = (jnp.stack(values).astype(jnp.int32) for values in zip(*agents, strict=True))
+    return Placement(agent_rows, agent_columns, kind, is_object, is_frozen, rows, columns), is_placed
 
 
 def fill(env_config: EnvConfig, task: Task, placement: Placement) -> Task:
@@ -153,11 +165,11 @@ def fill(env_config: EnvConfig, task: Task, placement: Placement) -> Task:
     position = jnp.stack([placement.row, placement.column], axis=1).astype(jnp.uint8)
     pad_row = jnp.where(is_pad, placement.row, env_config.height)
     pad = placement.kind - jnp.uint8((kinds.FLOOR_SHAPE - kinds.FLOOR) * 16)
-    agent = jnp.stack([placement.agent_row, placement.agent_column]).astype(jnp.uint8)
+    agents = jnp.stack([placement.agent_row, placement.agent_column], axis=1).astype(jnp.uint8)
     return dataclasses.replace(
         task,
         terrain=task.terrain.at[pad_row, placement.column].set(pad, mode="drop"),
-        agent_position=task.agent_position.at[0].set(agent),
+        agent_position=task.agent_position.at[: agents.shape[0]].set(agents),
         object_kind=task.object_kind.at[slot].set(placement.kind, mode="drop"),
         object_position=task.object_position.at[slot].set(position, mode="drop"),
         object_frozen=task.object_frozen.at[slot].set(placement.is_frozen.astype(jnp.uint8), mode="drop"),
@@ -213,15 +225,24 @@ def _turn(directions: jax.Array) -> jax.Array:
     return ((directions << 2) | (directions >> 2)) & 15
 
 
-def _meeting_place(cast: Cast, open_cells: jax.Array) -> jax.Array:
-    """The cells beside which what has to touch the agent or spine 0, if anything does, can lie."""
+def _meeting_place(cast: Cast, open_cells: jax.Array, inner: jax.Array) -> jax.Array:
+    """The cells beside which what has to meet the agent or spine 0, if anything does, can lie.
+
+    On an `inner` cell if there is one: it has floor all around, so that two things side by side leave a way past them.
+    What is beside something is also near it, and sees it.
+    """
     is_first = (cast.conditions.first[0] == AGENT) | (cast.conditions.first[0] == cast.kind[0])
     asked = jax.tree.map(lambda field: field[0], cast.conditions)
     directions = jnp.where(is_first, asked.directions, _turn(asked.directions))
-    beside = jnp.zeros_like(open_cells)
-    for direction, cells in enumerate(cell_sets.neighbours(open_cells)):
-        beside |= jnp.where((directions >> direction) & 1 == 1, cells, 0)
-    return jnp.where((asked.relation == TOUCH) & cast.must_meet.any(), beside, open_cells)
+    directions = jnp.where(asked.relation == TOUCH, directions, ALL_DIRECTIONS)
+
+    def beside(cells: jax.Array) -> jax.Array:
+        is_asked = (directions >> jnp.arange(4)) & 1 == 1
+        return _union(jnp.where(is_asked[:, None, None], jnp.stack(cell_sets.neighbours(cells)), 0))
+
+    spacious = beside(open_cells & inner) & open_cells
+    place = jnp.where((spacious != 0).any(), spacious, beside(open_cells))
+    return jnp.where(cast.must_meet.any() & (asked.relation != ON), place, open_cells)
 
 
 def _round_workspace(

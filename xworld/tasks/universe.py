@@ -2,6 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass, field
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 from xworld.core import kinds
 from xworld.core.config import EnvConfig
 from xworld.core.hashing import Word
+from xworld.core.relations import NEVER
 from xworld.core.types import MAX_HIDDEN_KINDS, NOWHERE, NUM_RELATIONS, RANDOM_FACING, Goals, Hidden, Rules, Task
 from xworld.tasks import chance
 from xworld.tasks.games import Game, draw_game, game_hash
@@ -37,13 +39,15 @@ _ROUNDS = 256  # games of an id that are tried, each in that many placements
 class TaskInfo:
     """What the generator knows about a task. The agent is not told."""
 
-    chain_length: jax.Array  # [] int32, rules of the chain that leads to the goal
     num_firings: jax.Array  # [] int32, rules that have to fire before the goal can hold
-    num_dead_ends: jax.Array  # [] int32
-    num_hidden_rules: jax.Array  # [] int32, rules of the chain of which anything is hidden
+    num_dead_ends: jax.Array  # [] int32, rules that spoil what the goal needs
+    num_decoys: jax.Array  # [] int32, rules that neither help nor harm
+    num_hidden_rules: jax.Array  # [] int32, rules of the chain of which anything is hidden from agent 0
     num_hidden_dead_ends: jax.Array  # [] int32
     num_distractors: jax.Array  # [] int32, objects that are neither needed nor keys
     num_objects: jax.Array  # [] int32, at the start, keys included
+    num_players: jax.Array  # [] int32, 1 or 2
+    needs_both: jax.Array  # [] bool, whether neither player can reach the goal alone
 
 
 @dataclass(frozen=True)
@@ -69,9 +73,12 @@ class Universe:
 
     def sample_with_info(self, key: jax.Array) -> tuple[Task, TaskInfo]:
         """A task and what is known about it, for a JAX key."""
-        bits = jax.random.bits(key, (2,), jnp.uint32)
-        world_id, game_id = bits[0] % self.config.num_worlds, bits[1] % self.config.num_games
+        world_id, game_id = jax.random.bits(key, (2,), jnp.uint32) >> 1  # not negative as int32
         return self.task_with_info(world_id, game_id)
+
+    def with_split(self, split: Literal["train", "test", "all"]) -> "Universe":
+        """The universe of the same configuration but for the split."""
+        return dataclasses.replace(self, config=dataclasses.replace(self.config, split=split))
 
     def task(self, world_id: Word, game_id: Word) -> Task:
         """The task with these ids, int32 scalars."""
@@ -93,7 +100,7 @@ class Universe:
             return (game, placement), is_placed
 
         (game, placement), _ = chance.first_right(draw_round, _ROUNDS)
-        hidden = draw_hidden(self.env_config, self.config, game.rules, game.cards, game_id)
+        hidden = draw_hidden(self.env_config, self.config, game.rules, game.cards, game.are_two, game_id)
         task = dataclasses.replace(
             fill(self.env_config, bare, placement),
             goals=_write_goals(self.env_config, game),
@@ -103,15 +110,17 @@ class Universe:
             num_trials=game.num_trials.astype(jnp.uint16),
         )
         is_hidden = is_rule_hidden(game.rules, hidden)[0]
-        num_chain = game.is_chain.sum(dtype=jnp.int32)
+        is_decoy = (game.rules.relation != NEVER) & ~game.is_chain & ~game.is_dead_end
         info = TaskInfo(
-            chain_length=num_chain,
-            num_firings=num_chain,
+            num_firings=game.is_chain.sum(dtype=jnp.int32),
             num_dead_ends=game.is_dead_end.sum(dtype=jnp.int32),
+            num_decoys=is_decoy.sum(dtype=jnp.int32),
             num_hidden_rules=(game.is_chain & is_hidden).sum(dtype=jnp.int32),
             num_hidden_dead_ends=(game.is_dead_end & is_hidden).sum(dtype=jnp.int32),
             num_distractors=game.num_distractors,
             num_objects=(task.object_kind != kinds.NOTHING).sum(dtype=jnp.int32),
+            num_players=1 + game.are_two.astype(jnp.int32),
+            needs_both=game.needs_both,
         )
         return task, info
 
@@ -174,13 +183,14 @@ def _bare_task(env_config: EnvConfig, world: World, world_id: jax.Array, game_id
 
 
 def _write_goals(env_config: EnvConfig, game: Game) -> Goals:
-    """Agent 0's goal, of one literal; the others have none."""
+    """The goal, of one literal: agent 0's, and agent 1's if two play."""
     goal = game.goal
+    has_goal = jnp.arange(env_config.num_agents) < jnp.where(game.are_two, 2, 1)
 
     def write(value: jax.Array, padding: int = 0) -> jax.Array:
         shape = (env_config.num_agents, env_config.goal_clauses, env_config.goal_literals)
         clause = jnp.full(env_config.goal_literals, padding, jnp.uint8).at[0].set(value.reshape(()).astype(jnp.uint8))
-        return jnp.zeros(shape, jnp.uint8).at[0, 0].set(clause)
+        return jnp.zeros(shape, jnp.uint8).at[:, 0].set(jnp.where(has_goal[:, None], clause, 0))
 
     return Goals(
         relation=write(goal.relation),

@@ -4,10 +4,10 @@ import math
 
 from xworld.core.config import EnvConfig
 from xworld.errors import ConfigError
+from xworld.tasks.dead_ends import max_false_rules
 from xworld.tasks.terrain import layouts_that_fit, max_keys, num_doors, num_worlds, world_rooms
-from xworld.tasks.universe_config import UniverseConfig, goal_relations, rule_relations
+from xworld.tasks.universe_config import UniverseConfig, between_things, goal_relations, rule_relations
 
-_BETWEEN_THINGS = {"touch", "near", "see"}
 _ODDS = 1e-6  # chance that one side of a split has nothing in it, above which a universe is refused
 
 
@@ -20,11 +20,13 @@ def check(env_config: EnvConfig, config: UniverseConfig) -> None:
     """
     all_rooms = world_rooms(env_config, config.world)
     _check_relations(env_config, config)
-    longest, num_dead_ends = config.chain_length[1], config.num_dead_ends[1]
-    if longest + num_dead_ends > env_config.max_rules:
+    _check_players(env_config, config)
+    longest, num_false = config.chain_length[1], max_false_rules(config)
+    if longest + num_false > env_config.max_rules:
         raise ConfigError(
-            f"A chain of {longest} rules and {num_dead_ends} dead ends do not fit: EnvConfig.max_rules is "
-            f"{env_config.max_rules}. Raise it to {longest + num_dead_ends}, or lower chain_length or num_dead_ends."
+            f"A chain of {longest} rules and {num_false} dead ends and decoys do not fit: EnvConfig.max_rules is "
+            f"{env_config.max_rules}. Raise it to {longest + num_false}, or lower chain_length, num_dead_ends or "
+            "num_decoys."
         )
     _check_kinds(env_config, config)
     most = max_objects(env_config, config)
@@ -33,7 +35,7 @@ def check(env_config: EnvConfig, config: UniverseConfig) -> None:
             f"Up to {most} objects (chain, distractors and keys) do not fit: EnvConfig.max_objects is "
             f"{env_config.max_objects}. Raise it, or lower chain_length, num_distractors or max_locked_doors."
         )
-    _check_dead_ends(env_config, config)
+    _check_false_rules(env_config, config)
     for rooms in all_rooms:
         _check_room(env_config, config, rooms)
     num_games = len(goal_relations(env_config, config)) * math.perm(_num_kinds(config), longest + 1)
@@ -43,14 +45,43 @@ def check(env_config: EnvConfig, config: UniverseConfig) -> None:
 
 
 def max_objects(env_config: EnvConfig, config: UniverseConfig) -> int:
-    """Objects in a task at most."""
-    has_pairs = config.pair_percent > 0
-    num_partners = config.chain_length[1] * (
-        has_pairs and bool(_BETWEEN_THINGS & {*rule_relations(env_config, config)})
-    )
-    is_goal_pair = _BETWEEN_THINGS & {*goal_relations(env_config, config)}
-    num_partners += bool(is_goal_pair) and (has_pairs or config.negated_goal_percent > 0)
+    """Objects in a task at most, at the start."""
+    goals, rules = goal_relations(env_config, config), rule_relations(env_config, config)
+    is_undone = config.negated_goal_percent > 0 and goals != ("hold",)
+    num_partners = 0
+    if between_things(rules):  # the last rule that undoes a goal always has a partner
+        num_partners += config.chain_length[1] if config.pair_percent else min(config.chain_length[1], is_undone)
+    if between_things(goals):
+        num_partners += config.pair_percent > 0 or is_undone
     return 1 + num_partners + config.num_distractors[1] + max_keys(env_config, config.world)
+
+
+def _check_players(env_config: EnvConfig, config: UniverseConfig) -> None:
+    if config.two_player_percent and env_config.num_agents < 2:
+        raise ConfigError(
+            f"two_player_percent is {config.two_player_percent}, but EnvConfig.num_agents is 1. Raise it to 2, or "
+            "write two_player_percent=0."
+        )
+    if not config.together_percent:
+        return
+    if not config.two_player_percent:
+        raise ConfigError(
+            f"together_percent is {config.together_percent}, but two_player_percent is 0. Raise it, or write "
+            "together_percent=0."
+        )
+    if config.chain_length[1] == 0:
+        raise ConfigError(
+            "together_percent asks for games with a part for each agent, which have at least one rule, but "
+            "chain_length is (0, 0). Raise it, or write together_percent=0."
+        )
+    for name, relations in (
+        ("goal_relations", goal_relations(env_config, config)),
+        ("rule_relations", rule_relations(env_config, config)),
+    ):
+        if relations == ("on",):
+            raise ConfigError(
+                f"{name} is ('on',), which is never about an agent. Add one, or write together_percent=0."
+            )
 
 
 def _check_relations(env_config: EnvConfig, config: UniverseConfig) -> None:
@@ -84,8 +115,8 @@ def _check_kinds(env_config: EnvConfig, config: UniverseConfig) -> None:
             "or write max_locked_doors=0."
         )
     num_chain = 2 * config.chain_length[1] + 2
-    has_products = config.num_dead_ends[1] > 0 or config.max_products > 1
-    num_more = max(bool(config.num_distractors[1]), has_products) + (config.num_dead_ends[1] > 0)
+    has_bait = max_false_rules(config) > 0
+    num_more = max(bool(config.num_distractors[1]), has_bait or config.max_products > 1) + has_bait
     if num_chain + num_more > _num_kinds(config):
         raise ConfigError(
             f"{len(config.shapes)} shapes in {len(config.colours)} colours are {_num_kinds(config)} kinds, but a chain "
@@ -96,13 +127,14 @@ def _check_kinds(env_config: EnvConfig, config: UniverseConfig) -> None:
 
 def _check_room(env_config: EnvConfig, config: UniverseConfig, rooms: int) -> None:
     """There has to be room for the smallest games: half of the cells that things may be on are theirs."""
-    goals, rules = {*goal_relations(env_config, config)}, {*rule_relations(env_config, config)}
-    num_things = 2 + max(config.num_distractors[0], config.num_dead_ends[0] > 0) + max_keys(env_config, config.world)
+    goals, rules = goal_relations(env_config, config), rule_relations(env_config, config)
+    num_distractors = max(config.num_distractors[0], config.num_dead_ends[0] + config.num_decoys[0] > 0)
+    num_things = 2 + num_distractors + max_keys(env_config, config.world) + (config.two_player_percent == 100)
     if config.pair_percent == 100:  # every condition has a partner
-        num_things += config.chain_length[0] * (rules <= _BETWEEN_THINGS) + (goals <= _BETWEEN_THINGS)
+        num_things += config.chain_length[0] * (rules == between_things(rules)) + (goals == between_things(goals))
     for rows, columns in layouts_that_fit(env_config, rooms):
         num_cells = (env_config.height - 1 - rows) * (env_config.width - 1 - columns) - 2 * num_doors(rows, columns)
-        if _BETWEEN_THINGS & (goals | rules):
+        if between_things(goals + rules) or config.two_player_percent or config.max_products > 1:
             num_cells -= 9  # the workspace
         if num_things > num_cells // 2:
             raise ConfigError(
@@ -113,17 +145,27 @@ def _check_room(env_config: EnvConfig, config: UniverseConfig, rooms: int) -> No
             )
 
 
-def _check_dead_ends(env_config: EnvConfig, config: UniverseConfig) -> None:
-    """Two dead ends never have the same condition, so there have to be enough of them."""
+def _check_false_rules(env_config: EnvConfig, config: UniverseConfig) -> None:
+    """No two dead ends or decoys have the same condition, so there have to be enough of them."""
     num_bait = min((max(config.num_distractors[0], 1) + 1) // 2, _num_kinds(config) - 2 * config.chain_length[1] - 3)
     relations = rule_relations(env_config, config)
-    num_conditions = num_bait * len(relations)
-    if config.num_dead_ends[1] > num_conditions:
+    spoiling = between_things(relations)
+    if config.num_dead_ends[0] and not spoiling:
         raise ConfigError(
-            f"{config.num_dead_ends[1]} dead ends need as many different conditions, but with "
-            f"{config.num_distractors[0]} distractors and the relations {', '.join(relations)} there may be only "
-            f"{num_conditions}. Lower num_dead_ends, or raise the lowest of num_distractors."
+            f"num_dead_ends asks for dead ends, but none can be made of the relations {', '.join(relations)}: they "
+            "relate what the goal needs to another object. Add touch, near or see to rule_relations, or write "
+            "num_decoys instead."
         )
+    for what, number, possible in (
+        ("dead ends", config.num_dead_ends[1], num_bait * len(spoiling or relations)),
+        ("dead ends and decoys", max_false_rules(config), num_bait * len(relations)),
+    ):
+        if number > possible:
+            raise ConfigError(
+                f"{number} {what} need as many different conditions, but with {config.num_distractors[0]} distractors "
+                f"and the relations {', '.join(relations)} there may be only {possible}. Ask for fewer, or raise the "
+                "lowest of num_distractors."
+            )
 
 
 def _check_split(config: UniverseConfig, what: str, number: int, cure: str) -> None:

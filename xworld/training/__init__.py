@@ -3,6 +3,7 @@
 from xworld.training.checkpoint import load_agent, load_config
 from xworld.training.config import RunConfig, from_json, to_json
 from xworld.training.devices import use_host_devices
+from xworld.training.finetune import check_not_fine_tuned, finetune
 from xworld.training.loop import TrainingDiverged, train
 from xworld.training.ppo import PPOConfig
 from xworld.training.presets import PRESETS
@@ -12,6 +13,8 @@ __all__ = [
     "PPOConfig",
     "RunConfig",
     "TrainingDiverged",
+    "check_not_fine_tuned",
+    "finetune",
     "from_json",
     "load_agent",
     "load_config",

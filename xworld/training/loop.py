@@ -1,5 +1,6 @@
 """The host's part of training: runs compiled chunks of updates, shows and writes metrics, saves, stops cleanly."""
 
+import dataclasses
 import math
 import os
 import signal
@@ -13,6 +14,7 @@ from pathlib import Path
 import jax
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from xworld.agents import Params
 from xworld.errors import ConfigError
 from xworld.tasks import Universe
 from xworld.training.checkpoint import load, load_config, save, save_config
@@ -35,7 +37,9 @@ def train(
     *,
     resume: bool = False,
     tasks: TaskSource | None = None,
+    params: Params | None = None,
     show_progress: bool = True,
+    on_start: Callable[[], None] | None = None,
     on_row: Callable[[Row], None] | None = None,
 ) -> bool:
     """Trains an agent on all devices of the process, and leaves everything in `folder`.
@@ -48,7 +52,9 @@ def train(
       folder: where `config.json`, metrics and checkpoints go; new or empty, unless `resume`.
       resume: whether to go on from the folder's checkpoint.
       tasks: where tasks come from; by default the configuration's universe.
+      params: what a new run starts with; by default fresh ones.
       show_progress: whether to draw a progress bar.
+      on_start: called when the folder of a new run is ready, for more files in it.
       on_row: called with each chunk's row of metrics, for other loggers.
 
     Returns:
@@ -69,7 +75,11 @@ def train(
             state = trainer.place(load(folder, like, config))
         else:
             save_config(folder, config)
+            if on_start is not None:
+                on_start()
             state = trainer.start(source)
+            if params is not None:
+                state = trainer.place(dataclasses.replace(state, params=params))
             save(folder, state)
         update = saved = int(state.update)
         writer = MetricsWriter(folder, update)

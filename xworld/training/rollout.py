@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
-from xworld.agents import Agent, Params, distribution
+from xworld.agents import Agent, Memory, Params, distribution
 from xworld.core.types import Briefing, Observation
 from xworld.vector import TaskSource, VectorEnv, VectorState
 
@@ -25,7 +25,7 @@ class Actor:
     env_state: VectorState
     observation: Observation  # [B, ...]
     is_reset: jax.Array  # [B] bool, whether the memory is emptied before this observation
-    memory: jax.Array  # [B, A, M] float32
+    memory: Memory  # arrays [B, A, ...]
     trial_return: jax.Array  # [B] float32, since the trial began; mean over the agents that are there
 
 
@@ -50,7 +50,7 @@ class Context:
     """What else is needed to compute the agent's outputs along the steps again."""
 
     briefings: tuple[Briefing, Briefing]  # [B, ...] of the current and of the next task
-    memory: jax.Array  # [B, A, M] float32, before the first step
+    memory: Memory  # arrays [B, A, ...], before the first step
     last_value: jax.Array  # [B, A] float32, of the observation after the last step
 
 
@@ -85,7 +85,7 @@ def collect(
     briefings = vec.briefings(env_state)
     told_now, told_next = (agent.encode_briefing(params, briefing) for briefing in briefings)
 
-    def decide(actor: Actor, is_next_task: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    def decide(actor: Actor, is_next_task: jax.Array) -> tuple[jax.Array, jax.Array, Memory]:
         told = jnp.where(is_next_task[:, None, None], told_next, told_now)
         return agent.step(params, actor.observation, told, actor.memory, actor.is_reset)
 

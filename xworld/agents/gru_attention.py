@@ -1,0 +1,89 @@
+"""A GRU that looks back: attention over activations of its own, of which one in a few steps is kept."""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from xworld.agents.config import AgentConfig
+from xworld.agents.recurrence import GRU, count_steps
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Kept:
+    """What a `GRUAttention` remembers."""
+
+    hidden: jax.Array  # [..., M] float32, of the GRU
+    activations: jax.Array  # [..., S, M] float32, kept ones, the newest last; of this episode if there were so many
+    num_steps: jax.Array  # [...] int32, of this episode
+
+
+class GRUAttention(nnx.Module):
+    """A GRU whose output is what it is plus what it reads from the hidden states it kept.
+
+    Every `keep_every`-th hidden state of an episode is kept, from the next step on, until `num_kept` newer ones are.
+    What is read does not go back into the recurrence, so an unroll reads for all steps at once. The activations that
+    the unroll starts from are constants.
+    """
+
+    def __init__(self, config: AgentConfig, rngs: nnx.Rngs):
+        """Each head reads whole activations."""
+        size, num_heads = config.memory_size, config.num_heads
+        self.num_heads, self.keep_every = num_heads, config.keep_every
+        self.gru = GRU(config, rngs)
+        self.query = nnx.Linear(size, num_heads * size, use_bias=False, rngs=rngs)
+        self.output = nnx.Linear(num_heads * size, size, rngs=rngs)
+        self.age_bias = nnx.Param(jnp.zeros((config.num_kept, num_heads)))
+
+    @staticmethod
+    def empty(config: AgentConfig, *batch: int) -> Kept:
+        """Nothing kept."""
+        return Kept(
+            hidden=GRU.empty(config, *batch),
+            activations=jnp.zeros((*batch, config.num_kept, config.memory_size), jnp.float32),
+            num_steps=jnp.zeros(batch, jnp.int32),
+        )
+
+    def unroll(self, memory: Kept, inputs: jax.Array, is_reset: jax.Array) -> tuple[jax.Array, Kept]:
+        """[T, ..., M] outputs and the memory after them, from [T, ..., E] inputs and [T, ...] bool."""
+        outputs, hidden = self.gru.unroll(memory.hidden, inputs, is_reset)
+        new = jnp.moveaxis(outputs, 0, -2)  # [..., T, M]
+        count, num_steps = count_steps(memory.num_steps, jnp.moveaxis(is_reset, 0, -1))  # [..., T]
+        num_kept, length = memory.activations.shape[-2], new.shape[-2]
+        entries = jnp.concatenate([jax.lax.stop_gradient(memory.activations), new], axis=-2)  # [..., S + T, M]
+
+        # In its episode every kept activation has a number. An entry of another episode, or one not kept, has none.
+        time = jnp.arange(length)
+        old_number = (memory.num_steps // self.keep_every)[..., None] + jnp.arange(-num_kept, 0)  # [..., S]
+        is_kept = count % self.keep_every == self.keep_every - 1  # [..., T]
+        new_number = jnp.where(is_kept, count // self.keep_every, -1)
+        number = jnp.concatenate([old_number, new_number], axis=-1)
+        began = jnp.concatenate([-memory.num_steps[..., None] + jnp.zeros_like(old_number), time - count], axis=-1)
+
+        def age(at: jax.Array, count: jax.Array) -> jax.Array:
+            """[..., Q, S + T] how many were kept after each entry, at [Q] times; -1 where it cannot be read."""
+            is_same = (at - count)[..., None] == began[..., None, :]  # the episode began at the same time
+            age = (count // self.keep_every)[..., None] - 1 - number[..., None, :]
+            is_there = is_same & (number >= 0)[..., None, :] & (age >= 0) & (age < num_kept)
+            return jnp.where(is_there, age, -1)
+
+        read = self._read(new, entries, age(time, count))
+        last = age(jnp.array([length]), num_steps[..., None])[..., 0, :]  # [..., S + T]
+        place = jnp.arange(num_kept)[:, None]
+        source = (last[..., None, :] == num_kept - 1 - place).argmax(-1)  # [..., S]; any, where there is none
+        kept = jnp.take_along_axis(entries, source[..., None], axis=-2)
+        return outputs + jnp.moveaxis(read, -2, 0), Kept(hidden, kept, num_steps)
+
+    def _read(self, hidden: jax.Array, entries: jax.Array, age: jax.Array) -> jax.Array:
+        """[..., T, M] what hidden states read from the entries whose age is not negative."""
+        size = hidden.shape[-1]
+        query = self.query(hidden).reshape(*hidden.shape[:-1], self.num_heads, size)
+        scores = jnp.einsum("...thm,...km->...thk", query, entries) * size**-0.5
+        bias = jnp.take(self.age_bias[...], jnp.maximum(age, 0), axis=0)  # [..., T, K, H]
+        scores = jnp.where((age >= 0)[..., None, :], scores + jnp.swapaxes(bias, -1, -2), -jnp.inf)
+        nothing = jnp.zeros((*scores.shape[:-1], 1))  # to read nothing is always possible
+        weights = jax.nn.softmax(jnp.concatenate([scores, nothing], axis=-1), axis=-1)[..., :-1]
+        found = jnp.einsum("...thk,...km->...thm", weights, entries)
+        return self.output(found.reshape(*hidden.shape[:-1], -1))

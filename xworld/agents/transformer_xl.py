@@ -1,0 +1,153 @@
+"""A Transformer-XL as the agent's memory: attention over this episode's last activations (Dai et al. 2019)."""
+
+import math
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from xworld.agents.config import AgentConfig
+from xworld.agents.recurrence import count_steps
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Cache:
+    """What a `TransformerXL` remembers."""
+
+    activations: jax.Array  # [..., L, C, D] float32, what the layers attended to in the last C steps, the newest last
+    num_steps: jax.Array  # [...] int32, of this episode
+
+
+class TransformerXL(nnx.Module):
+    """Pre-norm layers of attention, with relative positions, and of gated feed-forward (Shazeer 2020).
+
+    A timestep attends to itself and to the `cache_size` timesteps before it, as far as they are of its episode. An
+    unroll goes in segments of `window` timesteps; what one is given from before it starts is constant.
+    """
+
+    def __init__(self, config: AgentConfig, rngs: nnx.Rngs):
+        """Inputs are projected to the size of the layers."""
+        self.window, self.cache_size = config.window, config.cache_size
+        self.input = nnx.Linear(config.encoder_size, config.memory_size, rngs=rngs)
+        self.layers = nnx.List([Layer(config, rngs) for _ in range(config.num_layers)])
+        self.norm = nnx.LayerNorm(config.memory_size, rngs=rngs)
+
+    @staticmethod
+    def empty(config: AgentConfig, *batch: int) -> Cache:
+        """Nothing cached."""
+        shape = (*batch, config.num_layers, config.cache_size, config.memory_size)
+        return Cache(activations=jnp.zeros(shape, jnp.float32), num_steps=jnp.zeros(batch, jnp.int32))
+
+    def unroll(self, memory: Cache, inputs: jax.Array, is_reset: jax.Array) -> tuple[jax.Array, Cache]:
+        """[T, ..., D] outputs and the memory after them, from [T, ..., E] inputs and [T, ...] bool."""
+        values, is_reset = jnp.moveaxis(self.input(inputs), 0, -2), jnp.moveaxis(is_reset, 0, -1)
+        outputs = []
+        for start in range(0, values.shape[-2], self.window):
+            segment = slice(start, start + self.window)
+            output, memory = self._unroll_segment(memory, values[..., segment, :], is_reset[..., segment])
+            outputs.append(output)
+        return jnp.moveaxis(jnp.concatenate(outputs, axis=-2), -2, 0), memory
+
+    def _unroll_segment(self, memory: Cache, values: jax.Array, is_reset: jax.Array) -> tuple[jax.Array, Cache]:
+        """[..., T, D] outputs of a segment."""
+        count, num_steps = count_steps(memory.num_steps, is_reset)
+        length, cache_size = values.shape[-2], self.cache_size
+        # Keys are the cached timesteps and then the segment's own.
+        distance = cache_size + np.arange(length)[:, None] - np.arange(cache_size + length)  # [T, C + T]
+        in_reach = jnp.asarray((distance >= 0) & (distance <= cache_size))
+        is_visible = in_reach & (distance <= count[..., None])  # [..., T, C + T]
+        cached = jax.lax.stop_gradient(memory.activations)
+        after = []
+        for index, layer in enumerate(self.layers):
+            values, keys = layer(values, cached[..., index, :, :], is_visible)
+            after.append(keys[..., -cache_size:, :])
+        return self.norm(values), Cache(jnp.stack(after, axis=-3), num_steps)
+
+
+class Layer(nnx.Module):
+    """One layer: attention, then feed-forward, each added to what comes in."""
+
+    def __init__(self, config: AgentConfig, rngs: nnx.Rngs):
+        """Of width D = `memory_size`. What is added starts small, so that deep stacks start near the identity."""
+        size = config.memory_size
+        self.num_heads, self.head_size = config.num_heads, size // config.num_heads
+        small = nnx.initializers.variance_scaling(1 / (2 * config.num_layers), "fan_in", "truncated_normal")
+        self.attention_norm = nnx.LayerNorm(size, rngs=rngs)
+        self.query = nnx.Linear(size, size, use_bias=False, rngs=rngs)
+        self.key = nnx.Linear(size, size, use_bias=False, rngs=rngs)
+        self.value = nnx.Linear(size, size, use_bias=False, rngs=rngs)
+        self.attention_output = nnx.Linear(size, size, use_bias=False, kernel_init=small, rngs=rngs)
+        self.content_bias = nnx.Param(jnp.zeros((self.num_heads, self.head_size)))
+        self.position_bias = nnx.Param(jnp.zeros((self.num_heads, self.head_size)))
+        # A gate halves what an ungated layer of this width could hold, so two thirds of it have as many parameters.
+        hidden = 2 * config.feed_forward_size // 3
+        self.feed_forward_norm = nnx.LayerNorm(size, rngs=rngs)
+        self.gate = nnx.Linear(size, hidden, rngs=rngs)
+        self.up = nnx.Linear(size, hidden, rngs=rngs)
+        self.down = nnx.Linear(hidden, size, kernel_init=small, rngs=rngs)
+
+    def __call__(self, values: jax.Array, cached: jax.Array, is_visible: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """[..., T, D] values after the layer, and [..., C + T, D] all that was attended to.
+
+        Args:
+          values: [..., T, D].
+          cached: [..., C, D], what was attended to at the timesteps before.
+          is_visible: [..., T, C + T] bool, which of them each timestep may attend to.
+        """
+        normed = self.attention_norm(values)
+        keys = jnp.concatenate([cached, normed], axis=-2)
+        values = values + self.attention_output(self._attend(normed, keys, is_visible))
+        normed = self.feed_forward_norm(values)
+        return values + self.down(jax.nn.gelu(self.gate(normed)) * self.up(normed)), keys
+
+    def _attend(self, normed: jax.Array, keys: jax.Array, is_visible: jax.Array) -> jax.Array:
+        """[..., T, D] what was found, heads side by side."""
+        query = self._heads(self.query(normed))  # [..., T, H, K]
+        length, num_keys = query.shape[-3], keys.shape[-2]
+        for_content = query + self.content_bias[...]
+        for_position = query + self.position_bias[...]
+        # Few queries: they are taken to the keys' space, instead of projecting all that is cached again.
+        is_short = length <= self.head_size
+        key_kernel, value_kernel = (
+            linear.kernel[...].reshape(-1, self.num_heads, self.head_size) for linear in (self.key, self.value)
+        )
+        if is_short:
+            in_key_space = jnp.einsum("...thk,dhk->...thd", for_content, key_kernel)
+            scores = jnp.einsum("...thd,...sd->...hts", in_key_space, keys)
+        else:
+            scores = jnp.einsum("...thk,...shk->...hts", for_content, self._heads(self.key(keys)))
+        positions = _sinusoids(num_keys - length, self.head_size)  # of distances from C down to 0
+        scores += _skew(jnp.einsum("...thk,ck->...htc", for_position, positions))
+        scores = jnp.where(is_visible[..., None, :, :], scores * self.head_size**-0.5, -jnp.inf)
+        weights = jax.nn.softmax(scores, axis=-1)
+        if is_short:
+            found = jnp.einsum("...hts,...sd->...thd", weights, keys)
+            found = jnp.einsum("...thd,dhk->...thk", found, value_kernel)
+        else:
+            found = jnp.einsum("...hts,...shk->...thk", weights, self._heads(self.value(keys)))
+        return found.reshape(*found.shape[:-2], -1)
+
+    def _heads(self, values: jax.Array) -> jax.Array:
+        """[..., H, K] from [..., D]."""
+        return values.reshape(*values.shape[:-1], self.num_heads, self.head_size)
+
+
+def _sinusoids(furthest: int, size: int) -> np.ndarray:
+    """[furthest + 1, size] float32: the distances `furthest`, ..., 1, 0 as sines and cosines of several lengths."""
+    wavelengths = np.geomspace(2 * math.pi, 4 * math.pi * (furthest + 1), -(-size // 2))
+    angles = 2 * math.pi * np.arange(furthest, -1, -1)[:, None] / wavelengths
+    return np.concatenate([np.sin(angles), np.cos(angles)], axis=1)[:, :size].astype(np.float32)
+
+
+def _skew(scores: jax.Array) -> jax.Array:
+    """[..., T, C + T] scores of keys, from [..., T, C + 1] scores of distances C to 0; garbage out of reach.
+
+    Row t moves t places to the right: padded, flattened, and cut into rows that are one place shorter.
+    """
+    *batch, length, num_distances = scores.shape
+    num_keys = num_distances - 1 + length
+    padded = jnp.pad(scores, [(0, 0)] * (len(batch) + 1) + [(0, length)])  # rows of num_keys + 1
+    return padded.reshape(*batch, -1)[..., : length * num_keys].reshape(*batch, length, num_keys)

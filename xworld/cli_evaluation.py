@@ -1,0 +1,226 @@
+"""The commands `xworld evaluate` and `xworld finetune`. As in `cli.py`, heavy imports happen inside."""
+
+import contextlib
+import dataclasses
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from tyro.conf import Positional, arg
+
+from xworld.errors import ConfigError, did_you_mean
+
+if TYPE_CHECKING:
+    from xworld.core.types import Task
+    from xworld.evaluation.players import Player
+    from xworld.evaluation.reference import Reference
+    from xworld.evaluation.task_sets import TaskCollection
+    from xworld.training import RunConfig
+
+INTERRUPTED = 130
+EXPERT = "expert"
+
+
+@dataclass
+class Evaluate:
+    """Score a trained agent, or another player, on tasks it has not seen.
+
+    Without --task-set, a run's agent plays held-out tasks of its own universe once, beside random, no-op and scripted
+    players: a table of the score of every trial, scores.json, scores.png and learning_curve.png.
+
+    With --task-set, the player plays AdA's protocol: every task many times, with 1, 2, 3, 5, 8 and 13 trials; scores
+    are those of the last trial. Returns are kept as they come: after Ctrl-C the same command goes on. Leaves
+    scores.json, report.html and replays.
+    """
+
+    # a run's folder; random, noop, searcher, searcher-without-memory or expert; or your own module:function
+    player: Annotated[Positional[str], arg(metavar="RUN|PLAYER")]
+    task_set: str | None = None  # probes:GROUP, a task file, or an environment's name for held-out tasks of it
+    num_tasks: int | None = None  # how many held-out tasks, 512 by default; of a set that is fixed, the first so many
+    num_trials: tuple[int, ...] | None = None  # numbers of trials; without --task-set one, by default the tasks' own
+    repetitions: int | None = None  # with --task-set: episodes of each task for each number of trials, 50 by default
+    normalise_by: str | None = None  # with --task-set: expert, or the folder of a fine-tuned agent's evaluation
+    batch_size: int | None = None  # with --task-set: episodes played at a time, 2048 by default
+    seed: int = 0  # decides directions and chance, and which held-out tasks
+    greedy: bool = False  # a trained agent takes the likeliest action instead of drawing one
+    output: Path | None = None  # folder for what is written; by default the run's, or one in it or in runs
+    best_returns: Path = Path("runs/best-returns")  # folder where the expert's best returns are kept
+
+    def run(self) -> int:
+        """Evaluates and reports."""
+        _use_devices(_num_cores())
+        return self._compare() if self.task_set is None else self._sweep(self.task_set)
+
+    def _compare(self) -> int:
+        import jax
+        import rich
+
+        from xworld.core.env import Env
+        from xworld.evaluation import AgentPolicy, check_folder, compare, scores_table, write_report
+        from xworld.training import load_agent
+
+        for name in ("repetitions", "normalise_by", "batch_size"):
+            if getattr(self, name) is not None:
+                raise ConfigError(f"--{name.replace('_', '-')} goes with --task-set. Name a set of tasks.")
+        num_trials = self.num_trials or (None,)
+        if len(num_trials) > 1:
+            raise ConfigError("Several numbers of trials go with --task-set. Name a set of tasks, or one number.")
+        run = Path(self.player)
+        config, agent, params = load_agent(run)
+        output = check_folder(self.output or run)
+        tasks = held_out_tasks(config, self.num_tasks, self.seed)
+        policy = AgentPolicy(params, agent, is_greedy=self.greedy)
+        comparison = compare(Env(config.env), tasks, [policy], jax.random.key(self.seed), num_trials=num_trials[0])
+        options = {"num_tasks": len(tasks.trial_length), "seed": self.seed, "greedy": self.greedy}
+        about = {"evaluate": options, "run": dataclasses.asdict(config)}
+        write_report(output, comparison, about, run / "metrics.csv")
+        rich.print(scores_table(comparison))
+        print(f"Wrote scores.json, scores.png and learning_curve.png to {output}")
+        return 0
+
+    def _sweep(self, task_set: str) -> int:
+        from xworld.evaluation.report import sweep_table
+        from xworld.evaluation.scores import write_scores
+        from xworld.evaluation.sweep import NUM_TRIALS, SweepConfig, run_sweep
+        from xworld.evaluation.task_sets import find_task_set
+
+        config = SweepConfig(
+            num_trials=self.num_trials or NUM_TRIALS,
+            num_repetitions=50 if self.repetitions is None else self.repetitions,
+            seed=self.seed,
+            batch_size=2048 if self.batch_size is None else self.batch_size,
+        )
+        collection = find_task_set(task_set, self.num_tasks, self.seed)
+        player = self._find_player(collection)
+        output = self.output or self._default_output(collection)
+        about = {
+            "player": player.about,
+            "task_set": {"name": collection.name, "content_hash": collection.content_hash},
+            "env": dataclasses.asdict(collection.env.config),
+        }
+        try:
+            reference = self._find_reference(collection)
+            sweep = run_sweep(collection.env, collection.tasks, player.policy, config, output, about)
+            content = write_scores(output, collection, player, sweep, reference)
+        except KeyboardInterrupt:
+            print(f"Stopped. What was played is kept in {output}; the same command goes on.")
+            return INTERRUPTED
+        import rich
+
+        rich.print(sweep_table(content))
+        print(f"Wrote scores.json, report.html and replays to {output}")
+        return 0
+
+    def _find_player(self, collection: "TaskCollection") -> "Player":
+        from xworld.evaluation.players import SCRIPTED, check_same_physics, make_player, own_player
+
+        if self.player in SCRIPTED or ":" in self.player:
+            if self.greedy:
+                raise ConfigError("--greedy is for trained agents.")
+            if self.player in SCRIPTED:
+                return make_player(self.player, SCRIPTED[self.player])
+            return own_player(self.player, collection.env)
+        from xworld.evaluation import AgentPolicy
+        from xworld.training import load_agent
+
+        if not Path(self.player).exists():
+            hint = did_you_mean(self.player, SCRIPTED)
+            raise ConfigError(f"There is no run and no player {self.player!r}. Name a run's folder. {hint}")
+        config, agent, params = load_agent(Path(self.player))
+        check_same_physics(config.env, collection.env.config)
+        policy = AgentPolicy(params, agent, is_greedy=self.greedy)
+        return make_player("agent", policy, is_greedy=self.greedy, run=dataclasses.asdict(config))
+
+    def _find_reference(self, collection: "TaskCollection") -> "Reference":
+        from xworld.evaluation.reference import expert_reference, fine_tuned_reference
+
+        if self.normalise_by not in (None, EXPERT):
+            return fine_tuned_reference(Path(self.normalise_by), collection.content_hash)
+        from xworld.evaluation.expert import Expert
+
+        expert = Expert(collection.env)
+        return expert_reference(collection.env, collection.tasks, expert.best_returns, self.best_returns)
+
+    def _default_output(self, collection: "TaskCollection") -> Path:
+        tasks = _as_file_name(collection.name)
+        if Path(self.player).exists():
+            return Path(self.player) / f"on-{tasks}"
+        return Path("runs") / f"{_as_file_name(self.player)}-on-{tasks}"
+
+
+@dataclass
+class Finetune:
+    """Train a run's agent further on the tasks of a set, as a new run.
+
+    Its evaluation on the same tasks is what `evaluate --normalise-by` takes, as in AdA. Ctrl-C saves and stops; the
+    same command goes on.
+    """
+
+    run_folder: Annotated[Positional[Path], arg(metavar="RUN")]  # folder of the run whose agent is trained further
+    task_set: str  # probes:GROUP, a task file, or an environment's name for held-out tasks of it
+    num_tasks: int | None = None  # how many held-out tasks, 512 by default; of a set that is fixed, the first so many
+    total_steps: int | None = None  # environment steps; by default as many as the run had
+    seed: int = 0  # decides what is drawn, and which held-out tasks
+    output: Path | None = None  # folder of the new run; by default beside the run
+
+    def run(self) -> int:
+        """Trains."""
+        from xworld.evaluation.players import check_same_physics
+        from xworld.evaluation.task_sets import find_task_set
+        from xworld.training import TrainingDiverged, finetune, load_config
+
+        config = load_config(self.run_folder)
+        total_steps = config.total_steps if self.total_steps is None else self.total_steps
+        config = dataclasses.replace(config, seed=self.seed, total_steps=total_steps)
+        _use_devices(num_devices(config))
+        collection = find_task_set(self.task_set, self.num_tasks, self.seed)
+        check_same_physics(config.env, collection.env.config)
+        name = f"{self.run_folder.resolve().name}-tuned-on-{_as_file_name(collection.name)}"
+        output = self.output or self.run_folder.resolve().parent / name
+        tasks = {"name": collection.name, "content_hash": collection.content_hash}
+        try:
+            is_finished = finetune(self.run_folder, config, collection.tasks, tasks, output)
+        except TrainingDiverged as error:
+            print(f"xworld: {error}")
+            return 1
+        if not is_finished:
+            print("Stopped and saved. The same command goes on.")
+            return INTERRUPTED
+        print(f"Finished {output}. Now: xworld evaluate {output} --task-set {self.task_set}")
+        return 0
+
+
+def num_devices(config: "RunConfig") -> int:
+    """As many devices as there are cores, but no more than share the environments out evenly."""
+    for number in range(_num_cores(), 1, -1):
+        with contextlib.suppress(ConfigError):
+            config.check_devices(number)
+            return number
+    return 1
+
+
+def held_out_tasks(config: "RunConfig", num_tasks: int | None, seed: int) -> "Task":
+    """Stacked tasks of the run's universe that training never sees."""
+    from xworld.evaluation.task_sets import held_out
+    from xworld.tasks import Universe
+
+    return held_out(Universe(config.env, config.universe), "the run's universe", num_tasks, seed).tasks
+
+
+def _use_devices(number: int) -> None:
+    """Makes the CPU appear as that many devices. Where jax has started, it keeps the devices it has."""
+    from xworld.training import use_host_devices
+
+    with contextlib.suppress(ConfigError):
+        use_host_devices(number)
+
+
+def _num_cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+def _as_file_name(name: str) -> str:
+    """Its letters and digits, joined by dashes."""
+    return "-".join(re.findall(r"[A-Za-z0-9.]+", name))

@@ -1,0 +1,79 @@
+"""The look of the figures: axes, titles, and labels at the ends of lines. Drawn with matplotlib, without a window."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+INK, FAINT = "#2b2f36", "#8b929c"
+
+
+def new_figure(width: float) -> tuple[Figure, Axes]:
+    """A figure with axes that take `width` of it, and leave the rest to the labels."""
+    figure = Figure(figsize=(8.4, 5.0), dpi=150, facecolor="white")
+    FigureCanvasAgg(figure)
+    axes = figure.add_axes((0.09, 0.12, width, 0.74))
+    axes.grid(axis="y", color="#e6e8eb", linewidth=0.8)
+    axes.set_axisbelow(True)
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    axes.spines["bottom"].set_color("#c5cad1")
+    axes.tick_params(colors=INK, length=0, pad=6)
+    axes.xaxis.label.set_color(INK)
+    axes.yaxis.label.set_color(INK)
+    return figure, axes
+
+
+def write_title(axes: Axes, title: str, subtitle: str) -> None:
+    """Writes a title and a line about it above the axes."""
+    axes.text(0, 1.115, title, transform=axes.transAxes, color=INK, fontsize=14, fontweight="bold", va="center")
+    axes.text(0, 1.05, subtitle, transform=axes.transAxes, color=FAINT, fontsize=9.5, va="center")
+
+
+def label_ends(axes: Axes, labels: list[tuple[str, float, str, str]]) -> None:
+    """Writes names beside the lines' last points, moved apart where they would overlap."""
+    low, high = axes.get_ylim()
+    heights = spread_out([(value - low) / (high - low) for _, value, _, _ in labels], gap=0.055)
+    for (name, value, colour, weight), height in zip(labels, heights, strict=True):
+        axes.annotate(
+            name,
+            xy=(1.0, (value - low) / (high - low)),
+            xytext=(1.05, height),
+            xycoords="axes fraction",
+            textcoords="axes fraction",
+            color=colour,
+            fontsize=10.5,
+            fontweight=weight,
+            va="center",
+            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.8, "alpha": 0.6, "shrinkA": 2, "shrinkB": 0},
+            annotation_clip=False,
+        )
+
+
+def spread_out(heights: list[float], gap: float) -> list[float]:
+    """Heights in the same order, near the given ones, and at least `gap` apart."""
+    order = np.argsort(heights, kind="stable")
+    groups: list[list[int]] = []  # of neighbours that touch; each is centred on the mean of its heights
+    for index in order:
+        groups.append([int(index)])
+        while len(groups) > 1 and _bounds(groups[-1], heights, gap)[0] < _bounds(groups[-2], heights, gap)[1] + gap:
+            last = groups.pop()
+            groups[-1] += last
+    moved = list(heights)
+    for group in groups:
+        bottom, _ = _bounds(group, heights, gap)
+        for place, index in enumerate(group):
+            moved[index] = bottom + place * gap
+    return moved
+
+
+def _bounds(group: list[int], heights: list[float], gap: float) -> tuple[float, float]:
+    """Lowest and highest label of a group of neighbours."""
+    centre, half = float(np.mean([heights[index] for index in group])), gap * (len(group) - 1) / 2
+    return centre - half, centre + half
+
+
+def mix(one: str, other: str, share: float) -> str:
+    """The hex colour between two."""
+    channels = [[int(colour[i : i + 2], 16) for i in (1, 3, 5)] for colour in (one, other)]
+    return "#" + "".join(f"{round((1 - share) * a + share * b):02x}" for a, b in zip(*channels, strict=True))

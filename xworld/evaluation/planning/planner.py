@@ -1,0 +1,75 @@
+"""All plans for one task: those for one way of facing at the start help to find those for the others."""
+
+from time import monotonic
+
+from xworld.core.config import EnvConfig
+from xworld.core.types import Task
+from xworld.evaluation.planning.model import Model, Situation
+from xworld.evaluation.planning.moves import NARROW, Mover
+from xworld.evaluation.planning.polish import polish
+from xworld.evaluation.planning.regression import OUT_OF_REACH
+from xworld.evaluation.planning.search import Node, Script, Search, perform
+from xworld.evaluation.planning.shortest import Field, Setting, Shortest
+
+
+class Planner:
+    """Plans for one task."""
+
+    def __init__(self, config: EnvConfig, task: Task, deadline: float) -> None:
+        """`deadline` is in the time of `time.monotonic`."""
+        self.model = Model(config, task)
+        self._search = Search(self.model, deadline)
+        self._fields: dict[tuple[object, ...], dict[Setting, Field]] = {}
+
+    def plan(self, ways: list[tuple[int, ...]]) -> list[Script | None]:
+        """The best plans known for starts in which the agents face these ways; None where there is none."""
+        starts = [self.model.start(directions) for directions in ways]
+        found = [self._search.run(start) for start in starts]
+        routes = [nodes for plan in found if plan for nodes in [plan[1]]]
+        best: list[Script | None] = []
+        for start, plan in zip(starts, found, strict=True):
+            scripts = [plan[0]] if plan else []
+            scripts += [script for nodes in routes if (script := self._follow_route(start, nodes))]
+            script = max(scripts, key=lambda script: script.return_, default=None)
+            best.append(self._improve(start, script) if script else None)
+        return best
+
+    def reason(self) -> str:
+        """Why there are starts without a plan."""
+        model = self.model
+        estimate = self._search.regression.estimate(model.start((0,) * len(model.facing)))
+        if estimate >= OUT_OF_REACH:
+            return "The goal cannot be reached: no rule that could fire makes what it needs."
+        if monotonic() > self._search.deadline:
+            return "No plan was found in the time allowed."
+        return f"No plan was found for a trial of {model.trial_length} steps (a guess at its length: {estimate:.0f})."
+
+    def _follow_route(self, start: Situation, nodes: list[Node]) -> Script | None:
+        """The legs of another start's plan, walked to from this one."""
+        situation, actions = start, []
+        for node in nodes:
+            assert node.leg
+            leg = node.leg
+            poses = [0, 0, 0, 0]
+            poses[leg.direction] = 1 << leg.cell
+            mover = Mover(self.model, situation, leg.agent, NARROW, self._search.regression.harmless)
+            ways = list(mover.go((poses[0], poses[1], poses[2], poses[3]), leg.last))
+            if not ways:
+                return None
+            part = [{leg.agent: action} for action in ways[0].actions] + [{}] * node.wait
+            for acts in part:
+                situation, _ = self.model.step(situation, acts)
+            actions += part
+        script = perform(self.model, start, actions)
+        return script if script.return_ else None
+
+    def _improve(self, start: Situation, script: Script) -> Script:
+        """A plan that earns more, if one is found."""
+        script = polish(self.model, start, script)
+        actors = {agent for acts in script.actions for agent in acts}
+        if len(actors) == 1:
+            agent = actors.pop()
+            others = start.cells, *(direction for a, direction in enumerate(start.directions) if a != agent)
+            fields = self._fields.setdefault((agent, others), {})
+            script = Shortest(self._search.regression, agent, start, fields).improve(script)
+        return script

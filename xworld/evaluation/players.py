@@ -1,0 +1,67 @@
+"""The players that can be evaluated, by name: scripted ones, the expert, a trained agent by its run, or one's own."""
+
+import dataclasses
+import importlib
+from dataclasses import dataclass
+from typing import Any
+
+from xworld.core.config import EnvConfig
+from xworld.core.env import Env
+from xworld.errors import ConfigError
+from xworld.evaluation.digest import digest
+from xworld.evaluation.policies import NoopPolicy, Policy, RandomPolicy
+from xworld.evaluation.scripted import Searcher
+
+SCRIPTED: dict[str, Policy] = {
+    "random": RandomPolicy(),
+    "noop": NoopPolicy(),
+    "searcher": Searcher(remembers=True),
+    "searcher-without-memory": Searcher(remembers=False),
+}
+
+
+@dataclass(frozen=True)
+class Player:
+    """A policy, and what tells its returns from another's."""
+
+    name: str
+    policy: Policy
+    about: dict[str, Any]  # JSON types
+
+
+def make_player(name: str, policy: Policy, **about: Any) -> Player:
+    """A player with the digest of its policy's leaves; `about` adds what decides its actions beside them."""
+    return Player(name, policy, {"name": name, "digest": digest(policy), **about})
+
+
+def own_player(name: str, env: Env) -> Player:
+    """The player that a function of the user's makes: `module:function`, which is called with the environment.
+
+    Raises:
+      ConfigError: there is no such module or function, or what it returns is no policy.
+    """
+    module_name, _, function_name = name.partition(":")
+    try:
+        policy = getattr(importlib.import_module(module_name), function_name)(env)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(
+            f"{name} cannot be had: {error}. Write module:function, of a module on PYTHONPATH."
+        ) from error
+    if not (callable(getattr(policy, "start", None)) and callable(getattr(policy, "act", None))):
+        raise ConfigError(f"{name} returns {policy!r}, which is no policy: it needs `start` and `act`.")
+    return make_player(name, policy)
+
+
+def check_same_physics(run: EnvConfig, tasks: EnvConfig) -> None:
+    """Makes sure that an agent trained in environments of `run` can play tasks for environments of `tasks`.
+
+    Raises:
+      ConfigError: they differ.
+    """
+    ours, theirs = dataclasses.asdict(run), dataclasses.asdict(tasks)
+    changed = [f"{name}: {ours[name]} -> {theirs[name]}" for name in ours if ours[name] != theirs[name]]
+    if changed:
+        raise ConfigError(
+            f"The agent was trained in another environment than the tasks are for ({'; '.join(changed)}). "
+            "Choose tasks of its environment, or train with --env as the tasks have it."
+        )

@@ -1,0 +1,118 @@
+"""What returns are divided by: the best return of each task by the expert or of an agent trained on the tasks."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from xworld.core.env import Env
+from xworld.core.types import Task
+from xworld.errors import ConfigError
+from xworld.evaluation.digest import digest
+from xworld.evaluation.files import check_folder, read_array, write_array
+from xworld.evaluation.progress import progress_bar
+
+BY_EXPERT, BY_FINE_TUNED = "the expert's best known return", "the best last trial of an agent trained on the tasks"
+SCHEMA = "xworld.scores/1"  # of scores.json
+_TASKS_AT_A_TIME = 16  # between two writes of the file of best returns
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The return of a trial that scores 1."""
+
+    kind: str  # where it is from: BY_EXPERT or BY_FINE_TUNED
+    best: np.ndarray  # [num_tasks] float32, 0 where none is known
+
+
+def expert_reference(
+    env: Env,
+    tasks: Task,
+    best_returns: Callable[[Task], np.ndarray],
+    folder: Path,
+    *,
+    show_progress: bool = True,
+) -> Reference:
+    """The expert's best returns, kept in `folder` under the tasks' content hash, so that they are found out once.
+
+    They are written as they come, and one that was stopped goes on.
+
+    Args:
+      env: the environment the tasks are for.
+      tasks: stacked tasks, leaves [num_tasks, ...].
+      best_returns: from stacked tasks to [num_tasks] best known returns of a trial, 0 where none is known.
+      folder: made if it is not there.
+      show_progress: whether to draw a progress bar.
+
+    Raises:
+      ConfigError: the folder cannot be used, or the file in it is damaged.
+    """
+    tasks = jax.device_get(tasks)
+    num_tasks = len(tasks.trial_length)
+    path = check_folder(folder) / f"{digest((tasks, _physics(env)))[:16]}.npy"
+    stored = read_array(path, 1)
+    best = np.zeros(0, np.float32) if stored is None else stored
+    if len(best) > num_tasks:
+        raise ConfigError(f"{path} is damaged: it is of {len(best)} tasks, not {num_tasks}. Remove it.")
+
+    def slice_tasks(start: int) -> Task:
+        return jax.tree.map(lambda leaf: leaf[start : start + _TASKS_AT_A_TIME], tasks)
+
+    with progress_bar(num_tasks, show_progress and len(best) < num_tasks) as advance:
+        advance(len(best), "looking for the best plans")
+        while len(best) < num_tasks:
+            found = np.asarray(best_returns(slice_tasks(len(best))), np.float32)
+            best = np.concatenate([best, found])
+            write_array(path, best)
+            advance(len(found))
+    return Reference(BY_EXPERT, best)
+
+
+def fine_tuned_reference(scores: Path, content_hash: str) -> Reference:
+    """The best last-trial return over all numbers of trials, from the scores of an agent trained on the same tasks.
+
+    Source: AdA, arXiv 2301.07608, where the agent that is evaluated is trained further on the test tasks.
+
+    Args:
+      scores: a `scores.json`, or the folder with it.
+      content_hash: of the tasks.
+
+    Raises:
+      ConfigError: the file cannot be read, is something else, or is of other tasks.
+    """
+    path = scores / "scores.json" if scores.is_dir() else scores
+    content = read_scores(path)
+    if content["task_set"]["content_hash"] != content_hash:
+        raise ConfigError(
+            f"{path} is of other tasks ({content['task_set']['name']}). Evaluate the fine-tuned agent on these tasks, "
+            "and name its folder."
+        )
+    best = [max(returns[-1] for returns in task["return_by_trial"].values()) for task in content["tasks"]]
+    return Reference(BY_FINE_TUNED, np.array(best, np.float32))
+
+
+def read_scores(path: Path) -> dict[str, Any]:
+    """The content of a `scores.json` of `xworld evaluate --task-set`.
+
+    Raises:
+      ConfigError: it cannot be read, or is something else.
+    """
+    try:
+        content = json.loads(path.read_text())
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}. Name a folder that evaluate wrote.") from error
+    except ValueError as error:
+        raise ConfigError(f"{path} is not JSON: {error}. Name a folder that evaluate wrote.") from error
+    schema = content.get("schema") if isinstance(content, dict) else None
+    if schema != SCHEMA:
+        raise ConfigError(f"{path} has the schema {schema!r}, not {SCHEMA!r}. Evaluate again with --task-set.")
+    return content
+
+
+def _physics(env: Env) -> list[int]:
+    """What of an environment decides what can be earned, and is not in the tasks' shapes."""
+    return [env.config.view_size, env.config.see_through_walls, env.config.push]

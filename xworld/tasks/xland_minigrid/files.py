@@ -1,0 +1,93 @@
+"""Reading XLand-MiniGrid's benchmark files: compressed pickles, of which only arrays and plain values are let in."""
+
+import bz2
+import pickle
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from xworld.errors import ConfigError
+
+_FIELDS = ("goals", "rules", "init_tiles")
+
+
+class Rulesets(Protocol):
+    """Stacked rulesets: a `RulesetArrays`, or that package's `Benchmark`."""
+
+    @property
+    def goals(self) -> Any:
+        """[S, 5] integers."""
+        ...
+
+    @property
+    def rules(self) -> Any:
+        """[S, R, 7] integers."""
+        ...
+
+    @property
+    def init_tiles(self) -> Any:
+        """[S, N, 2] integers."""
+        ...
+
+
+@dataclass(frozen=True)
+class RulesetArrays:
+    """S rulesets in XLand-MiniGrid's numbers, padded with zeros."""
+
+    goals: np.ndarray  # [S, 5] number of the goal, then its tiles and position
+    rules: np.ndarray  # [S, R, 7] number of the rule, then its tiles and its product
+    init_tiles: np.ndarray  # [S, N, 2] tile and colour of what lies around at the start
+
+
+def read_xland_minigrid(path: str | Path) -> RulesetArrays:
+    """The rulesets in a benchmark file of XLand-MiniGrid, such as `medium_1m_v3`.
+
+    Nothing in the file can run code: of all that a pickle may name, only what makes up arrays is known.
+
+    Raises:
+      ConfigError: there is no such file, or something else is in it.
+    """
+    try:
+        with bz2.open(path) as file:
+            content = _ArrayUnpickler(file).load()
+    except (OSError, EOFError, pickle.UnpicklingError, ValueError, TypeError, AttributeError, IndexError) as error:
+        raise ConfigError(f"{path} is no benchmark file of XLand-MiniGrid that can be read: {error}.") from error
+    if not isinstance(content, dict) or not all(isinstance(content.get(name), np.ndarray) for name in _FIELDS):
+        raise ConfigError(f"{path} is no benchmark file of XLand-MiniGrid: it should hold {', '.join(_FIELDS)}.")
+    return RulesetArrays(**{name: content[name] for name in _FIELDS})
+
+
+def _make_array(make: Callable[..., np.ndarray], arguments: tuple, state: tuple, _: object) -> np.ndarray:
+    """What JAX does to unpickle an array, up to the step that puts it on a device."""
+    array = make(*arguments)
+    array.__setstate__(state)
+    return array
+
+
+# The functions with which NumPy unpickles arrays, in older and in newer pickles.
+_EMPTY_ARRAY, _FROM_BUFFER = (np.zeros(0, np.uint8).__reduce_ex__(protocol)[0] for protocol in (4, 5))
+# Module and name, as written by JAX and by NumPy before and since its version 2.
+_KNOWN = {
+    ("jax._src.array", "_reconstruct_array"): _make_array,
+    ("numpy.core.multiarray", "_reconstruct"): _EMPTY_ARRAY,
+    ("numpy._core.multiarray", "_reconstruct"): _EMPTY_ARRAY,
+    ("numpy.core.numeric", "_frombuffer"): _FROM_BUFFER,
+    ("numpy._core.numeric", "_frombuffer"): _FROM_BUFFER,
+    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "dtype"): np.dtype,
+}
+
+
+class _ArrayUnpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        """What a pickle means by a name.
+
+        Raises:
+          UnpicklingError: anything but parts of arrays.
+        """
+        if (module, name) not in _KNOWN:
+            raise pickle.UnpicklingError(f"it names {module}.{name}, and only arrays are read")
+        return _KNOWN[module, name]
