@@ -1,9 +1,9 @@
-"""Write a task as text, let the best possible player play it, and film it."""
+"""Write a task as text, let the expert play it, and film it."""
 
 import jax
 
 import xworld
-from xworld.evaluation import evaluate, make_best_possible, record
+from xworld.evaluation import Expert, evaluate, make_expert_policy, record
 from xworld.rendering import episode_frames, save_animation
 
 TEXT = '''
@@ -28,7 +28,7 @@ c = "yellow cube"
 env = xworld.Env(xworld.tasks.config_for(TEXT))
 task = xworld.tasks.parse(TEXT, env.config)
 tasks = jax.tree.map(lambda leaf: leaf[None], task)  # a batch of one
-player = make_best_possible(env, tasks)
+player = make_expert_policy(Expert(env), tasks)
 print("return of each trial:", evaluate(env, tasks, player, jax.random.key(0)).returns[0])
 states, timesteps = record(env, task, player, jax.random.key(0))
 print("wrote", save_animation(episode_frames(env, states, timesteps), "task.gif"))

@@ -82,10 +82,14 @@ def control() -> Agent:
 
 
 @functools.partial(jax.jit, static_argnums=0)
+def fresh_params(agent: Agent) -> Params:
+    return agent.init(jax.random.key(0))
+
+
 def rough_params(agent: Agent) -> Params:
     """Parameters that make every part of the network matter: fresh biases are 0 and the policy head is small."""
-    key = jax.random.key(1)
-    return jax.tree.map(lambda leaf: leaf + 0.3 * jax.random.normal(key, leaf.shape), agent.init(key))
+    draw = np.random.default_rng(1)
+    return jax.tree.map(lambda leaf: leaf + 0.3 * draw.normal(size=leaf.shape).astype(np.float32), fresh_params(agent))
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -111,9 +115,7 @@ def steps_that_differ(one, other) -> list[int]:
 
 
 def test_shapes_and_first_policy(agent, recording):
-    logits, values, memory = unroll(
-        agent, jax.jit(agent.init)(jax.random.key(0)), recording.timestep, recording.briefing
-    )
+    logits, values, memory = unroll(agent, fresh_params(agent), recording.timestep, recording.briefing)
     assert logits.shape == (LENGTH, BATCH, 1, NUM_ACTIONS)
     assert values.shape == (LENGTH, BATCH, 1)
     assert all(leaf.shape[:2] == (BATCH, 1) for leaf in jax.tree.leaves(memory))

@@ -70,10 +70,10 @@ def test_train_leaves_a_run(run_folder):
 def test_evaluate_writes_scores_and_plots(run_folder, tmp_path, capsys):
     arguments = ["evaluate", str(run_folder), "--num-tasks", "16", "--output", str(tmp_path / "report")]
     assert main(arguments) == 0
-    assert "best possible" in capsys.readouterr().out
+    assert "expert" in capsys.readouterr().out
     scores = json.loads((tmp_path / "report" / "scores.json").read_text())
     assert scores["num_tasks"] == 16
-    assert scores["policies"]["best possible"]["score"]["mean"] == [1.0] * 4
+    assert scores["policies"]["expert"]["score"]["mean"] == [1.0] * 4
     assert {path.name for path in (tmp_path / "report").iterdir()} == {
         "scores.json",
         "scores.png",
@@ -102,7 +102,7 @@ def test_render_draws_a_task_file(task_file):
     assert task_file.with_suffix(".png").read_bytes()[:4] == b"\x89PNG"
 
 
-@pytest.mark.parametrize("player", ["random", "best"])
+@pytest.mark.parametrize("player", ["random", "expert"])
 def test_render_films_a_task_file(task_file, player):
     assert main(["render", str(task_file), "--player", player]) == 0
     assert task_file.with_suffix(".gif").read_bytes()[:6] == b"GIF89a"
@@ -142,6 +142,7 @@ def test_help_of_every_command(capsys):
         ["--help"],
         ["train", "--help"],
         ["evaluate", "--help"],
+        ["finetune", "--help"],
         ["render", "--help"],
         ["tasks", "--help"],
     ):

@@ -27,7 +27,6 @@ from xworld.evaluation import (
     AgentPolicy,
     NoopPolicy,
     RandomPolicy,
-    Returns,
     Searcher,
     check_folder,
     compare,
@@ -202,27 +201,20 @@ def test_the_telling_episode_shows_a_mistake_first_and_none_in_the_end(tasks, co
 
 def test_compare_plays_everybody_on_the_same_tasks(comparison):
     assert list(comparison.scores) == [
-        "agent", "random", "no-op", "searcher without memory", "searcher with memory", "best possible",
+        "agent", "random", "no-op", "searcher without memory", "searcher with memory", "expert",
     ]  # fmt: skip
     assert comparison.scores["agent"].shape == (2, NUM_TASKS, NUM_TRIALS)
-    assert (comparison.scores["best possible"] == 1).all() and (comparison.scores["no-op"] == 0).all()
-    assert comparison.unit == "share of the best possible return"
+    assert (comparison.scores["expert"] == 1).all() and (comparison.scores["no-op"] == 0).all()
+    assert comparison.num_scored == NUM_TASKS
     assert (np.stack([scores.max() for scores in comparison.scores.values()]) <= 1).all()
 
 
-def test_without_a_best_possible_scores_are_shares_of_steps(tasks, monkeypatch):
-    other_goals = dataclasses.replace(tasks.goals, negated=jnp.ones_like(tasks.goals.negated))
-    comparison = compare(ENV, dataclasses.replace(tasks, goals=other_goals), [], KEY)
-    assert list(comparison.scores) == ["random", "no-op"]
-    assert comparison.unit == "share of the trial's steps" and "a goal is not hold" in comparison.why_not_best
-    assert (comparison.scores["no-op"] == 1).all()
-
-    monkeypatch.setattr(
-        "xworld.evaluation.comparison.evaluate", lambda *_, **__: Returns(np.ones((NUM_TASKS, 4)), None)
-    )
-    pushing = compare(Env(dataclasses.replace(CONFIG, push=True)), tasks, [], KEY)
-    assert pushing.unit == "share of the trial's steps" and "push=False" in pushing.why_not_best
-    np.testing.assert_allclose(comparison.scores["random"] * TRIAL_LENGTH, comparison.returns["random"], rtol=1e-6)
+def test_tasks_without_a_plan_have_no_score(tasks):
+    rooms = join(stack([make_room(EMPTY)]), jax.tree.map(lambda leaf: leaf[1:], tasks))  # no red ball in the first
+    comparison = compare(ENV, rooms, [], KEY, show_progress=True)
+    assert comparison.num_scored == NUM_TASKS - 1
+    assert np.isnan(comparison.scores["random"][0, 0]).all() and not np.isnan(comparison.scores["random"][0, 1:]).any()
+    assert "Left out: 1 tasks" in scores_table(comparison).caption
 
 
 def test_the_report(comparison, tmp_path):

@@ -12,7 +12,6 @@ from evaluation_tasks import (
     KEY,
     KNOWN,
     NUM_TRIALS,
-    RULE,
     TRIAL_LENGTH,
     join,
     make_room,
@@ -21,9 +20,9 @@ from evaluation_tasks import (
     take,
 )
 
-from xworld import ConfigError, State
+from xworld import State
 from xworld.core.actions import NOOP, PICK_UP, PUT_DOWN
-from xworld.evaluation import Searcher, episode_key, evaluate, make_best_possible, record, refusal
+from xworld.evaluation import Expert, Searcher, episode_key, evaluate, make_expert_policy, record
 from xworld.evaluation.paths import FAR, cells_of, in_front, pose_costs
 
 NUM_TASKS = 48
@@ -48,10 +47,10 @@ def tasks():
 
 @pytest.fixture(scope="module")
 def played(tasks):
-    """Returns of the best possible and of both searchers on the tasks, and then on the special rooms."""
+    """Returns of the expert and of both searchers on the tasks, and then on the special rooms."""
     all_tasks = join(tasks, stack([make_room(cells, **fields) for cells, fields in SPECIAL]))
     policies = {
-        "best": make_best_possible(ENV, all_tasks),
+        "best": make_expert_policy(Expert(ENV), all_tasks),
         "without": Searcher(remembers=False),
         "with": Searcher(remembers=True),
     }
@@ -81,7 +80,7 @@ def test_pose_costs_count_turns_and_steps():
 
 
 @pytest.mark.parametrize(("index", "num_actions"), list(enumerate(num for _, num in KNOWN)))
-def test_best_possible_on_known_rooms(best, index, num_actions):
+def test_the_expert_on_known_rooms(best, index, num_actions):
     np.testing.assert_array_equal(best[index], [TRIAL_LENGTH - num_actions + 1] * NUM_TRIALS)
 
 
@@ -174,26 +173,3 @@ def test_what_cannot_be_picked_up_is_left(played):
 def test_a_goal_that_lies_about_needs_no_rule(played):
     for returns in played.values():
         assert (returns[LYING] == TRIAL_LENGTH - 2).all()
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"goal": '"not hold(agent, black cube)"'}, r"a goal is not hold\(agent, G\)"),
-        ({"rules": '["hold(agent, red ball) -> green star"]'}, "rules other than one"),
-        ({"rules": f'["{RULE}", "hold(agent, green star) ->"]'}, "rules other than one"),
-    ],
-)
-def test_the_best_possible_is_refused_where_it_is_not_known(changes, message):
-    room = stack([make_room("0yx..|.....|.....|.....|.....", **changes)])
-    with pytest.raises(ConfigError, match=message):
-        make_best_possible(ENV, room)
-
-
-def test_the_best_possible_refuses_doors_and_company():
-    room = stack([make_room("0yx..|.....|.....|.....|.....")])
-    with_door = dataclasses.replace(room, door_position=jnp.ones_like(room.door_position))
-    assert "doors" in refusal(with_door)
-    two = jnp.concatenate([room.agent_position, room.agent_position], axis=1)
-    assert "exactly agent 0" in refusal(dataclasses.replace(room, agent_position=two))
-    assert refusal(room) is None

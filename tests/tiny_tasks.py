@@ -10,8 +10,8 @@ from xworld.tasks import Literal, ObjectRow, RuleRow, make_task
 
 CONFIG = EnvConfig(height=6, width=6, max_objects=5, max_rules=2, max_doors=1, goal_clauses=2, goal_literals=2)
 INNER = 4
-TRIAL_LENGTH = 18
-PALETTE = [kinds.object_kind(shape, colour) for shape in ("ball", "cube") for colour in ("red", "green", "blue")]
+TRIAL_LENGTH = 12
+PALETTE = [kinds.object_kind(shape, colour) for shape in ("ball", "cube") for colour in ("red", "green")]
 PAD = kinds.COLOURS.index("red")  # the colour of two cells of floor
 
 
@@ -26,7 +26,7 @@ def tiny_task(generator: np.random.Generator) -> Task:
         terrain[row, column] = int(generator.choice([kinds.WALL, kinds.WATER, kinds.COUNTER])) * 16
     num_objects, num_rules = generator.integers(2, 5), generator.integers(3)
     objects = [
-        ObjectRow(int(generator.choice(PALETTE[:4])), row, column, is_frozen=bool(generator.integers(8) == 0))
+        ObjectRow(int(generator.choice(PALETTE)), row, column, is_frozen=bool(generator.integers(8) == 0))
         for row, column in cells[1 : 1 + num_objects]
     ]
     rules: list[RuleRow] = []

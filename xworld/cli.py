@@ -48,7 +48,7 @@ class Render:
     """Film an episode of a trained agent, or draw or film a task file."""
 
     source: Annotated[Positional[Path], arg(metavar="RUN|TASKFILE")]  # folder of a training run, or a task file
-    player: Literal["random", "noop", "searcher", "best"] | None = None  # who plays the task file; a still without
+    player: Literal["random", "noop", "searcher", "expert"] | None = None  # who plays the task file; a still without
     output: Path | None = None  # .gif or .mp4, for a still .png; beside the source by default
     seed: int = 0  # decides tasks, directions and chance
     reveal: bool = False  # show what is hidden from the agent
@@ -86,7 +86,7 @@ class Render:
         config, agent, params = load_agent(self.source)
         env, policy, key = Env(config.env), AgentPolicy(params, agent), jax.random.key(self.seed)
         tasks = held_out_tasks(config, 128, self.seed)
-        scores = compare(env, tasks, [policy], key).scores[AGENT][0]
+        scores = compare(env, tasks, [policy], key, show_progress=True).scores[AGENT][0]
         index, states, timesteps = telling_episode(env, tasks, policy, key, scores)
         output = self.output or self.source / "replay.gif"
         save_animation(episode_frames(env, states, timesteps, reveal=self.reveal), output, fps=self.fps)
@@ -326,9 +326,8 @@ def _player(name: str, env: "Env", task: "Task") -> "Policy":
     """The scripted policy called `name`, for one task."""
     import jax
 
-    from xworld.evaluation import NoopPolicy, RandomPolicy, Searcher, make_best_possible
+    from xworld.evaluation.players import SCRIPTED, plan_policy
 
-    if name in ("searcher", "best"):
-        best = make_best_possible(env, jax.tree.map(lambda leaf: leaf[None], task))
-        return best if name == "best" else Searcher(remembers=True)
-    return RandomPolicy() if name == "random" else NoopPolicy()
+    if name in SCRIPTED:
+        return SCRIPTED[name]
+    return plan_policy(env, jax.tree.map(lambda leaf: leaf[None], task), show_progress=False)

@@ -72,7 +72,8 @@ class Evaluate:
         output = check_folder(self.output or run)
         tasks = held_out_tasks(config, self.num_tasks, self.seed)
         policy = AgentPolicy(params, agent, is_greedy=self.greedy)
-        comparison = compare(Env(config.env), tasks, [policy], jax.random.key(self.seed), num_trials=num_trials[0])
+        key = jax.random.key(self.seed)
+        comparison = compare(Env(config.env), tasks, [policy], key, num_trials[0], show_progress=True)
         options = {"num_tasks": len(tasks.trial_length), "seed": self.seed, "greedy": self.greedy}
         about = {"evaluate": options, "run": dataclasses.asdict(config)}
         write_report(output, comparison, about, run / "metrics.csv")
@@ -114,11 +115,13 @@ class Evaluate:
         return 0
 
     def _find_player(self, collection: "TaskCollection") -> "Player":
-        from xworld.evaluation.players import SCRIPTED, check_same_physics, make_player, own_player
+        from xworld.evaluation.players import SCRIPTED, check_same_physics, make_player, own_player, plan_policy
 
-        if self.player in SCRIPTED or ":" in self.player:
+        if self.player in (*SCRIPTED, EXPERT) or ":" in self.player:
             if self.greedy:
                 raise ConfigError("--greedy is for trained agents.")
+            if self.player == EXPERT:
+                return make_player(EXPERT, plan_policy(collection.env, collection.tasks, show_progress=True))
             if self.player in SCRIPTED:
                 return make_player(self.player, SCRIPTED[self.player])
             return own_player(self.player, collection.env)
@@ -126,7 +129,7 @@ class Evaluate:
         from xworld.training import load_agent
 
         if not Path(self.player).exists():
-            hint = did_you_mean(self.player, SCRIPTED)
+            hint = did_you_mean(self.player, (*SCRIPTED, EXPERT))
             raise ConfigError(f"There is no run and no player {self.player!r}. Name a run's folder. {hint}")
         config, agent, params = load_agent(Path(self.player))
         check_same_physics(config.env, collection.env.config)
@@ -138,10 +141,10 @@ class Evaluate:
 
         if self.normalise_by not in (None, EXPERT):
             return fine_tuned_reference(Path(self.normalise_by), collection.content_hash)
-        from xworld.evaluation.expert import Expert
+        from xworld.evaluation import Expert
 
-        expert = Expert(collection.env)
-        return expert_reference(collection.env, collection.tasks, expert.best_returns, self.best_returns)
+        best_returns = Expert(collection.env).best_returns
+        return expert_reference(collection.env, collection.tasks, best_returns, self.best_returns)
 
     def _default_output(self, collection: "TaskCollection") -> Path:
         tasks = _as_file_name(collection.name)

@@ -1,8 +1,9 @@
 """Evaluation: how well a policy does in each trial of tasks it has not seen. Start with `protocol.py`."""
 
-from xworld.evaluation.best_possible import BestPossible, make_best_possible, refusal
 from xworld.evaluation.comparison import AGENT, Comparison, compare, telling_episode
 from xworld.evaluation.episodes import episode_key
+from xworld.evaluation.expert import Expert, Plan, PlanTable
+from xworld.evaluation.expert_policy import ExpertPolicy, make_expert_policy
 from xworld.evaluation.files import check_folder
 from xworld.evaluation.players import Player, make_player
 from xworld.evaluation.plots import plot_learning_curve, plot_scores
@@ -18,10 +19,13 @@ from xworld.evaluation.task_sets import TaskCollection, find_task_set
 __all__ = [
     "AGENT",
     "AgentPolicy",
-    "BestPossible",
     "Comparison",
     "Estimate",
+    "Expert",
+    "ExpertPolicy",
     "NoopPolicy",
+    "Plan",
+    "PlanTable",
     "Player",
     "Policy",
     "RandomPolicy",
@@ -40,14 +44,13 @@ __all__ = [
     "find_task_set",
     "fine_tuned_reference",
     "gain",
-    "make_best_possible",
+    "make_expert_policy",
     "make_player",
     "most_telling",
     "normalise",
     "plot_learning_curve",
     "plot_scores",
     "record",
-    "refusal",
     "replay",
     "run_sweep",
     "sample_tasks",

@@ -9,17 +9,15 @@ import numpy as np
 from xworld.core.env import Env
 from xworld.core.types import State, Task, TimeStep
 from xworld.errors import ConfigError
-from xworld.evaluation.best_possible import BestPossible, refusal
 from xworld.evaluation.episodes import episode_key
+from xworld.evaluation.players import plan_policy
 from xworld.evaluation.policies import NoopPolicy, Policy, RandomPolicy
 from xworld.evaluation.protocol import evaluate, record, with_num_trials
 from xworld.evaluation.scripted import Searcher
 from xworld.evaluation.statistics import most_telling, normalise
 
 AGENT, RANDOM, NOOP = "agent", "random", "no-op"
-SEARCHER, REMEMBERING_SEARCHER, BEST = "searcher without memory", "searcher with memory", "best possible"
-_PUSH = "objects can be pushed out of the way. Use an environment with push=False."
-SHARE_OF_BEST, SHARE_OF_STEPS = "share of the best possible return", "share of the trial's steps"
+SEARCHER, REMEMBERING_SEARCHER, EXPERT = "searcher without memory", "searcher with memory", "expert"
 
 
 @dataclass(frozen=True)
@@ -27,9 +25,7 @@ class Comparison:
     """Returns and scores of several policies on the same tasks, on the host."""
 
     returns: dict[str, np.ndarray]  # by policy: [num_seeds, num_tasks, num_trials] float32; one seed for scripted ones
-    reference: np.ndarray  # [num_tasks, num_trials] float32, what returns are divided by
-    unit: str  # what a score of 1 means: SHARE_OF_BEST or SHARE_OF_STEPS
-    why_not_best: str | None  # why the unit is not SHARE_OF_BEST
+    reference: np.ndarray  # [num_tasks, num_trials] float32, what returns are divided by: the expert's
 
     @property
     def num_scored(self) -> int:
@@ -49,11 +45,11 @@ def compare(
     key: jax.Array,
     num_trials: int | None = None,
     batch_size: int = 256,
+    show_progress: bool = False,
 ) -> Comparison:
     """Plays every task once with every policy.
 
-    Scores are shares of the best possible return where that is known: where `BestPossible` can play the tasks, and
-    nothing can be pushed. The scripted searchers then play as well. Elsewhere scores are shares of the trial's steps.
+    Scores are shares of what the expert earns in the same task and trial, from the same directions.
 
     Args:
       env: the environment the tasks are for.
@@ -62,6 +58,7 @@ def compare(
       key: decides directions and chance, as in `evaluate`.
       num_trials: play this many trials instead of the tasks' own number.
       batch_size: how many tasks are played at a time.
+      show_progress: whether to draw a progress bar while the expert plans.
 
     Raises:
       ConfigError: tasks with different numbers of trials.
@@ -78,18 +75,14 @@ def compare(
         return evaluate(env, tasks, policy, key, batch_size=batch_size).returns[None]
 
     returns = {AGENT: np.concatenate([play(agent) for agent in agents])} if agents else {}
-    returns |= {RANDOM: play(RandomPolicy()), NOOP: play(NoopPolicy())}
-    why_not_best = _PUSH if env.config.push else refusal(tasks)
-    if why_not_best is None:
-        best = play(BestPossible())
-        returns |= {
-            SEARCHER: play(Searcher(remembers=False)),
-            REMEMBERING_SEARCHER: play(Searcher(remembers=True)),
-            BEST: best,
-        }
-        return Comparison(returns, reference=best[0], unit=SHARE_OF_BEST, why_not_best=None)
-    steps = np.broadcast_to(np.asarray(tasks.trial_length, np.float32)[:, None], (trials.size, int(trials.max())))
-    return Comparison(returns, reference=steps, unit=SHARE_OF_STEPS, why_not_best=why_not_best)
+    returns |= {
+        RANDOM: play(RandomPolicy()),
+        NOOP: play(NoopPolicy()),
+        SEARCHER: play(Searcher(remembers=False)),
+        REMEMBERING_SEARCHER: play(Searcher(remembers=True)),
+        EXPERT: play(plan_policy(env, tasks, show_progress=show_progress)),
+    }
+    return Comparison(returns, reference=returns[EXPERT][0])
 
 
 def telling_episode(

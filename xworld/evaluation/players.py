@@ -7,9 +7,13 @@ from typing import Any
 
 from xworld.core.config import EnvConfig
 from xworld.core.env import Env
+from xworld.core.types import Task
 from xworld.errors import ConfigError
 from xworld.evaluation.digest import digest
+from xworld.evaluation.expert import Expert
+from xworld.evaluation.expert_policy import ExpertPolicy, make_expert_policy
 from xworld.evaluation.policies import NoopPolicy, Policy, RandomPolicy
+from xworld.evaluation.progress import progress_bar
 from xworld.evaluation.scripted import Searcher
 
 SCRIPTED: dict[str, Policy] = {
@@ -32,6 +36,17 @@ class Player:
 def make_player(name: str, policy: Policy, **about: Any) -> Player:
     """A player with the digest of its policy's leaves; `about` adds what decides its actions beside them."""
     return Player(name, policy, {"name": name, "digest": digest(policy), **about})
+
+
+def plan_policy(env: Env, tasks: Task, *, show_progress: bool) -> ExpertPolicy:
+    """The expert for stacked `tasks` of `env`, once it has planned them all.
+
+    Raises:
+      ConfigError: the tasks are not for `env`.
+    """
+    with progress_bar(len(tasks.trial_length), show_progress) as advance:
+        advance(0, "planning")
+        return make_expert_policy(Expert(env), tasks, lambda _: advance(1))
 
 
 def own_player(name: str, env: Env) -> Player:

@@ -10,12 +10,11 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from xworld.errors import ConfigError
 from xworld.evaluation.comparison import (
     AGENT,
-    BEST,
+    EXPERT,
     NOOP,
     RANDOM,
     REMEMBERING_SEARCHER,
     SEARCHER,
-    SHARE_OF_BEST,
     Comparison,
 )
 from xworld.evaluation.figures import label_ends, mix, new_figure, write_title
@@ -27,7 +26,7 @@ _COLOURS = {
     REMEMBERING_SEARCHER: "#2f8f5b",
     RANDOM: "#8b929c",
     NOOP: "#b3a18c",
-    BEST: "#2b2f36",
+    EXPERT: "#2b2f36",
 }
 _OTHER = "#7d55b5"  # of a policy that is not one of the usual ones
 _TRIAL_COLOURS = ("#94b6ec", "#2563c9")  # the first trial and the last, in the learning curve
@@ -48,7 +47,7 @@ def plot_scores(comparison: Comparison, path: str | Path) -> None:
     for name, scores in comparison.scores.items():
         points = estimate(scores)
         colour, is_agent = _COLOURS.get(name, _OTHER), name == AGENT
-        if name == BEST:
+        if name == EXPERT:
             axes.axhline(1.0, color=colour, linewidth=1.3, linestyle=(0, (5, 3)), zorder=2)
         else:
             axes.fill_between(trials, points.low, points.high, color=colour, alpha=0.2, linewidth=0, zorder=2)
@@ -65,13 +64,12 @@ def plot_scores(comparison: Comparison, path: str | Path) -> None:
             )
         top = max(top, float(points.high.max()))
         labels.append((name, float(points.mean[-1]), colour, "bold" if is_agent else "normal"))
-    is_share = comparison.unit == SHARE_OF_BEST
     limit = 1.08 * top if top > 0 else 1.0
     axes.set_ylim(-0.02 * limit, limit)
     axes.set_xlim(1 - 0.04 * num_trials, num_trials + 0.04 * num_trials)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("trial")
-    axes.set_ylabel("score (best possible = 1)" if is_share else f"score ({comparison.unit})")
+    axes.set_ylabel("score (expert = 1)")
     write_title(axes, "Score from trial to trial", f"mean over {comparison.num_scored} tasks, shaded: 95 % interval")
     label_ends(axes, labels)
     figure.savefig(path)

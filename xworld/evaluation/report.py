@@ -10,7 +10,7 @@ from rich import box
 from rich.table import Table
 
 from xworld.errors import ConfigError
-from xworld.evaluation.comparison import AGENT, SHARE_OF_BEST, Comparison
+from xworld.evaluation.comparison import AGENT, Comparison
 from xworld.evaluation.files import check_folder
 from xworld.evaluation.plots import plot_learning_curve, plot_scores
 from xworld.evaluation.statistics import Estimate, estimate, gain
@@ -63,22 +63,19 @@ def summarise(comparison: Comparison) -> dict[str, Any]:
         }
         for name, values in scores.items()
     }
-    content = {
-        "unit": comparison.unit,
+    return {
+        "unit": "share of the expert's return",
         "num_tasks": num_tasks,
         "num_tasks_without_score": num_tasks - comparison.num_scored,
         "num_trials": num_trials,
         "policies": policies,
     }
-    if comparison.why_not_best is not None:
-        content["why_not_share_of_best"] = comparison.why_not_best
-    return content
 
 
 def scores_table(comparison: Comparison) -> Table:
     """A rich table of the scores: a row for each policy, a column for each trial, 95 % intervals below the means."""
     num_trials = comparison.reference.shape[1]
-    title = f"Score ({comparison.unit}) on {comparison.num_scored} tasks, and 95 % interval"
+    title = f"Score (share of the expert's return) on {comparison.num_scored} tasks, and 95 % interval"
     table = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("policy", no_wrap=True)
     for trial in range(num_trials):
@@ -89,8 +86,9 @@ def scores_table(comparison: Comparison) -> Table:
         cells = [_cell(by_trial.mean[t], by_trial.low[t], by_trial.high[t]) for t in range(num_trials)]
         style = "bold" if name == AGENT else None
         table.add_row(name, *cells, _cell(gained.mean, gained.low, gained.high), style=style)
-    if comparison.unit != SHARE_OF_BEST:
-        table.caption = f"The best possible return is not known: {comparison.why_not_best}"
+    num_without = len(comparison.reference) - comparison.num_scored
+    if num_without:
+        table.caption = f"Left out: {num_without} tasks in which the expert earns nothing in some trial."
     return table
 
 

@@ -32,7 +32,7 @@ def normalise(returns: np.ndarray, reference: np.ndarray) -> np.ndarray:
 
     Args:
       returns: [..., num_tasks, num_trials].
-      reference: [num_tasks, num_trials], such as the best possible returns from the same key.
+      reference: [num_tasks, num_trials], such as the expert's returns from the same key.
 
     Raises:
       ConfigError: shapes that do not fit.

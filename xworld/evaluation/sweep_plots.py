@@ -108,7 +108,7 @@ def draw_breakdown(content: Mapping[str, Any]) -> Figure:
             axes.spines[side].set_visible(False)
         if place == 0:
             axes.set_ylabel("mean score", color=INK)
-            axes.legend(frameon=False, fontsize=8)
+            axes.legend(frameon=False, fontsize=8, loc="lower left")
     figure.tight_layout()
     return figure
 

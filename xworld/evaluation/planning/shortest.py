@@ -74,6 +74,8 @@ class Shortest:
         """A better plan than `script`, or the same."""
         self._best = script
         self._bound = self.model.trial_length - script.return_
+        for number in script.rules_fired:
+            self._kinds |= {*self.model.rules[number].consumed}
         setting: Setting = self.start[:4]
         pose = [0, 0, 0, 0]
         pose[self.start.directions[self.agent]] = 1 << self.start.cells[self.agent]
