@@ -107,33 +107,30 @@ def _play_share(
         return state, outcome, memory, act_key, (task.agent_position[:, 0] != NOWHERE).sum()
 
     state, outcome, memory, keys, num_agents = jax.vmap(start, out_axes=(-1, -1, 0, 0, 0))(tasks, episodes)
-    task, trials = state.task, jnp.arange(max_trials)[:, None]
+    task, sight_lines, trials = state.task, state.sight_lines, jnp.arange(max_trials)[:, None]
 
     def step(number: jax.Array, carry: tuple[State, Outcome, Any, jax.Array]) -> tuple[State, Outcome, Any, jax.Array]:
         state, outcome, memory, returns = carry
-        state = dataclasses.replace(state, task=task)
-
-        def observe(state: State, outcome: Outcome) -> TimeStep:
-            return env.timestep(state, outcome, is_first=number == 0)
-
+        state = dataclasses.replace(state, task=task, sight_lines=sight_lines)
         # Observed before acting, not after: for a policy that looks at nothing the compiler leaves it out.
-        timestep = jax.vmap(observe, in_axes=-1)(state, outcome)
+        timestep = env.timestep(state, outcome, is_first=jnp.broadcast_to(number == 0, state.time.shape))
+        timestep = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, -1, 0), timestep)
         step_keys = jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, number)
         memory, actions = jax.vmap(policy.act, in_axes=(0, 0, -1, 0))(memory, step_keys, state, timestep)
-        following, outcome = jax.vmap(env.advance, in_axes=(-1, 0), out_axes=-1)(state, actions)
+        following, outcome = env.advance(state, actions.T)
         # After the end rewards are 0, and land harmlessly in the last trial.
         returns += jnp.where(trials == state.trial, outcome.reward.sum(0) / num_agents, 0)
-        return _without_task(following), outcome, memory, returns
+        return _without_world(following), outcome, memory, returns
 
     returns = jnp.zeros((max_trials, *episodes.shape), jnp.float32)
-    carry = _without_task(state), outcome, memory, returns
+    carry = _without_world(state), outcome, memory, returns
     return jax.lax.fori_loop(0, num_steps, step, carry)[3].T
 
 
-def _without_task(state: State) -> State:
-    """The state but for its task, which no step changes and no step should copy."""
+def _without_world(state: State) -> State:
+    """The state but for its task and what is made of it, which no step changes and no step should copy."""
     nothing: Any = ()
-    return dataclasses.replace(state, task=nothing)
+    return dataclasses.replace(state, task=nothing, sight_lines=nothing)
 
 
 @jax.tree_util.register_dataclass
