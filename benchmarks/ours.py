@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import measure
 from measure import Case
 
-from xworld import Env, State, Task, VectorEnv
+from xworld import Env, State, Task, TimeStep, VectorEnv
 from xworld.vector import TaskSource, VectorState
 
 STEPS_PER_REFILL = 100
@@ -19,13 +19,13 @@ SPREAD, TOGETHER = "ends spread", "ends together"  # when the episodes of a batc
 def step_case(labels: dict[str, Any], env: Env, tasks: Task, num_steps: int, devices: int) -> Case:
     """Steps of one environment for each of the stacked tasks; after the end of its episode it stands still."""
 
-    def run(states: State, actions: jax.Array) -> tuple[State, jax.Array]:
-        def step(states: State, actions: jax.Array) -> tuple[State, jax.Array]:
-            # The batch is in the last axis of the state, as in `VectorEnv`.
-            states, timestep = jax.vmap(env.step, in_axes=(-1, 0), out_axes=(-1, 0))(states, actions)
-            return states, measure.checksum(timestep)
+    def run(states: State, actions: jax.Array) -> tuple[State, TimeStep]:
+        def step(states: State, actions: jax.Array) -> tuple[State, TimeStep]:
+            # The batch is in the last axis of the state and in the first of the timestep, as in `VectorEnv`.
+            states, timestep = env.step(states, actions.T)
+            return states, jax.tree.map(lambda leaf: jnp.moveaxis(leaf, -1, 0), timestep)
 
-        return jax.lax.scan(step, states, actions)
+        return measure.scan(step, states, actions)
 
     num_envs = tasks.trial_length.shape[0]
     keys = jax.random.split(jax.random.key(0), num_envs)
@@ -56,20 +56,18 @@ def reset_cases(
     def run(carry: tuple[VectorState, jax.Array], inputs: tuple[jax.Array, TaskSource]):
         actions, tasks = inputs
 
-        def step(state: VectorState, actions: jax.Array) -> tuple[VectorState, jax.Array]:
+        def step(state: VectorState, actions: jax.Array) -> tuple[VectorState, Any]:
             state, timestep = vec.step(state, actions)
-            if not reads_final:
-                timestep = dataclasses.replace(timestep, final_observation=timestep.observation)
-            return state, measure.checksum(timestep)
+            return state, (timestep if reads_final else dataclasses.replace(timestep, final_observation=None))
 
         def roll_out(carry: tuple[VectorState, jax.Array], actions: jax.Array):
             state, key = carry
             key, refill_key = jax.random.split(key)
-            state, checksums = jax.lax.scan(step, vec.refill(state, refill_key, tasks), actions)
-            return (state, key), checksums
+            state, outputs = measure.scan(step, vec.refill(state, refill_key, tasks), actions)
+            return (state, key), outputs
 
         per_refill = min(STEPS_PER_REFILL, num_steps)
-        return jax.lax.scan(roll_out, carry, actions.reshape(-1, per_refill, *actions.shape[1:]))
+        return measure.scan(roll_out, carry, actions.reshape(-1, per_refill, *actions.shape[1:]))
 
     together = jax.jit(lambda tasks: VectorEnv(env, num_envs).reset(jax.random.key(0), tasks)[0])(tasks)
     time = (jnp.arange(num_envs) * episode_length // num_envs).astype(jnp.uint16)
@@ -86,6 +84,6 @@ def split_last(tree: Any, parts: int) -> Any:
     """[..., B] leaves as [parts, ..., B / parts]."""
 
     def split(leaf: jax.Array) -> jax.Array:
-        return jnp.moveaxis(leaf.reshape(*leaf.shape[:-1], parts, -1), -2, 0)
+        return jnp.moveaxis(leaf.reshape(*leaf.shape[:-1], parts, leaf.shape[-1] // parts), -2, 0)
 
     return jax.tree.map(split, tree)

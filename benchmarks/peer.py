@@ -46,18 +46,18 @@ def make_case(
     keys = jax.random.split(jax.random.key(0), num_envs)
     first = jax.jit(jax.vmap(lambda ruleset, key: env.reset(params.replace(ruleset=ruleset), key)))(rulesets, keys)
 
-    def run(timestep: Any, inputs: tuple[jax.Array, RuleSet]) -> tuple[Any, jax.Array]:
+    def run(timestep: Any, inputs: tuple[jax.Array, RuleSet]) -> tuple[Any, Any]:
         actions, rulesets = inputs
 
         def step_one(ruleset: RuleSet, timestep: Any, action: jax.Array) -> Any:
             return stepped.step(params.replace(ruleset=ruleset), timestep, action)
 
-        def step(timestep: Any, actions: jax.Array) -> tuple[Any, jax.Array]:
+        def step(timestep: Any, actions: jax.Array) -> tuple[Any, Any]:
             timestep = jax.vmap(step_one)(rulesets, timestep, actions[:, 0])
             outputs = timestep.observation, timestep.reward, timestep.discount, timestep.step_type
-            return timestep, measure.checksum(outputs)
+            return timestep, outputs
 
-        return jax.lax.scan(step, timestep, actions)
+        return measure.scan(step, timestep, actions)
 
     actions = measure.draw_actions(devices, num_steps, num_envs, num_agents=1)
     state, inputs = jax.tree.map(lambda leaf: leaf.reshape(devices, -1, *leaf.shape[1:]), (first, rulesets))

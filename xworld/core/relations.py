@@ -145,10 +145,10 @@ def trace_sight_lines(config: EnvConfig, terrain: jax.Array) -> jax.Array:
     """[H, W, ...] uint16: 256 * the westernmost column + the northernmost row that a line of sight from a cell reaches.
 
     The cell that stops the line counts as reached: only what is strictly between two things can hide them. It depends
-    on nothing but the terrain, so it is made once per episode. [0, 0, ...] unless the relation `see` is compiled in.
+    on nothing but the terrain, so it is made once per episode. [1, 1, ...] unless the relation `see` is compiled in.
     """
     if "see" not in config.relations:
-        return jnp.zeros((0, 0, *terrain.shape[2:]), jnp.uint16)
+        return jnp.zeros((1, 1, *terrain.shape[2:]), jnp.uint16)
     kind = terrain_type(terrain)
     blocks = (kind == kinds.WALL) | (kind == kinds.VOID) | (kind == kinds.DOOR)  # doors in any state
 

@@ -98,7 +98,7 @@ class State:
     """The state of one environment."""
 
     task: Task
-    sight_lines: jax.Array  # [H, W] uint16, how far things in a cell see, made of the terrain; [0, 0] if never asked
+    sight_lines: jax.Array  # [H, W] uint16, how far things in a cell see, made of the terrain; [1, 1] if never asked
     scene: Scene
     trial: jax.Array  # [] uint16, 0-based
     time: jax.Array  # [] uint16, steps taken in this trial
