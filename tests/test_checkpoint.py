@@ -171,9 +171,9 @@ def test_a_full_disk_is_noticed_before_training(tmp_path):
 _ON_TWO_DEVICES = """
 import sys
 from pathlib import Path
-import conftest  # the compilation cache
 from xworld.training import train, use_host_devices
 use_host_devices(2)
+import conftest  # the compilation cache; it starts jax
 import jax
 from test_checkpoint import run
 assert jax.device_count() == 2
