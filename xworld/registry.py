@@ -7,6 +7,7 @@ from xworld.core.config import EnvConfig
 from xworld.core.env import Env
 from xworld.errors import ConfigError, did_you_mean
 from xworld.tasks import Universe, UniverseConfig, WorldConfig
+from xworld.tasks.presets import PRESETS
 
 # Sides of square grids by the number of rooms; "rooms4-13x13" has worlds of four rooms.
 _SIDES = {1: (7, 9, 13), 2: (9, 13), 4: (9, 13), 6: (13, 19), 9: (16, 19, 25)}
@@ -18,7 +19,7 @@ _NAMED: dict[str, tuple[EnvConfig, UniverseConfig]] = {
     )
     for rooms, sides in _SIDES.items()
     for side in sides
-}
+} | {name: (universe.env_config, universe.config) for name, universe in PRESETS.items()}
 
 
 def make(name: str, **overrides: Any) -> Env:

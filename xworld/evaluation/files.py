@@ -1,4 +1,4 @@
-"""Writing files so that one finds them whole or not at all."""
+"""Arrays in files, and whether a folder can be written to."""
 
 import io
 import os
@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from xworld.errors import ConfigError
+from xworld.tasks.files import write_atomically
 
 
 def check_folder(folder: str | Path) -> Path:
@@ -25,23 +26,6 @@ def check_folder(folder: str | Path) -> Path:
     except OSError as error:
         raise ConfigError(f"{folder} cannot be written to: {error.strerror}. Choose another folder.") from error
     return folder
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Writes a file beside `path` that then takes its place, so that a process killed at any moment leaves a whole one.
-
-    Raises:
-      ConfigError: it cannot be written.
-    """
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    try:
-        try:
-            unfinished.write_bytes(content)
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be written: {error.strerror}. Choose another folder.") from error
 
 
 def write_array(path: Path, values: np.ndarray) -> None:

@@ -9,12 +9,12 @@ from xworld.core.config import EnvConfig
 from xworld.core.env import Env
 from xworld.core.types import Task
 from xworld.errors import ConfigError
-from xworld.evaluation.digest import digest
 from xworld.evaluation.expert import Expert
 from xworld.evaluation.expert_policy import ExpertPolicy, make_expert_policy
 from xworld.evaluation.policies import NoopPolicy, Policy, RandomPolicy
 from xworld.evaluation.progress import progress_bar
 from xworld.evaluation.scripted import Searcher
+from xworld.tasks.digest import digest
 
 SCRIPTED: dict[str, Policy] = {
     "random": RandomPolicy(),

@@ -9,7 +9,6 @@ from typing import Any
 import jax
 import numpy as np
 
-from xworld.evaluation.files import write_atomically
 from xworld.evaluation.page import Film, make_page
 from xworld.evaluation.players import Player
 from xworld.evaluation.reference import SCHEMA, Reference
@@ -18,6 +17,7 @@ from xworld.evaluation.sweep import Sweep, replay
 from xworld.evaluation.task_sets import TaskCollection
 from xworld.rendering import episode_frames, save_animation
 from xworld.tasks import to_text
+from xworld.tasks.files import write_atomically
 
 _FPS = 10.0
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from xworld.errors import ConfigError
-from xworld.evaluation.files import check_folder, read_array, write_array, write_atomically
+from xworld.evaluation.files import check_folder, read_array, write_array
+from xworld.tasks.files import write_atomically
 
 
 class ReturnsStore:

@@ -12,9 +12,9 @@ from xworld.core import kinds
 from xworld.core.env import Env
 from xworld.core.types import NUM_RELATIONS, Task
 from xworld.errors import ConfigError, did_you_mean
-from xworld.evaluation.digest import digest
 from xworld.registry import environment_names, make_universe
 from xworld.tasks import TaskInfo, TaskSet, Universe, probes
+from xworld.tasks.digest import digest
 from xworld.tasks.probe_files import GROUPS, SHAPES
 from xworld.tasks.task_file import read_task
 
