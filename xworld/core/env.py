@@ -38,7 +38,11 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Env:
-    """A universe's physics for one environment; `jax.vmap` it for many, or use `VectorEnv`. Pure and hashable."""
+    """A universe's physics. Pure and hashable.
+
+    All but `reset` and `briefing` also take a batch, whose axes come last in every array; that is how `VectorEnv` runs
+    many environments fast. `jax.vmap` works too.
+    """
 
     config: EnvConfig = field(default_factory=EnvConfig)
 

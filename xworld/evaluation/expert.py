@@ -7,7 +7,7 @@ a task's best known return, demonstrations, and a proof that a task can be solve
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from time import monotonic
+from time import thread_time
 
 import jax
 import numpy as np
@@ -65,7 +65,7 @@ class Expert:
     """Plans for tasks of one environment.
 
     The search is bounded by how much it looks at, so equal tasks get equal plans; `time_limit_s` only stops what takes
-    far longer than tasks do.
+    far longer than tasks do. It counts the time that the processor works on the task.
 
     Raises:
       ConfigError: `time_limit_s` is not above 0.
@@ -145,7 +145,7 @@ class Expert:
         reasons: list[str | None] = []
         for number in range(num_tasks):
             task = jax.tree.map(lambda leaf, number=number: leaf[number], tasks)
-            planner = Planner(self.env.config, task, monotonic() + self.time_limit_s)
+            planner = Planner(self.env.config, task, thread_time() + self.time_limit_s)
             first[number] = planner.model.agents[0]
             ways = np.flatnonzero(can_occur[number])
             scripts = planner.plan([tuple(directions[way].tolist()) for way in ways])

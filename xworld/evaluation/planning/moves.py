@@ -81,6 +81,8 @@ class Mover:
     def all_legs(self, wishes: list[Wish], others: list[int]) -> Iterator[Leg]:
         """The legs for all wishes and for the whole goal."""
         yield from self.go(self.model.goal_poses(self.situation, self.agent))
+        if self.held >= 0:
+            yield from self.unlock_any()
         for wish in wishes:
             direct = list(self.for_wish(wish))
             if not direct and self.harmless is not None:
@@ -323,6 +325,14 @@ class Mover:
                 yield from self._unlock(cell, opened | {cell})
                 return
 
+    def unlock_any(self) -> Iterator[Leg]:
+        """Open a locked door with the key in the hand."""
+        kind = self.situation.kinds[self.held]
+        for number, state in enumerate(self.situation.doors):
+            if state == kinds.LOCKED and kinds.KEY * 16 + self.ground.door_colours[number] == kind:
+                for found in self.walk.nearest_before(1 << self.ground.doors[number]):
+                    yield self._leg(*found, TOGGLE)
+
     def _remove(self, slot: int, way: int) -> Iterator[Leg]:
         """Takes a thing out of the way, or pushes it."""
         yield from self.take(slot)
@@ -337,14 +347,11 @@ class Mover:
         yield from mover.go((~way & self.ground.inside,) * 4)
 
     def _unlock(self, door: int, opened: frozenset[int]) -> Iterator[Leg]:
-        """Opens a locked door, or fetches its key."""
+        """Fetches the key of a locked door; `unlock_any` opens it."""
         key = kinds.KEY * 16 + self.ground.door_colours[self.ground.doors.index(door)]
-        if self.held >= 0 and self.situation.kinds[self.held] == key:
-            for found in self.walk.nearest_before(1 << door):
-                yield self._leg(*found, TOGGLE)
-            return
         if self.held >= 0:
-            yield from self.drop()
+            if self.situation.kinds[self.held] != key:
+                yield from self.drop()
             return
         ways = list(self.take_any(key))
         yield from ways

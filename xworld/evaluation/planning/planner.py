@@ -1,6 +1,6 @@
 """All plans for one task: those for one way of facing at the start help to find those for the others."""
 
-from time import monotonic
+from time import thread_time
 
 from xworld.core.config import EnvConfig
 from xworld.core.types import Task
@@ -16,7 +16,7 @@ class Planner:
     """Plans for one task."""
 
     def __init__(self, config: EnvConfig, task: Task, deadline: float) -> None:
-        """`deadline` is in the time of `time.monotonic`."""
+        """`deadline` is in the time of `time.thread_time`."""
         self.model = Model(config, task)
         self._search = Search(self.model, deadline)
         self._fields: dict[tuple[object, ...], dict[Setting, Field]] = {}
@@ -24,11 +24,15 @@ class Planner:
     def plan(self, ways: list[tuple[int, ...]]) -> list[Script | None]:
         """The best plans known for starts in which the agents face these ways; None where there is none."""
         starts = [self.model.start(directions) for directions in ways]
-        found = [self._search.run(start) for start in starts]
-        routes = [nodes for plan in found if plan for nodes in [plan[1]]]
+        routes: list[list[Node]] = []
+        found = []
+        for start in starts:
+            has_route = any(self._follow_route(start, nodes) for nodes in routes)
+            plan = self._search.run(start, is_brief=has_route)
+            found.append([plan[0]] if plan else [])
+            routes += [plan[1]] if plan else []
         best: list[Script | None] = []
-        for start, plan in zip(starts, found, strict=True):
-            scripts = [plan[0]] if plan else []
+        for start, scripts in zip(starts, found, strict=True):
             scripts += [script for nodes in routes if (script := self._follow_route(start, nodes))]
             script = max(scripts, key=lambda script: script.return_, default=None)
             best.append(self._improve(start, script) if script else None)
@@ -40,7 +44,7 @@ class Planner:
         estimate = self._search.regression.estimate(model.start((0,) * len(model.facing)))
         if estimate >= OUT_OF_REACH:
             return "The goal cannot be reached: no rule that could fire makes what it needs."
-        if monotonic() > self._search.deadline:
+        if thread_time() > self._search.deadline:
             return "No plan was found in the time allowed."
         return f"No plan was found for a trial of {model.trial_length} steps (a guess at its length: {estimate:.0f})."
 

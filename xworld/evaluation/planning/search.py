@@ -4,7 +4,7 @@ import heapq
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from time import monotonic
+from time import thread_time
 
 from xworld.core.actions import NOOP
 from xworld.evaluation.planning.model import Model, Situation
@@ -106,19 +106,19 @@ class Search:
     """Looks for plans for one task."""
 
     def __init__(self, model: Model, deadline: float) -> None:
-        """`deadline` is in the time of `time.monotonic`."""
+        """`deadline` is in the time of `time.thread_time`, which other work on the machine does not move."""
         self.model = model
         self.regression = Regression(model)
         self.deadline = deadline
 
-    def run(self, start: Situation) -> Found | None:
-        """The best plan found, and its legs; None if there is none."""
+    def run(self, start: Situation, is_brief: bool = False) -> Found | None:
+        """The best plan found, and its legs; None if there is none. If `is_brief`, only the first effort is made."""
         best: Found | None = None
-        for effort in _EFFORTS:
+        for effort in _EFFORTS[: 1 if is_brief else None]:
             found = self._run(start, effort)
             if found and (best is None or found[0].return_ > best[0].return_):
                 best = found
-            if (best and best[0].holds_on) or monotonic() > self.deadline:
+            if (best and best[0].holds_on) or thread_time() > self.deadline:
                 break
         return best
 
@@ -132,7 +132,7 @@ class Search:
         best = self._finish(start, first)
         limit = effort.num_more if best else effort.num_nodes
         visited: dict[tuple[object, ...], list[int]] = {}
-        while queue and limit > 0 and monotonic() < self.deadline:
+        while queue and limit > 0 and thread_time() < self.deadline:
             _, _, node = heapq.heappop(queue)
             times = visited.setdefault((_summary(node.situation), node.earned), [])
             if len(times) == len(model.agents) or node.time in times or self._is_too_late(node, best):
