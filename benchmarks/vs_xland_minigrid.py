@@ -92,6 +92,7 @@ def make_cases(world: World, num_envs: int, num_steps: int, peer_steps: int, dev
     tasks = jax.tree.map(jnp.asarray, make_tasks(needed, world, rulesets))
     # The universe's games, with exactly as many rules and objects as the rulesets have.
     universe = UniverseConfig(
+        split="all",  # of empty rooms there is but one
         world=WorldConfig(rooms=(world.rooms,), closed_door_percent=100, locked_door_percent=0),
         chain_length=(7, 7),
         num_dead_ends=(2, 2),

@@ -31,7 +31,7 @@ from oracle import (
 from universe_checks import find_chain, walk
 
 OPEN_WAYS = {0: True, 1: True, 2: False}
-AGENT, BLACK_FLOOR = 240, 14 * 16 + 6
+AGENT = 240
 
 
 class Done(Exception):
@@ -156,7 +156,29 @@ class Player:
         self.take(thing)
         assert anchor.cell is not None
         sides = [oracle.beside(anchor.cell, d) for d in range(4)]
-        self.put(next(cell for cell in sides if self.is_free(cell, with_agents=False) and cell in self.reached()))
+        sides = [cell for cell in sides if self.is_free(cell, with_agents=False)]
+        ways = [cell for cell in sides if cell in self.reached()]
+        if not ways:
+            self.clear_a_way(sides)
+        self.put(ways[0])
+
+    def clear_a_way(self, cells: list[Cell]) -> None:
+        """Takes away something that lies beside one of the cells, as what a rule made besides may, and plans again."""
+        assert self.middle
+        self.put(self.middle)
+        ways = {oracle.beside(cell, d) for cell in cells for d in range(4)}
+        reached = self.reached()
+        self.take(
+            next(
+                slot
+                for slot in self.world.slots
+                if slot.cell in ways
+                and not slot.is_frozen
+                and {oracle.beside(slot.cell, d) for d in range(4)} & reached
+            )
+        )
+        self.put(oracle.beside(self.middle, 0))
+        raise Changed
 
     def find_workspace(self) -> Cell | None:
         """The middle of 3 x 3 free cells; no dead end of something needed holds in it and in the cells beside it."""
@@ -244,7 +266,8 @@ class Player:
             spots = [home, *plus] if self.start.get(home) == thing.kind else [*plus, home]
             self.put(next(cell for cell in spots if self.is_free(cell)))
         else:
-            spots = [cell for cell in self.floor() if self.world.kind_of_floor(cell) == BLACK_FLOOR]
+            asked = {rule.second for rule in self.world.rules} | {self.world.goals[0][0][0][3]}
+            spots = [cell for cell in self.floor() if self.world.kind_of_floor(cell) not in asked]
             spots = [cell for cell in spots if self.is_free(cell) and cell not in plus and self.is_harmless(cell)]
             needed = {slot.cell for slot in self.world.slots if self.is_useful(slot)}
             beside_needed = {oracle.beside(cell, d) for cell in needed if cell for d in range(4)}

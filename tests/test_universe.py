@@ -31,7 +31,7 @@ DEFAULT = Universe(EnvConfig())
 DEMO = Universe(
     EnvConfig(height=7, width=7, max_objects=8, max_rules=2, relations=("hold",)),
     UniverseConfig(
-        world=WorldConfig(rooms=(1,)),
+        world=WorldConfig(rooms=(1,), floor_colours=("black", "grey")),
         chain_length=(1, 1),
         num_distractors=(2, 2),
         num_dead_ends=(0, 0),
@@ -81,7 +81,7 @@ CROWDED = Universe(
 # An id names the same task for ever: if these have to change, it is another universe, and the release notes say so.
 GOLDEN = {
     "default": ["9b429e9109e19fa8", "553c664792aba318", "d8bfb3ce79b608ad", "c612346248490055"],
-    "demo": ["4df8dbd7b3fa906b", "2a325f2d9359032a", "ef00014ec7b0cb7e", "ef020e37fc4eda6e"],
+    "demo": ["c767ef55b00bc71b", "74ac6528eef353fc", "00ee62ee4a04f13b", "d94fc7b379953718"],
 }
 GOLDEN_IDS = ((0, 0), (1, 0), (0, 1), (2**30 - 1, 12345))
 

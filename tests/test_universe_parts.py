@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from xworld import ConfigError, EnvConfig
-from xworld.tasks import TaskSet, Universe, UniverseConfig, WorldConfig, cell_sets, chance, parse, terrain
+from xworld.tasks import TaskSet, Universe, UniverseConfig, WorldConfig, cell_sets, chance, parse, rooms, terrain
 from xworld.tasks.games import game_hash
 from xworld.tasks.presets import PRESETS
 
@@ -63,7 +63,7 @@ def test_presets_split_by_content(name):
     env_config, percent = universe.env_config, universe.config.test_percent
     games = _draw(universe._draw_game, np.arange(170_000))
     _check_sides(_pack_games(games), jax.jit(jax.vmap(game_hash))(games), percent)
-    if universe.config.world.rooms != (1,):  # of one empty room there is but one
+    if universe.config.world.rooms != (1,):  # which differ in their rugs only, so that they are few
         worlds = _draw(universe._draw_world, np.arange(50_000))
         contents = jax.jit(jax.vmap(partial(terrain.build_terrain, env_config)))(worlds)
         _check_sides(np.asarray(contents), jax.jit(jax.vmap(partial(terrain.world_hash, env_config)))(worlds), percent)
@@ -144,7 +144,7 @@ def test_bad_world_config(fields, message):
         ),
         (ENV, {"shapes": ("ball", "key")}, "Leave 'key' out of shapes"),
         (ENV, {"shapes": ("ball",), "chain_length": (0, 5)}, "are 12 kinds, but a chain of 5 rules and what distracts"),
-        (SMALL, {"num_distractors": (9, 9)}, "have room for 8 things, but there are at least 11"),
+        (SMALL, {"num_distractors": (9, 9)}, "may have room for only 8 things, but there are at least 11"),
         (ENV, {"num_dead_ends": (0, 6)}, "6 dead ends need as many different conditions"),
         (ENV, {"num_decoys": (4, 4)}, "6 dead ends and decoys need as many different conditions"),
         (ENV, {"rule_relations": ("hold",), "num_dead_ends": (1, 1)}, "none can be made of the relations hold"),
@@ -169,7 +169,7 @@ def test_bad_world_config(fields, message):
                 "test_percent": 60,
                 "chain_length": (0, 1),
             },
-            "There are perhaps only 18 different worlds",
+            "There are perhaps only 19 different worlds of the kind 'rooms'",
         ),
     ],
 )
@@ -186,8 +186,8 @@ def test_universe_is_a_static_value():
         dataclasses.replace(universe)
     )
     assert jax.tree.map(lambda leaf: leaf, universe) == universe
-    assert terrain.world_rooms(EnvConfig(height=9, width=9), WorldConfig()) == (1, 2, 4)
-    assert terrain.world_rooms(ENV, WorldConfig()) == (1, 2, 4, 6, 9)
+    assert rooms.room_numbers(EnvConfig(height=9, width=9), WorldConfig()) == (1, 2, 4)
+    assert rooms.room_numbers(ENV, WorldConfig()) == (1, 2, 4, 6, 9)
 
 
 def test_task_set():

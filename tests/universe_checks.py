@@ -10,7 +10,7 @@ from oracle import Cell
 from xworld import EnvConfig, Task
 from xworld.tasks import TaskInfo
 
-FLOOR, WALL, DOOR = 1, 2, 5
+FLOOR, WALL, COUNTER, WATER, DOOR = range(1, 6)
 NOWHERE = 192
 
 
@@ -36,7 +36,7 @@ def check_form(env_config: EnvConfig, tasks: Task, infos: TaskInfo) -> None:
     assert (tasks.object_position[~is_object] == NOWHERE).all() and (tasks.object_frozen[~is_object] == 0).all()
     assert np.isin(tasks.object_frozen, (0, 1)).all()
     assert ((kind >> 4 <= 6) & (kind & 15 < 12))[is_object].all() and (kind >> 4 >= 1)[is_object].all()
-    assert (tasks.terrain[batch, row, column] >> 4 == FLOOR)[is_object].all()
+    assert np.isin(tasks.terrain[batch, row, column] >> 4, (FLOOR, COUNTER))[is_object].all()
     cell = np.where(is_object, row * width + column, height * width + np.arange(kind.shape[1]))
     assert (np.diff(cell, axis=1) > 0).all(), "objects are in map order, no two in one cell"
 
@@ -58,7 +58,7 @@ def check_form(env_config: EnvConfig, tasks: Task, infos: TaskInfo) -> None:
     assert (np.diff(door_cell, axis=1) > 0).all()
     assert (is_door_cell.sum(axis=(1, 2)) == is_door.sum(axis=1)).all()
     assert is_door_cell[np.nonzero(is_door)[0], door[is_door][:, 0], door[is_door][:, 1]].all()
-    assert np.isin(tasks.terrain >> 4, (FLOOR, WALL, DOOR)).all()
+    assert np.isin(tasks.terrain >> 4, (FLOOR, WALL, COUNTER, WATER, DOOR)).all()
 
     rules = tasks.rules
     is_rule = rules.relation != 0

@@ -9,13 +9,16 @@ from xworld.errors import ConfigError, did_you_mean
 from xworld.tasks import Universe, UniverseConfig, WorldConfig
 from xworld.tasks.presets import PRESETS
 
-# Sides of square grids by the number of rooms; "rooms4-13x13" has worlds of four rooms.
+# Sides of square grids by the number of rooms; "rooms4-13x13" has worlds of four rooms. A single room has a rug, or its
+# worlds would all be the same.
 _SIDES = {1: (7, 9, 13), 2: (9, 13), 4: (9, 13), 6: (13, 19), 9: (16, 19, 25)}
 
 _NAMED: dict[str, tuple[EnvConfig, UniverseConfig]] = {
     f"rooms{rooms}-{side}x{side}": (
         EnvConfig(height=side, width=side),
-        UniverseConfig(world=WorldConfig(rooms=(rooms,))),
+        UniverseConfig(
+            world=WorldConfig(rooms=(rooms,), floor_colours=("black", "grey") if rooms == 1 else ("black",))
+        ),
     )
     for rooms, sides in _SIDES.items()
     for side in sides

@@ -10,7 +10,8 @@ import operator
 import jax
 import jax.numpy as jnp
 
-from xworld.core.hashing import below
+from xworld.core.hashing import Word, below
+from xworld.tasks import chance
 
 WORD_BITS = 32
 
@@ -28,7 +29,41 @@ def pack(mask: jax.Array) -> jax.Array:
     return (bits.astype(jnp.uint32) << jnp.arange(WORD_BITS, dtype=jnp.uint32)).sum(axis=-1, dtype=jnp.uint32)
 
 
-def box(like: jax.Array, top: jax.Array, bottom: jax.Array, left: jax.Array, right: jax.Array) -> jax.Array:
+def unpack(cells: jax.Array, width: int) -> jax.Array:
+    """[H, W] bool mask of the set."""
+    bits = (cells[:, :, None] >> jnp.arange(WORD_BITS, dtype=jnp.uint32)) & 1
+    return bits.reshape(cells.shape[0], -1)[:, :width] != 0
+
+
+def empty(height: int, width: int) -> jax.Array:
+    """The set of no cells of a grid."""
+    return jnp.zeros((height, num_words(width)), jnp.uint32)
+
+
+def size(cells: jax.Array) -> jax.Array:
+    """[] int32: how many cells are in the set."""
+    return jax.lax.population_count(cells).sum(dtype=jnp.int32)
+
+
+def union(sets: jax.Array) -> jax.Array:
+    """The cells that are in any of [n, H, K] sets."""
+    return jax.lax.reduce_or(sets, (0,))
+
+
+def sprinkle(dice: chance.Dice, like: jax.Array, percent: int) -> jax.Array:
+    """Each bit with a chance of `percent`, to the nearest 256th, in a grid as that of `like`; bits beside it too."""
+    share = round(percent * 256 / 100)
+    if share in (0, 256):
+        return jnp.full_like(like, 0xFFFFFFFF if share else 0)
+    cells = jnp.zeros_like(like)
+    lowest = (share & -share).bit_length() - 1
+    for place in range(lowest, 8):  # binary digits of the share: an even chance halves what there is, and adds a half
+        bits = dice.roll(*like.shape)
+        cells = bits | cells if share >> place & 1 else bits & cells
+    return cells
+
+
+def box(like: jax.Array, top: Word, bottom: Word, left: Word, right: Word) -> jax.Array:
     """The cells from row `top` to `bottom` and column `left` to `right`, all included, in a grid as that of `like`."""
     rows = jnp.arange(like.shape[0])
     offset = jnp.arange(like.shape[1]) * WORD_BITS
@@ -38,9 +73,14 @@ def box(like: jax.Array, top: jax.Array, bottom: jax.Array, left: jax.Array, rig
 
 def point(like: jax.Array, row: jax.Array, column: jax.Array) -> jax.Array:
     """The set of one cell of the grid; nothing for a row outside it."""
-    rows, words = jnp.arange(like.shape[0]), jnp.arange(like.shape[1])
+    rows = jnp.arange(like.shape[0])
+    return jnp.where((rows == row)[:, None], column_bits(like.shape[1], column), jnp.uint32(0))
+
+
+def column_bits(words: int, column: jax.Array) -> jax.Array:
+    """[K] uint32: a row in which one column is in the set."""
     bit = jnp.uint32(1) << (column % WORD_BITS).astype(jnp.uint32)
-    return jnp.where((rows == row)[:, None] & (words == column // WORD_BITS), bit, jnp.uint32(0))
+    return jnp.where(jnp.arange(words) == column // WORD_BITS, bit, jnp.uint32(0))
 
 
 def neighbours(cells: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
@@ -54,6 +94,51 @@ def neighbours(cells: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array, jax.A
 def spread(cells: jax.Array) -> jax.Array:
     """The cells that have a neighbour in the set."""
     return functools.reduce(operator.or_, neighbours(cells))
+
+
+def spread_round(cells: jax.Array) -> jax.Array:
+    """The cells that are in the set or have one of their eight neighbours in it."""
+    rows = cells | _shift_west(cells) | _shift_east(cells)
+    north, _, south, _ = neighbours(rows)
+    return rows | north | south
+
+
+def crowded(cells: jax.Array) -> jax.Array:
+    """The cells of whose block of 3 x 3, themselves included, at least 5 are in the set."""
+    west, east = _shift_east(cells), _shift_west(cells)
+    ones, twos = _add(west, cells, east)  # a row of three cells, in binary
+    (north_ones, _, south_ones, _), (north_twos, _, south_twos, _) = neighbours(ones), neighbours(twos)
+    ones, carried = _add(north_ones, ones, south_ones)
+    _, two, three, _ = _at_least([north_twos, twos, south_twos, carried])
+    return three | (two & ones)
+
+
+def flood(cells: jax.Array, start: jax.Array) -> jax.Array:
+    """The cells of the set that are connected with `start`, which is part of it."""
+
+    def grow(carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        reached, _ = carry
+        grown = reached
+        for _ in range(4):
+            grown = grown | (cells & spread(grown))
+        return grown, (grown != reached).any()
+
+    return jax.lax.while_loop(lambda carry: carry[1], grow, (start, jnp.asarray(True)))[0]
+
+
+def in_line(opaque: jax.Array, row: jax.Array, column: jax.Array) -> jax.Array:
+    """The cells in the row and the column of a cell with nothing opaque between, those that are opaque left out."""
+    height, words = opaque.shape
+    rows, offset = jnp.arange(height), jnp.arange(words) * WORD_BITS
+    here = jnp.where(rows[:, None] == row, opaque, 0).sum(axis=0, dtype=jnp.uint32)  # [K], its row
+    west, east = here & _bits_below(column - offset), here & ~_bits_below(column + 1 - offset)
+    highest = jnp.where(west != 0, offset + WORD_BITS - 1 - jax.lax.clz(west).astype(jnp.int32), -1).max()
+    lowest = offset + jax.lax.population_count(~east & (east - 1)).astype(jnp.int32)  # counts the zeros below
+    lowest = jnp.where(east != 0, lowest, words * WORD_BITS).min()
+    is_opaque = ((opaque & column_bits(words, column)) != 0).any(axis=1)  # [H], its column
+    top = jnp.where(is_opaque & (rows < row), rows, -1).max() + 1
+    bottom = jnp.where(is_opaque & (rows > row), rows, height).min() - 1
+    return box(opaque, row, row, highest + 1, lowest - 1) | box(opaque, top, bottom, column, column)
 
 
 def interior(cells: jax.Array) -> jax.Array:
@@ -100,7 +185,7 @@ def pick(cells: jax.Array, bits: jax.Array) -> tuple[jax.Array, jax.Array, jax.A
     return row, column, up_to[-1] > 0
 
 
-def _bits_below(count: jax.Array) -> jax.Array:
+def _bits_below(count: Word) -> jax.Array:
     """uint32 with the lowest `count` bits set: none for a negative count, all from 32 on."""
     shift = jnp.clip(count, 0, WORD_BITS - 1).astype(jnp.uint32)
     return jnp.where(count >= WORD_BITS, jnp.uint32(0xFFFFFFFF), (jnp.uint32(1) << shift) - jnp.uint32(1))
@@ -120,6 +205,11 @@ def _shift_east(cells: jax.Array) -> jax.Array:
     if cells.shape[1] > 1:
         moved |= jnp.pad(cells[:, :-1] >> (WORD_BITS - 1), ((0, 0), (1, 0)))
     return moved
+
+
+def _add(one: jax.Array, two: jax.Array, three: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """How many of three sets each cell is in, as binary digits: ones and twos."""
+    return one ^ two ^ three, (one & two) | (one & three) | (two & three)
 
 
 def _at_least(sets: list[jax.Array]) -> list[jax.Array]:

@@ -15,10 +15,6 @@ from xworld.tasks.players import Players, agent_kind
 from xworld.tasks.universe_config import BETWEEN_THINGS, UniverseConfig, between_things, goal_relations, rule_relations
 
 SPARE_CARDS = 4  # different kinds that dead ends, decoys and side products make
-# Floor is black but where a condition asks for another colour.
-PAD_KINDS = np.array(
-    [kinds.floor_kind(colour) for colour in kinds.COLOURS if colour != kinds.COLOURS[kinds.BLACK]], np.uint8
-)
 
 
 @jax.tree_util.register_dataclass
@@ -42,7 +38,7 @@ class Deck:
     """
 
     cards: jax.Array  # [L] uint8
-    pads: jax.Array  # [11] uint8, kinds of floor
+    pads: jax.Array  # [11] uint8, kinds of floor; fewer where worlds have coloured floor
     chain_length: jax.Array  # [] int32
     num_distractors: jax.Array  # [] int32
     num_dead_ends: jax.Array  # [] int32, that are asked for; some may turn out as decoys
@@ -95,8 +91,15 @@ def deal(config: UniverseConfig, players: Players, dice: chance.Dice) -> Deck:
     num_others = len(all_kinds) - (2 * chain_length + 2)
     num_bait = jnp.where(has_bait, jnp.minimum((num_distractors + 1) // 2, num_others - 1), 0)
     cards = jnp.asarray(all_kinds)[_deal_distinct(len(all_kinds), dice.roll(num_cards))]
-    pads = jnp.asarray(PAD_KINDS)[chance.shuffle(dice.roll(len(PAD_KINDS)), jnp.ones(len(PAD_KINDS), bool))]
+    pads = jnp.asarray(pad_kinds(config))
+    pads = pads[chance.shuffle(dice.roll(len(pads)), jnp.ones(len(pads), bool))]
     return Deck(cards, pads, chain_length, num_distractors, num_dead_ends, num_decoys, num_bait, num_others)
+
+
+def pad_kinds(config: UniverseConfig) -> np.ndarray:
+    """[P] uint8: kinds of floor that conditions may ask for. No world has any of it of its own."""
+    colours = [colour for colour in kinds.COLOURS if colour not in config.world.floor_colours]
+    return np.array([kinds.floor_kind(colour) for colour in colours], np.uint8)
 
 
 def _deal_distinct(num: int, bits: jax.Array) -> jax.Array:

@@ -13,7 +13,7 @@ from xworld.core.hashing import Word, below, hash_words
 T = TypeVar("T")
 
 # What is drawn; the first word of every hash, so that the draws have nothing to do with each other.
-WORLD, GAME, HIDING, PLACEMENT = range(4)
+WORLD, GAME, HIDING, PLACEMENT, WORLD_KIND, FLOOR_COLOURS = range(6)
 
 
 class Dice:

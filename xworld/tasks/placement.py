@@ -1,12 +1,13 @@
 """Places a game in a world so that it can be solved and nothing has happened yet.
 
 First comes the workspace, a block of 3 x 3 cells that stays empty, where the agent can put things together; then the
-agent; then one after the other what the game needs, each on a random cell of those that are left to it. All is done
-with sets of cells, so that a placement is a few hundred integer operations a thing.
+agent; then one after the other what the game needs, each on a random cell of those that are left to it, floor or
+counter. All is done with sets of cells, so that a placement is a few hundred integer operations a thing.
 """
 
 import dataclasses
 from dataclasses import dataclass
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -16,14 +17,14 @@ from xworld.core import kinds
 from xworld.core.config import RELATIONS, EnvConfig
 from xworld.core.hashing import Word
 from xworld.core.relations import ALL_DIRECTIONS, NEAR, ON, SEE, TOUCH
-from xworld.core.terrain import terrain_type
 from xworld.core.types import NOWHERE, Task
 from xworld.core.view import OUT_OF_VIEW, look, view_cell
 from xworld.tasks import cell_sets, chance
 from xworld.tasks.chains import Conditions
 from xworld.tasks.games import Cast
 from xworld.tasks.players import AGENT
-from xworld.tasks.terrain import World, beside_doors, max_keys, room_bounds, room_cells, unlocked_part
+from xworld.tasks.rooms import Rooms, beside_doors, max_keys, room_cells, unlocked_part
+from xworld.tasks.terrain import World
 from xworld.tasks.universe_config import UniverseConfig, goal_relations, rule_relations
 
 
@@ -61,19 +62,19 @@ def place(
     Args:
       env_config: sizes of the grid and the view.
       config: which relations and how many locked doors there can be.
-      world: rooms and doors.
+      world: what the cells are made of.
       task: has the world's terrain and doors and both ids; where things are in it is not read.
       cast: what is to be placed.
       attempt: number of the draw.
     """
     dice = chance.Dice(chance.PLACEMENT, attempt, task.world_id, task.game_id)
-    floor = cell_sets.pack(terrain_type(task.terrain) == kinds.FLOOR)
-    quiet = floor & ~beside_doors(env_config, world)
+    floor, opaque = world.floor, ~(world.floor | world.counter | world.water)
+    quiet = floor & ~beside_doors(env_config, world.rooms)
     inner = cell_sets.interior(floor)
     row, column, has_workspace = cell_sets.pick(inner, dice.roll())
     workspace = cell_sets.box(floor, row - 1, row + 1, column - 1, column + 1)
     workspace = jnp.where(cast.needs_workspace, workspace, 0)
-    avoided = jnp.stack(_round_workspace(world, floor, row, column))  # [3, H, K]
+    avoided = jnp.stack(_round_workspace(opaque, row, column))  # [3, H, K]
 
     open_cells = quiet & ~workspace
     is_with_agent = cast.conditions.first[0] == AGENT
@@ -85,10 +86,10 @@ def place(
         other_row, other_column, has_other = cell_sets.pick(others, dice.roll())
         has_agent &= has_other | ~cast.are_two
         agents.append((jnp.where(cast.are_two, other_row, NOWHERE), jnp.where(cast.are_two, other_column, NOWHERE)))
-    part = room_cells(env_config, world, unlocked_part(world, agent_row, agent_column))
+    part = room_cells(env_config, world.rooms, unlocked_part(world.rooms, agent_row, agent_column))
     by_agents, kept = jnp.zeros((cast.conditions.relation.shape[0], *floor.shape), jnp.uint32), jnp.zeros_like(floor)
     for agent, (row_of, column_of) in enumerate(agents):
-        by_agent, _ = _related(world, cast.conditions, floor, row_of, column_of)
+        by_agent, _ = _related(opaque, cast.conditions, row_of, column_of)
         if _uses(env_config, config, SEE):
             is_see = (cast.conditions.relation == SEE)[:, None, None]
             by_agent = jnp.where(is_see, _seen_from(env_config, task, row_of, column_of), by_agent)
@@ -105,7 +106,7 @@ def place(
 
     # What has to meet comes first: a pad for condition 0, spine 0, and its partner.
     pads = cast.pad if _uses(env_config, config, ON) else cast.pad[:0]
-    keys = _keys(env_config, config, world)
+    keys = _keys(env_config, config, world.rooms)
     kind = jnp.concatenate([pads[:1], cast.kind[:2], pads[1:], keys, cast.kind[2:]])
     num_pads, num_keys, num_things = pads.shape[0], keys.shape[0], kind.shape[0]
     spine = min(num_pads, 1)
@@ -127,18 +128,21 @@ def place(
         is_first = (conditions.first == kind[i])[:, None, None]
         is_second = (conditions.second == kind[i])[:, None, None]
         clashes = jnp.where(is_first, ground.no_first, 0) | jnp.where(is_second, ground.no_second, 0)  # [Q, H, K]
-        wrong = _union(clashes[1:]) | jnp.where(must_meet[i], ~clashes[0], clashes[0])
+        wrong = cell_sets.union(clashes[1:]) | jnp.where(must_meet[i], ~clashes[0], clashes[0])
         wrong |= jnp.where(must_meet[i] & is_on_pad, 0, ground.kept)
-        wrong |= _union(jnp.where(((avoids[i] >> jnp.array([TOUCH, NEAR, SEE])) & 1 == 1)[:, None, None], avoided, 0))
+        wrong |= cell_sets.union(
+            jnp.where(((avoids[i] >> jnp.array([TOUCH, NEAR, SEE])) & 1 == 1)[:, None, None], avoided, 0)
+        )
         wrong |= jnp.where(is_key[i], ~part, 0)
         wrong |= jnp.where((i == spine) & ~is_with_agent, ~meeting_place, 0)
-        allowed = cell_sets.dispensable(ground.free, ground.lying) & open_cells & ~wrong
+        shelves = jnp.where(is_object[i], world.counter & cell_sets.spread(ground.free) & ~ground.lying, 0)
+        allowed = ((cell_sets.dispensable(ground.free, ground.lying) & open_cells) | shelves) & ~wrong
         row, column, is_possible = cell_sets.pick(allowed, bits[i])
         is_used = kind[i] != 0
 
         here = jnp.where(is_used & is_possible, cell_sets.point(floor, row, column), 0)
         is_used_first, is_used_second = is_first & is_used, is_second & is_used
-        from_here, to_here = _related(world, conditions, floor, row, column)
+        from_here, to_here = _related(opaque, conditions, row, column)
         ground = _Ground(
             free=jnp.where(is_object[i], ground.free & ~here, ground.free),
             lying=jnp.where(is_object[i], ground.lying | here, ground.lying),
@@ -181,32 +185,27 @@ def _uses(env_config: EnvConfig, config: UniverseConfig, relation: int) -> bool:
     return RELATIONS[relation - 1] in goal_relations(env_config, config) + rule_relations(env_config, config)
 
 
-def _keys(env_config: EnvConfig, config: UniverseConfig, world: World) -> jax.Array:
+def _keys(env_config: EnvConfig, config: UniverseConfig, rooms: Rooms) -> jax.Array:
     """[max_keys] uint8 kinds of the keys of the locked doors."""
-    is_locked = world.has_door & (world.door_state == kinds.LOCKED)
+    is_locked = rooms.has_door & (rooms.door_state == kinds.LOCKED)
     number = jnp.where(is_locked, jnp.cumsum(is_locked), 0)  # the n-th locked door, from 1 on
     is_for = number == jnp.arange(1, max_keys(env_config, config.world) + 1)[:, None]
-    return jnp.where(is_for, kinds.KEY * 16 + world.door_colour, 0).sum(axis=1).astype(jnp.uint8)
-
-
-def _union(sets: jax.Array) -> jax.Array:
-    return jax.lax.reduce_or(sets, (0,))
+    return jnp.where(is_for, kinds.KEY * 16 + rooms.door_colour, 0).sum(axis=1).astype(jnp.uint8)
 
 
 def _related(
-    world: World, conditions: Conditions, like: jax.Array, row: jax.Array, column: jax.Array
+    opaque: jax.Array, conditions: Conditions, row: jax.Array, column: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     """[Q, H, K] sets: the cells to which each relation holds from a thing in a cell, and those from which it does.
 
     `on` holds between the thing and its own cell.
     """
-    top, bottom, left, right = room_bounds(world, row, column)
-    line = cell_sets.box(like, row, row, left, right) | cell_sets.box(like, top, bottom, column, column)
-    near = cell_sets.box(like, row - 2, row + 2, column - 2, column + 2)
-    here = cell_sets.point(like, row, column)
+    line = cell_sets.in_line(opaque, row, column)
+    near = cell_sets.box(opaque, row - 2, row + 2, column - 2, column + 2)
+    here = cell_sets.point(opaque, row, column)
     south, west, north, east = cell_sets.neighbours(here)  # the cells that have this one in their north lie south of it
     relation = conditions.relation[:, None, None]
-    both_ways = jnp.zeros_like(like)
+    both_ways = jnp.zeros_like(opaque)
     for code, cells in ((NEAR, near), (SEE, line), (ON, here)):
         both_ways = both_ways | jnp.where(relation == code, cells, 0)
 
@@ -238,23 +237,21 @@ def _meeting_place(cast: Cast, open_cells: jax.Array, inner: jax.Array) -> jax.A
 
     def beside(cells: jax.Array) -> jax.Array:
         is_asked = (directions >> jnp.arange(4)) & 1 == 1
-        return _union(jnp.where(is_asked[:, None, None], jnp.stack(cell_sets.neighbours(cells)), 0))
+        return cell_sets.union(jnp.where(is_asked[:, None, None], jnp.stack(cell_sets.neighbours(cells)), 0))
 
     spacious = beside(open_cells & inner) & open_cells
     place = jnp.where((spacious != 0).any(), spacious, beside(open_cells))
     return jnp.where(cast.must_meet.any() & (asked.relation != ON), place, open_cells)
 
 
-def _round_workspace(
-    world: World, like: jax.Array, row: jax.Array, column: jax.Array
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """The cells that touch, are near, or see (within a room) the middle of the workspace or a cell beside it."""
-    top, bottom, left, right = room_bounds(world, row, column)
-    middle = cell_sets.point(like, row, column)
+def _round_workspace(opaque: jax.Array, row: jax.Array, column: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """The cells that touch, are near, or see the middle of the workspace or a cell beside it."""
+    middle = cell_sets.point(opaque, row, column)
     touch = cell_sets.spread(middle | cell_sets.spread(middle))
-    upright = cell_sets.box(like, row - 3, row + 3, column - 2, column + 2)
-    near = upright | cell_sets.box(like, row - 2, row + 2, column - 3, column + 3)
-    see = cell_sets.box(like, row - 1, row + 1, left, right) | cell_sets.box(like, top, bottom, column - 1, column + 1)
+    upright = cell_sets.box(opaque, row - 3, row + 3, column - 2, column + 2)
+    near = upright | cell_sets.box(opaque, row - 2, row + 2, column - 3, column + 3)
+    rows, columns = row + np.array([0, -1, 1, 0, 0]), column + np.array([0, 0, 0, -1, 1])
+    see = cell_sets.union(jax.vmap(partial(cell_sets.in_line, opaque))(rows, columns))
     return touch, near, see
 
 

@@ -9,7 +9,7 @@ from xworld.tasks.universe_config import UniverseConfig
 from xworld.tasks.world_config import WorldConfig
 
 _TRIVIAL = UniverseConfig(
-    world=WorldConfig(rooms=(1,)),
+    world=WorldConfig(rooms=(1,), floor_colours=("black", "grey")),  # a rug tells rooms apart
     negated_goal_percent=0,
     direction_percent=0,
     chain_length=(0, 1),

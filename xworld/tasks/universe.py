@@ -16,14 +16,7 @@ from xworld.tasks import chance
 from xworld.tasks.games import Game, draw_game, game_hash
 from xworld.tasks.hiding import draw_hidden, is_rule_hidden
 from xworld.tasks.placement import Placement, fill, place
-from xworld.tasks.terrain import (
-    World,
-    build_terrain,
-    draw_world,
-    has_several_rooms,
-    world_hash,
-    world_rooms,
-)
+from xworld.tasks.terrain import World, build_terrain, draw_world, world_hash
 from xworld.tasks.universe_check import check
 from xworld.tasks.universe_config import UniverseConfig
 
@@ -125,15 +118,9 @@ class Universe:
         return task, info
 
     def _draw_world(self, world_id: jax.Array, attempt: jax.Array) -> tuple[World, jax.Array]:
-        world = draw_world(self.env_config, self.config.world, world_id, attempt)
-        rooms = world_rooms(self.env_config, self.config.world)
-        if rooms == (1,):  # there is but one such world
-            return world, jnp.asarray(True)
-        # The empty room among worlds of more rooms is always one to train in.
-        is_test = chance.happens(world_hash(self.env_config, world), self.config.test_percent) & has_several_rooms(
-            world
-        )
-        return world, self._is_in_split(is_test)
+        world, has_room = draw_world(self.env_config, self.config.world, world_id, attempt)
+        is_test = chance.happens(world_hash(self.env_config, world), self.config.test_percent)
+        return world, has_room & self._is_in_split(is_test)
 
     def _draw_game(self, game_id: jax.Array, attempt: jax.Array) -> tuple[Game, jax.Array]:
         game, is_sound = draw_game(self.env_config, self.config, game_id, attempt)
@@ -150,11 +137,12 @@ jax.tree_util.register_dataclass(Universe, data_fields=[], meta_fields=["env_con
 
 def _bare_task(env_config: EnvConfig, world: World, world_id: jax.Array, game_id: jax.Array) -> Task:
     """A task of a world in which nothing is yet."""
+    rooms = world.rooms
     num_agents, num_objects, num_rules = env_config.num_agents, env_config.max_objects, env_config.max_rules
-    order = jnp.where(world.has_door, world.door_row * env_config.width + world.door_column, jnp.iinfo(jnp.int32).max)
+    order = jnp.where(rooms.has_door, rooms.door_row * env_config.width + rooms.door_column, jnp.iinfo(jnp.int32).max)
     place = chance.ranks(order)  # row by row
-    position = jnp.stack([world.door_row, world.door_column], axis=1).astype(jnp.uint8)
-    position = jnp.where(world.has_door[:, None], position, jnp.uint8(NOWHERE))
+    position = jnp.stack([rooms.door_row, rooms.door_column], axis=1).astype(jnp.uint8)
+    position = jnp.where(rooms.has_door[:, None], position, jnp.uint8(NOWHERE))
     no_goal = jnp.zeros((num_agents, env_config.goal_clauses, env_config.goal_literals), jnp.uint8)
     nothing, no_rule = jnp.zeros(num_objects, jnp.uint8), jnp.zeros(num_rules, jnp.uint8)
     return Task(
@@ -162,7 +150,7 @@ def _bare_task(env_config: EnvConfig, world: World, world_id: jax.Array, game_id
         door_position=jnp.full((env_config.max_doors, 2), NOWHERE, jnp.uint8).at[place].set(position, mode="drop"),
         door_state=jnp.zeros(env_config.max_doors, jnp.uint8)
         .at[place]
-        .set(world.door_state.astype(jnp.uint8), mode="drop"),
+        .set(rooms.door_state.astype(jnp.uint8), mode="drop"),
         agent_position=jnp.full((num_agents, 2), NOWHERE, jnp.uint8),
         agent_facing=jnp.full(num_agents, RANDOM_FACING, jnp.uint8),
         object_kind=nothing,

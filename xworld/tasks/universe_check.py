@@ -4,9 +4,11 @@ import math
 
 from xworld.core.config import EnvConfig
 from xworld.errors import ConfigError
+from xworld.tasks.chains import pad_kinds
 from xworld.tasks.dead_ends import max_false_rules
-from xworld.tasks.terrain import layouts_that_fit, max_keys, num_doors, num_worlds, world_rooms
+from xworld.tasks.rooms import max_keys
 from xworld.tasks.universe_config import UniverseConfig, between_things, goal_relations, rule_relations
+from xworld.tasks.world_sizes import WORKSPACE_CELLS, check_worlds, num_usable, num_worlds
 
 _ODDS = 1e-6  # chance that one side of a split has nothing in it, above which a universe is refused
 
@@ -18,7 +20,7 @@ def check(env_config: EnvConfig, config: UniverseConfig) -> None:
       ConfigError: rules, objects or rooms do not fit; a relation is left out; there are too few kinds, conditions,
         games or worlds.
     """
-    all_rooms = world_rooms(env_config, config.world)
+    check_worlds(env_config, config.world)
     _check_relations(env_config, config)
     _check_players(env_config, config)
     longest, num_false = config.chain_length[1], max_false_rules(config)
@@ -36,12 +38,13 @@ def check(env_config: EnvConfig, config: UniverseConfig) -> None:
             f"{env_config.max_objects}. Raise it, or lower chain_length, num_distractors or max_locked_doors."
         )
     _check_false_rules(env_config, config)
-    for rooms in all_rooms:
-        _check_room(env_config, config, rooms)
+    _check_room(env_config, config)
+    _check_pads(env_config, config)
     num_games = len(goal_relations(env_config, config)) * math.perm(_num_kinds(config), longest + 1)
     _check_split(config, "games", num_games, "Add shapes, colours or rules")
-    if all_rooms != (1,):
-        _check_split(config, "worlds", num_worlds(env_config, config.world), "Add colours or numbers of rooms")
+    for kind in config.world.kinds:
+        number = num_worlds(env_config, config.world, kind)
+        _check_split(config, f"worlds of the kind {kind!r}", number, "Add floor_colours, door_colours or cells")
 
 
 def max_objects(env_config: EnvConfig, config: UniverseConfig) -> int:
@@ -125,24 +128,37 @@ def _check_kinds(env_config: EnvConfig, config: UniverseConfig) -> None:
         )
 
 
-def _check_room(env_config: EnvConfig, config: UniverseConfig, rooms: int) -> None:
+def _check_room(env_config: EnvConfig, config: UniverseConfig) -> None:
     """There has to be room for the smallest games: half of the cells that things may be on are theirs."""
     goals, rules = goal_relations(env_config, config), rule_relations(env_config, config)
     num_distractors = max(config.num_distractors[0], config.num_dead_ends[0] + config.num_decoys[0] > 0)
-    num_things = 2 + num_distractors + max_keys(env_config, config.world) + (config.two_player_percent == 100)
+    num_things = 2 + num_distractors + (config.two_player_percent == 100)
     if config.pair_percent == 100:  # every condition has a partner
         num_things += config.chain_length[0] * (rules == between_things(rules)) + (goals == between_things(goals))
-    for rows, columns in layouts_that_fit(env_config, rooms):
-        num_cells = (env_config.height - 1 - rows) * (env_config.width - 1 - columns) - 2 * num_doors(rows, columns)
-        if between_things(goals + rules) or config.two_player_percent or config.max_products > 1:
-            num_cells -= 9  # the workspace
-        if num_things > num_cells // 2:
+    needs_workspace = between_things(goals + rules) or config.two_player_percent or config.max_products > 1
+    for kind in config.world.kinds:
+        num_cells = num_usable(env_config, config.world, kind)
+        if kind == "rooms" and not needs_workspace:
+            num_cells += WORKSPACE_CELLS
+        num_all = num_things + (max_keys(env_config, config.world) if kind == "rooms" else 0)
+        if num_all > num_cells // 2:
             raise ConfigError(
-                f"{rooms} rooms in a grid of {env_config.height} x {env_config.width} cells have room for "
-                f"{max(num_cells // 2, 0)} things, but there are at least {num_things}: the agent, what the goal "
-                "needs, distractors and keys. Raise EnvConfig.height and width, or lower num_distractors or "
+                f"Worlds of the kind {kind!r} in a grid of {env_config.height} x {env_config.width} cells may have "
+                f"room for only {max(num_cells // 2, 0)} things, but there are at least {num_all}: the agent, what "
+                "the goal needs, distractors and keys. Raise EnvConfig.height and width, or lower num_distractors or "
                 "max_locked_doors."
             )
+
+
+def _check_pads(env_config: EnvConfig, config: UniverseConfig) -> None:
+    """Every condition of the chain has a floor colour of its own, and decoys have one more."""
+    num_pads, needed = len(pad_kinds(config)), config.chain_length[1] + 2
+    if "on" in goal_relations(env_config, config) + rule_relations(env_config, config) and num_pads < needed:
+        raise ConfigError(
+            f"floor_colours leaves {num_pads} colours of floor for goals and rules to ask for, but a chain of "
+            f"{config.chain_length[1]} rules and decoys need {needed}. Take colours out of floor_colours, lower "
+            "chain_length, or leave 'on' out of goal_relations and rule_relations."
+        )
 
 
 def _check_false_rules(env_config: EnvConfig, config: UniverseConfig) -> None:

@@ -14,7 +14,7 @@ def demo() -> RunConfig:
     return RunConfig(
         env=EnvConfig(height=7, width=7, max_objects=4, max_rules=1, max_doors=1, push=False, relations=("hold",)),
         universe=UniverseConfig(
-            world=WorldConfig(rooms=(1,)),
+            world=WorldConfig(rooms=(1,), floor_colours=("black", "grey")),  # a rug tells rooms apart
             negated_goal_percent=0,
             chain_length=(1, 1),
             num_distractors=(3, 3),
