@@ -174,7 +174,7 @@ def _draw_versus(results: Results) -> Figure:
     axes.set_xticks(range(len(worlds)), worlds)
     axes.set_ylabel("environment steps per second")
     axes.set_title(f"{results['sizes']['num_envs']:,} environments, {results['machine']['num_devices']} devices")
-    axes.legend(fontsize=8, ncols=2)
+    axes.legend(fontsize=8, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.07))
     return figure
 
 

@@ -66,6 +66,7 @@ def main() -> None:
 
 def run(sweeps: dict[str, tuple[int, ...]], repetitions: int, devices: int, usual: Sizes = USUAL) -> dict[str, Any]:
     """Measures the usual sizes and, one at a time, others; and the compile time of a rollout."""
+    compiling = {physics: compile_seconds(physics, usual, devices) for physics in (NEEDED, EVERYTHING)}
     cases, bytes_per_environment = [], []
     for physics in (NEEDED, EVERYTHING):
         points = {usual: "usual"}
@@ -79,7 +80,6 @@ def run(sweeps: dict[str, tuple[int, ...]], repetitions: int, devices: int, usua
     results = measure.measure(cases, repetitions)
     for result, size in zip(results, bytes_per_environment, strict=True):
         result["bytes_per_environment"] = size
-    compiling = {physics: compile_seconds(physics, usual, devices) for physics in (NEEDED, EVERYTHING)}
     return {
         "sizes": {"usual": vars(usual), "steps_per_run": STEPS_PER_RUN, "repetitions": repetitions},
         "results": results,
@@ -144,11 +144,11 @@ def compile_seconds(physics: str, sizes: Sizes, devices: int) -> dict[str, float
     import ours
 
     from xworld import Env
-    from xworld.tasks import Universe
+    from xworld.tasks import Universe, UniverseConfig
 
     env = Env(env_config(physics, sizes))
     num_envs, num_steps = sizes.environments, ours.STEPS_PER_REFILL
-    source = Universe(env.config)
+    source = Universe(env.config, UniverseConfig(num_distractors=(4, 6)))  # enough for dead ends of two relations
     labels = {"compile": "rollout", "physics": physics}
     rollout = ours.reset_cases(labels, env, source, num_envs, num_steps, devices, EPISODE_LENGTH)[0]
     labels["compile"] = "step"

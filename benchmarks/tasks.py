@@ -24,7 +24,7 @@ def main() -> None:
     """Measures both and writes the results."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--batch", type=int, default=8192, help="tasks sampled at once, on all devices together")
-    parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--repetitions", type=int, default=25)
     parser.add_argument("--devices", type=int, default=2, help="devices the CPU appears as")
     parser.add_argument("--peer-seconds", type=float, default=60, help="how long the peer's generator runs")
     parser.add_argument("--output", type=Path, help="JSON file; in docs/results/speed if not given")
