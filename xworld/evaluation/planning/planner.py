@@ -8,8 +8,11 @@ from xworld.evaluation.planning.model import Model, Situation
 from xworld.evaluation.planning.moves import NARROW, Mover
 from xworld.evaluation.planning.polish import polish
 from xworld.evaluation.planning.regression import OUT_OF_REACH
-from xworld.evaluation.planning.search import Node, Script, Search, perform
+from xworld.evaluation.planning.search import FIRST_EFFORT, MORE_EFFORTS, Found, Node, Script, Search, perform
 from xworld.evaluation.planning.shortest import Field, Setting, Shortest
+
+_LONGER = 8  # times a trial's length, to see what could be done if there were more time
+_FAR_TOO_LONG = 1.5  # times a trial's length: a plan so long is not worth making shorter
 
 
 class Planner:
@@ -19,6 +22,8 @@ class Planner:
         """`deadline` is in the time of `time.thread_time`."""
         self.model = Model(config, task)
         self._search = Search(self.model, deadline)
+        self._has_tried = False
+        self._num_steps = 0  # of a plan for a longer trial
         self._fields: dict[tuple[object, ...], dict[Setting, Field]] = {}
 
     def plan(self, ways: list[tuple[int, ...]]) -> list[Script | None]:
@@ -27,8 +32,9 @@ class Planner:
         routes: list[list[Node]] = []
         found = []
         for start in starts:
-            has_route = any(self._follow_route(start, nodes) for nodes in routes)
-            plan = self._search.run(start, is_brief=has_route)
+            plan = self._search.run(start, FIRST_EFFORT)
+            if not routes and (plan is None or not plan[0].holds_on):
+                plan = self._try_harder(start, plan)
             found.append([plan[0]] if plan else [])
             routes += [plan[1]] if plan else []
         best: list[Script | None] = []
@@ -38,6 +44,31 @@ class Planner:
             best.append(self._improve(start, script) if script else None)
         return best
 
+    def _try_harder(self, start: Situation, plan: Found | None) -> Found | None:
+        """A better plan, unless the trial is far too short for any."""
+        if self._has_tried:
+            return plan
+        self._has_tried = True
+        longer = self._plan_longer(start)
+        if longer:
+            self._num_steps = len(longer.actions)
+            shorter = perform(self.model, start, longer.actions)
+            if shorter.return_:
+                plan = plan or (shorter, [])
+            if self._num_steps > _FAR_TOO_LONG * self.model.trial_length:
+                return plan
+        better = self._search.run(start, MORE_EFFORTS)
+        return max((found for found in (plan, better) if found), key=lambda found: found[0].return_, default=None)
+
+    def _plan_longer(self, start: Situation) -> Script | None:
+        """A plan for a trial that lasts longer."""
+        trial_length = self.model.trial_length
+        self.model.trial_length = _LONGER * trial_length
+        plan = self._search.run(start, FIRST_EFFORT)
+        script = self._improve(start, plan[0]) if plan else None
+        self.model.trial_length = trial_length
+        return script
+
     def reason(self) -> str:
         """Why there are starts without a plan."""
         model = self.model
@@ -46,6 +77,8 @@ class Planner:
             return "The goal cannot be reached: no rule that could fire makes what it needs."
         if thread_time() > self._search.deadline:
             return "No plan was found in the time allowed."
+        if self._num_steps >= model.trial_length:
+            return f"The shortest plan found takes {self._num_steps} steps, but a trial has {model.trial_length}."
         return f"No plan was found for a trial of {model.trial_length} steps (a guess at its length: {estimate:.0f})."
 
     def _follow_route(self, start: Situation, nodes: list[Node]) -> Script | None:

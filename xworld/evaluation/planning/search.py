@@ -25,9 +25,8 @@ class Effort:
     num_more: int  # situations once the goal was reached
 
 
-# One after the other, until there is a plan after which the goal goes on holding.
-_EFFORTS = (
-    Effort(NARROW, 1.3, 100, 40),
+FIRST_EFFORT = (Effort(NARROW, 1.3, 100, 40),)
+MORE_EFFORTS = (
     Effort(NARROW, 4.0, 200, 40),
     Effort(WIDE, 1.5, 150, 20),
     Effort(WIDE, 4.0, 200, 20),
@@ -111,10 +110,13 @@ class Search:
         self.regression = Regression(model)
         self.deadline = deadline
 
-    def run(self, start: Situation, is_brief: bool = False) -> Found | None:
-        """The best plan found, and its legs; None if there is none. If `is_brief`, only the first effort is made."""
+    def run(self, start: Situation, efforts: Sequence[Effort]) -> Found | None:
+        """The best plan found, and its legs; None if there is none.
+
+        One effort is made after the other, until there is a plan after which the goal goes on holding.
+        """
         best: Found | None = None
-        for effort in _EFFORTS[: 1 if is_brief else None]:
+        for effort in efforts:
             found = self._run(start, effort)
             if found and (best is None or found[0].return_ > best[0].return_):
                 best = found
