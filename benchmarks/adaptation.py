@@ -36,7 +36,7 @@ from xworld.evaluation.comparison import SEARCHER
 from xworld.tasks import Universe
 from xworld.training import PRESETS, RunConfig, load_agent, train, use_host_devices
 
-# The bars, and what we aim at: scores are shares of the best possible return.
+# The bars, and what we aim at: scores are shares of the expert's return.
 LAST_TRIAL, GAIN, GAIN_LOW, FIRST_TO_SEARCHER, CONTROL_GAIN = 0.75, 0.35, 0.30, 0.85, 0.05
 AIM_LAST_TRIAL, AIM_GAIN = 0.9, 0.5
 EVALUATION_KEY = 20_000  # far from the seeds of training

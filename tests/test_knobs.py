@@ -133,7 +133,10 @@ def test_pool():
     universe = Universe(
         EnvConfig(height=5, width=5, max_objects=4, max_rules=1, max_doors=1, relations=("hold",)),
         UniverseConfig(
-            world=WorldConfig(rooms=(1,)), chain_length=(0, 1), num_distractors=(0, 2), num_dead_ends=(0, 0)
+            world=WorldConfig(rooms=(1,), floor_colours=("black", "grey")),
+            chain_length=(0, 1),
+            num_distractors=(0, 2),
+            num_dead_ends=(0, 0),
         ),
     )
     largest = TaskPool(universe, 50_000, 500_000)
