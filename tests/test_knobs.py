@@ -133,7 +133,7 @@ def test_pool():
     universe = Universe(
         EnvConfig(height=5, width=5, max_objects=4, max_rules=1, max_doors=1, relations=("hold",)),
         UniverseConfig(
-            world=WorldConfig(rooms=(1,), floor_colours=("black", "grey")),
+            world=WorldConfig(rooms=(1,), floor_colours=("black", "grey", "red", "blue")),
             chain_length=(0, 1),
             num_distractors=(0, 2),
             num_dead_ends=(0, 0),
