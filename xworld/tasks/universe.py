@@ -80,7 +80,9 @@ class Universe:
     def task_with_info(self, world_id: Word, game_id: Word) -> tuple[Task, TaskInfo]:
         """The task with these ids and what is known about it."""
         world_id, game_id = jnp.asarray(world_id, jnp.int32), jnp.asarray(game_id, jnp.int32)
-        world, _ = chance.first_right(lambda attempt: self._draw_world(world_id, attempt), _WORLD_ATTEMPTS)
+        # To carry a number through the loop, and draw its world once more, is cheaper than to carry the world.
+        attempt, _ = chance.first_right(lambda n: (n, self._draw_world(world_id, n)[1]), _WORLD_ATTEMPTS)
+        world, _ = self._draw_world(world_id, attempt)
         bare = _bare_task(self.env_config, world, world_id, game_id)
 
         def draw_round(number: jax.Array) -> tuple[tuple[Game, Placement], jax.Array]:
