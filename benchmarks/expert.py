@@ -4,15 +4,18 @@
 
 For each named environment: tasks of its universe, all directions in which the agents may face at the start. Every plan
 is played in the simulator once more and has to earn what it claims. `--tiny` compares plans for tasks of 4 x 4 cells
-with an exhaustive search over the simulator's own steps. Results go into a JSON file, one entry for each preset, as
-soon as they are there; those that the file has already, of as many tasks and the same seed, are not measured again.
+with an exhaustive search over the simulator's own steps. Results go into a JSON file after every few tasks, so after
+Ctrl-C the same command goes on; what the file has already, of as many tasks and the same seed, is not measured again.
 """
 
 import argparse
 import json
 import sys
 import time
+from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import jax
@@ -23,6 +26,7 @@ import xworld
 from xworld import Env
 from xworld.evaluation.expert import Expert, NoPlan, PlanTable
 from xworld.evaluation.planning.replay import replay
+from xworld.tasks.files import write_atomically
 
 ROOT = Path(__file__).resolve().parent.parent
 CHUNK = 16  # tasks between two lines of progress
@@ -42,52 +46,106 @@ def main() -> None:
     if min(arguments.tasks, arguments.tiny + 1) < 1:
         parser.error("--tasks has to be at least 1, --tiny at least 0")
 
-    results = json.loads(arguments.output.read_text()) if arguments.output.exists() else {}
+    path: Path = arguments.output
+    path.parent.mkdir(parents=True, exist_ok=True)
     asked = [(name, arguments.tasks) for name in arguments.preset]
     asked += [("tiny", arguments.tiny)] if arguments.tiny else []
     for name, num_tasks in asked:
-        done = results.get(name, {})
-        if (done.get("num_tasks"), done.get("seed")) != (num_tasks, arguments.seed):
-            run = measure_tiny if name == "tiny" else measure_preset
-            measured = run(name, num_tasks, arguments.seed)
-            results[name] = {"num_tasks": num_tasks, "seed": arguments.seed, **measured, "machine": measure.machine()}
-            arguments.output.parent.mkdir(parents=True, exist_ok=True)
-            arguments.output.write_text(json.dumps(results, indent=1) + "\n")
+        run = measure_tiny if name == "tiny" else measure_preset
+        run(Results(path, name, num_tasks, arguments.seed))
+    results = read(path)
     print(json.dumps({name: results[name] for name, _ in asked}, indent=1))
 
 
-def measure_preset(name: str, num_tasks: int, seed: int) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Results:
+    """What the file has of one preset: parts, one for every `CHUNK` tasks, until all are there."""
+
+    path: Path
+    name: str
+    num_tasks: int
+    seed: int
+
+    @property
+    def is_done(self) -> bool:
+        """Whether there is nothing left to measure."""
+        return "bars" in self._entry()
+
+    @property
+    def parts(self) -> list[dict[str, Any]]:
+        """What was measured so far, in order."""
+        return self._entry().get("parts", [])
+
+    def add(self, part: dict[str, Any]) -> None:
+        """Keeps what was measured of the next tasks."""
+        self._write({"parts": [*self.parts, part]})
+
+    def finish(self, results: dict[str, Any]) -> None:
+        """Keeps what came out, in place of the parts."""
+        self._write({**results, "machine": measure.machine()})
+
+    def _entry(self) -> dict[str, Any]:
+        entry = read(self.path).get(self.name, {})
+        is_same = (entry.get("num_tasks"), entry.get("seed")) == (self.num_tasks, self.seed)
+        return entry if is_same else {}
+
+    def _write(self, entry: dict[str, Any]) -> None:
+        results = {**read(self.path), self.name: {"num_tasks": self.num_tasks, "seed": self.seed, **entry}}
+        write_atomically(self.path, (json.dumps(results, indent=1) + "\n").encode())
+
+
+def read(path: Path) -> dict[str, Any]:
+    """What the file has, by preset."""
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def measure_preset(results: Results) -> None:
     """Plans for tasks of a named universe."""
+    if results.is_done:
+        return
+    name, num_tasks = results.name, results.num_tasks
     env, universe = xworld.make(name), xworld.make_universe(name)
-    keys = jax.random.split(jax.random.key(seed), num_tasks)
+    keys = jax.random.split(jax.random.key(results.seed), num_tasks)
     tasks, info = jax.device_get(jax.jit(jax.vmap(universe.sample_with_info))(keys))
     expert = Expert(env)
     expert.plan_all(jax.tree.map(lambda leaf: leaf[:1], tasks))  # compiles what plays the plans
-    is_found, returns, reasons, seconds, num_wrong = [], [], {}, [], 0
-    for first in range(0, num_tasks, CHUNK):
+    for first in range(len(results.parts) * CHUNK, num_tasks, CHUNK):
         part = jax.tree.map(lambda leaf, first=first: leaf[first : first + CHUNK], tasks)
         start = time.perf_counter()
         table = expert.plan_all(part)
-        seconds.append(time.perf_counter() - start)
-        num_wrong += count_wrong(env, part, table)
-        is_found.append(table.is_found)
-        returns.append(table.mean_returns)
-        reasons |= {first + number: reason for number, reason in enumerate(table.reasons) if reason}
-        measure.say(f"{name}: {first + len(table.returns)} of {num_tasks}, {len(reasons)} without a plan")
-    found, num_firings = np.concatenate(is_found), np.asarray(info.num_firings)
-    is_too_short = np.array(["but a trial has" in reasons.get(number, "") for number in range(num_tasks)])
+        seconds = time.perf_counter() - start
+        results.add(
+            {
+                "seconds": seconds,
+                "num_wrong": count_wrong(env, part, table),
+                "is_found": table.is_found.tolist(),
+                "returns": table.mean_returns.tolist(),
+                "reasons": {str(first + number): reason for number, reason in enumerate(table.reasons) if reason},
+            }
+        )
+        num_without = sum(len(part["reasons"]) for part in results.parts)
+        measure.say(f"{name}: {min(first + CHUNK, num_tasks)} of {num_tasks}, {num_without} without a plan")
+    results.finish(preset_summary(results.parts, np.asarray(info.num_firings), np.asarray(tasks.trial_length)))
+
+
+def preset_summary(parts: list[dict[str, Any]], num_firings: np.ndarray, lengths: np.ndarray) -> dict[str, Any]:
+    """What came out over all tasks, and the bars. `num_firings` and `lengths` (of trials) are [num_tasks]."""
+    found = np.concatenate([part["is_found"] for part in parts])
+    returns = np.concatenate([part["returns"] for part in parts])
+    reasons = {number: reason for part in parts for number, reason in part["reasons"].items()}
+    num_wrong = sum(part["num_wrong"] for part in parts)
+    per_task = sum(part["seconds"] for part in parts) / len(found)
+    is_too_short = np.array(["but a trial has" in reasons.get(str(number), "") for number in range(len(found))])
     is_few = num_firings <= SHORT
-    per_task = sum(seconds) / num_tasks
-    lengths = np.asarray(tasks.trial_length)
     return {
         "solved": float(found.mean()),
         "trial_too_short": float(is_too_short.mean()),  # for the shortest plan found
         "solved_by_firings": {str(n): float(found[num_firings == n].mean()) for n in np.unique(num_firings)},
         "seconds_per_task": round(per_task, 4),
         "plans_that_do_not_earn_what_they_claim": num_wrong,
-        "mean_return": round(float(np.concatenate(returns).mean()), 2),
-        "mean_share_of_steps": round(float((np.concatenate(returns) / lengths).mean()), 4),
-        "without_plan": {str(number): reason for number, reason in reasons.items()},
+        "mean_return": round(float(returns.mean()), 2),
+        "mean_share_of_steps": round(float((returns / lengths).mean()), 4),
+        "without_plan": reasons,
         "bars": [
             bar("solved, of all tasks", found, SOLVED),
             bar("solved, of those with time enough for the shortest plan found", found[~is_too_short], SOLVED),
@@ -113,37 +171,59 @@ def count_wrong(env: Env, tasks: Any, table: PlanTable) -> int:
     return refused + int((replays.returns[:, 0] != table.returns[index, ways]).sum())
 
 
-def measure_tiny(name: str, num_tasks: int, seed: int) -> dict[str, Any]:
+def measure_tiny(results: Results) -> None:
     """Plans for tiny tasks beside what an exhaustive search finds."""
+    if results.is_done:
+        return
     sys.path.insert(0, str(ROOT / "tests"))
     import exhaustive
     import tiny_tasks
 
-    env, generator = Env(tiny_tasks.CONFIG), np.random.default_rng(seed)
-    expert = Expert(env)
-    counts = {"solved at the start": 0, "cannot be solved": 0, "best": 0, "not the best": 0, "not found": 0}
-    seconds = 0.0
-    for number in range(1, num_tasks + 1):
+    env, generator = Env(tiny_tasks.CONFIG), np.random.default_rng(results.seed)
+    expert, num_done = Expert(env), len(results.parts) * CHUNK
+    seconds, outcomes = 0.0, []
+    for number in range(results.num_tasks):
         task = jax.device_get(tiny_tasks.tiny_task(generator))
+        if number < num_done:
+            continue
         start = time.perf_counter()
         attempt = expert.attempt(task)
         seconds += time.perf_counter() - start
         return_ = 0 if isinstance(attempt, NoPlan) else int(attempt.return_)
-        can_do_better = exhaustive.can_earn_more(env, task, return_)
         if return_ == tiny_tasks.TRIAL_LENGTH:
-            counts["solved at the start"] += 1
-        elif return_:
-            counts["not the best" if can_do_better else "best"] += 1
+            outcomes.append("solved at the start")
         else:
-            counts["not found" if can_do_better else "cannot be solved"] += 1
-        if number % CHUNK == 0:
-            measure.say(f"{name}: {number} of {num_tasks}, {counts}")
+            outcomes.append(compare_with_all(exhaustive, env, task, return_))
+        if (number + 1) % CHUNK == 0 or number + 1 == results.num_tasks:
+            results.add({"seconds": seconds, "outcomes": outcomes})
+            seconds, outcomes = 0.0, []
+            measure.say(f"tiny: {number + 1} of {results.num_tasks}, {dict(count_outcomes(results.parts))}")
+    counts = count_outcomes(results.parts)
     is_best = np.array([True] * counts["best"] + [False] * (counts["not the best"] + counts["not found"]))
-    return {
-        "tasks": counts,
-        "seconds_per_task": round(seconds / num_tasks, 4),
-        "bars": [bar("best plan, of tasks in which there is something to do", is_best, OPTIMAL)],
-    }
+    per_task = sum(part["seconds"] for part in results.parts) / results.num_tasks
+    results.finish(
+        {
+            "tasks": dict(counts),
+            "seconds_per_task": round(per_task, 4),
+            "bars": [bar("best plan, of tasks in which there is something to do", is_best, OPTIMAL)],
+        }
+    )
+
+
+def compare_with_all(exhaustive: ModuleType, env: Env, task: xworld.Task, return_: int) -> str:
+    """How a plan's return compares with everything that can be done."""
+    try:
+        can_do_better = exhaustive.can_earn_more(env, task, return_)
+    except exhaustive.TooLarge:
+        return "too large to search"
+    if return_:
+        return "not the best" if can_do_better else "best"
+    return "not found" if can_do_better else "cannot be solved"
+
+
+def count_outcomes(parts: list[dict[str, Any]]) -> Counter[str]:
+    """How many tiny tasks ended how."""
+    return Counter(outcome for part in parts for outcome in part["outcomes"])
 
 
 def bar(what: str, is_so: np.ndarray, limit: float) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from xworld.evaluation.planning.shortest import Field, Setting, Shortest
 
 _LONGER = 8  # times a trial's length, to see what could be done if there were more time
 _FAR_TOO_LONG = 1.5  # times a trial's length: a plan so long is not worth making shorter
+_MOST_SEARCHES = 4  # starts that are searched from; to the others the plans found are fitted
 
 
 class Planner:
@@ -30,19 +31,40 @@ class Planner:
         """The best plans known for starts in which the agents face these ways; None where there is none."""
         starts = [self.model.start(directions) for directions in ways]
         routes: list[list[Node]] = []
-        found = []
-        for start in starts:
+        found: dict[Situation, Script] = {}
+        for start in starts[:: max(len(starts) // _MOST_SEARCHES, 1)]:
             plan = self._search.run(start, FIRST_EFFORT)
             if not routes and (plan is None or not plan[0].holds_on):
                 plan = self._try_harder(start, plan)
-            found.append([plan[0]] if plan else [])
-            routes += [plan[1]] if plan else []
+            if plan:
+                found[start] = plan[0]
+                routes.append(plan[1])
         best: list[Script | None] = []
-        for start, scripts in zip(starts, found, strict=True):
-            scripts += [script for nodes in routes if (script := self._follow_route(start, nodes))]
-            script = max(scripts, key=lambda script: script.return_, default=None)
-            best.append(self._improve(start, script) if script else None)
+        done: list[tuple[Situation, Script]] = []
+        for start in starts:
+            script = self._take_over(start, done)
+            if script is None and (script := self._fit(start, found.get(start), routes)):
+                done.append((start, script))
+            best.append(script)
         return best
+
+    def _fit(self, start: Situation, own: Script | None, routes: list[list[Node]]) -> Script | None:
+        """The best plan for a start: its own or one that takes another's route, made shorter."""
+        scripts = [own] if own else []
+        scripts += [script for nodes in routes if (script := self._follow_route(start, nodes))]
+        if routes and not scripts:
+            plan = self._search.run(start, FIRST_EFFORT + MORE_EFFORTS)
+            scripts = [plan[0]] if plan else []
+        return self._improve(start, max(scripts, key=lambda script: script.return_)) if scripts else None
+
+    def _take_over(self, start: Situation, done: list[tuple[Situation, Script]]) -> Script | None:
+        """The plan of another start in which those who act face the same way, if it is as good from here."""
+        for other, script in done:
+            if all(start.directions[agent] == other.directions[agent] for agent in _actors(script)):
+                again = perform(self.model, start, script.actions)
+                if again.return_ == script.return_:
+                    return again
+        return None
 
     def _try_harder(self, start: Situation, plan: Found | None) -> Found | None:
         """A better plan, unless the trial is far too short for any."""
@@ -103,10 +125,14 @@ class Planner:
     def _improve(self, start: Situation, script: Script) -> Script:
         """A plan that earns more, if one is found."""
         script = polish(self.model, start, script)
-        actors = {agent for acts in script.actions for agent in acts}
+        actors = _actors(script)
         if len(actors) == 1:
             agent = actors.pop()
             others = start.cells, *(direction for a, direction in enumerate(start.directions) if a != agent)
             fields = self._fields.setdefault((agent, others), {})
             script = Shortest(self._search.regression, agent, start, fields).improve(script)
         return script
+
+
+def _actors(script: Script) -> set[int]:
+    return {agent for acts in script.actions for agent in acts}
