@@ -22,6 +22,7 @@ import jax
 import tyro
 
 from xworld import ConfigError, Env
+from xworld.agents import load
 from xworld.evaluation import (
     AGENT,
     AgentPolicy,
@@ -34,7 +35,7 @@ from xworld.evaluation import (
 )
 from xworld.evaluation.comparison import SEARCHER
 from xworld.tasks import Universe
-from xworld.training import PRESETS, RunConfig, load_agent, train, use_host_devices
+from xworld.training import PRESETS, RunConfig, train, use_host_devices
 
 # The bars, and what we aim at: scores are shares of the expert's return.
 LAST_TRIAL, GAIN, GAIN_LOW, FIRST_TO_SEARCHER, CONTROL_GAIN = 0.75, 0.35, 0.30, 0.85, 0.05
@@ -146,8 +147,8 @@ def seconds_in_updates(folder: Path) -> float:
 
 def load_policy(folder: Path) -> AgentPolicy:
     """The trained agent in a run's folder, which draws its actions."""
-    _, agent, params = load_agent(folder)
-    return AgentPolicy(params, agent)
+    loaded = load(folder)
+    return AgentPolicy(loaded.params, loaded.agent)
 
 
 def judge_agents(comparison: Comparison, options: Options, seconds: list[tuple[float, float]]) -> list[dict[str, Any]]:

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from tiny_rooms import SANITY_TASKS, sanity_config
 
+from xworld.agents import load
 from xworld.cli import main
 from xworld.evaluation import TaskCollection, find_task_set
 from xworld.tasks import TaskSet, to_text
-from xworld.training import load_agent, train
+from xworld.training import train
 
 ROOM = '''
 goal = "hold(agent, black cube)"
@@ -88,7 +89,7 @@ def test_finetune_goes_on_from_a_run_and_its_scores_normalise(tmp_path, capsys, 
     assert main(arguments) == 0
     tuned = tmp_path / "runs" / "base-tuned-on-four-rooms"
     assert f"xworld evaluate {tuned}" in capsys.readouterr().out
-    before, after = (load_agent(folder)[2] for folder in (run, tuned))
+    before, after = (load(folder).params for folder in (run, tuned))
     distance = [float(np.abs(a - b).max()) for a, b in zip(*map(jax.tree.leaves, (before, after)), strict=True)]
     assert 0 < max(distance) < 1  # it learned, and began where the run ended
     rows = (tuned / "metrics.csv").read_text().splitlines()
@@ -114,7 +115,7 @@ def test_finetune_goes_on_from_a_run_and_its_scores_normalise(tmp_path, capsys, 
     for task in content["tasks"]:
         assert task["score"]["2"] == pytest.approx(task["return_by_trial"]["2"][1] / task["best"])
     assert content["reference"]["kind"].endswith("trained on the tasks")
-    assert content["player"]["is_greedy"] and content["player"]["run"]["num_envs"] == config.num_envs
+    assert content["player"]["is_greedy"] and content["player"]["config"]["memory_size"] == config.agent.memory_size
 
 
 def test_sets_by_name(room):

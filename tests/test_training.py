@@ -9,7 +9,8 @@ from tiny_rooms import SMALL_AGENT as SMALL
 
 from xworld import ConfigError, Env, VectorEnv
 from xworld.agents import distribution, make_agent
-from xworld.training import PRESETS, PPOConfig, RunConfig, from_json, to_json, use_host_devices
+from xworld.configs import from_json, to_json
+from xworld.training import PRESETS, PPOConfig, RunConfig, use_host_devices
 from xworld.training.losses import clipped_surrogate, weighted_mean
 from xworld.training.metrics import summarise
 from xworld.training.ppo import linear
@@ -108,10 +109,10 @@ def test_a_sanity_task_is_learned():
 def test_every_preset_survives_json_and_can_be_overridden():
     for preset in PRESETS.values():
         config = preset()
-        assert from_json(to_json(config)) == config
-        assert hash(config) == hash(from_json(to_json(config)))
+        assert from_json(RunConfig, to_json(config)) == config
+        assert hash(config) == hash(from_json(RunConfig, to_json(config)))
     changed = dataclasses.replace(config, ppo=dataclasses.replace(config.ppo, clip=0.1))
-    assert from_json(to_json(changed)) == changed != config
+    assert from_json(RunConfig, to_json(changed)) == changed != config
 
 
 @pytest.mark.parametrize(
@@ -126,7 +127,7 @@ def test_every_preset_survives_json_and_can_be_overridden():
 )
 def test_bad_json_is_refused(text, message):
     with pytest.raises(ConfigError, match=message):
-        from_json(text)
+        from_json(RunConfig, text)
 
 
 @pytest.mark.parametrize(

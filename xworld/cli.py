@@ -78,13 +78,14 @@ class Render:
     def _film_run(self) -> int:
         import jax
 
+        from xworld.agents import load
         from xworld.core.env import Env
         from xworld.evaluation import AGENT, AgentPolicy, compare, telling_episode
         from xworld.rendering import episode_frames, save_animation
-        from xworld.training import load_agent
+        from xworld.training import load_config
 
-        config, agent, params = load_agent(self.source)
-        env, policy, key = Env(config.env), AgentPolicy(params, agent), jax.random.key(self.seed)
+        config, loaded = load_config(self.source), load(self.source)
+        env, policy, key = Env(config.env), AgentPolicy(loaded.params, loaded.agent), jax.random.key(self.seed)
         tasks = held_out_tasks(config, 128, self.seed)
         scores = compare(env, tasks, [policy], key, show_progress=True).scores[AGENT][0]
         index, states, timesteps = telling_episode(env, tasks, policy, key, scores)

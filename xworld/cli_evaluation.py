@@ -57,9 +57,10 @@ class Evaluate:
         import jax
         import rich
 
+        from xworld.agents import load
         from xworld.core.env import Env
         from xworld.evaluation import AgentPolicy, check_folder, compare, scores_table, write_report
-        from xworld.training import load_agent
+        from xworld.training import load_config
 
         for name in ("repetitions", "normalise_by", "batch_size"):
             if getattr(self, name) is not None:
@@ -68,10 +69,10 @@ class Evaluate:
         if len(num_trials) > 1:
             raise ConfigError("Several numbers of trials go with --task-set. Name a set of tasks, or one number.")
         run = Path(self.player)
-        config, agent, params = load_agent(run)
+        config, loaded = load_config(run), load(run)
         output = check_folder(self.output or run)
         tasks = held_out_tasks(config, self.num_tasks, self.seed)
-        policy = AgentPolicy(params, agent, is_greedy=self.greedy)
+        policy = AgentPolicy(loaded.params, loaded.agent, is_greedy=self.greedy)
         key = jax.random.key(self.seed)
         comparison = compare(Env(config.env), tasks, [policy], key, num_trials[0], show_progress=True)
         options = {"num_tasks": len(tasks.trial_length), "seed": self.seed, "greedy": self.greedy}
@@ -125,16 +126,17 @@ class Evaluate:
             if self.player in SCRIPTED:
                 return make_player(self.player, SCRIPTED[self.player])
             return own_player(self.player, collection.env)
+        from xworld.agents import load
         from xworld.evaluation import AgentPolicy
-        from xworld.training import load_agent
 
         if not Path(self.player).exists():
             hint = did_you_mean(self.player, (*SCRIPTED, EXPERT))
             raise ConfigError(f"There is no run and no player {self.player!r}. Name a run's folder. {hint}")
-        config, agent, params = load_agent(Path(self.player))
-        check_same_physics(config.env, collection.env.config)
-        policy = AgentPolicy(params, agent, is_greedy=self.greedy)
-        return make_player("agent", policy, is_greedy=self.greedy, run=dataclasses.asdict(config))
+        loaded = load(self.player)
+        check_same_physics(loaded.agent.env_config, collection.env.config)
+        policy = AgentPolicy(loaded.params, loaded.agent, is_greedy=self.greedy)
+        config = dataclasses.asdict(loaded.agent.config)
+        return make_player("agent", policy, is_greedy=self.greedy, config=config)
 
     def _find_reference(self, collection: "TaskCollection") -> "Reference":
         from xworld.evaluation.reference import expert_reference, fine_tuned_reference

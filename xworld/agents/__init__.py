@@ -2,16 +2,22 @@
 
 from xworld.agents.agent import Agent, Params, make_agent
 from xworld.agents.config import MEMORIES, AgentConfig
+from xworld.agents.loaded import LoadedAgent
 from xworld.agents.memory import Memory
 from xworld.agents.presets import AGENT_PRESETS, agent_preset
+from xworld.agents.saved import load
+from xworld.agents.saved import save_agent as save
 
 __all__ = [
     "AGENT_PRESETS",
     "MEMORIES",
     "Agent",
     "AgentConfig",
+    "LoadedAgent",
     "Memory",
     "Params",
     "agent_preset",
+    "load",
     "make_agent",
+    "save",
 ]

@@ -1,7 +1,7 @@
 """Training by PPO over episodes of many trials. Start with `ppo.py`; `loop.py` is the host's side."""
 
-from xworld.training.checkpoint import load_agent, load_config
-from xworld.training.config import RunConfig, from_json, to_json
+from xworld.training.checkpoint import load_config
+from xworld.training.config import RunConfig
 from xworld.training.devices import use_host_devices
 from xworld.training.finetune import check_not_fine_tuned, finetune
 from xworld.training.loop import TrainingDiverged, train
@@ -15,10 +15,7 @@ __all__ = [
     "TrainingDiverged",
     "check_not_fine_tuned",
     "finetune",
-    "from_json",
-    "load_agent",
     "load_config",
-    "to_json",
     "train",
     "use_host_devices",
 ]

@@ -1,18 +1,12 @@
-"""`RunConfig`: everything that decides what a training run does, and its form as JSON."""
+"""`RunConfig`: everything that decides what a training run does."""
 
-import dataclasses
-import json
-import typing
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
 
 from xworld.agents import AgentConfig
 from xworld.core.config import EnvConfig
-from xworld.errors import ConfigError, did_you_mean
+from xworld.errors import ConfigError
 from xworld.tasks import UniverseConfig
 from xworld.training.ppo import PPOConfig
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -68,54 +62,3 @@ class RunConfig:
                 f"{self.num_envs} environments do not divide into {self.ppo.num_minibatches} minibatches on each of "
                 f"{num_devices} devices. Make num_envs a multiple of {parts}, such as {nearest}."
             )
-
-
-def to_json(config: RunConfig) -> str:
-    """The configuration as JSON text."""
-    return json.dumps(dataclasses.asdict(config), indent=2) + "\n"
-
-
-def from_json(text: str) -> RunConfig:
-    """The configuration from JSON text. Fields that are left out have their defaults.
-
-    Raises:
-      ConfigError: not JSON, an unknown field, or a value that the configuration refuses.
-    """
-    try:
-        values = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ConfigError(f"The configuration is not JSON: {error}.") from error
-    return _build(RunConfig, values, "RunConfig")
-
-
-def differences(one: RunConfig, other: RunConfig) -> list[str]:
-    """Lines such as "ppo.clip: 0.2 -> 0.1", one for each field in which two configurations differ."""
-    ours, theirs = _flatten(dataclasses.asdict(one)), _flatten(dataclasses.asdict(other))
-    return [f"{name}: {ours[name]} -> {theirs[name]}" for name in ours if ours[name] != theirs[name]]
-
-
-def _build(kind: type[T], values: Any, name: str) -> T:
-    if not isinstance(values, dict):
-        raise ConfigError(f"{name} is {values!r}; write an object with its fields.")
-    hints = typing.get_type_hints(kind)
-    for key in values:
-        if key not in hints:
-            raise ConfigError(f"{name} has no field {key!r}. {did_you_mean(key, hints)}")
-    return kind(**{key: _convert(hints[key], value, f"{name}.{key}") for key, value in values.items()})
-
-
-def _convert(hint: Any, value: Any, name: str) -> Any:
-    if dataclasses.is_dataclass(hint):
-        return _build(typing.cast(type, hint), value, name)
-    if isinstance(value, list):  # JSON has no tuples, configurations no lists
-        return tuple(_convert(None, item, name) for item in value)
-    if isinstance(value, dict):
-        raise ConfigError(f"{name} is {value!r}; write a value.")
-    return value
-
-
-def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return flat

@@ -10,10 +10,10 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
+from xworld.agents import load
 from xworld.core.types import Task
 from xworld.errors import ConfigError
 from xworld.tasks import TaskSet
-from xworld.training.checkpoint import load_agent
 from xworld.training.config import RunConfig
 from xworld.training.loop import train
 
@@ -40,7 +40,7 @@ def finetune(
       ConfigError: a folder holds no run, or the new run was started with other tasks or another configuration.
       TrainingDiverged: a loss or a gradient was not finite.
     """
-    _, _, params = load_agent(run)
+    params = load(run).params
     origin = folder / _ORIGIN
     is_resumed = origin.exists()
     if is_resumed:
