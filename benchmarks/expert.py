@@ -24,6 +24,7 @@ import numpy as np
 
 import xworld
 from xworld import Env
+from xworld.core.types import NOWHERE
 from xworld.evaluation.expert import Expert, NoPlan, PlanTable
 from xworld.evaluation.planning.replay import replay
 from xworld.tasks.files import write_atomically
@@ -168,7 +169,9 @@ def count_wrong(env: Env, tasks: Any, table: PlanTable) -> int:
     if not len(index):
         return refused
     replays = replay(env, tasks, index, table.directions[ways], table.actions[index, ways])
-    return refused + int((replays.returns[:, 0] != table.returns[index, ways]).sum())
+    num_agents = (tasks.agent_position[index, :, 0] != NOWHERE).sum(axis=1)
+    returns = replays.is_rewarded.sum(axis=(1, 2)) / num_agents
+    return refused + int((returns.astype(np.float32) != table.returns[index, ways]).sum())
 
 
 def measure_tiny(results: Results) -> None:

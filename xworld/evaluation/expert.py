@@ -28,7 +28,7 @@ class Plan:
     """What all agents do in one trial, confirmed by the simulator."""
 
     actions: np.ndarray  # [T, A] uint8, T the trial's length
-    return_: float  # the first agent's rewards, summed over the trial
+    return_: float  # rewards summed over the trial, mean over the agents that are there
     rules_fired: tuple[int, ...]  # in order
 
 
@@ -45,7 +45,7 @@ class PlanTable:
 
     directions: np.ndarray  # [D, A] uint8
     actions: np.ndarray  # [n, D, T, A] uint8, T the longest trial; noop where there is no plan
-    returns: np.ndarray  # [n, D] float32, 0 where there is none
+    returns: np.ndarray  # [n, D] float32, as in `Plan`; 0 where there is none
     can_occur: np.ndarray  # [n, D] bool, False where the task fixes other directions
     reasons: tuple[str | None, ...]  # [n] why a task has no plan for some directions, else None
 
@@ -135,18 +135,18 @@ class Expert:
         num_tasks, num_ways = len(tasks.trial_length), len(directions)
         length = int(np.asarray(tasks.trial_length).max())
         actions = np.full((num_tasks, num_ways, length, directions.shape[1]), NOOP, np.uint8)
-        claims = np.zeros((num_tasks, num_ways), np.float32)
+        claims = np.zeros((num_tasks, num_ways), np.float32)  # steps on which all goals hold
         is_absent = np.asarray(tasks.agent_position)[:, None, :, 0] == NOWHERE  # [n, 1, A]
         facing = np.asarray(tasks.agent_facing)[:, None]
         is_free = is_absent & (directions == 0) | ~is_absent & (facing == RANDOM_FACING)
         # What `attempt` asks for is planned even if it cannot occur.
         can_occur = (is_free | (facing == directions)).all(axis=2) | (num_ways == 1)
-        first = np.zeros(num_tasks, np.int64)  # the agent whose reward counts
+        is_wanting = np.zeros((num_tasks, directions.shape[1]), bool)  # the agents whose goals are planned for
         reasons: list[str | None] = []
         for number in range(num_tasks):
             task = jax.tree.map(lambda leaf, number=number: leaf[number], tasks)
             planner = Planner(self.env.config, task, thread_time() + self.time_limit_s)
-            first[number] = planner.model.agents[0]
+            is_wanting[number, list(planner.model.goals)] = True
             ways = np.flatnonzero(can_occur[number])
             scripts = planner.plan([tuple(directions[way].tolist()) for way in ways])
             for way, script in zip(ways, scripts, strict=True):
@@ -157,18 +157,20 @@ class Expert:
             if report:
                 report(number + 1)
         index, chosen = np.nonzero(claims)
+        returns = np.zeros_like(claims)
         if len(index):
-            replays = replay(self.env, tasks, index, directions[chosen], actions[index, chosen])
-            earned = replays.returns[np.arange(len(index)), first[index]]
-            for number, turn, return_ in zip(index.tolist(), chosen.tolist(), earned.tolist(), strict=True):
-                if return_ != claims[number, turn]:
+            is_rewarded = replay(self.env, tasks, index, directions[chosen], actions[index, chosen]).is_rewarded
+            together = (is_rewarded | ~is_wanting[index, None]).all(axis=2).sum(axis=1)
+            returns[index, chosen] = is_rewarded.sum(axis=(1, 2)) / (~is_absent).sum(axis=(1, 2))[index]
+            for number, turn, steps in zip(index.tolist(), chosen.tolist(), together.tolist(), strict=True):
+                if steps != claims[number, turn]:
                     reasons[number] = (
-                        f"The plan earns {return_:g} in the simulator, not {claims[number, turn]:g}: the planner's "
-                        "model is wrong about this task."
+                        f"The plan is rewarded on {steps} steps in the simulator, not {claims[number, turn]:g}: the "
+                        "planner's model is wrong about this task."
                     )
-                    claims[number, turn] = 0
+                    returns[number, turn] = 0
                     actions[number, turn] = NOOP
-        return PlanTable(directions, actions, claims, can_occur, tuple(reasons))
+        return PlanTable(directions, actions, returns, can_occur, tuple(reasons))
 
 
 def _write(actions: np.ndarray, script: Script) -> None:

@@ -3,81 +3,24 @@
 What plans claim is confirmed by the simulator itself (`replay.py`), so an error here costs plans and not truth.
 """
 
-from typing import NamedTuple
-
-import numpy as np
-
 from xworld.core import kinds
 from xworld.core.actions import FORWARD, NOOP, PICK_UP, PUT_DOWN, TOGGLE, TURN_LEFT, TURN_RIGHT
 from xworld.core.config import EnvConfig
-from xworld.core.relations import HOLD, NEAR, NEVER, ON, SEE, TOUCH
+from xworld.core.relations import HOLD, NEAR, ON, SEE, TOUCH
 from xworld.core.types import NOWHERE, Task
 from xworld.evaluation.planning.ground import NO_POSES, Ground, Poses, members
+from xworld.evaluation.planning.situation import (
+    Condition,
+    Layout,
+    Literal,
+    Situation,
+    all_at_once,
+    read_goals,
+    read_rules,
+    read_start,
+)
 
 _AGENTS = kinds.agent_kind(0)  # kinds from here on are agents
-
-
-class Condition(NamedTuple):
-    """A relation asked of two kinds, as rules and goals do."""
-
-    relation: int
-    directions: int
-    first: int
-    second: int
-
-
-class Literal(NamedTuple):
-    """A part of a goal."""
-
-    condition: Condition
-    is_negated: bool
-
-
-class Rule(NamedTuple):
-    """A production rule."""
-
-    condition: Condition
-    products: tuple[int, ...]
-
-    @property
-    def consumed(self) -> tuple[int, ...]:
-        """The kinds of the objects that it uses up."""
-        return tuple(kind for kind in self.condition[2:] if kinds.is_object_kind(kind))
-
-
-class Situation(NamedTuple):
-    """Everything that changes within a trial."""
-
-    kinds: tuple[int, ...]  # of the object slots, 0 for an empty one
-    places: tuple[int, ...]  # a cell, 0 for absent, or -1 - a in the hand of agent a
-    frozen: int  # a bit for each slot
-    doors: tuple[int, ...]  # states
-    cells: tuple[int, ...]  # of the agents, 0 for absent
-    directions: tuple[int, ...]
-
-
-class Layout:
-    """What follows from kinds and places of the objects."""
-
-    def __init__(self, situation: Situation) -> None:
-        """Sorts the object slots of a situation."""
-        self.at: dict[int, int] = {}  # cell -> slot
-        self.lying: dict[int, int] = {}  # kind -> set of cells
-        self.slots: dict[int, list[int]] = {}  # kind -> slots
-        self.held = [-1] * len(situation.cells)  # by agent: a slot, or -1
-        self.occupied = 0
-        self.standing: int | None = None  # the lowest rule that holds wherever the agents are; see `Model.standing`
-        self.poses: dict[tuple, Poses] = {}  # see `Model.poses_of`
-        for slot, (kind, place) in enumerate(zip(situation.kinds, situation.places, strict=True)):
-            if not kind:
-                continue
-            self.slots.setdefault(kind, []).append(slot)
-            if place > 0:
-                self.at[place] = slot
-                self.occupied |= 1 << place
-                self.lying[kind] = self.lying.get(kind, 0) | 1 << place
-            else:
-                self.held[-1 - place] = slot
 
 
 class Model:
@@ -89,14 +32,15 @@ class Model:
         self.push = config.push
         self.view_size = config.view_size
         self.trial_length = int(task.trial_length)
-        self.rules = _read_rules(task)
+        self.rules = read_rules(task)
         self.agents = [agent for agent, place in enumerate(task.agent_position.tolist()) if place[0] != NOWHERE]
-        self.goal = _read_goal(task, self.agents[0])
+        self.goals = read_goals(task, self.agents)  # by agent, of those that have one
+        self.goal = all_at_once(self.goals.values())
         self.facing = tuple(task.agent_facing.tolist())
         everywhere = self.ground.inside
         self.all_poses: Poses = (everywhere,) * 4
         self._no_rule = len(self.rules)
-        self._start = _read_start(self.ground, task)
+        self._start = read_start(self.ground, task)
         self._layouts: dict[tuple, Layout] = {}
         self._clear: dict[tuple[int, ...], int] = {}
         self._walkable: dict[tuple[int, ...], int] = {}
@@ -312,10 +256,13 @@ class Model:
         return 1 << cell if cell else 0
 
     def is_rewarded(self, situation: Situation) -> bool:
-        """Whether the goal of the first agent holds."""
+        """Whether the goals of all agents hold."""
+        return self.satisfies(situation, self.goal)
+
+    def satisfies(self, situation: Situation, goal: list[list[Literal]]) -> bool:
+        """Whether a goal holds."""
         return any(
-            all(self.holds(situation, condition) != is_negated for condition, is_negated in clause)
-            for clause in self.goal
+            all(self.holds(situation, condition) != is_negated for condition, is_negated in clause) for clause in goal
         )
 
     def poses_of(self, situation: Situation, agent: int, condition: Condition) -> Poses:
@@ -365,38 +312,3 @@ class Model:
 
 def _put(values: tuple[int, ...], index: int, value: int) -> tuple[int, ...]:
     return (*values[:index], value, *values[index + 1 :])
-
-
-def _read_rules(task: Task) -> list[Rule]:
-    rules = task.rules
-    fields = [np.asarray(field).tolist() for field in (rules.relation, rules.directions, rules.first, rules.second)]
-    return [
-        Rule(Condition(*condition), tuple(kind for kind in products if kind))
-        for *condition, products in zip(*fields, np.asarray(rules.products).tolist(), strict=True)
-    ]
-
-
-def _read_goal(task: Task, agent: int) -> list[list[Literal]]:
-    """An agent's goal without its padding."""
-    goals = task.goals
-    names = ("relation", "directions", "first", "second", "negated")
-    rows = np.stack([np.asarray(getattr(goals, name)[agent]) for name in names], axis=-1).tolist()  # [C, L, 5]
-    return [
-        [Literal(Condition(*row[:4]), bool(row[4])) for row in clause if row[0] != NEVER]
-        for clause in rows
-        if all(row[0] != NEVER or row[4] for row in clause)
-    ]
-
-
-def _read_start(ground: Ground, task: Task) -> Situation:
-    slot_kinds = tuple(task.object_kind.tolist())
-    places = zip(slot_kinds, task.object_position.tolist(), strict=True)
-    frozen = enumerate(task.object_frozen.tolist())
-    return Situation(
-        kinds=slot_kinds,
-        places=tuple(ground.cell(*place) if kind else 0 for kind, place in places),
-        frozen=sum(1 << slot for slot, is_frozen in frozen if is_frozen),
-        doors=tuple(task.door_state.tolist()),
-        cells=tuple(ground.cell(*place) if place[0] != NOWHERE else 0 for place in task.agent_position.tolist()),
-        directions=(0,) * len(task.agent_facing),
-    )

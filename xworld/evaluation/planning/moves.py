@@ -4,16 +4,15 @@ from collections.abc import Iterator, Set
 from dataclasses import dataclass
 
 from xworld.core import kinds
-from xworld.core.actions import FORWARD, NOOP, PICK_UP, PUT_DOWN, TOGGLE
+from xworld.core.actions import FORWARD, NOOP, PICK_UP, PUT_DOWN
 from xworld.core.relations import HOLD, ON
 from xworld.evaluation.planning.ground import NO_POSES, Poses, members
-from xworld.evaluation.planning.model import Condition, Model, Situation
-from xworld.evaluation.planning.regression import Regression, Wish, spread
+from xworld.evaluation.planning.model import Model
+from xworld.evaluation.planning.regression import Wish
+from xworld.evaluation.planning.situation import Condition, Situation
 from xworld.evaluation.planning.walking import Walk
 
 _AGENTS = kinds.agent_kind(0)
-_IN_THE_WAY = 4  # steps that an object or an agent in the way costs, roughly
-_LOCKED_DOOR = 8
 
 
 @dataclass(frozen=True)
@@ -38,18 +37,6 @@ class Breadth:
 NARROW, WIDE, WIDEST = Breadth(3, False), Breadth(8, True), Breadth(24, True)
 
 
-def legs(model: Model, regression: Regression, situation: Situation, breadth: Breadth) -> list[Leg]:
-    """What may be done next."""
-    wishes = regression.wishes(situation, breadth.is_thorough)
-    found: dict[tuple[int, ...], Leg] = {}
-    for agent in model.agents:
-        others = [other for other in model.agents if other != agent]
-        careful = Mover(model, situation, agent, breadth, regression.harmless)
-        for leg in careful.all_legs(wishes, others):
-            found.setdefault((leg.agent, leg.cell, leg.direction, leg.last), leg)
-    return list(found.values())
-
-
 class Mover:
     """One agent in a situation."""
 
@@ -68,38 +55,16 @@ class Mover:
         )
         self.bodies = model.bodies(situation, agent)
         self.free = model.walkable(situation.doors) & ~self.layout.occupied & ~self.bodies
-        shut = sum(1 << door for door, state in self._doors() if state == kinds.CLOSED) & ~self.bodies
+        shut = sum(1 << door for door, state in self.doors() if state == kinds.CLOSED) & ~self.bodies
         self.walk = Walk(self.ground, situation.cells[agent], situation.directions[agent], self.free, shut, self.avoid)
         self.storable = self.ground.storable & ~self.layout.occupied & ~self.bodies
         self._trouble: dict[int, list[tuple[int, int]]] = {}
 
-    def _doors(self) -> Iterator[tuple[int, int]]:
+    def doors(self) -> Iterator[tuple[int, int]]:
+        """Cells and states of the doors."""
         for door, state in zip(self.ground.doors, self.situation.doors, strict=True):
             if door:
                 yield door, state
-
-    def all_legs(self, wishes: list[Wish], others: list[int]) -> Iterator[Leg]:
-        """The legs for all wishes and for the whole goal."""
-        yield from self.go(self.model.goal_poses(self.situation, self.agent))
-        if self.held >= 0:
-            yield from self.unlock_any()
-        for wish in wishes:
-            direct = list(self.for_wish(wish))
-            if not direct and self.harmless is not None:
-                direct = list(Mover(self.model, self.situation, self.agent, self.breadth, None).for_wish(wish))
-            if not direct or self.breadth.is_thorough:
-                direct += self.lay_aside(wish)
-            yield from direct
-            yield from self.make_way(wish)
-            if others:
-                yield from self.help(wish, others)
-        if self.breadth is WIDEST:
-            if self.held < 0:
-                for slot in self.layout.at.values():
-                    yield from self.take(slot)
-                    yield from self.push(slot)
-            else:
-                yield from self.put(self.storable)
 
     # What a wish asks for.
 
@@ -228,7 +193,7 @@ class Mover:
         """Walk to the nearest of these poses, and perhaps act there."""
         found = self.walk.nearest(poses)
         if found:
-            yield self._leg(*found, last)
+            yield self.leg(*found, last)
 
     def take_any(self, kind: int) -> Iterator[Leg]:
         """Pick up a thing of a kind: each of those that can be reached."""
@@ -241,14 +206,14 @@ class Mover:
         if self.held >= 0 or place <= 0 or self.situation.frozen >> slot & 1:
             return
         for found in self.walk.nearest_before(1 << place):
-            yield self._leg(*found, PICK_UP)
+            yield self.leg(*found, PICK_UP)
 
     def put(self, cells: int, facing: tuple[bool, ...] = (True,) * 4) -> Iterator[Leg]:
         """Put down what is held into the nearest of these cells."""
         for number, found in enumerate(self.walk.nearest_before(cells, facing)):
             if number == self.breadth.num_places:
                 break
-            yield self._leg(*found, PUT_DOWN)
+            yield self.leg(*found, PUT_DOWN)
 
     def drop(self) -> Iterator[Leg]:
         """Put down what is held where it does no harm and is in nobody's way."""
@@ -280,83 +245,7 @@ class Mover:
                 poses[direction] = 1 << place - delta
                 found = self.walk.nearest(_without((poses[0], poses[1], poses[2], poses[3]), self.avoid))
                 if found:
-                    yield self._leg(*found, FORWARD)
-
-    def make_way(self, wish: Wish) -> Iterator[Leg]:
-        """Deal with the first thing in the way to what a wish is about: carry or push it off, or open a locked door."""
-        for kind in wish.condition[2:]:
-            cells = self.ground.floor_kinds.get(kind) or self.layout.lying.get(kind, 0)
-            yield from self._clear_way_to(cells, frozenset())
-
-    def _clear_way_to(self, goal: int, opened: frozenset[int]) -> Iterator[Leg]:
-        """Opens the way to some cells. `opened` are doors whose keys are being fetched already."""
-        if not goal or goal & (self.walk.cells | self.ground.beside(self.walk.cells, 15)):
-            return
-        movable = sum(1 << cell for cell, slot in self.layout.at.items() if not self.situation.frozen >> slot & 1) & (
-            self.ground.floor | self.ground.storable
-        )
-        locked = {door: state for door, state in self._doors() if state == kinds.LOCKED}
-        shut = sum(1 << door for door, state in self._doors() if state == kinds.CLOSED)
-        slow = [
-            (movable & ~goal, _IN_THE_WAY),
-            (self.bodies, _IN_THE_WAY),
-            (sum(1 << door for door in locked), _LOCKED_DOOR),
-        ]
-        distances = spread(self.ground.beside, goal, self.free | shut, slow)
-        cell = self.situation.cells[self.agent]
-        if cell not in distances:
-            return
-        # Along the way from the agent to the goal: the first thing that cannot be walked through.
-        way = 0
-        while distances[cell]:
-            cell = min(
-                (ahead for ahead in members(self.ground.beside(1 << cell, 15)) if ahead in distances),
-                key=lambda ahead: (distances[ahead], ahead),
-            )
-            way |= 1 << cell
-        for cell in sorted(members(way), key=lambda cell: -distances[cell]):
-            if cell in self.layout.at:
-                yield from self._remove(self.layout.at[cell], way)
-                return
-            if self.bodies >> cell & 1:
-                yield from self._send_away(self.situation.cells.index(cell), way)
-                return
-            if cell in locked and cell not in opened:
-                yield from self._unlock(cell, opened | {cell})
-                return
-
-    def unlock_any(self) -> Iterator[Leg]:
-        """Open a locked door with the key in the hand."""
-        kind = self.situation.kinds[self.held]
-        for number, state in enumerate(self.situation.doors):
-            if state == kinds.LOCKED and kinds.KEY * 16 + self.ground.door_colours[number] == kind:
-                for found in self.walk.nearest_before(1 << self.ground.doors[number]):
-                    yield self._leg(*found, TOGGLE)
-
-    def _remove(self, slot: int, way: int) -> Iterator[Leg]:
-        """Takes a thing out of the way, or pushes it."""
-        yield from self.take(slot)
-        yield from self.push(slot)
-        if self.held >= 0:
-            cells = self.quiet(self.situation.kinds[self.held], self.storable & ~way, None)
-            yield from self.put(cells)
-
-    def _send_away(self, other: int, way: int) -> Iterator[Leg]:
-        """Has another agent step aside."""
-        mover = Mover(self.model, self.situation, other, self.breadth, self.harmless)
-        yield from mover.go((~way & self.ground.inside,) * 4)
-
-    def _unlock(self, door: int, opened: frozenset[int]) -> Iterator[Leg]:
-        """Fetches the key of a locked door; `unlock_any` opens it."""
-        key = kinds.KEY * 16 + self.ground.door_colours[self.ground.doors.index(door)]
-        if self.held >= 0:
-            if self.situation.kinds[self.held] != key:
-                yield from self.drop()
-            return
-        ways = list(self.take_any(key))
-        yield from ways
-        if not ways:
-            yield from self._clear_way_to(self.layout.lying.get(key, 0), opened)
+                    yield self.leg(*found, FORWARD)
 
     # Places.
 
@@ -396,7 +285,8 @@ class Mover:
         gaps = sum(free[i] and not (free[i + 1] and free[(i + 2) & 7]) for i in range(0, 8, 2))
         return gaps <= 1
 
-    def _leg(self, time: int, cell: int, direction: int, last: int) -> Leg:
+    def leg(self, time: int, cell: int, direction: int, last: int) -> Leg:
+        """The leg to a pose that the walk reaches after `time` actions, and what is done there."""
         way = self.walk.way(time, cell, direction)
         if last != NOOP or not way:
             way.append(last)

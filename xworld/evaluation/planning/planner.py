@@ -4,12 +4,13 @@ from time import thread_time
 
 from xworld.core.config import EnvConfig
 from xworld.core.types import Task
-from xworld.evaluation.planning.model import Model, Situation
+from xworld.evaluation.planning.model import Model
 from xworld.evaluation.planning.moves import NARROW, Mover
 from xworld.evaluation.planning.polish import polish
 from xworld.evaluation.planning.regression import OUT_OF_REACH
 from xworld.evaluation.planning.search import FIRST_EFFORT, MORE_EFFORTS, Found, Node, Script, Search, perform
 from xworld.evaluation.planning.shortest import Field, Setting, Shortest
+from xworld.evaluation.planning.situation import Situation
 
 _LONGER = 8  # times a trial's length, to see what could be done if there were more time
 _FAR_TOO_LONG = 1.5  # times a trial's length: a plan so long is not worth making shorter

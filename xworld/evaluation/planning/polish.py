@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
-from xworld.evaluation.planning.model import Model, Situation
+from xworld.evaluation.planning.model import Model
 from xworld.evaluation.planning.search import Script, perform
+from xworld.evaluation.planning.situation import Situation
 
 _MOST_OVERLAPS = 16  # ways of letting one part of a plan begin sooner
 _ROUNDS = 3

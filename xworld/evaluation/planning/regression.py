@@ -7,7 +7,8 @@ from typing import NamedTuple
 from xworld.core import kinds
 from xworld.core.relations import HOLD, NEAR, ON, TOUCH
 from xworld.evaluation.planning.ground import members
-from xworld.evaluation.planning.model import Condition, Literal, Model, Situation
+from xworld.evaluation.planning.model import Model
+from xworld.evaluation.planning.situation import Condition, Literal, Situation
 
 OUT_OF_REACH = 10_000.0  # actions; more than any plan has
 _LOCKED_DOOR = 12  # actions to get a key, roughly

@@ -19,7 +19,7 @@ _NUM_STEPS = 32  # steps at a time, so that one compiled function serves all pla
 class Replays:
     """What n plans earned, on the host."""
 
-    returns: np.ndarray  # [n, A] float32, rewards summed over the trial
+    is_rewarded: np.ndarray  # [n, T, A] bool, whether an agent's goal held after a step
     events: np.ndarray  # [n, T] int32, 1 + the rule that fired, or 0
 
 
@@ -34,7 +34,7 @@ def replay(env: Env, tasks: Task, index: np.ndarray, directions: np.ndarray, act
       actions: [n, T, A] uint8, T at least the longest trial; a shorter trial's plan is not read beyond its end.
     """
     num_plans, num_steps = actions.shape[:2]
-    returns, events = [], []
+    rewards, events = [], []
     for start in range(0, num_plans, _NUM_PLANS):
         chosen = np.resize(np.arange(start, min(start + _NUM_PLANS, num_plans)), _NUM_PLANS)  # filled up by repeating
         rows = index[chosen]
@@ -44,17 +44,22 @@ def replay(env: Env, tasks: Task, index: np.ndarray, directions: np.ndarray, act
             num_trials=np.ones(_NUM_PLANS, np.uint16),
         )
         length = int(batch.trial_length.max())
-        states, total, fired = _start(env, batch), np.zeros((_NUM_PLANS, env.config.num_agents), np.float32), []
+        states, earned, fired = _start(env, batch), [], []
         for step in range(0, length, _NUM_STEPS):
             part = actions[chosen, step : step + _NUM_STEPS]
             part = np.pad(part, ((0, 0), (0, _NUM_STEPS - part.shape[1]), (0, 0)), constant_values=NOOP)
-            states, rewards, happened = _play(env, states, jnp.asarray(part))
-            total += np.asarray(rewards)
-            fired.append(np.asarray(happened))
-        happened = np.concatenate(fired, axis=1)[:, :num_steps]
-        returns.append(total)
-        events.append(np.pad(happened, ((0, 0), (0, num_steps - happened.shape[1]))))
-    return Replays(np.concatenate(returns)[:num_plans], np.concatenate(events)[:num_plans])
+            states, reward, event = _play(env, states, jnp.asarray(part))
+            earned.append(np.asarray(reward) > 0)
+            fired.append(np.asarray(event))
+        rewards.append(_fit(np.concatenate(earned, axis=1), num_steps))
+        events.append(_fit(np.concatenate(fired, axis=1), num_steps))
+    return Replays(np.concatenate(rewards)[:num_plans], np.concatenate(events)[:num_plans])
+
+
+def _fit(values: np.ndarray, num_steps: int) -> np.ndarray:
+    """[n, num_steps, ...]: the values of the first steps, and 0 after them."""
+    values = values[:, :num_steps]
+    return np.pad(values, [(0, num_steps - values.shape[1]) if axis == 1 else (0, 0) for axis in range(values.ndim)])
 
 
 @partial(jax.jit, static_argnums=0)
@@ -64,7 +69,7 @@ def _start(env: Env, tasks: Task) -> State:
 
 @partial(jax.jit, static_argnums=0)
 def _play(env: Env, states: State, actions: jax.Array) -> tuple[State, jax.Array, jax.Array]:
-    """The states after some steps, [n, A] float32 rewards summed, and [n, steps] int32 events."""
+    """The states after some steps, their [n, steps, A] float32 rewards, and [n, steps] int32 events."""
 
     def play_one(state: State, actions: jax.Array) -> tuple[State, jax.Array, jax.Array]:
         def step(state: State, action: jax.Array) -> tuple[State, tuple[jax.Array, jax.Array]]:
@@ -72,6 +77,6 @@ def _play(env: Env, states: State, actions: jax.Array) -> tuple[State, jax.Array
             return state, (timestep.reward, timestep.event)
 
         state, (rewards, events) = jax.lax.scan(step, state, actions)
-        return state, rewards.sum(axis=0), events
+        return state, rewards, events
 
     return jax.vmap(play_one)(states, actions)

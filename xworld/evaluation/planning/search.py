@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from time import thread_time
 
 from xworld.core.actions import NOOP
-from xworld.evaluation.planning.model import Model, Situation
-from xworld.evaluation.planning.moves import NARROW, WIDE, WIDEST, Breadth, Leg, legs
+from xworld.evaluation.planning.legs import legs
+from xworld.evaluation.planning.model import Model
+from xworld.evaluation.planning.moves import NARROW, WIDE, WIDEST, Breadth, Leg
 from xworld.evaluation.planning.regression import OUT_OF_REACH, Regression
+from xworld.evaluation.planning.situation import Situation
 
 _SETTLE = 12  # steps of chain reactions that are waited for
 _BONUS = 40  # actions that a step on which the goal held is worth

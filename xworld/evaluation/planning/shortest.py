@@ -11,9 +11,9 @@ from xworld.core import kinds
 from xworld.core.actions import FORWARD, NUM_ACTIONS, PICK_UP, PUT_DOWN, TOGGLE, TURN_LEFT, TURN_RIGHT
 from xworld.core.relations import HOLD, NEAR, ON, SEE, TOUCH
 from xworld.evaluation.planning.ground import Poses, members
-from xworld.evaluation.planning.model import Situation
 from xworld.evaluation.planning.regression import Regression, Wish
 from xworld.evaluation.planning.search import Script, perform
+from xworld.evaluation.planning.situation import Situation
 
 _AGENTS = kinds.agent_kind(0)
 _FAR = 1000  # no way is as long
