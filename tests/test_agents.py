@@ -122,14 +122,23 @@ def test_shapes_and_first_policy(agent, recording):
     assert distribution.entropy(logits).min() > 0.999 * np.log(NUM_ACTIONS)
 
 
-def assert_unroll_equals_steps(agent: Agent, params: Params, recording: Recording) -> None:
-    logits, values, last_memory = unroll(agent, params, recording.timestep, recording.briefing)
+def step_through(agent: Agent, params: Params, recording: Recording):
+    """As `unroll`, one step after the other."""
     told, memory = jax.jit(agent.encode_briefing)(params, recording.briefing), agent.start_memory(BATCH)
+    decisions = []
     for time in range(LENGTH):
         timestep = jax.tree.map(operator.itemgetter(time), recording.timestep)
-        step_logits, step_values, memory = step(agent, params, timestep, told, memory)
-        np.testing.assert_allclose(step_logits, logits[time], atol=1e-5)
-        np.testing.assert_allclose(step_values, values[time], atol=1e-5)
+        *decision, memory = step(agent, params, timestep, told, memory)
+        decisions.append(decision)
+    logits, values = map(jnp.stack, zip(*decisions, strict=True))
+    return logits, values, memory
+
+
+def assert_unroll_equals_steps(agent: Agent, params: Params, recording: Recording) -> None:
+    logits, values, last_memory = unroll(agent, params, recording.timestep, recording.briefing)
+    step_logits, step_values, memory = step_through(agent, params, recording)
+    np.testing.assert_allclose(step_logits, logits, atol=1e-5)
+    np.testing.assert_allclose(step_values, values, atol=1e-5)
     # Of what the memory holds from before the episode nothing can be read, so it is the next steps that have to agree.
     again = [unroll_on(agent, params, recording, memory) for memory in (memory, last_memory)]
     np.testing.assert_allclose(again[0][0], again[1][0], atol=1e-5)
@@ -141,6 +150,35 @@ def test_unroll_equals_steps_across_episodes(agent, params, recording):
 
 def test_unroll_equals_steps_of_the_control(control, recording):
     assert_unroll_equals_steps(control, rough_params(control), recording)
+
+
+# A GRU's hidden state, what attention looks back at, numbers of steps.
+STORED = {
+    "gru": {"float32"},
+    "gru_attention": {"float32", "bfloat16", "int32"},
+    "transformer_xl": {"bfloat16", "int32"},
+}
+
+
+def test_bfloat16_stays_near_float32(agent, params, recording):
+    """A bfloat16 has 8 bits, so that each rounding is up to 0.2 % off, and there are some ten from view to logits."""
+    short = make_agent(dataclasses.replace(agent.config, dtype="bfloat16"), env_config())
+    expected = unroll(agent, params, recording.timestep, recording.briefing)[:2]
+    *found, memory = unroll(short, params, recording.timestep, recording.briefing)
+    *stepped, step_memory = step_through(short, params, recording)
+    for one, again, exact in zip(found, stepped, expected, strict=True):
+        assert one.dtype == again.dtype == exact.dtype == jnp.float32
+        tolerance = 0.15 * exact.std()
+        np.testing.assert_allclose(one, exact, atol=tolerance)
+        np.testing.assert_allclose(one, again, atol=tolerance)
+        assert abs(one - exact).max() > 1e-3  # it does compute in bfloat16
+    for remembered in (memory, step_memory):
+        assert {leaf.dtype.name for leaf in jax.tree.leaves(remembered)} == STORED[agent.config.memory]
+    assert {leaf.dtype for leaf in jax.tree.leaves(jax.eval_shape(short.init, jax.random.key(0)))} == {jnp.dtype("f4")}
+
+
+def test_computations_on_a_cpu_are_float32(agent):
+    assert agent.config.dtype == "auto" and agent.config.compute_dtype == jnp.float32
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -178,6 +216,12 @@ def test_other_environments_do_not_matter(agent, params, recording):
     shuffled_logits, shuffled_values, _ = unroll(agent, params, timestep, briefing)
     np.testing.assert_array_equal(shuffled_logits, logits[:, order])
     np.testing.assert_array_equal(shuffled_values, values[:, order])
+
+    # Nor what happens in them: all but the first see something else.
+    other = recording.timestep.observation.view.at[:, 1:].set(0)
+    changed_logits, _, _ = unroll(agent, params, with_observation(recording.timestep, view=other), recording.briefing)
+    np.testing.assert_array_equal(changed_logits[:, 0], logits[:, 0])
+    assert (changed_logits[:, 1:] != logits[:, 1:]).any(-1).all()
 
 
 def test_memory_lives_through_the_trials_of_an_episode_and_no_longer(agent, params, recording):
@@ -240,7 +284,7 @@ def test_briefing_is_a_set_of_rules_with_unknown_parts(agent, params):
 
 
 def test_a_kind_is_embedded_as_shape_plus_colour():
-    embed = ByteEmbedding(4, nnx.Rngs(0))
+    embed = ByteEmbedding(SMALL, nnx.Rngs(0))
     red_ball, green_ball, red_cube, green_cube = embed(jnp.array([0x10, 0x11, 0x20, 0x21], jnp.uint8))
     np.testing.assert_allclose(green_cube, green_ball + red_cube - red_ball, atol=1e-6)
 
@@ -297,6 +341,8 @@ def test_sizes_are_checked():
         AgentConfig(cache_size=64)
     with pytest.raises(ConfigError, match="memory is 'lstm'. Write one of: gru, gru_attention, transformer_xl"):
         AgentConfig(memory="lstm")
+    with pytest.raises(ConfigError, match="AgentConfig.dtype is 'float23'. Did you mean 'float32'"):
+        AgentConfig(dtype="float23")
     with pytest.raises(ConfigError, match="feed_forward_size is 1; write a whole number of at least 2"):
         AgentConfig(memory="transformer_xl", feed_forward_size=1)
 

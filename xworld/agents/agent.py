@@ -28,9 +28,9 @@ class Network(nnx.Module):
 
     def __init__(self, config: AgentConfig, env_config: EnvConfig, rngs: nnx.Rngs):
         """A network of `config`'s sizes for the observations of `env_config`."""
-        self.kinds = ByteEmbedding(config.embedding_size, rngs)
-        self.observation = ObservationEncoder(env_config, config.embedding_size, config.encoder_size, rngs)
-        self.briefing = BriefingEncoder(config.embedding_size, config.briefing_size, config.encoder_size, rngs)
+        self.kinds = ByteEmbedding(config, rngs)
+        self.observation = ObservationEncoder(config, env_config, rngs)
+        self.briefing = BriefingEncoder(config, rngs)
         self.memory = make_memory(config, rngs)
         hidden = nnx.initializers.orthogonal(2**0.5)
         self.policy = nnx.Linear(config.memory_size, config.head_size, kernel_init=hidden, rngs=rngs)
@@ -41,7 +41,7 @@ class Network(nnx.Module):
         self.value_output = nnx.Linear(config.head_size, 1, kernel_init=plain, rngs=rngs)
 
     def tell(self, briefing: Briefing) -> jax.Array:
-        """[..., A, encoder_size] the encoded briefing."""
+        """[..., A, encoder_size] the encoded briefing, in the dtype that is computed in."""
         return self.briefing(briefing, self.kinds)
 
     def encode(self, observation: Observation, told: jax.Array) -> jax.Array:
@@ -49,7 +49,7 @@ class Network(nnx.Module):
         return nnx.relu(self.observation(observation, self.kinds) + told)
 
     def decide(self, memory: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Logits [..., A, 7] and values [..., A]."""
+        """Logits [..., A, 7] and values [..., A], float32 as everything from the memory's output on."""
         logits = self.policy_output(nnx.relu(self.policy(memory)))
         return logits, self.value_output(nnx.relu(self.value(memory)))[..., 0]
 
@@ -96,7 +96,7 @@ class Agent:
           is_reset: [...] bool, from `is_reset`.
 
         Returns:
-          Logits [..., A, 7], values [..., A], and the next memory.
+          float32 logits [..., A, 7] and values [..., A], and the next memory.
         """
         observation, told, is_reset = jax.tree.map(lambda leaf: leaf[None], (observation, told, is_reset))
         logits, values, memory = self.unroll(params, observation, told, memory, is_reset)

@@ -3,6 +3,9 @@
 import dataclasses
 from dataclasses import dataclass
 
+import jax
+import jax.numpy as jnp
+
 from xworld.errors import ConfigError, did_you_mean
 
 # Fields that only some memories have.
@@ -12,6 +15,7 @@ _FIELDS_OF_MEMORIES: dict[str, tuple[str, ...]] = {
     "transformer_xl": ("num_heads", "num_layers", "feed_forward_size", "window", "cache_size"),
 }
 MEMORIES = tuple(_FIELDS_OF_MEMORIES)
+DTYPES = ("auto", "float32", "bfloat16")
 
 
 @dataclass(frozen=True)
@@ -19,7 +23,8 @@ class AgentConfig:
     """Static sizes and switches of an `Agent`. Hashable; two equal ones share compiled code.
 
     Raises:
-      ConfigError: an unknown memory, a size below 1, heads that do not divide, or a field that the memory has not.
+      ConfigError: an unknown memory or dtype, a size below 1, heads that do not divide, or a field that the memory has
+        not.
     """
 
     embedding_size: int = 16  # of a shape, a colour, a relation, an action
@@ -36,19 +41,28 @@ class AgentConfig:
     window: int = 64  # transformer_xl: steps that are unrolled, and learned from, at once
     cache_size: int = 128  # transformer_xl: steps that one can look back, in each layer
     clear_memory_at_trials: bool = False  # the control experiment: an agent that cannot remember earlier trials
+    dtype: str = "auto"  # encoders and memory compute in "float32" or "bfloat16"; "auto" is float32 on a CPU only
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if field.name == "memory":
-                if value not in MEMORIES:
-                    raise ConfigError(f"AgentConfig.memory is {value!r}. {did_you_mean(str(value), MEMORIES)}")
+            if field.name in ("memory", "dtype"):
+                known = MEMORIES if field.name == "memory" else DTYPES
+                if value not in known:
+                    raise ConfigError(f"AgentConfig.{field.name} is {value!r}. {did_you_mean(str(value), known)}")
             elif isinstance(field.default, bool):
                 if not isinstance(value, bool):
                     raise ConfigError(f"AgentConfig.{field.name} is {value!r}; write True or False.")
             elif isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ConfigError(f"AgentConfig.{field.name} is {value!r}; write a whole number of at least 1.")
         self._check_memory()
+
+    @property
+    def compute_dtype(self) -> jnp.dtype:
+        """What encoders and memory compute in, on this machine. Parameters are float32 whatever it is."""
+        if self.dtype == "auto":
+            return jnp.dtype("float32" if jax.default_backend() == "cpu" else "bfloat16")
+        return jnp.dtype(self.dtype)
 
     def _check_memory(self) -> None:
         """Refuses heads that do not divide, and what would have no effect."""

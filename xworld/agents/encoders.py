@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from xworld.agents.config import AgentConfig
 from xworld.core.actions import NUM_ACTIONS
 from xworld.core.config import MAX_AGENTS, EnvConfig
 from xworld.core.relations import NEVER
@@ -20,36 +21,40 @@ class ByteEmbedding(nnx.Module):
     gather.
     """
 
-    def __init__(self, size: int, rngs: nnx.Rngs):
-        """Vectors of `size` numbers."""
-        self.high = nnx.Param(_embedding(rngs, 16, size))
-        self.low = nnx.Param(_embedding(rngs, 16, size))
+    def __init__(self, config: AgentConfig, rngs: nnx.Rngs):
+        """Vectors of `embedding_size` numbers."""
+        self.dtype = config.compute_dtype
+        self.high = _vectors(config, 16, rngs)
+        self.low = _vectors(config, 16, rngs)
 
     def __call__(self, values: jax.Array) -> jax.Array:
-        """[..., size] float32 from [...] uint8."""
+        """[..., embedding_size] from [...] uint8."""
         table = (self.high[:, None, :] + self.low[None, :, :]).reshape(256, -1)
-        return jnp.take(table, values, axis=0)
+        return jnp.take(table.astype(self.dtype), values, axis=0)
 
 
-def _embedding(rngs: nnx.Rngs, num: int, size: int) -> jax.Array:
-    return jax.random.normal(rngs.params(), (num, size)) * 0.5
+def _vectors(config: AgentConfig, num: int, rngs: nnx.Rngs) -> nnx.Param[jax.Array]:
+    """[num, embedding_size], one for each of so many values."""
+    return nnx.Param(jax.random.normal(rngs.params(), (num, config.embedding_size)) * 0.5)
 
 
 class ObservationEncoder(nnx.Module):
     """View, hand, direction, last action and reward, and the clock, as one vector per agent."""
 
-    def __init__(self, env_config: EnvConfig, embedding_size: int, output_size: int, rngs: nnx.Rngs):
-        """Vectors of `output_size` numbers."""
-        self.terrain = ByteEmbedding(embedding_size, rngs)
-        self.detail = ByteEmbedding(embedding_size, rngs)
-        self.direction = nnx.Param(_embedding(rngs, 4, embedding_size))
-        self.last_action = nnx.Param(_embedding(rngs, NUM_ACTIONS, embedding_size))
-        self.trials_left = nnx.Param(_embedding(rngs, _MAX_TRIALS_LEFT + 1, embedding_size))
+    def __init__(self, config: AgentConfig, env_config: EnvConfig, rngs: nnx.Rngs):
+        """Vectors of `encoder_size` numbers."""
+        self.dtype = config.compute_dtype
+        self.terrain = ByteEmbedding(config, rngs)
+        self.detail = ByteEmbedding(config, rngs)
+        self.direction = _vectors(config, 4, rngs)
+        self.last_action = _vectors(config, NUM_ACTIONS, rngs)
+        self.trials_left = _vectors(config, _MAX_TRIALS_LEFT + 1, rngs)
         num_vectors = env_config.view_size**2 + 4
-        self.dense = nnx.Linear(num_vectors * embedding_size + _NUM_SCALARS, output_size, rngs=rngs)
+        num_inputs = num_vectors * config.embedding_size + _NUM_SCALARS
+        self.dense = nnx.Linear(num_inputs, config.encoder_size, dtype=self.dtype, rngs=rngs)
 
     def __call__(self, observation: Observation, kinds: ByteEmbedding) -> jax.Array:
-        """[..., A, output_size] from an observation with any leading axes; `kinds` embeds kinds."""
+        """[..., A, encoder_size] from an observation with any leading axes; `kinds` embeds kinds."""
         view = observation.view
         batch = observation.held.shape  # [..., A]
         cells = self.terrain(view[..., 0]) + kinds(view[..., 1]) + self.detail(view[..., 2])  # [..., A, V, V, E]
@@ -67,7 +72,7 @@ class ObservationEncoder(nnx.Module):
             observation.last_reward[..., None],
             _for_each_agent(clock, batch),
         ]
-        return self.dense(jnp.concatenate(features, axis=-1))
+        return self.dense(jnp.concatenate([feature.astype(self.dtype) for feature in features], axis=-1))
 
 
 def _for_each_agent(values: jax.Array, batch: tuple[int, ...]) -> jax.Array:
@@ -78,20 +83,21 @@ def _for_each_agent(values: jax.Array, batch: tuple[int, ...]) -> jax.Array:
 class BriefingEncoder(nnx.Module):
     """Goal and rules as one vector per agent. The order of the rules, clauses and literals does not matter."""
 
-    def __init__(self, embedding_size: int, hidden_size: int, output_size: int, rngs: nnx.Rngs):
-        """Vectors of `output_size` numbers, by hidden layers of `hidden_size`."""
-        self.relation = nnx.Param(_embedding(rngs, 256, embedding_size))  # hidden ones have codes of their own
-        self.directions = nnx.Param(_embedding(rngs, 16, embedding_size))
-        self.negated = nnx.Param(_embedding(rngs, 2, embedding_size))
-        self.agent_id = nnx.Param(_embedding(rngs, MAX_AGENTS, embedding_size))
-        self.literal = nnx.Linear(5 * embedding_size, hidden_size, rngs=rngs)
-        self.clause = nnx.Linear(hidden_size, hidden_size, rngs=rngs)
-        self.rule = nnx.Linear(7 * embedding_size, hidden_size, rngs=rngs)
-        self.rule_output = nnx.Linear(hidden_size, hidden_size, rngs=rngs)
-        self.output = nnx.Linear(2 * hidden_size + embedding_size, output_size, rngs=rngs)
+    def __init__(self, config: AgentConfig, rngs: nnx.Rngs):
+        """Vectors of `encoder_size` numbers, by hidden layers of `briefing_size`."""
+        size, hidden_size, dtype = config.embedding_size, config.briefing_size, config.compute_dtype
+        self.relation = _vectors(config, 256, rngs)  # hidden ones have codes of their own
+        self.directions = _vectors(config, 16, rngs)
+        self.negated = _vectors(config, 2, rngs)
+        self.agent_id = _vectors(config, MAX_AGENTS, rngs)
+        self.literal = nnx.Linear(5 * size, hidden_size, dtype=dtype, rngs=rngs)
+        self.clause = nnx.Linear(hidden_size, hidden_size, dtype=dtype, rngs=rngs)
+        self.rule = nnx.Linear(7 * size, hidden_size, dtype=dtype, rngs=rngs)
+        self.rule_output = nnx.Linear(hidden_size, hidden_size, dtype=dtype, rngs=rngs)
+        self.output = nnx.Linear(2 * hidden_size + size, config.encoder_size, dtype=dtype, rngs=rngs)
 
     def __call__(self, briefing: Briefing, kinds: ByteEmbedding) -> jax.Array:
-        """[..., A, output_size] from a briefing with any leading axes; `kinds` embeds kinds."""
+        """[..., A, encoder_size] from a briefing with any leading axes; `kinds` embeds kinds."""
         goal, rules = briefing.goal, briefing.rules
         literals = nnx.relu(self.literal(self._embed_predicates(goal, self.negated[...][goal[..., 4]], kinds)))
         is_literal = goal[..., 0] != NEVER  # [..., A, C, L]

@@ -16,7 +16,7 @@ class Kept:
     """What a `GRUAttention` remembers."""
 
     hidden: jax.Array  # [..., M] float32, of the GRU
-    activations: jax.Array  # [..., S, M] float32, kept ones, the newest last; of this episode if there were so many
+    activations: jax.Array  # [..., S, M] kept ones, the newest last; of this episode if there were so many
     num_steps: jax.Array  # [...] int32, of this episode
 
 
@@ -30,11 +30,11 @@ class GRUAttention(nnx.Module):
 
     def __init__(self, config: AgentConfig, rngs: nnx.Rngs):
         """Each head reads whole activations."""
-        size, num_heads = config.memory_size, config.num_heads
-        self.num_heads, self.keep_every = num_heads, config.keep_every
+        size, num_heads, dtype = config.memory_size, config.num_heads, config.compute_dtype
+        self.num_heads, self.keep_every, self.dtype = num_heads, config.keep_every, dtype
         self.gru = GRU(config, rngs)
-        self.query = nnx.Linear(size, num_heads * size, use_bias=False, rngs=rngs)
-        self.output = nnx.Linear(num_heads * size, size, rngs=rngs)
+        self.query = nnx.Linear(size, num_heads * size, use_bias=False, dtype=dtype, rngs=rngs)
+        self.output = nnx.Linear(num_heads * size, size, dtype=dtype, rngs=rngs)
         self.age_bias = nnx.Param(jnp.zeros((config.num_kept, num_heads)))
 
     @staticmethod
@@ -42,14 +42,14 @@ class GRUAttention(nnx.Module):
         """Nothing kept."""
         return Kept(
             hidden=GRU.empty(config, *batch),
-            activations=jnp.zeros((*batch, config.num_kept, config.memory_size), jnp.float32),
+            activations=jnp.zeros((*batch, config.num_kept, config.memory_size), config.compute_dtype),
             num_steps=jnp.zeros(batch, jnp.int32),
         )
 
     def unroll(self, memory: Kept, inputs: jax.Array, is_reset: jax.Array) -> tuple[jax.Array, Kept]:
         """[T, ..., M] outputs and the memory after them, from [T, ..., E] inputs and [T, ...] bool."""
         outputs, hidden = self.gru.unroll(memory.hidden, inputs, is_reset)
-        new = jnp.moveaxis(outputs, 0, -2)  # [..., T, M]
+        new = jnp.moveaxis(outputs, 0, -2).astype(self.dtype)  # [..., T, M]
         count, num_steps = count_steps(memory.num_steps, jnp.moveaxis(is_reset, 0, -1))  # [..., T]
         num_kept, length = memory.activations.shape[-2], new.shape[-2]
         entries = jnp.concatenate([jax.lax.stop_gradient(memory.activations), new], axis=-2)  # [..., S + T, M]
@@ -80,10 +80,10 @@ class GRUAttention(nnx.Module):
         """[..., T, M] what hidden states read from the entries whose age is not negative."""
         size = hidden.shape[-1]
         query = self.query(hidden).reshape(*hidden.shape[:-1], self.num_heads, size)
-        scores = jnp.einsum("...thm,...km->...thk", query, entries) * size**-0.5
+        scores = jnp.einsum("...thm,...km->...thk", query, entries, preferred_element_type=jnp.float32) * size**-0.5
         bias = jnp.take(self.age_bias[...], jnp.maximum(age, 0), axis=0)  # [..., T, K, H]
         scores = jnp.where((age >= 0)[..., None, :], scores + jnp.swapaxes(bias, -1, -2), -jnp.inf)
         nothing = jnp.zeros((*scores.shape[:-1], 1))  # to read nothing is always possible
         weights = jax.nn.softmax(jnp.concatenate([scores, nothing], axis=-1), axis=-1)[..., :-1]
-        found = jnp.einsum("...thk,...km->...thm", weights, entries)
+        found = jnp.einsum("...thk,...km->...thm", weights.astype(self.dtype), entries)
         return self.output(found.reshape(*hidden.shape[:-1], -1))

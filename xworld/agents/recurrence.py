@@ -10,14 +10,16 @@ from xworld.agents.config import AgentConfig
 class GRU(nnx.Module):
     """A gated recurrent unit (Cho et al. 2014), the input's share computed apart from the recurrence.
 
-    What it remembers is its hidden state, [..., M] float32, which is also its output.
+    What it remembers is its hidden state, [..., M] float32, which is also its output: only products of matrices are
+    computed in a shorter type, or small changes of the state would be lost.
     """
 
     def __init__(self, config: AgentConfig, rngs: nnx.Rngs):
         """Orthogonal recurrent weights, zero biases."""
-        size = config.memory_size
-        self.input = nnx.Linear(config.encoder_size, 3 * size, rngs=rngs)
-        self.recurrent = nnx.Linear(size, 3 * size, kernel_init=nnx.initializers.orthogonal(), rngs=rngs)
+        size, dtype = config.memory_size, config.compute_dtype
+        orthogonal = nnx.initializers.orthogonal()
+        self.input = nnx.Linear(config.encoder_size, 3 * size, dtype=dtype, rngs=rngs)
+        self.recurrent = nnx.Linear(size, 3 * size, kernel_init=orthogonal, dtype=dtype, rngs=rngs)
 
     @staticmethod
     def empty(config: AgentConfig, *batch: int) -> jax.Array:
@@ -38,8 +40,9 @@ class GRU(nnx.Module):
     def _advance(self, memory: jax.Array, prepared: jax.Array, is_reset: jax.Array) -> jax.Array:
         """The next hidden state; where [...] `is_reset`, the last is forgotten first."""
         memory = jnp.where(is_reset[..., None], 0.0, memory)
-        reset_in, update_in, new_in = jnp.split(prepared, 3, axis=-1)
-        reset_memory, update_memory, new_memory = jnp.split(self.recurrent(memory), 3, axis=-1)
+        reset_in, update_in, new_in = jnp.split(prepared.astype(jnp.float32), 3, axis=-1)
+        recurrent = self.recurrent(memory).astype(jnp.float32)
+        reset_memory, update_memory, new_memory = jnp.split(recurrent, 3, axis=-1)
         reset, update = jax.nn.sigmoid(reset_in + reset_memory), jax.nn.sigmoid(update_in + update_memory)
         new = jnp.tanh(new_in + reset * new_memory)
         return (1 - update) * new + update * memory

@@ -1,5 +1,6 @@
 """A Transformer-XL as the agent's memory: attention over this episode's last activations (Dai et al. 2019)."""
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -17,7 +18,7 @@ from xworld.agents.recurrence import count_steps
 class Cache:
     """What a `TransformerXL` remembers."""
 
-    activations: jax.Array  # [..., L, C, D] float32, what the layers attended to in the last C steps, the newest last
+    activations: jax.Array  # [..., L, C, D] what the layers attended to in the last C steps, the newest last
     num_steps: jax.Array  # [...] int32, of this episode
 
 
@@ -31,15 +32,15 @@ class TransformerXL(nnx.Module):
     def __init__(self, config: AgentConfig, rngs: nnx.Rngs):
         """Inputs are projected to the size of the layers."""
         self.window, self.cache_size = config.window, config.cache_size
-        self.input = nnx.Linear(config.encoder_size, config.memory_size, rngs=rngs)
+        self.input = nnx.Linear(config.encoder_size, config.memory_size, dtype=config.compute_dtype, rngs=rngs)
         self.layers = nnx.List([Layer(config, rngs) for _ in range(config.num_layers)])
-        self.norm = nnx.LayerNorm(config.memory_size, rngs=rngs)
+        self.norm = nnx.LayerNorm(config.memory_size, dtype=jnp.float32, rngs=rngs)
 
     @staticmethod
     def empty(config: AgentConfig, *batch: int) -> Cache:
         """Nothing cached."""
         shape = (*batch, config.num_layers, config.cache_size, config.memory_size)
-        return Cache(activations=jnp.zeros(shape, jnp.float32), num_steps=jnp.zeros(batch, jnp.int32))
+        return Cache(activations=jnp.zeros(shape, config.compute_dtype), num_steps=jnp.zeros(batch, jnp.int32))
 
     def unroll(self, memory: Cache, inputs: jax.Array, is_reset: jax.Array) -> tuple[jax.Array, Cache]:
         """[T, ..., D] outputs and the memory after them, from [T, ..., E] inputs and [T, ...] bool."""
@@ -72,22 +73,24 @@ class Layer(nnx.Module):
 
     def __init__(self, config: AgentConfig, rngs: nnx.Rngs):
         """Of width D = `memory_size`. What is added starts small, so that deep stacks start near the identity."""
-        size = config.memory_size
+        size, self.dtype = config.memory_size, config.compute_dtype
         self.num_heads, self.head_size = config.num_heads, size // config.num_heads
         small = nnx.initializers.variance_scaling(1 / (2 * config.num_layers), "fan_in", "truncated_normal")
-        self.attention_norm = nnx.LayerNorm(size, rngs=rngs)
-        self.query = nnx.Linear(size, size, use_bias=False, rngs=rngs)
-        self.key = nnx.Linear(size, size, use_bias=False, rngs=rngs)
-        self.value = nnx.Linear(size, size, use_bias=False, rngs=rngs)
-        self.attention_output = nnx.Linear(size, size, use_bias=False, kernel_init=small, rngs=rngs)
+        linear = functools.partial(nnx.Linear, dtype=self.dtype, rngs=rngs)
+        norm = functools.partial(nnx.LayerNorm, size, dtype=self.dtype, rngs=rngs)  # statistics are float32
+        self.attention_norm = norm()
+        self.query = linear(size, size, use_bias=False)
+        self.key = linear(size, size, use_bias=False)
+        self.value = linear(size, size, use_bias=False)
+        self.attention_output = linear(size, size, use_bias=False, kernel_init=small)
         self.content_bias = nnx.Param(jnp.zeros((self.num_heads, self.head_size)))
         self.position_bias = nnx.Param(jnp.zeros((self.num_heads, self.head_size)))
         # A gate halves what an ungated layer of this width could hold, so two thirds of it have as many parameters.
         hidden = 2 * config.feed_forward_size // 3
-        self.feed_forward_norm = nnx.LayerNorm(size, rngs=rngs)
-        self.gate = nnx.Linear(size, hidden, rngs=rngs)
-        self.up = nnx.Linear(size, hidden, rngs=rngs)
-        self.down = nnx.Linear(hidden, size, kernel_init=small, rngs=rngs)
+        self.feed_forward_norm = norm()
+        self.gate = linear(size, hidden)
+        self.up = linear(size, hidden)
+        self.down = linear(hidden, size, kernel_init=small)
 
     def __call__(self, values: jax.Array, cached: jax.Array, is_visible: jax.Array) -> tuple[jax.Array, jax.Array]:
         """[..., T, D] values after the layer, and [..., C + T, D] all that was attended to.
@@ -105,24 +108,26 @@ class Layer(nnx.Module):
 
     def _attend(self, normed: jax.Array, keys: jax.Array, is_visible: jax.Array) -> jax.Array:
         """[..., T, D] what was found, heads side by side."""
+        in_float32 = functools.partial(jnp.einsum, preferred_element_type=jnp.float32)
         query = self._heads(self.query(normed))  # [..., T, H, K]
         length, num_keys = query.shape[-3], keys.shape[-2]
-        for_content = query + self.content_bias[...]
-        for_position = query + self.position_bias[...]
+        for_content = query + self.content_bias[...].astype(self.dtype)
+        for_position = query + self.position_bias[...].astype(self.dtype)
         # Few queries: they are taken to the keys' space, instead of projecting all that is cached again.
         is_short = length <= self.head_size
         key_kernel, value_kernel = (
-            linear.kernel[...].reshape(-1, self.num_heads, self.head_size) for linear in (self.key, self.value)
+            linear.kernel[...].astype(self.dtype).reshape(-1, self.num_heads, self.head_size)
+            for linear in (self.key, self.value)
         )
         if is_short:
             in_key_space = jnp.einsum("...thk,dhk->...thd", for_content, key_kernel)
-            scores = jnp.einsum("...thd,...sd->...hts", in_key_space, keys)
+            scores = in_float32("...thd,...sd->...hts", in_key_space, keys)
         else:
-            scores = jnp.einsum("...thk,...shk->...hts", for_content, self._heads(self.key(keys)))
-        positions = _sinusoids(num_keys - length, self.head_size)  # of distances from C down to 0
-        scores += _skew(jnp.einsum("...thk,ck->...htc", for_position, positions))
+            scores = in_float32("...thk,...shk->...hts", for_content, self._heads(self.key(keys)))
+        positions = jnp.asarray(_sinusoids(num_keys - length, self.head_size), self.dtype)  # of distances C to 0
+        scores += _skew(in_float32("...thk,ck->...htc", for_position, positions))
         scores = jnp.where(is_visible[..., None, :, :], scores * self.head_size**-0.5, -jnp.inf)
-        weights = jax.nn.softmax(scores, axis=-1)
+        weights = jax.nn.softmax(scores, axis=-1).astype(self.dtype)
         if is_short:
             found = jnp.einsum("...hts,...sd->...thd", weights, keys)
             found = jnp.einsum("...thd,dhk->...thk", found, value_kernel)
