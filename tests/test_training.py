@@ -11,11 +11,11 @@ from xworld import ConfigError, Env, VectorEnv
 from xworld.agents import distribution, make_agent
 from xworld.configs import from_json, to_json
 from xworld.training import PRESETS, PPOConfig, RunConfig, use_host_devices
-from xworld.training.losses import clipped_surrogate, weighted_mean
+from xworld.training.losses import ReturnScale, clipped_surrogate
 from xworld.training.metrics import summarise
-from xworld.training.ppo import linear
 from xworld.training.returns import generalised_advantage
 from xworld.training.rollout import collect, start_actor
+from xworld.training.schedules import anneal, warm_up
 from xworld.training.trainer import make_trainer
 
 BATCH, LENGTH = 6, 11
@@ -48,14 +48,28 @@ def test_clipping_has_known_values_and_gradients():
     np.testing.assert_allclose(gradient, [-0.5, -0.9, -1.1, 0, 0, 1.5], atol=1e-6)  # -ratio * A, or 0 beyond the clip
 
 
-def test_schedules_fall_linearly_and_stay():
-    found = [float(linear(3.0, 1.0, jnp.float32(progress))) for progress in (0, 0.25, 1, 2)]
-    np.testing.assert_allclose(found, [3, 2.5, 1, 1])
+@pytest.mark.parametrize("shape, halfway_down", [("linear", 2.5), ("cosine", 3 - 2 * 0.1464466)])
+def test_schedules_fall_and_stay(shape, halfway_down):
+    found = [float(anneal(3.0, 1.0, jnp.float32(progress), shape)) for progress in (0, 0.25, 0.5, 1, 2)]
+    np.testing.assert_allclose(found, [3, halfway_down, 2, 1, 1], rtol=1e-6)
 
 
-def test_absent_agents_do_not_count():
-    assert weighted_mean(jnp.array([1.0, 5.0]), jnp.array([1.0, 0.0])) == 1
-    assert weighted_mean(jnp.array([1.0, 5.0]), jnp.zeros(2)) == 0
+def test_the_learning_rate_warms_up():
+    found = [float(warm_up(jnp.float32(progress), 0.1)) for progress in (0, 0.05, 0.1, 1)]
+    np.testing.assert_allclose(found, [1e-3, 0.5, 1, 1], rtol=1e-6)
+    assert warm_up(jnp.float32(0), 0.0) == 1
+
+
+def test_returns_are_normalised_by_running_moments():
+    scale = ReturnScale.start()
+    np.testing.assert_allclose(scale.to_returns(jnp.array([2.0])), [2])  # nothing seen yet
+    returns = np.random.default_rng(0).normal(7, 3, size=(50, 1000))
+    for some in returns:
+        scale = scale.update(jnp.float32(some.mean()), jnp.float32((some**2).mean()), decay=0.9)
+    np.testing.assert_allclose(scale.to_values(jnp.array([7.0, 10.0, 1.0])), [0, 1, -2], atol=0.05)
+    np.testing.assert_allclose(scale.to_returns(scale.to_values(jnp.array([4.0]))), [4], rtol=1e-5)
+    first = ReturnScale.start().update(jnp.float32(5), jnp.float32(25), decay=0.9)  # all the same: no division by 0
+    np.testing.assert_allclose(first.to_values(jnp.array([5.0, 6.0])), [0, 100], atol=0.1)
 
 
 @pytest.mark.parametrize("does_clear", [False, True])
@@ -133,7 +147,9 @@ def test_bad_json_is_refused(text, message):
 @pytest.mark.parametrize(
     "change, message",
     [
-        (dict(num_envs=100), "100 environments do not divide into 8 minibatches on each of 1 devices. .* such as 104"),
+        (dict(num_envs=100), "100 environments do not divide into 8 minibatches of each of 8 groups. .* such as 128"),
+        (dict(num_groups=0), "RunConfig.num_groups is 0"),
+        (dict(chunks_per_evaluation=0), "RunConfig.chunks_per_evaluation is 0"),
         (dict(num_envs=0), "RunConfig.num_envs is 0; write a whole number of at least 1"),
         (dict(total_steps=0), "RunConfig.total_steps is 0"),
         (dict(updates_per_chunk=1.5), "RunConfig.updates_per_chunk is 1.5"),
@@ -154,6 +170,9 @@ def test_bad_runs_are_refused(change, message):
         (dict(learning_rate=0.0), "PPOConfig.learning_rate is 0.0; write a number above 0"),
         (dict(entropy_weight=-1.0), "PPOConfig.entropy_weight is -1.0; write a number of at least 0"),
         (dict(clip=float("nan")), "PPOConfig.clip is nan"),
+        (dict(schedule="cosin"), "PPOConfig.schedule is 'cosin'. Did you mean 'cosine'?"),
+        (dict(return_decay=1.0), "PPOConfig.return_decay is 1.0; write a number from 0 to below 1"),
+        (dict(warm_up=-0.1), "PPOConfig.warm_up is -0.1; write a number from 0 to 1"),
     ],
 )
 def test_bad_hyperparameters_are_refused(change, message):
@@ -162,7 +181,7 @@ def test_bad_hyperparameters_are_refused(change, message):
 
 
 def test_environments_that_no_number_of_devices_fits():
-    with pytest.raises(ConfigError, match="8 minibatches on each of 3 devices. Make num_envs a multiple of 24"):
+    with pytest.raises(ConfigError, match="8 groups .* cannot be shared out to 3 devices. .* of 3, such as 9"):
         RunConfig().check_devices(3)
 
 

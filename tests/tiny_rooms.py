@@ -94,7 +94,9 @@ def sanity_config() -> RunConfig:
         agent=SMALL_AGENT,
         ppo=PPOConfig(rollout_length=16, num_minibatches=4, learning_rate=6e-3),
         num_envs=64,
+        num_evaluation_tasks=32,
         total_steps=60 * 64 * 16,
         updates_per_chunk=10,
         chunks_per_checkpoint=2,
+        chunks_per_evaluation=2,
     )

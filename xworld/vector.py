@@ -35,7 +35,7 @@ class VectorTimeStep(TimeStep):
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class VectorState:
-    """The batch of states. Its layout is `VectorEnv`'s own business; read it by `states` and `briefings`."""
+    """The batch of states, num_envs the last axis of every leaf; read it by `VectorEnv.states` and `briefings`."""
 
     current: State
     prepared: State  # the first state of each environment's next episode
@@ -65,11 +65,17 @@ class VectorEnv:
                 "Write a smaller number, or share the environments out to several devices."
             )
 
-    def reset(self, key: jax.Array, tasks: TaskSource) -> tuple[VectorState, VectorTimeStep]:
-        """Starts an episode of a sampled task in every environment, and prepares the next."""
+    def reset(
+        self, key: jax.Array, tasks: TaskSource, first_index: int | jax.Array = 0
+    ) -> tuple[VectorState, VectorTimeStep]:
+        """Starts an episode of a sampled task in every environment, and prepares the next.
+
+        An environment's tasks depend on the key and its index alone. Where these environments are a share of a larger
+        batch, `first_index` is the first one's index in it: shares then have what the whole batch would have.
+        """
         # Both at once: the sampler is the largest piece to compile, and would be compiled twice.
         fold = jax.vmap(jax.vmap(jax.random.fold_in, in_axes=(None, 0)), in_axes=(0, None))
-        keys = fold(jax.random.split(key), jnp.arange(self.num_envs)).reshape(-1)
+        keys = fold(jax.random.split(key), first_index + jnp.arange(self.num_envs)).reshape(-1)
         states, timesteps = self._start(keys, tasks)
         current, prepared = (
             jax.tree.map(lambda leaf, part=part: leaf[..., part], (states, timesteps))
@@ -106,10 +112,13 @@ class VectorEnv:
         state = dataclasses.replace(state, current=after, is_ready=state.is_ready & ~is_last)
         return state, _vector_timestep(timestep, final.observation)
 
-    def refill(self, state: VectorState, key: jax.Array, tasks: TaskSource) -> VectorState:
+    def refill(
+        self, state: VectorState, key: jax.Array, tasks: TaskSource, first_index: int | jax.Array = 0
+    ) -> VectorState:
         """Prepares a next task wherever one was used. Call it between scans; it costs as much as there is to prepare.
 
-        What an environment gets depends on the key and its index, not on which others were refilled.
+        What an environment gets depends on the key and its index, not on which others were refilled; `first_index` is
+        as in `reset`.
         """
         chunk = -(-self.num_envs // _REFILL_CHUNKS)
         used = jnp.nonzero(~state.is_ready, size=chunk * _REFILL_CHUNKS, fill_value=self.num_envs)[0]
@@ -118,7 +127,8 @@ class VectorEnv:
         def prepare_chunk(carry: tuple[jax.Array, _Prepared]) -> tuple[jax.Array, _Prepared]:
             done, prepared = carry
             index = jax.lax.dynamic_slice_in_dim(used, done, chunk)
-            states, timesteps = self._start(jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, index), tasks)
+            keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, first_index + index)
+            states, timesteps = self._start(keys, tasks)
             fresh = states, timesteps.observation
             return done + chunk, jax.tree.map(
                 lambda old, new: old.at[..., index].set(new, mode="drop"), prepared, fresh

@@ -61,7 +61,10 @@ def play_batch(
     filled = np.resize(np.arange(num_episodes), -(-num_episodes // mesh.size) * mesh.size)
     batch = jax.tree.map(lambda leaf: leaf[filled], (tasks, episodes))
     num_steps = (tasks.trial_length.astype(np.int64) * tasks.num_trials).max()
-    placed = jax.device_put(batch, NamedSharding(mesh, P(_AXIS)))
+    sharding = NamedSharding(mesh, P(_AXIS))
+    placed = jax.tree.map(
+        lambda leaf: jax.make_array_from_callback(leaf.shape, sharding, lambda index: leaf[index]), batch
+    )
     return np.asarray(_play(env, mesh, max_trials, *placed, jnp.int32(num_steps), policy, key))[:num_episodes]
 
 
@@ -81,12 +84,13 @@ def _play(
     policy: Policy,
     key: jax.Array,
 ) -> jax.Array:
-    """[batch, max_trials] returns; every device plays its share on its own."""
-    play = partial(_play_share, env, max_trials)
+    """[batch, max_trials] returns, on all devices; every device plays its share on its own."""
+
+    def play(*args: Any) -> jax.Array:
+        return jax.lax.all_gather(_play_share(env, max_trials, *args), _AXIS, tiled=True)
+
     # The simulator's loops start from constants, which the check of what varies over devices would refuse.
-    share = jax.shard_map(
-        play, mesh=mesh, in_specs=(P(_AXIS), P(_AXIS), P(), P(), P()), out_specs=P(_AXIS), check_vma=False
-    )
+    share = jax.shard_map(play, mesh=mesh, in_specs=(P(_AXIS), P(_AXIS), P(), P(), P()), out_specs=P(), check_vma=False)
     return share(tasks, episodes, num_steps, policy, key)
 
 

@@ -1,34 +1,35 @@
-"""The host's part of training: runs compiled chunks of updates, shows and writes metrics, saves, stops cleanly."""
+"""The host's part of training: runs compiled chunks of updates, evaluates, writes metrics, saves, stops cleanly."""
 
-import dataclasses
 import math
-import os
 import signal
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import jax
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+import numpy as np
+from jax.experimental import multihost_utils
 
-from xworld.agents import Params
-from xworld.errors import ConfigError
+from xworld.agents import Agent, Params
+from xworld.core.types import Task
 from xworld.tasks import Universe
-from xworld.training.checkpoint import load, load_config, save, save_config
+from xworld.training.checkpoint import CheckpointWriter, load, load_config, prepare_folder, save_config
 from xworld.training.config import RunConfig
-from xworld.training.metrics import TRIAL_COLUMNS, MetricsWriter, Row, summarise
+from xworld.training.held_out import make_evaluator
+from xworld.training.loggers import check_loggers, open_loggers
+from xworld.training.metrics import HELD_OUT, MetricsWriter, Row, summarise
 from xworld.training.ppo import TrainState
-from xworld.training.trainer import make_trainer
+from xworld.training.progress import progress_display
+from xworld.training.trainer import Trainer, make_trainer
 from xworld.vector import TaskSource
 
-_SPARE_BYTES = 4_000_000  # for metrics and the configuration
+_EXPLODED = 1e6  # of a loss or a gradient's norm; returns are normalised, so that both are of the order of 1
 
 
 class TrainingDiverged(RuntimeError):
-    """A loss or a gradient is no longer finite; the last good checkpoint is kept."""
+    """A loss or a gradient is no longer finite, or huge; the last good checkpoint is kept."""
 
 
 def train(
@@ -37,109 +38,120 @@ def train(
     *,
     resume: bool = False,
     tasks: TaskSource | None = None,
+    evaluation_tasks: Task | None = None,
+    agent: Agent | None = None,
     params: Params | None = None,
     show_progress: bool = True,
+    loggers: Sequence[str] = (),
     on_start: Callable[[], None] | None = None,
     on_row: Callable[[Row], None] | None = None,
 ) -> bool:
-    """Trains an agent on all devices of the process, and leaves everything in `folder`.
+    """Trains an agent on all devices of all processes, and leaves everything in `folder`.
 
     SIGINT and SIGTERM let the current chunk finish, save, and stop. A run that goes on from a checkpoint gives the
-    same parameters, bit for bit, as one that was never interrupted.
+    same parameters, bit for bit on as many devices, as one that was never interrupted.
 
     Args:
       config: the run. With `resume`, it must be the one in the folder.
-      folder: where `config.json`, metrics and checkpoints go; new or empty, unless `resume`.
+      folder: where `config.json`, metrics and checkpoints go; new or empty, unless `resume`. All processes see it.
       resume: whether to go on from the folder's checkpoint.
       tasks: where tasks come from; by default the configuration's universe.
+      evaluation_tasks: stacked tasks, leaves [num_tasks, ...], to be evaluated on now and then. By default, of the
+        configuration's universe, held-out ones; of `tasks`, some of them.
+      agent: in place of the one that the configuration describes; hashable, with the methods of `xworld.agents.Agent`.
       params: what a new run starts with; by default fresh ones.
       show_progress: whether to draw a progress bar.
+      loggers: names of what rows of metrics are sent to, beside the files: "tensorboard", "wandb".
       on_start: called when the folder of a new run is ready, for more files in it.
-      on_row: called with each chunk's row of metrics, for other loggers.
+      on_row: called with each chunk's row of metrics.
 
     Returns:
       Whether the run is finished; False when a signal stopped it.
 
     Raises:
-      ConfigError: the folder cannot be used, the environments cannot be shared out, or the checkpoint does not fit.
-      TrainingDiverged: a loss or a gradient was not finite.
+      ConfigError: the folder cannot be used, the environments cannot be shared out, the checkpoint does not fit, or
+        the disk is full.
+      TrainingDiverged: a loss or a gradient was not finite, or huge.
     """
-    trainer = make_trainer(config)
+    trainer = make_trainer(config, agent)
     source = Universe(config.env, config.universe) if tasks is None else tasks
+    evaluate = make_evaluator(config, trainer.agent, tasks, evaluation_tasks)
     like = jax.eval_shape(trainer.start, source)
+    is_lead = jax.process_index() == 0  # the process that writes
     if resume:
         load_config(folder)  # a folder that holds no run is the first thing to say
-    prepare_folder(folder, _num_bytes(like), is_resumed=resume)
-    with _stop_signals() as stop, _progress_bar(config, show_progress) as show:
+    check_loggers(loggers)
+    if is_lead:
+        prepare_folder(folder, like, is_resumed=resume)
+    with ExitStack() as stack:
+        stop = stack.enter_context(_stop_signals())
+        show = stack.enter_context(progress_display(config.num_updates, show_progress and is_lead))
+        saved = stack.enter_context(CheckpointWriter(folder, config, is_lead))
         if resume:
             state = trainer.place(load(folder, like, config))
         else:
-            save_config(folder, config)
-            if on_start is not None:
-                on_start()
-            state = trainer.start(source)
-            if params is not None:
-                state = trainer.place(dataclasses.replace(state, params=params))
-            save(folder, state)
-        update = saved = int(state.update)
-        writer = MetricsWriter(folder, update)
+            if is_lead:
+                save_config(folder, config)
+                if on_start is not None:
+                    on_start()
+            state = _first_state(trainer, source, params)
+            saved.write(state, "last")
+        update = int(state.update)
+        logs = stack.enter_context(open_loggers(loggers if is_lead else (), folder, config))
+        writer = MetricsWriter(folder, update, is_lead)
+        best = max((row[HELD_OUT[-1]] for row in writer.rows if not math.isnan(row[HELD_OUT[-1]])), default=-math.inf)
         chunk = trainer.chunk.lower(state, source).compile()
-        show(update, "starting")
-        while update < config.num_updates and not stop.is_set():
+        show(update, None)
+        while update < config.num_updates and not _is_any(stop.is_set()):
             began = time.perf_counter()
             state, metrics = chunk(state, source)
             row = summarise(metrics)  # waits for the devices
             seconds = time.perf_counter() - began
             update += config.updates_per_chunk
-            _check_finite(row, update, saved)
+            _check_finite(row, update, saved.newest)
 
-            writer.seconds += seconds
-            steps = config.steps_per_update * config.updates_per_chunk
+            num_chunks = update // config.updates_per_chunk
             row |= {"update": update, "steps": update * config.steps_per_update}
-            row |= {"seconds": round(writer.seconds, 3), "steps_per_second": round(steps / seconds)}
-            writer.write(row)
-            show(update, _describe(row))
+            row |= {"steps_per_second": round(config.steps_per_update * config.updates_per_chunk / seconds)}
+            is_end = update >= config.num_updates
+            if num_chunks % config.chunks_per_evaluation == 0 or is_end:
+                row |= evaluate(trainer.whole_params(state.params))
+                if row[HELD_OUT[-1]] > best:
+                    best = row[HELD_OUT[-1]]
+                    saved.write(state, "best")
+            row = writer.write(row, seconds)
+            show(update, row)
+            for logger in logs:
+                logger.write(row)
             if on_row is not None:
                 on_row(row)
-            if (update // config.updates_per_chunk) % config.chunks_per_checkpoint == 0:
-                save(folder, state)
-                saved = update
-        if saved != update:
-            save(folder, state)
+            if num_chunks % config.chunks_per_checkpoint == 0 and not is_end:
+                saved.write(state, "last")
+        if saved.newest != update:
+            saved.write(state, "last")
     return update >= config.num_updates
 
 
-def prepare_folder(folder: Path, num_bytes: int, *, is_resumed: bool) -> None:
-    """Makes sure that a run can write a checkpoint of `num_bytes` into `folder`, by writing as much.
-
-    Raises:
-      ConfigError: the folder holds something and the run is not resumed, or it is read-only, or it is full.
-    """
-    if not is_resumed and folder.is_dir() and any(folder.iterdir()):
-        raise ConfigError(f"{folder} is not empty. Resume the run in it, or choose another folder.")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder) as file:
-            file.write(bytes(num_bytes + _SPARE_BYTES))
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        raise ConfigError(
-            f"{folder} cannot be written to: {error.strerror}. Choose another folder, or make room for "
-            f"{(num_bytes + _SPARE_BYTES) / 1e6:.0f} MB."
-        ) from error
-
-
-def _num_bytes(state: TrainState) -> int:
-    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
+def _first_state(trainer: Trainer, source: TaskSource, params: Params | None) -> TrainState:
+    state = trainer.start(source)
+    return state if params is None else trainer.with_params(state, params)
 
 
 def _check_finite(row: Row, update: int, saved: int) -> None:
-    if not (math.isfinite(row["loss"]) and math.isfinite(row["gradient_norm"])):
+    loss, norm = row["loss"], row["gradient_norm"]
+    if not (abs(loss) < _EXPLODED and norm < _EXPLODED):  # nor are these true of NaN
         raise TrainingDiverged(
-            f"Training diverged before update {update}: the loss is {row['loss']}, the gradient's norm "
-            f"{row['gradient_norm']}. The checkpoint of update {saved} is kept. Try a lower ppo.learning_rate."
+            f"Training diverged before update {update}: the loss is {loss:.3g}, the gradient's norm {norm:.3g}. The "
+            f"checkpoint of update {saved} is kept. Try a lower ppo.learning_rate, a ppo.warm_up of 0.05, or a lower "
+            "ppo.max_gradient_norm."
         )
+
+
+def _is_any(is_here: bool) -> bool:
+    """Whether it is so in any process; all of them get the same answer."""
+    if jax.process_count() == 1:
+        return is_here
+    return bool(multihost_utils.process_allgather(np.asarray(is_here)).any())
 
 
 @contextmanager
@@ -167,20 +179,3 @@ def _stop_signals() -> Iterator[threading.Event]:
         yield stop
     finally:
         restore()
-
-
-@contextmanager
-def _progress_bar(config: RunConfig, is_shown: bool) -> Iterator[Callable[[int, str], None]]:
-    """A function that shows the updates done and a line about them."""
-    columns = (BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, disable=not is_shown) as progress:
-        bar = progress.add_task("compiling", total=config.num_updates)
-        yield lambda update, line: progress.update(bar, completed=update, description=line)
-
-
-def _describe(row: Row) -> str:
-    first, last = row[TRIAL_COLUMNS[0]], row["return_last_trial"]
-    return (
-        f"{row['steps'] / 1e6:.1f} M steps, {row['steps_per_second']:,.0f}/s, "
-        f"return {first:.2f} in the first trial, {last:.2f} in the last, entropy {row['entropy']:.2f}"
-    )

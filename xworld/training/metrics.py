@@ -17,7 +17,8 @@ _MEANS = (
     "learning_rate", "entropy_weight",
 )  # fmt: skip
 TRIAL_COLUMNS = tuple(f"return_trial_{trial + 1}" for trial in range(NUM_TRIAL_COLUMNS))
-COLUMNS = ("update", "steps", "seconds", "steps_per_second", *TRIAL_COLUMNS, "return_last_trial", *_MEANS)
+HELD_OUT = (*(f"held_out_trial_{trial + 1}" for trial in range(NUM_TRIAL_COLUMNS)), "held_out_last_trial")
+COLUMNS = ("update", "steps", "seconds", "steps_per_second", *TRIAL_COLUMNS, "return_last_trial", *_MEANS, *HELD_OUT)
 
 
 def summarise(metrics: Metrics) -> Row:
@@ -31,19 +32,27 @@ def summarise(metrics: Metrics) -> Row:
 class MetricsWriter:
     """Writes rows to both files as they come. Rows after `update` of an earlier run in the folder are dropped."""
 
-    def __init__(self, folder: Path, update: int = 0):
-        """Opens `metrics.csv` and `metrics.jsonl` in `folder`, going on after `update`."""
-        self._csv, self._jsonl = folder / "metrics.csv", folder / "metrics.jsonl"
-        kept = [row for row in self.read(folder) if row["update"] <= update]
-        self.seconds = kept[-1]["seconds"] if kept else 0.0  # that the run took so far
-        with self._csv.open("w", newline="") as file:
-            csv.writer(file).writerow(COLUMNS)
-        self._jsonl.write_text("")
-        for row in kept:
-            self.write(row)
+    def __init__(self, folder: Path, update: int = 0, is_writing: bool = True):
+        """Opens `metrics.csv` and `metrics.jsonl` in `folder`, going on after `update`; or only reads them."""
+        self._csv, self._jsonl, self._is_writing = folder / "metrics.csv", folder / "metrics.jsonl", is_writing
+        self.rows = [row for row in self.read(folder) if row["update"] <= update]
+        if is_writing:
+            with self._csv.open("w", newline="") as file:
+                csv.writer(file).writerow(COLUMNS)
+            self._jsonl.write_text("")
+            for row in self.rows:
+                self._append(row)
 
-    def write(self, row: Row) -> None:
-        """Appends a row with a value for each of `COLUMNS`."""
+    def write(self, row: Row, seconds: float) -> Row:
+        """Appends a row, which took so long, with a value for each of `COLUMNS`; what has none is NaN."""
+        before = self.rows[-1]["seconds"] if self.rows else 0.0
+        row = dict.fromkeys(COLUMNS, math.nan) | row | {"seconds": round(before + seconds, 3)}
+        self.rows.append(row)
+        if self._is_writing:
+            self._append(row)
+        return row
+
+    def _append(self, row: Row) -> None:
         values = {name: None if math.isnan(row[name]) else row[name] for name in COLUMNS}
         with self._csv.open("a", newline="") as file:
             csv.writer(file).writerow(values.values())

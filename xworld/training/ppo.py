@@ -1,4 +1,8 @@
-"""PPO over rollouts that span trials and episodes: one update, as a pure function, on each of the mesh's devices."""
+"""PPO over rollouts that span trials and episodes: one update, as a pure function, on each of the mesh's devices.
+
+An update's result does not depend on how many devices there are, but for the order in which floats are added: chance is
+each environment's own, minibatches are drawn from fixed groups of environments, and every mean is over all devices.
+"""
 
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -8,20 +12,20 @@ import jax.numpy as jnp
 import optax
 
 from xworld.agents import Agent, Params, distribution
-from xworld.errors import ConfigError
-from xworld.training.losses import clipped_surrogate, value_loss, weighted_mean
+from xworld.errors import ConfigError, did_you_mean
+from xworld.training.losses import ReturnScale, clipped_surrogate, value_loss
 from xworld.training.returns import generalised_advantage
 from xworld.training.rollout import Actor, Context, Steps, TrialReturns, collect, is_present, start_actor
+from xworld.training.schedules import SHAPES, anneal, warm_up
+from xworld.training.sharding import AXIS, gather, own_part
 from xworld.vector import TaskSource, VectorEnv
 
 T = TypeVar("T")
 
-AXIS = "envs"  # of the device mesh; every device has its share of the environments
-
 
 @dataclass(frozen=True)
 class PPOConfig:
-    """Hyper-parameters of learning, all static. Two schedules fall linearly over the run.
+    """Hyper-parameters of learning, all static.
 
     Raises:
       ConfigError: a value out of range.
@@ -32,13 +36,15 @@ class PPOConfig:
     num_minibatches: int = 8  # parts of the environments that each get a gradient step; whole sequences
     learning_rate: float = 3e-3  # of Adam, at the start ...
     final_learning_rate: float = 3e-4  # ... and at the end
+    warm_up: float = 0.0  # share of the run in which the learning rate rises from 0 to where it then is
     entropy_weight: float = 0.02  # bonus for trying things, at the start ...
     final_entropy_weight: float = 0.003  # ... and at the end
+    schedule: str = "linear"  # or "cosine": the way from the first values to the last
     discount: float = 0.99  # per step, across trials
     lambda_: float = 0.95  # of GAE
     clip: float = 0.2  # how far the probability ratio may leave 1
     value_weight: float = 0.5  # of the value loss
-    reward_scale: float = 0.1  # rewards are multiplied by it, so that values stay near 1
+    return_decay: float = 0.99  # of the running moments by which returns are normalised, per update
     max_gradient_norm: float = 0.5  # larger gradients are scaled down to it
 
     def __post_init__(self) -> None:
@@ -46,15 +52,19 @@ class PPOConfig:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ConfigError(f"PPOConfig.{name} is {value!r}; write a whole number of at least 1.")
-        for name in ("discount", "lambda_"):
+        for name in ("discount", "lambda_", "warm_up"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"PPOConfig.{name} is {getattr(self, name)}; write a number from 0 to 1.")
-        for name in ("learning_rate", "clip", "reward_scale", "max_gradient_norm"):
+        if not 0 <= self.return_decay < 1:
+            raise ConfigError(f"PPOConfig.return_decay is {self.return_decay}; write a number from 0 to below 1.")
+        for name in ("learning_rate", "clip", "max_gradient_norm"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"PPOConfig.{name} is {getattr(self, name)}; write a number above 0.")
         for name in ("final_learning_rate", "entropy_weight", "final_entropy_weight", "value_weight"):
             if not getattr(self, name) >= 0:
                 raise ConfigError(f"PPOConfig.{name} is {getattr(self, name)}; write a number of at least 0.")
+        if self.schedule not in SHAPES:
+            raise ConfigError(f"PPOConfig.schedule is {self.schedule!r}. {did_you_mean(str(self.schedule), SHAPES)}")
 
 
 @jax.tree_util.register_dataclass
@@ -64,7 +74,8 @@ class TrainState:
 
     params: Params
     optimiser: Any  # optax state
-    actor: Actor  # of one device
+    actor: Actor  # of this device's share of the environments
+    return_scale: ReturnScale
     key: jax.Array  # [] random key, the same on all devices
     update: jax.Array  # [] int32, updates done
 
@@ -79,47 +90,64 @@ class PPO:
     config: PPOConfig
     agent: Agent
     vec: VectorEnv  # with this device's share of the environments
+    num_groups: int  # of environments on this device; those of a group are shuffled among themselves
     num_updates: int  # in the whole run, for the schedules
+    param_specs: Any  # how parameters lie on the devices
+    optimiser_specs: Any
 
     def start(self, params: Params, key: jax.Array, tasks: TaskSource) -> TrainState:
-        """The state before the first update. `params` and `key` are the same on all devices."""
+        """The state before the first update. `params`, whole ones, and `key` are the same on all devices."""
         key, reset_key = jax.random.split(key)
-        actor = start_actor(self.agent, self.vec, jax.random.fold_in(reset_key, jax.lax.axis_index(AXIS)), tasks)
-        return TrainState(params, self._optimiser().init(params), actor, key, jnp.int32(0))
+        return TrainState(
+            params=own_part(params, self.param_specs),
+            optimiser=own_part(optimiser().init(params), self.optimiser_specs),
+            actor=start_actor(self.agent, self.vec, reset_key, tasks, self._first_index()),
+            return_scale=ReturnScale.start(),
+            key=key,
+            update=jnp.int32(0),
+        )
 
     def update(self, state: TrainState, tasks: TaskSource) -> tuple[TrainState, Metrics]:
         """One rollout, and `num_epochs` passes over it in minibatches."""
-        key, update_key = jax.random.split(state.key)
-        act_key, shuffle_key = jax.random.split(jax.random.fold_in(update_key, jax.lax.axis_index(AXIS)))
+        key, act_key, shuffle_key = jax.random.split(state.key, 3)
+        params = gather(state.params, self.param_specs)
         actor, steps, context, trials = collect(
-            self.agent, state.params, self.vec, state.actor, act_key, tasks, self.config.rollout_length
+            self.agent, params, self.vec, state.actor, act_key, tasks, self.config.rollout_length, self._first_index()
         )
-        advantages, targets = self._advantages(steps, context.last_value)
-        normalised = _normalise(advantages, is_present(steps.observation))
+        advantages, returns = self._advantages(steps, context.last_value, state.return_scale)
+        weights = is_present(steps.observation)
+        return_scale = state.return_scale.update(
+            _mean(returns, weights), _mean(jnp.square(returns), weights), self.config.return_decay
+        )
+        targets = return_scale.to_values(returns)
+        normalised = _normalise(advantages, weights)
 
         progress = state.update / max(self.num_updates - 1, 1)
-        learning_rate = linear(self.config.learning_rate, self.config.final_learning_rate, progress)
-        entropy_weight = linear(self.config.entropy_weight, self.config.final_entropy_weight, progress)
-        order = self._minibatches(shuffle_key)  # [epochs * minibatches, envs]
+        rise = warm_up(progress, self.config.warm_up)
+        shape = self.config.schedule
+        learning_rate = rise * anneal(self.config.learning_rate, self.config.final_learning_rate, progress, shape)
+        entropy_weight = anneal(self.config.entropy_weight, self.config.final_entropy_weight, progress, shape)
 
         def descend(carry: tuple[Params, Any], envs: jax.Array) -> tuple[tuple[Params, Any], Metrics]:
-            params, optimiser = carry
+            params, optimiser_state = carry
             batch, batch_advantages, batch_targets = _take(1, (steps, normalised, targets), envs)
             batch_context = _take(0, context, envs)
             gradient, metrics = jax.grad(self._loss, has_aux=True)(
                 params, batch, batch_context, batch_advantages, batch_targets, entropy_weight
             )
-            gradient, metrics = jax.lax.pmean((gradient, metrics), AXIS)
-            step, optimiser = self._optimiser().update(gradient, optimiser, params)
-            params = jax.tree.map(lambda old, change: old - learning_rate * change, params, step)
-            return (params, optimiser), metrics | {"gradient_norm": optax.tree.norm(gradient)}
+            gradient, metrics = jax.lax.psum((gradient, metrics), AXIS)
+            params, optimiser_state, norm = self._descend(params, optimiser_state, gradient, learning_rate)
+            return (params, optimiser_state), metrics | {"gradient_norm": norm}
 
-        (params, optimiser), metrics = jax.lax.scan(descend, (state.params, state.optimiser), order)
+        order = self._minibatches(shuffle_key)  # [epochs * minibatches, envs]
+        (params, optimiser_state), metrics = jax.lax.scan(descend, (params, state.optimiser), order)
         metrics = jax.tree.map(jnp.mean, metrics)
         metrics |= {"learning_rate": learning_rate, "entropy_weight": entropy_weight}
-        metrics |= {"explained_variance": _explained_variance(steps.value, targets)}
+        expected = state.return_scale.to_returns(steps.value)
+        metrics |= {"explained_variance": _explained_variance(expected, returns, weights)}
         metrics |= _sum_trials(trials)
-        return TrainState(params, optimiser, actor, key, state.update + 1), metrics
+        params = own_part(params, self.param_specs)
+        return TrainState(params, optimiser_state, actor, return_scale, key, state.update + 1), metrics
 
     def _loss(
         self,
@@ -130,48 +158,69 @@ class PPO:
         targets: jax.Array,
         entropy_weight: jax.Array,
     ) -> tuple[jax.Array, Metrics]:
+        """This device's share of the loss and of the metrics: added up over the devices they are means."""
         told_now, told_next = (self.agent.encode_briefing(params, briefing) for briefing in context.briefings)
         told = jnp.where(steps.is_next_task[..., None, None], told_next, told_now)
         logits, values, _ = self.agent.unroll(params, steps.observation, told, context.memory, steps.is_reset)
         log_ratio = distribution.log_probability(logits, steps.action) - steps.log_probability
         weights = is_present(steps.observation)
-        policy = weighted_mean(clipped_surrogate(log_ratio, advantages, self.config.clip), weights)
-        value = weighted_mean(value_loss(values, targets), weights)
-        entropy = weighted_mean(distribution.entropy(logits), weights)
+        weights /= jnp.maximum(jax.lax.psum(weights.sum(), AXIS), 1)
+        policy = (weights * clipped_surrogate(log_ratio, advantages, self.config.clip)).sum()
+        value = (weights * value_loss(values, targets)).sum()
+        entropy = (weights * distribution.entropy(logits)).sum()
         loss = policy + self.config.value_weight * value - entropy_weight * entropy
         return loss, {
             "loss": loss,
             "policy_loss": policy,
             "value_loss": value,
             "entropy": entropy,
-            "kl": weighted_mean(jnp.expm1(log_ratio) - log_ratio, weights),  # Schulman's estimator, never negative
-            "clip_fraction": weighted_mean(jnp.abs(jnp.expm1(log_ratio)) > self.config.clip, weights),
+            "kl": (weights * (jnp.expm1(log_ratio) - log_ratio)).sum(),  # Schulman's estimator, never negative
+            "clip_fraction": (weights * (jnp.abs(jnp.expm1(log_ratio)) > self.config.clip)).sum(),
         }
 
-    def _advantages(self, steps: Steps, last_value: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """[T, B, A] advantages, and the targets of the values."""
-        values = jnp.concatenate([steps.value, last_value[None]])
+    def _descend(
+        self, params: Params, optimiser_state: Any, gradient: Params, learning_rate: jax.Array
+    ) -> tuple[Params, Any, jax.Array]:
+        """Parameters, optimiser's state, and the [] norm of the gradient before it was clipped."""
+        norm = optax.tree.norm(gradient)
+        scale = jnp.minimum(1, self.config.max_gradient_norm / jnp.maximum(norm, 1e-12))
+        own = own_part(jax.tree.map(lambda leaf: leaf * scale, gradient), self.param_specs)
+        own_step, optimiser_state = optimiser().update(own, optimiser_state)
+        step = gather(own_step, self.param_specs)
+        return jax.tree.map(lambda old, change: old - learning_rate * change, params, step), optimiser_state, norm
+
+    def _advantages(self, steps: Steps, last_value: jax.Array, scale: ReturnScale) -> tuple[jax.Array, jax.Array]:
+        """[T, B, A] advantages, and the returns that the values should have foreseen."""
+        values = scale.to_returns(jnp.concatenate([steps.value, last_value[None]]))
         discounts = self.config.discount * steps.discount[..., None]
-        rewards = self.config.reward_scale * steps.reward
-        advantages = generalised_advantage(rewards, values, discounts, self.config.lambda_)
-        return advantages, advantages + steps.value
+        advantages = generalised_advantage(steps.reward, values, discounts, self.config.lambda_)
+        return advantages, advantages + values[:-1]
 
     def _minibatches(self, key: jax.Array) -> jax.Array:
-        """[epochs * minibatches, envs] int32: the environments of each minibatch, shuffled anew in every epoch."""
-        keys = jax.random.split(key, self.config.num_epochs)
-        shuffled = jax.vmap(lambda key: jax.random.permutation(key, self.vec.num_envs))(keys)
-        return shuffled.reshape(self.config.num_epochs * self.config.num_minibatches, -1)
+        """[epochs * minibatches, envs] int32: the environments of each minibatch, shuffled anew in every epoch.
 
-    def _optimiser(self) -> optax.GradientTransformation:
-        return optax.chain(
-            optax.clip_by_global_norm(self.config.max_gradient_norm),
-            optax.scale_by_adam(eps=1e-5),
-        )
+        Each group gives every minibatch as many environments, so that these are the same on any number of devices.
+        """
+        epochs, parts, groups = self.config.num_epochs, self.config.num_minibatches, self.num_groups
+        size = self.vec.num_envs // groups
+        first = jax.lax.axis_index(AXIS) * groups
+
+        def shuffle(key: jax.Array, group: jax.Array) -> jax.Array:
+            return jax.random.permutation(jax.random.fold_in(key, first + group), size) + group * size
+
+        keys = jax.random.split(key, epochs)
+        shuffled = jax.vmap(jax.vmap(shuffle, in_axes=(None, 0)), in_axes=(0, None))(keys, jnp.arange(groups))
+        parted = shuffled.reshape(epochs, groups, parts, size // parts)
+        return jnp.moveaxis(parted, 2, 1).reshape(epochs * parts, -1)
+
+    def _first_index(self) -> jax.Array:
+        """[] int32, of this device's first environment in the whole batch."""
+        return jax.lax.axis_index(AXIS) * self.vec.num_envs
 
 
-def linear(start: float, end: float, progress: jax.Array) -> jax.Array:
-    """The value on the line from `start` at progress 0 to `end` at progress 1; beyond, `end`."""
-    return start + (end - start) * jnp.clip(progress, 0.0, 1.0)
+def optimiser() -> optax.GradientTransformation:
+    """What a clipped gradient goes through before it is multiplied with the learning rate."""
+    return optax.scale_by_adam(eps=1e-5)
 
 
 def _take(axis: int, tree: T, envs: jax.Array) -> T:
@@ -179,24 +228,25 @@ def _take(axis: int, tree: T, envs: jax.Array) -> T:
     return jax.tree.map(lambda leaf: jnp.take(leaf, envs, axis), tree)
 
 
+def _mean(values: jax.Array, weights: jax.Array) -> jax.Array:
+    """[] the mean over all devices, each value counting as much as its weight; 0 when nothing counts."""
+    total, weight = jax.lax.psum(((values * weights).sum(), weights.sum()), AXIS)
+    return total / jnp.maximum(weight, 1)
+
+
+def _variance(values: jax.Array, weights: jax.Array) -> jax.Array:
+    """[] the variance over all devices."""
+    return _mean(jnp.square(values - _mean(values, weights)), weights)
+
+
 def _normalise(values: jax.Array, weights: jax.Array) -> jax.Array:
     """Values with mean 0 and variance 1 over all devices."""
-    mean, variance = _moments(values, weights)
-    return (values - mean) * jax.lax.rsqrt(variance + 1e-8)
+    return (values - _mean(values, weights)) * jax.lax.rsqrt(_variance(values, weights) + 1e-8)
 
 
-def _moments(values: jax.Array, weights: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """[] mean and variance over all devices."""
-    mean = jax.lax.pmean(weighted_mean(values, weights), AXIS)
-    return mean, jax.lax.pmean(weighted_mean(jnp.square(values - mean), weights), AXIS)
-
-
-def _explained_variance(values: jax.Array, targets: jax.Array) -> jax.Array:
-    """[] 1 for values that foresee their targets, 0 for constant ones."""
-    ones = jnp.ones_like(values)
-    _, error_variance = _moments(targets - values, ones)
-    _, variance = _moments(targets, ones)
-    return 1 - error_variance / jnp.maximum(variance, 1e-8)
+def _explained_variance(values: jax.Array, returns: jax.Array, weights: jax.Array) -> jax.Array:
+    """[] 1 for values that foresee the returns, 0 for constant ones."""
+    return 1 - _variance(returns - values, weights) / jnp.maximum(_variance(returns, weights), 1e-8)
 
 
 def _sum_trials(trials: TrialReturns) -> Metrics:

@@ -37,6 +37,8 @@ def smoke() -> RunConfig:
         config,
         agent=AgentConfig(embedding_size=4, encoder_size=16, briefing_size=16, memory_size=16, head_size=16),
         num_envs=32,
+        num_groups=4,
+        num_evaluation_tasks=32,
         total_steps=6 * 2 * 32 * config.ppo.rollout_length,
         updates_per_chunk=2,
         chunks_per_checkpoint=2,

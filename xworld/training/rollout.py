@@ -39,7 +39,7 @@ class Steps:
     is_next_task: jax.Array  # [T, B] bool, whether the environment has moved on to the next task in this rollout
     action: jax.Array  # [T, B, A] int32
     log_probability: jax.Array  # [T, B, A] float32, of the action
-    value: jax.Array  # [T, B, A] float32
+    value: jax.Array  # [T, B, A] float32, as the network gives it
     reward: jax.Array  # [T, B, A] float32, received after the action
     discount: jax.Array  # [T, B] float32, 0 where the episode ended after the action
 
@@ -51,7 +51,7 @@ class Context:
 
     briefings: tuple[Briefing, Briefing]  # [B, ...] of the current and of the next task
     memory: Memory  # arrays [B, A, ...], before the first step
-    last_value: jax.Array  # [B, A] float32, of the observation after the last step
+    last_value: jax.Array  # [B, A] float32, of the observation after the last step, as the network gives it
 
 
 @jax.tree_util.register_dataclass
@@ -63,9 +63,11 @@ class TrialReturns:
     counts: jax.Array  # [NUM_TRIAL_COLUMNS + 1] float32
 
 
-def start_actor(agent: Agent, vec: VectorEnv, key: jax.Array, tasks: TaskSource) -> Actor:
-    """An actor at the first timestep of an episode in every environment."""
-    env_state, timestep = vec.reset(key, tasks)
+def start_actor(
+    agent: Agent, vec: VectorEnv, key: jax.Array, tasks: TaskSource, first_index: int | jax.Array = 0
+) -> Actor:
+    """An actor at the first timestep of an episode in every environment; `first_index` as in `VectorEnv.reset`."""
+    env_state, timestep = vec.reset(key, tasks, first_index)
     return Actor(
         env_state=env_state,
         observation=timestep.observation,
@@ -76,11 +78,22 @@ def start_actor(agent: Agent, vec: VectorEnv, key: jax.Array, tasks: TaskSource)
 
 
 def collect(
-    agent: Agent, params: Params, vec: VectorEnv, actor: Actor, key: jax.Array, tasks: TaskSource, length: int
+    agent: Agent,
+    params: Params,
+    vec: VectorEnv,
+    actor: Actor,
+    key: jax.Array,
+    tasks: TaskSource,
+    length: int,
+    first_index: int | jax.Array = 0,
 ) -> tuple[Actor, Steps, Context, TrialReturns]:
-    """Prepares next tasks where they were used, then acts for `length` steps."""
+    """Prepares next tasks where they were used, then acts for `length` steps.
+
+    Chance is each environment's own, by its index in the whole batch, of which this may be the share that begins at
+    `first_index`: what happens does not depend on how the batch is shared out to devices.
+    """
     refill_key, act_key = jax.random.split(key)
-    env_state = vec.refill(actor.env_state, refill_key, tasks)
+    env_state = vec.refill(actor.env_state, refill_key, tasks, first_index)
     actor = dataclasses.replace(actor, env_state=env_state)
     briefings = vec.briefings(env_state)
     told_now, told_next = (agent.encode_briefing(params, briefing) for briefing in briefings)
@@ -90,11 +103,11 @@ def collect(
         return agent.step(params, actor.observation, told, actor.memory, actor.is_reset)
 
     def step(
-        carry: tuple[Actor, jax.Array], key: jax.Array
+        carry: tuple[Actor, jax.Array], keys: jax.Array
     ) -> tuple[tuple[Actor, jax.Array], tuple[Steps, jax.Array, jax.Array]]:
         actor, is_next_task = carry
         logits, value, memory = decide(actor, is_next_task)
-        action = distribution.sample(key, logits)
+        action = jax.vmap(distribution.sample)(keys, logits)
         env_state, timestep = vec.step(actor.env_state, action)
 
         weights = is_present(actor.observation)
@@ -119,7 +132,9 @@ def collect(
         return (after, is_next_task | timestep.is_first), (taken, trial_return, timestep.is_trial_first)
 
     carry = (actor, jnp.zeros(vec.num_envs, bool))
-    carry, (steps, trial_return, has_ended) = jax.lax.scan(step, carry, jax.random.split(act_key, length))
+    env_keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(act_key, first_index + jnp.arange(vec.num_envs))
+    keys = jax.vmap(lambda key: jax.random.split(key, length), out_axes=1)(env_keys)  # [T, B]
+    carry, (steps, trial_return, has_ended) = jax.lax.scan(step, carry, keys)
     after, _ = carry
     _, last_value, _ = decide(*carry)
     context = Context(briefings=briefings, memory=actor.memory, last_value=last_value)

@@ -1,0 +1,88 @@
+"""A run does the same on one device, on several, and in several processes."""
+
+import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from devices_worker import short_config
+from tiny_rooms import SANITY_TASKS
+
+from xworld import ConfigError
+from xworld.agents import load
+from xworld.training import train
+from xworld.training.devices import join_processes
+from xworld.training.metrics import MetricsWriter
+
+# Sums over devices are added in another order, and a few updates make more of it.
+TOLERANCE = dict(rtol=2e-3, atol=2e-5)
+
+
+def start(folder: Path, **options: Any) -> subprocess.Popen[str]:
+    here = Path(__file__).parent
+    command = [sys.executable, str(here / "devices_worker.py"), json.dumps(options), str(folder)]
+    return subprocess.Popen(command, cwd=here.parent, stderr=subprocess.PIPE, text=True)
+
+
+def finish(*processes: subprocess.Popen[str]) -> None:
+    for process in processes:
+        _, errors = process.communicate(timeout=300)
+        assert process.returncode == 0, errors
+
+
+def assert_same_run(folder: Path, expected: Path) -> None:
+    for row, expected_row in zip(MetricsWriter.read(folder), MetricsWriter.read(expected), strict=True):
+        for name in set(row) - {"seconds", "steps_per_second"}:
+            np.testing.assert_allclose(row[name], expected_row[name], err_msg=name, **TOLERANCE)
+    for leaf, other in zip(*(jax.tree.leaves(load(path).params) for path in (folder, expected)), strict=True):
+        np.testing.assert_allclose(leaf, other, **TOLERANCE)
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory) -> Path:
+    """The folder of the run on this process's one device."""
+    folder = tmp_path_factory.mktemp("devices") / "alone"
+    assert train(short_config(), folder, tasks=SANITY_TASKS, show_progress=False)
+    return folder
+
+
+def test_eight_devices_do_the_same_and_one_goes_on(alone, tmp_path):
+    folder = tmp_path / "run"
+    finish(start(folder, num_devices=8, total_devices=8, stops=True))
+    assert [row["update"] for row in MetricsWriter.read(folder)] == [2]
+    assert train(short_config(), folder, resume=True, tasks=SANITY_TASKS, show_progress=False)
+    assert_same_run(folder, alone)
+
+
+def test_parameters_can_be_shared_out_to_two_devices(alone, tmp_path):
+    finish(start(tmp_path / "run", num_devices=2, total_devices=2, changes={"shard_params": True}))
+    assert_same_run(tmp_path / "run", alone)
+
+
+def test_two_processes_do_the_same_and_stop_together(alone, tmp_path):
+    folder = tmp_path / "run"
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        coordinator = f"127.0.0.1:{free.getsockname()[1]}"
+    both = dict(num_devices=1, total_devices=2, coordinator=coordinator, stops=True)
+    finish(*(start(folder, process=process, **both) for process in range(2)))
+    assert [row["update"] for row in MetricsWriter.read(folder)] == [2]
+    assert train(short_config(), folder, resume=True, tasks=SANITY_TASKS, show_progress=False)
+    assert_same_run(folder, alone)
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (("10.0.0.1:1234", 2, 2), "Process 2 of 2 cannot be; number 2 processes from 0"),
+        (("10.0.0.1", 2, 0), "The coordinator is '10.0.0.1'; write its address and port"),
+    ],
+)
+def test_processes_that_cannot_be_are_refused(arguments, message):
+    with pytest.raises(ConfigError, match=message):
+        join_processes(*arguments)
