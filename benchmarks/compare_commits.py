@@ -8,7 +8,6 @@ Exits with 1 when a case runs at less than `--limit` of the first commit's speed
 
 import argparse
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -19,41 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import measure
-
-ROOT = Path(__file__).resolve().parent.parent
-
-
-class Worker:
-    """A process that times one version of xworld whenever it is asked to."""
-
-    def __init__(self, folder: Path, num_envs: int, devices: int) -> None:
-        """Starts it; it is ready when everything is compiled."""
-        script = Path(__file__).with_name("commit_worker.py")
-        self._process = subprocess.Popen(
-            [sys.executable, str(script), str(folder), str(num_envs), str(devices)],
-            env={**os.environ, "PYTHONPATH": str(folder)},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self.compile_s: dict[str, float] = self._read()
-
-    def run(self) -> dict[str, float]:
-        """Environment steps per second of every case."""
-        assert self._process.stdin is not None
-        print(file=self._process.stdin, flush=True)
-        return self._read()
-
-    def stop(self) -> None:
-        """Ends the process."""
-        self._process.communicate()
-
-    def _read(self) -> Any:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            sys.exit("A commit could not be timed; its error is above.")
-        return json.loads(line)
+from worker import ROOT, Worker
 
 
 def main() -> int:
@@ -70,7 +35,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         base = export(ROOT, arguments.base, Path(folder) / "base")
         head = export(ROOT, arguments.head, Path(folder) / "head") if arguments.head else ROOT
-        workers = [Worker(at, arguments.num_envs, arguments.devices) for at in (base, head)]
+        sizes = [str(arguments.num_envs), str(arguments.devices)]
+        workers = [Worker("commit_worker.py", [str(at), *sizes], folder=at) for at in (base, head)]
         rounds = [[worker.run() for worker in workers] for _ in range(arguments.repetitions)]
         for worker in workers:
             worker.stop()
@@ -81,7 +47,7 @@ def main() -> int:
         "head": arguments.head or "working tree",
         "machine": measure.machine(),
         "sizes": {"num_envs": arguments.num_envs, "repetitions": arguments.repetitions},
-        "compile_s": {"base": workers[0].compile_s, "head": workers[1].compile_s},
+        "compile_s": {"base": workers[0].ready, "head": workers[1].ready},
         "cases": cases,
     }
     print(json.dumps(summary, indent=1))

@@ -8,6 +8,7 @@ import dataclasses
 import json
 import os
 import platform
+import resource
 import statistics
 import sys
 import time
@@ -79,11 +80,19 @@ def make_case(labels: dict[str, Any], run: Run, state: Any, inputs: Any, num_ste
     """Compiles `run` for as many devices as the leading axis of `state` and `inputs` has."""
     state, inputs = share_out((state, inputs))
     num_devices = jax.tree.leaves(inputs)[0].shape[0]
-    start = time.perf_counter()
-    compiled = jax.jit(over_devices(run, num_devices)).lower(state, inputs).compile()
-    compile_s = time.perf_counter() - start
-    say(f"{describe(labels)}: compiled in {compile_s:.1f} s")
+    compiled, compile_s = compile_timed(labels, jax.jit(over_devices(run, num_devices)), state, inputs)
     return Case(labels, num_steps, compiled, compile_s, state, inputs)
+
+
+def compile_timed(
+    labels: dict[str, Any], function: jax.stages.Wrapped, *arguments: Any
+) -> tuple[jax.stages.Compiled, float]:
+    """A jitted function, compiled for the arguments, and how many seconds that took."""
+    start = time.perf_counter()
+    compiled = function.lower(*arguments).compile()
+    seconds = time.perf_counter() - start
+    say(f"{describe(labels)}: compiled in {seconds:.1f} s")
+    return compiled, seconds
 
 
 def measure(cases: Sequence[Case], repetitions: int) -> list[dict[str, Any]]:
@@ -104,15 +113,22 @@ def measure(cases: Sequence[Case], repetitions: int) -> list[dict[str, Any]]:
             **case.labels,
             "environment_steps_per_run": case.num_steps,
             "compile_s": round(case.compile_s, 2),
-            "steps_per_s": {
-                "median": round(statistics.median(seen)),
-                "min": round(min(seen)),
-                "max": round(max(seen)),
-            },
+            "steps_per_s": summary(seen),
         }
         say(f"{describe(case.labels)}: {statistics.median(seen):,.0f} steps/s")
         results.append(result)
     return results
+
+
+def summary(values: Sequence[float], digits: int | None = None) -> dict[str, float]:
+    """Median, min and max, rounded to `digits`, or to whole numbers."""
+    found = {"median": statistics.median(values), "min": min(values), "max": max(values)}
+    return {name: round(value, digits) for name, value in found.items()}
+
+
+def peak_process_mb() -> float:
+    """The most memory that this process has used, in megabytes."""
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3, 1)
 
 
 def scan(step: Callable[[Any, Any], tuple[Any, Any]], state: Any, inputs: Any) -> tuple[Any, Any]:

@@ -52,7 +52,8 @@ def fill(page: str, found: dict[str, Results], folder: str) -> str:
                 parts += [_origin(results), *_TABLES[benchmark](results)]
                 if benchmark in _FIGURES:
                     parts.append(f"![{benchmark}]({folder}/{name}.png)")
-        text = "\n\n".join(parts) or f"No results are here: run `python benchmarks/{benchmark}.py`."
+        command = _COMMANDS.get(benchmark, f"{benchmark}.py")
+        text = "\n\n".join(parts) or f"No results are here: run `python benchmarks/{command}`."
         return f"<!-- results: {benchmark} -->\n{text}\n<!-- end -->"
 
     return re.sub(r"<!-- results: (\w+) -->\n.*?<!-- end -->", section, page, flags=re.DOTALL)
@@ -152,6 +153,68 @@ def _estimate_tables(results: Results) -> list[str]:
     ]
 
 
+def _train_tables(results: Results) -> list[str]:
+    rows = [
+        [row["memory"], row["size"], f"{row['parameters']:,}", row["environments"]]
+        + [f"{row['steps_per_s'][key]:,}" for key in ("median", "min", "max")]
+        + [f"{100 * row['shares'][part]['median']:.1f}" for part in _PARTS]
+        + [row["compile_s"], row["peak_process_mb"], row.get("xla_temporary_mb", "")]
+        for row in results["results"]
+    ]
+    head = ("memory", "size", "parameters", "environments", "steps/s, median", "min", "max")
+    return [table((*head, *(f"{part}, %" for part in _PARTS), "compile, s", "process, MB", "XLA, MB"), rows)]
+
+
+def _train_versus_tables(results: Results) -> list[str]:
+    ratios = [
+        [row["environments"], row["tasks"], *row["ratio"].values(), row.get("floor", ""), _yes(row.get("is_met"))]
+        for row in results["ratios"]
+    ]
+    rows = [
+        [row["system"], row["tasks"], row["environments"], row["devices"], f"{row['parameters']:,}"]
+        + [f"{row['steps_per_s'][key]:,}" for key in ("median", "min", "max")]
+        + [f"{100 * row['shares']['environment']['median']:.1f}" if "shares" in row else ""]
+        + [row["compile_s"], row["peak_process_mb"]]
+        for row in results["results"]
+    ]
+    head = ("system", "tasks", "environments", "devices", "parameters", "steps/s, median", "min", "max")
+    return [
+        table(("environments", "tasks", "times as fast as the peer", "min", "max", "at least", "met"), ratios),
+        table((*head, "environment, %", "compile, s", "process, MB"), rows),
+    ]
+
+
+def _draw_train(results: Results) -> Figure:
+    """Steps per second against environments, and what takes the time."""
+    figure = Figure(figsize=(10, 4.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    rates, parts = figure.subplots(1, 2)
+    kinds = dict.fromkeys((row["memory"], row["size"]) for row in results["results"])
+    for memory, size in kinds:
+        rows = [row for row in results["results"] if (row["memory"], row["size"]) == (memory, size)]
+        seen = [row["steps_per_s"] for row in rows]
+        medians = [rate["median"] for rate in seen]
+        errors = [[rate["median"] - rate["min"] for rate in seen], [rate["max"] - rate["median"] for rate in seen]]
+        style = {"marker": "o", "capsize": 3, "linestyle": "-" if size == "tiny" else "--"}
+        rates.errorbar([row["environments"] for row in rows], medians, errors, label=f"{memory}, {size}", **style)
+    rates.set_xscale("log", base=2)
+    rates.set_yscale("log")
+    rates.set_xlabel("environments")
+    rates.set_ylabel("training steps per second")
+    rates.legend(fontsize=8)
+    names = [f"{row['memory']}, {row['size']}, {row['environments']}" for row in results["results"]]
+    left = [0.0] * len(names)
+    for part, colour in zip(_PARTS, ("#e6550d", "#9ecae1", "#08519c"), strict=True):
+        widths = [100 * row["shares"][part]["median"] for row in results["results"]]
+        parts.barh(names, widths, left=left, color=colour, label=part)
+        left = [start + width for start, width in zip(left, widths, strict=True)]
+    parts.invert_yaxis()
+    parts.set_xlabel("% of the time of training")
+    parts.tick_params(axis="y", labelsize=8)
+    parts.legend(fontsize=8, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    return figure
+
+
 def _draw_versus(results: Results) -> Figure:
     """Bars of steps per second, log scale: the peer's faster way beside ours, steps alone and with reset."""
     groups = [
@@ -209,8 +272,12 @@ def _draw_scaling(results: Results) -> Figure:
     return figure
 
 
-def _yes(is_met: bool) -> str:
-    return "yes" if is_met else "no"
+def _yes(is_met: bool | None) -> str:
+    return {True: "yes", False: "no", None: ""}[is_met]
+
+
+_PARTS = ("environment", "inference", "update")
+_COMMANDS = {"train_vs_peer": "train.py --peer FOLDER"}  # of those that are not the benchmark's name
 
 
 _TABLES: dict[str, Callable[[Results], list[str]]] = {
@@ -218,8 +285,14 @@ _TABLES: dict[str, Callable[[Results], list[str]]] = {
     "scaling": _scaling_tables,
     "tasks": _tasks_tables,
     "gpu_estimate": _estimate_tables,
+    "train": _train_tables,
+    "train_vs_peer": _train_versus_tables,
 }
-_FIGURES: dict[str, Callable[[Results], Figure]] = {"vs_xland_minigrid": _draw_versus, "scaling": _draw_scaling}
+_FIGURES: dict[str, Callable[[Results], Figure]] = {
+    "vs_xland_minigrid": _draw_versus,
+    "scaling": _draw_scaling,
+    "train": _draw_train,
+}
 
 
 if __name__ == "__main__":

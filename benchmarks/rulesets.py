@@ -8,6 +8,7 @@ beside a thing, a thing is beside another.
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import numpy as np
@@ -84,6 +85,22 @@ def _draw_condition(draw: random.Random, deck: list[int]) -> tuple[int, int, int
     things = [deck.pop() for _ in range(2 if way == 2 else 1)]
     first = things[0] if way == 2 else AGENT
     return HOLD if way == 0 else TOUCH, first, things[-1], things
+
+
+def env_config(world: World) -> EnvConfig:
+    """What XLand-MiniGrid's rulesets need: who holds and who is beside what; views through walls, and no pushing."""
+    return EnvConfig(**sizes(world), relations=("touch", "hold"), see_through_walls=True, push=False)
+
+
+def sizes(world: World) -> dict[str, Any]:
+    """Of an environment into which any ruleset fits."""
+    return {
+        "height": world.side,
+        "width": world.side,
+        "max_objects": NUM_OBJECTS,
+        "max_rules": NUM_RULES,
+        "max_doors": max(world.num_doors, 1),
+    }
 
 
 def make_tasks(config: EnvConfig, world: World, rulesets: Sequence[Ruleset], seed: int = 0) -> Task:

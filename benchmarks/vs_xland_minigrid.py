@@ -12,7 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import measure
-from rulesets import EPISODE_LENGTH, NUM_OBJECTS, NUM_RULES, WORLDS, World, draw_ruleset, make_tasks
+from rulesets import (
+    EPISODE_LENGTH,
+    NUM_OBJECTS,
+    NUM_RULES,
+    WORLDS,
+    World,
+    draw_ruleset,
+    env_config,
+    make_tasks,
+    sizes,
+)
 
 STEP = "step only"
 SAME_RULESETS = "auto-reset, rulesets of a set"
@@ -80,15 +90,7 @@ def make_cases(world: World, num_envs: int, num_steps: int, peer_steps: int, dev
 
     draw = random.Random(0)
     rulesets = [draw_ruleset(draw) for _ in range(num_envs)]
-    sizes: dict[str, Any] = {
-        "height": world.side,
-        "width": world.side,
-        "max_objects": NUM_OBJECTS,
-        "max_rules": NUM_RULES,
-        "max_doors": max(world.num_doors, 1),
-    }
-    # XLand-MiniGrid's rulesets ask who holds and who is beside what; its views go through walls, and nothing is pushed.
-    needed = EnvConfig(**sizes, relations=("touch", "hold"), see_through_walls=True, push=False)
+    needed = env_config(world)
     tasks = jax.tree.map(jnp.asarray, make_tasks(needed, world, rulesets))
     # The universe's games, with exactly as many rules and objects as the rulesets have.
     universe = UniverseConfig(
@@ -111,7 +113,7 @@ def make_cases(world: World, num_envs: int, num_steps: int, peer_steps: int, dev
             labels: dict[str, Any] = {"world": world.name, "system": PEER}
             labels |= {"case": SAME_RULESETS if has_reset else STEP, "devices": num_devices}
             cases.append(peer.make_case(labels, world, encoded, peer_steps, num_devices, has_reset))
-    for system, config in ((OURS, needed), (EVERYTHING, EnvConfig(**sizes))):
+    for system, config in ((OURS, needed), (EVERYTHING, EnvConfig(**sizes(world)))):
         env = Env(config)
         labels = {"world": world.name, "system": system, "case": STEP, "devices": devices}
         cases.append(ours.step_case(labels, env, tasks, num_steps, devices))

@@ -30,7 +30,7 @@ def load(name: str) -> ModuleType:
     return importlib.import_module(name)
 
 
-compare_commits, gpu_estimate, hlo_cost, measure, ours, report, rulesets, scaling, versus = map(
+compare_commits, gpu_estimate, hlo_cost, measure, ours, report, rulesets, scaling, train, versus = map(
     load,
     (
         "compare_commits",
@@ -41,6 +41,7 @@ compare_commits, gpu_estimate, hlo_cost, measure, ours, report, rulesets, scalin
         "report",
         "rulesets",
         "scaling",
+        "train",
         "vs_xland_minigrid",
     ),
 )
@@ -238,10 +239,47 @@ def test_export_unpacks_the_package_of_a_commit(tmp_path):
         compare_commits.export(repository, "no-such-commit", tmp_path / "other")
 
 
+def train_results():
+    about = {"machine": measure.machine(), "parameters": 300_000, "compile_s": 20.5, "peak_process_mb": 900.0}
+    ours = [{"training": 9000.0, "acting": 22500.0, "environment": 90000.0}]
+    row = {"memory": "gru", "size": "tiny", "environments": 256, "tasks": "generated", "devices": 2}
+    versus_rows = [
+        train.result({"system": train.OURS} | row, about, ours),
+        train.result({"system": train.PEER} | row | {"tasks": "rulesets", "devices": 1}, about, [{"training": 2000.0}]),
+    ]
+    own_rows = [train.result(row, about | {"xla_temporary_mb": 80.5}, ours)]
+    ratio = train.ratio(256, "generated", ROUNDS, PEER_ROUNDS)
+    start = {"machine": about["machine"], "sizes": {"repetitions": 3}}
+    return {
+        "train": {"benchmark": "train", **start, "results": own_rows},
+        "train_vs_peer": {"benchmark": "train_vs_peer", **start, "results": versus_rows, "ratios": [ratio]},
+    }
+
+
+ROUNDS = [{"training": rate} for rate in (900.0, 800.0, 1000.0)]
+PEER_ROUNDS = [[{"training": 200.0}] * 3, [{"training": 100.0}] * 3]  # on one device, and on two
+
+
+def test_training_is_compared_round_by_round_with_the_faster_way_of_the_peer():
+    found = {"median": 4.5, "min": 4.0, "max": 5.0}
+    assert train.ratio(256, "generated", ROUNDS, PEER_ROUNDS)["ratio"] == found
+    assert train.ratio(256, "generated", ROUNDS, PEER_ROUNDS)["is_met"]
+    assert not train.ratio(1024, "generated", ROUNDS, PEER_ROUNDS)["is_met"]
+    assert "is_met" not in train.ratio(512, "generated", ROUNDS, PEER_ROUNDS)
+
+
+def test_peer_has_to_be_where_it_is_said_to_be(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["train.py", "--peer", str(tmp_path)])
+    with pytest.raises(SystemExit):
+        train.main()
+    assert "no train_meta_task.py" in capsys.readouterr().err
+
+
 def test_report_fills_the_page_from_results(tmp_path, monkeypatch):
     results = tmp_path / "results"
     results.mkdir()
-    for name, data in (("vs_xland_minigrid-1024", versus_results()), ("scaling", scaling_results())):
+    made = {"vs_xland_minigrid-1024": versus_results(), "scaling": scaling_results()}
+    for name, data in (made | train_results()).items():
         measure.write(results / f"{name}.json", data)
     page = tmp_path / "speed.md"
     page.write_text((ROOT / "docs" / "speed.md").read_text())
@@ -250,8 +288,11 @@ def test_report_fills_the_page_from_results(tmp_path, monkeypatch):
     text = page.read_text()
     assert "| R4-13x13 | xworld | auto-reset, newly generated tasks | ends spread | 150.0 | 30 |" in text
     assert "| 25x25 over 9x9 | touch and hold | 1.22 | 1.2 | no |" in text
+    assert "| gru | tiny | 300,000 | 256 | 9,000 | 9,000 | 9,000 | 10.0 | 30.0 | 60.0 | 20.5 | 900.0 | 80.5 |" in text
+    assert "| 256 | generated | 4.5 | 4.0 | 5.0 | 4 | yes |" in text
+    assert "| XLand-MiniGrid | rulesets | 256 | 1 | 300,000 | 2,000 | 2,000 | 2,000 |  | 20.5 | 900.0 |" in text
     assert "run `python benchmarks/tasks.py`" in text
-    for name in ("vs_xland_minigrid-1024", "scaling"):
+    for name in ("vs_xland_minigrid-1024", "scaling", "train"):
         assert f"results/{name}.png" in text
         assert (results / f"{name}.png").stat().st_size > 10_000
     report.main()
@@ -267,4 +308,6 @@ def test_page_names_scripts_and_sections_that_exist():
         "scaling",
         "tasks",
         "gpu_estimate",
+        "train",
+        "train_vs_peer",
     }
