@@ -5,12 +5,14 @@ import json
 import jax
 import numpy as np
 import pytest
+from evaluation_tasks import CONFIG, make_tasks
 from tiny_rooms import SANITY_TASKS, sanity_config
 
 from xworld.agents import load
 from xworld.cli import main
 from xworld.evaluation import TaskCollection, find_task_set
-from xworld.tasks import TaskSet, to_text
+from xworld.tasks import TaskSet, save, to_text
+from xworld.tasks.digest import digest
 from xworld.training import train
 
 ROOM = '''
@@ -47,7 +49,7 @@ def _refused(capsys, *arguments: object) -> str:
 
 
 def test_evaluate_on_a_task_file(room, tmp_path, capsys, monkeypatch):
-    arguments = ["evaluate", "expert", "--task-set", str(room), *FEW]
+    arguments = ["evaluate", "--agent", "expert", "--task-set", str(room), *FEW]
     assert main(arguments) == 0
     folder = tmp_path / "runs" / "expert-on-room.toml"
     assert "20th percentile" in capsys.readouterr().out
@@ -71,7 +73,7 @@ def test_evaluate_on_a_task_file(room, tmp_path, capsys, monkeypatch):
     assert "the same command goes on" in capsys.readouterr().out
     assert "holds another evaluation (seed: 0 there, 1 here)" in _refused(capsys, *arguments, "--seed", "1")
     tuned = ("--normalise-by", tmp_path / "again", "--task-set", "probes:memory", "--num-tasks", "1")
-    assert "is of other tasks" in _refused(capsys, "evaluate", "random", *tuned)
+    assert "is of other tasks" in _refused(capsys, "evaluate", "--agent", "random", *tuned)
 
 
 def _interrupt(*arguments):
@@ -88,7 +90,7 @@ def test_finetune_goes_on_from_a_run_and_its_scores_normalise(tmp_path, capsys, 
     arguments = ["finetune", str(run), "--task-set", "four"]
     assert main(arguments) == 0
     tuned = tmp_path / "runs" / "base-tuned-on-four-rooms"
-    assert f"xworld evaluate {tuned}" in capsys.readouterr().out
+    assert f"xworld evaluate --agent {tuned}" in capsys.readouterr().out
     before, after = (load(folder).params for folder in (run, tuned))
     distance = [float(np.abs(a - b).max()) for a, b in zip(*map(jax.tree.leaves, (before, after)), strict=True)]
     assert 0 < max(distance) < 1  # it learned, and began where the run ended
@@ -109,7 +111,10 @@ def test_finetune_goes_on_from_a_run_and_its_scores_normalise(tmp_path, capsys, 
     tasks = [{"return_by_trial": {"1": [1.0], "2": [0.5, best_return]}} for best_return in (2, 4, 0, 8)]
     task_set = {"name": "four rooms", "content_hash": collection.content_hash}
     best.write_text(json.dumps({"schema": "xworld.scores/1", "task_set": task_set, "tasks": tasks}))
-    assert main(["evaluate", str(tuned), "--task-set", "four", *FEW, "--greedy", "--normalise-by", str(best)]) == 0
+    assert (
+        main(["evaluate", "--agent", str(tuned), "--task-set", "four", *FEW, "--greedy", "--normalise-by", str(best)])
+        == 0
+    )
     content = json.loads((tuned / "on-four-rooms" / "scores.json").read_text())
     assert [task["best"] for task in content["tasks"]] == [2, 4, 1, 8]
     for task in content["tasks"]:
@@ -126,11 +131,26 @@ def test_sets_by_name(room):
     assert "purple ball" in to_text(task)
 
 
+@pytest.mark.parametrize("suffix", [".npz", ".toml"])
+def test_saved_sets_by_name(tmp_path, suffix, capsys):
+    tasks = TaskSet(make_tasks(7))
+    path = save(tmp_path / f"mine{suffix}", tasks, CONFIG)
+    collection = find_task_set(str(path))
+    assert (collection.name, collection.env.config) == (path.name, CONFIG)
+    assert collection.content_hash == digest(tasks.tasks)
+    assert set(collection.features["num_rules"]) == {1}  # nothing is known but what the arrays say
+    assert len(find_task_set(str(path), num_tasks=2).tasks.trial_length) == 2
+    path.write_text("format = 'xworld tasks 0'")
+    assert "Write one with xworld.tasks.save" in _refused(capsys, "evaluate", "--agent", "random", "--task-set", path)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["random"], "random holds no training run"),
+        (["random"], "--agent random goes with --task-set"),
         (["random", "--task-set", "v0"], "No set of tasks is called 'v0'"),
+        (["random", "--task-set", "test_set:v0"], "There is no test set 'v0'. Write one of: v1"),
+        (["random", "--task-set", "nowhere.npz"], "nowhere.npz cannot be read"),
         (["random", "--task-set", "probes:crafted"], "Did you mean 'crafting'?"),
         (["random", "--task-set", "nowhere.toml"], "nowhere.toml cannot be read"),
         (["rando", "--task-set", "probes:memory"], "Did you mean 'random'?"),
@@ -138,13 +158,14 @@ def test_sets_by_name(room):
         (["random", "--task-set", "probes:memory", "--num-trials", "3", "2"], "rising"),
         (["random", "--task-set", "probes:memory", "--repetitions", "0"], "num_repetitions has 0"),
         (["random", "--task-set", "probes:memory", "--greedy"], "--greedy is for trained agents"),
+        (["expert", "--task-set", "probes:memory", "--which", "best"], "--which is for trained agents"),
         (["random", "--task-set", "probes:memory", "--normalise-by", "nowhere"], "cannot be read"),
         (["somewhere", "--repetitions", "3"], "--repetitions goes with --task-set"),
         (["somewhere", "--num-trials", "3", "5"], "Several numbers of trials"),
     ],
 )
 def test_evaluations_that_cannot_be_meant(capsys, arguments, words):
-    assert words in _refused(capsys, "evaluate", *arguments)
+    assert words in _refused(capsys, "evaluate", "--agent", *arguments)
 
 
 def _serve(monkeypatch, collection, config):

@@ -6,6 +6,7 @@ import pytest
 
 import xworld
 from xworld import ConfigError, EnvConfig
+from xworld.evaluation import find_task_set
 from xworld.tasks import TaskSet, load, load_config, parse, save
 from xworld.tasks.digest import digest
 
@@ -85,7 +86,7 @@ def test_changed_tasks_are_noticed(tasks, tmp_path):
         ("object_kind", arrays["object_kind"][:, :2], r"object_kind is uint8 \(3, 2\), not uint8 \(3, 4\)"),
         ("extra", np.zeros(1), "it has the arrays"),
         ("header", np.array(json.dumps({"format": "xworld tasks 0"})), "no file of format 'xworld tasks 1'"),
-        ("header", np.array({"a": 1}, object), "damaged, or no file that"),  # a pickle, which is not run
+        ("header", np.array({"a": 1}, object), "damaged, or no task set"),  # a pickle, which is not run
     ):
         np.savez(path, **(arrays | {name: change}))
         with pytest.raises(ConfigError, match=message):
@@ -112,6 +113,10 @@ def test_test_sets_stay_what_they_are():
     assert info.num_firings.shape == (1000,) and 1.5 < info.num_firings.mean() < 2.1
     universe = xworld.tasks.test_set_universe("v1")
     assert universe.config.split == "test" and universe.with_split("train") == xworld.tasks.preset("ada")
+    collection = find_task_set("test_set:v1", num_tasks=7)
+    assert (collection.name, collection.env.config) == ("test_set:v1", universe.env_config)
+    assert collection.tasks.game_id.tolist() == list(range(7))
+    np.testing.assert_array_equal(collection.features["num_firings"], info.num_firings[:7])
     with pytest.raises(ConfigError, match="no test set 'v2'. Write one of: v1"):
         xworld.tasks.test_set("v2")
     with pytest.raises(ConfigError, match="No preset is called 'medum'. Did you mean 'medium'"):

@@ -6,7 +6,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
@@ -25,19 +25,22 @@ EXPERT = "expert"
 
 @dataclass
 class Evaluate:
-    """Score a trained agent, or another player, on tasks it has not seen.
+    """Score a trained agent, or whoever else can play, on tasks not seen in training.
 
     Without --task-set, a run's agent plays held-out tasks of its own universe once, beside random, no-op and scripted
     players: a table of the score of every trial, scores.json, scores.png and learning_curve.png.
 
-    With --task-set, the player plays AdA's protocol: every task many times, with 1, 2, 3, 5, 8 and 13 trials; scores
+    With --task-set, the agent plays AdA's protocol: every task many times, with 1, 2, 3, 5, 8 and 13 trials; scores
     are those of the last trial. Returns are kept as they come: after Ctrl-C the same command goes on. Leaves
     scores.json, report.html and replays.
     """
 
-    # a run's folder; random, noop, searcher, searcher-without-memory or expert; or your own module:function
-    player: Annotated[Positional[str], arg(metavar="RUN|PLAYER")]
-    task_set: str | None = None  # probes:GROUP, a task file, or an environment's name for held-out tasks of it
+    # random, noop, searcher, searcher-without-memory or expert; the folder of a training run or of a saved agent; or a
+    # function of your own, by its module
+    agent: Annotated[str, arg(metavar="NAME|FOLDER|module:function")]
+    which: Literal["last", "best"] | None = None  # of a run: its newest checkpoint (default), or its best so far
+    # test_set:v1, probes:GROUP, a .toml or .npz file of tasks, or an environment's name for held-out tasks of it
+    task_set: str | None = None
     num_tasks: int | None = None  # how many held-out tasks, 512 by default; of a set that is fixed, the first so many
     num_trials: tuple[int, ...] | None = None  # numbers of trials; without --task-set one, by default the tasks' own
     repetitions: int | None = None  # with --task-set: episodes of each task for each number of trials, 50 by default
@@ -62,20 +65,23 @@ class Evaluate:
         from xworld.evaluation import AgentPolicy, check_folder, compare, scores_table, write_report
         from xworld.training import load_config
 
+        if self._is_by_name():
+            raise ConfigError(f"--agent {self.agent} goes with --task-set. Name a set of tasks.")
         for name in ("repetitions", "normalise_by", "batch_size"):
             if getattr(self, name) is not None:
                 raise ConfigError(f"--{name.replace('_', '-')} goes with --task-set. Name a set of tasks.")
         num_trials = self.num_trials or (None,)
         if len(num_trials) > 1:
             raise ConfigError("Several numbers of trials go with --task-set. Name a set of tasks, or one number.")
-        run = Path(self.player)
-        config, loaded = load_config(run), load(run)
+        run = Path(self.agent)
+        config, loaded = load_config(run), load(run, self.which or "last")
         output = check_folder(self.output or run)
         tasks = held_out_tasks(config, self.num_tasks, self.seed)
         policy = AgentPolicy(loaded.params, loaded.agent, is_greedy=self.greedy)
         key = jax.random.key(self.seed)
         comparison = compare(Env(config.env), tasks, [policy], key, num_trials[0], show_progress=True)
-        options = {"num_tasks": len(tasks.trial_length), "seed": self.seed, "greedy": self.greedy}
+        options: dict[str, Any] = {"num_tasks": len(tasks.trial_length), "seed": self.seed, "greedy": self.greedy}
+        options["which"] = self.which or "last"
         about = {"evaluate": options, "run": dataclasses.asdict(config)}
         write_report(output, comparison, about, run / "metrics.csv")
         rich.print(scores_table(comparison))
@@ -118,25 +124,31 @@ class Evaluate:
     def _find_player(self, collection: "TaskCollection") -> "Player":
         from xworld.evaluation.players import SCRIPTED, check_same_physics, make_player, own_player, plan_policy
 
-        if self.player in (*SCRIPTED, EXPERT) or ":" in self.player:
-            if self.greedy:
-                raise ConfigError("--greedy is for trained agents.")
-            if self.player == EXPERT:
+        if self._is_by_name():
+            if self.greedy or self.which is not None:
+                raise ConfigError(f"--{'greedy' if self.greedy else 'which'} is for trained agents.")
+            if self.agent == EXPERT:
                 return make_player(EXPERT, plan_policy(collection.env, collection.tasks, show_progress=True))
-            if self.player in SCRIPTED:
-                return make_player(self.player, SCRIPTED[self.player])
-            return own_player(self.player, collection.env)
+            if self.agent in SCRIPTED:
+                return make_player(self.agent, SCRIPTED[self.agent])
+            return own_player(self.agent, collection.env)
         from xworld.agents import load
         from xworld.evaluation import AgentPolicy
 
-        if not Path(self.player).exists():
-            hint = did_you_mean(self.player, (*SCRIPTED, EXPERT))
-            raise ConfigError(f"There is no run and no player {self.player!r}. Name a run's folder. {hint}")
-        loaded = load(self.player)
+        if not Path(self.agent).exists():
+            hint = did_you_mean(self.agent, (*SCRIPTED, EXPERT))
+            raise ConfigError(f"--agent: there is no folder {self.agent!r}, and nobody of that name. {hint}")
+        loaded = load(self.agent, self.which or "last")
         check_same_physics(loaded.agent.env_config, collection.env.config)
         policy = AgentPolicy(loaded.params, loaded.agent, is_greedy=self.greedy)
         config = dataclasses.asdict(loaded.agent.config)
         return make_player("agent", policy, is_greedy=self.greedy, config=config)
+
+    def _is_by_name(self) -> bool:
+        """Whether what plays is not a saved agent."""
+        from xworld.evaluation.players import SCRIPTED
+
+        return self.agent in (*SCRIPTED, EXPERT) or ":" in self.agent
 
     def _find_reference(self, collection: "TaskCollection") -> "Reference":
         from xworld.evaluation.reference import expert_reference, fine_tuned_reference
@@ -149,10 +161,10 @@ class Evaluate:
         return expert_reference(collection.env, collection.tasks, best_returns, self.best_returns)
 
     def _default_output(self, collection: "TaskCollection") -> Path:
-        tasks = _as_file_name(collection.name)
-        if Path(self.player).exists():
-            return Path(self.player) / f"on-{tasks}"
-        return Path("runs") / f"{_as_file_name(self.player)}-on-{tasks}"
+        name = f"on-{_as_file_name(collection.name)}"
+        if (Path(self.agent) / "config.json").exists():  # what else holds an agent may be replaced as a whole
+            return Path(self.agent) / (f"best-{name}" if self.which == "best" else name)
+        return Path("runs") / f"{_as_file_name(self.agent)}-{name}"
 
 
 @dataclass
@@ -164,7 +176,8 @@ class Finetune:
     """
 
     run_folder: Annotated[Positional[Path], arg(metavar="RUN")]  # folder of the run whose agent is trained further
-    task_set: str  # probes:GROUP, a task file, or an environment's name for held-out tasks of it
+    # test_set:v1, probes:GROUP, a .toml or .npz file of tasks, or an environment's name for held-out tasks of it
+    task_set: str
     num_tasks: int | None = None  # how many held-out tasks, 512 by default; of a set that is fixed, the first so many
     total_steps: int | None = None  # environment steps; by default as many as the run had
     seed: int = 0  # decides what is drawn, and which held-out tasks
@@ -193,7 +206,7 @@ class Finetune:
         if not is_finished:
             print("Stopped and saved. The same command goes on.")
             return INTERRUPTED
-        print(f"Finished {output}. Now: xworld evaluate {output} --task-set {self.task_set}")
+        print(f"Finished {output}. Now: xworld evaluate --agent {output} --task-set {self.task_set}")
         return 0
 
 

@@ -13,10 +13,12 @@ from xworld.core.env import Env
 from xworld.core.types import NUM_RELATIONS, Task
 from xworld.errors import ConfigError, did_you_mean
 from xworld.registry import environment_names, make_universe
-from xworld.tasks import TaskInfo, TaskSet, Universe, probes
+from xworld.tasks import TaskInfo, TaskSet, Universe, load, load_config, probes
 from xworld.tasks.digest import digest
 from xworld.tasks.probe_files import GROUPS, SHAPES
+from xworld.tasks.storage import has_task_set
 from xworld.tasks.task_file import read_task
+from xworld.tasks.test_sets import VERSIONS, test_set_universe, test_set_with_info
 
 NUM_HELD_OUT = 512
 
@@ -68,8 +70,8 @@ def find_task_set(name: str, num_tasks: int | None = None, seed: int = 0) -> Tas
     """The tasks called `name`.
 
     Args:
-      name: an environment's, for held-out tasks of its universe; `probes:` and a shape or a group of probe tasks; or a
-        file's.
+      name: an environment's, for held-out tasks of its universe; `test_set:` and a version; `probes:` and a shape or a
+        group of probe tasks; or a file's: of one task, or of a set that `xworld.tasks.save` wrote.
       num_tasks: how many are sampled; of a set that is fixed, only the first so many.
       seed: decides what is sampled.
 
@@ -81,13 +83,20 @@ def find_task_set(name: str, num_tasks: int | None = None, seed: int = 0) -> Tas
     kind, _, rest = name.partition(":")
     if kind == "probes":
         collection = probe_set(rest)
-    elif Path(name).suffix == ".toml":
-        path = Path(name)
-        config, task = read_task(path)
-        collection = TaskCollection(path.name, Env(config), TaskSet.from_tasks([task]).tasks, (path.stem,))
+    elif kind == "test_set":
+        tasks, info = test_set_with_info(rest)
+        collection = TaskCollection(name, Env(test_set_universe(rest).env_config), tasks.tasks, info=info)
+    elif Path(name).suffix in (".toml", ".npz"):
+        collection = tasks_in_file(Path(name))
     else:
-        known = (*environment_names(), *(f"probes:{shape}" for shape in SHAPES))
-        raise ConfigError(f"No set of tasks is called {name!r}. {did_you_mean(name, known)} Or name a file of tasks.")
+        known = (
+            *environment_names(),
+            *(f"test_set:{version}" for version in VERSIONS),
+            *(f"probes:{shape}" for shape in SHAPES),
+        )
+        raise ConfigError(
+            f"No set of tasks is called {name!r}. {did_you_mean(name, known)} Or name a .toml or .npz file of tasks."
+        )
     return collection if num_tasks is None else collection.first(num_tasks)
 
 
@@ -105,6 +114,19 @@ def probe_set(name: str) -> TaskCollection:
         raise ConfigError(f"No probe tasks are called {name!r}. {did_you_mean(name, (*SHAPES, *GROUPS))}")
     stacked = TaskSet.from_tasks([probe.task() for probe in chosen]).tasks
     return TaskCollection(f"probes:{name}", Env(chosen[0].config), stacked, tuple(probe.name for probe in chosen))
+
+
+def tasks_in_file(path: Path) -> TaskCollection:
+    """The task in a task file, or the tasks in a file that `xworld.tasks.save` wrote.
+
+    Raises:
+      ConfigError: the file cannot be read, or has a mistake.
+    """
+    if has_task_set(path):
+        config = load_config(path)
+        return TaskCollection(path.name, Env(config), load(path, config).tasks)
+    config, task = read_task(path)
+    return TaskCollection(path.name, Env(config), TaskSet.from_tasks([task]).tasks, (path.stem,))
 
 
 def held_out(universe: Universe, name: str, num_tasks: int | None, seed: int) -> TaskCollection:

@@ -111,6 +111,16 @@ def load_config(path: str | Path) -> EnvConfig:
     return _make_config(path, _read(path)[0])
 
 
+def has_task_set(path: Path) -> bool:
+    """Whether a file is meant to have a set of tasks, as `save` writes it, and not one task."""
+    if path.suffix != ".toml":
+        return path.suffix == ".npz"
+    try:
+        return not {"format", "tasks"}.isdisjoint(tomllib.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return False
+
+
 def _check_suffix(path: str | Path) -> Path:
     path = Path(path)
     if path.suffix not in _SUFFIXES:
@@ -129,7 +139,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
                 content = {name: file[name] for name in file.files}
             header = json.loads(str(content.pop(_HEADER)))
     except (ValueError, KeyError, TypeError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
-        raise ConfigError(f"{path} is damaged, or no file that xworld.tasks.save wrote: {error}") from error
+        raise ConfigError(f"{path} is damaged, or no task set: {error}. Write one with xworld.tasks.save.") from error
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror or error}. Name a file of tasks.") from error
     if not isinstance(header, dict) or header.get("format") != _FORMAT:

@@ -6,6 +6,7 @@ from typing import Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from xworld.core.types import Task
 from xworld.errors import ConfigError
@@ -52,7 +53,8 @@ class TaskSet:
                 raise ConfigError(
                     f"Tasks 0 and {index} have arrays of different shapes. Make all tasks of a set for one EnvConfig."
                 )
-        return cls(jax.tree.map(lambda *leaves: jnp.stack(leaves), *tasks))
+        # On the host: to stack on the device is compiled anew for every number of tasks.
+        return cls(jax.tree.map(lambda *leaves: jnp.asarray(np.stack(leaves)), *jax.device_get(list(tasks))))
 
     @classmethod
     def from_source(cls, source: TaskSource, key: jax.Array, num_tasks: int) -> "TaskSet":
