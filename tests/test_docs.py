@@ -40,3 +40,6 @@ def test_examples_run_and_are_short(example, tmp_path):
     done = subprocess.run([sys.executable, example], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout
+    if example.stem.startswith("custom"):
+        first, *_, last = (float(number) for number in re.findall(r"return .*?(\d+\.\d+)", done.stdout))
+        assert last > first + 2  # it has learned
