@@ -25,7 +25,8 @@ b = "red ball"
 '''
 NUM_ENVS, EPISODE, NUM_UPDATES, PRINT_EVERY = 64, 20, 80, 20
 
-env = xworld.Env(xworld.tasks.config_for(TEXT))
+# Only what the task needs is compiled in.
+env = xworld.Env(xworld.EnvConfig(height=5, width=5, max_objects=1, max_rules=1, push=False, relations=("hold",)))
 vec = xworld.VectorEnv(env, NUM_ENVS)
 tasks = xworld.tasks.TaskSet.from_tasks([xworld.tasks.parse(TEXT, env.config)])
 agent = make_agent(AgentConfig(embedding_size=8, encoder_size=32, memory_size=32, head_size=32), env.config)
@@ -70,7 +71,7 @@ def update(carry, key):
     return (optax.apply_updates(params, change), optimiser_state), episode[-1].sum() / NUM_ENVS
 
 
-params = agent.init(jax.random.key(0))
+params = jax.jit(agent.init)(jax.random.key(0))
 carry = params, optimiser.init(params)
 train = jax.jit(functools.partial(jax.lax.scan, update))
 for keys in jax.random.split(jax.random.key(1), (NUM_UPDATES // PRINT_EVERY, PRINT_EVERY)):

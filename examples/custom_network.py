@@ -1,4 +1,4 @@
-"""Train a network of your own by our PPO: here a plain recurrent one in bare jax, on one task, for a few seconds.
+"""Train a network of your own by our PPO: a plain recurrent one in bare jax, on one task, for a few seconds.
 
 An agent is any hashable object with the six methods below; arrays have leading batch axes, then the agent axis A.
 """
@@ -68,7 +68,7 @@ class PlainRNN:
         return logits, values, memory
 
 
-env_config = xworld.tasks.config_for(TEXT)
+env_config = xworld.EnvConfig(height=5, width=5, max_objects=1, max_rules=1, push=False, relations=("hold",))
 tasks = xworld.tasks.TaskSet.from_tasks([xworld.tasks.parse(TEXT, env_config)])
 ppo = PPOConfig(rollout_length=20, learning_rate=1e-2)
 config = RunConfig(env=env_config, ppo=ppo, num_envs=64, total_steps=80 * 64 * 20)
