@@ -1,5 +1,6 @@
 import dataclasses
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,8 +8,8 @@ import pytest
 from tiny_rooms import SANITY_TASKS, TinyRooms, env_config, sanity_config
 from tiny_rooms import SMALL_AGENT as SMALL
 
-from xworld import ConfigError, Env, VectorEnv
-from xworld.agents import distribution, make_agent
+from xworld import ConfigError, Env, Task, VectorEnv
+from xworld.agents import MEMORIES, distribution, make_agent
 from xworld.configs import from_json, to_json
 from xworld.training import PRESETS, PPOConfig, RunConfig, use_host_devices
 from xworld.training.losses import ReturnScale, clipped_surrogate
@@ -106,9 +107,48 @@ def test_training_sees_what_acting_saw(does_clear):
     np.testing.assert_allclose([*counts, sums[-1]], [3 * BATCH, 2 * BATCH, 0, 0, 0, 0, 2 * BATCH, sums[1]])
 
 
-def test_a_sanity_task_is_learned():
+@jax.tree_util.register_static
+@dataclasses.dataclass(frozen=True)
+class Mixed:
+    """Episodes of 1 to 3 trials of 3 to 6 steps."""
+
+    def sample(self, key: jax.Array) -> Task:
+        task_key, length_key, number_key = jax.random.split(key, 3)
+        length = jax.random.randint(length_key, (), 3, 7).astype(jnp.uint16)
+        number = jax.random.randint(number_key, (), 1, 4).astype(jnp.uint16)
+        return dataclasses.replace(TASKS.sample(task_key), trial_length=length, num_trials=number)
+
+
+def test_episodes_of_different_lengths_fill_rollouts_without_gaps():
+    agent, vec, source = make_agent(SMALL, env_config()), VectorEnv(Env(env_config()), BATCH), Mixed()
+
+    @chex.assert_max_traces(n=1)
+    def roll_out(actor, key):
+        return collect(agent, agent.init(key), vec, actor, key, source, LENGTH)
+
+    actor, roll_out = start_actor(agent, vec, jax.random.key(0), source), jax.jit(roll_out)
+    rollouts = []
+    for index in range(4):
+        actor, *rest = roll_out(actor, jax.random.key(index))
+        rollouts.append(rest)
+    steps, _, trials = jax.tree.map(lambda *leaves: np.concatenate(leaves), *rollouts)
+    seen = steps.observation
+    assert (seen.time_left > 0).all()  # after an episode's end the next begins at once
+    assert {3, 4, 5, 6} == set(seen.trial_length.ravel())
+    is_first_step = (seen.time_left == seen.trial_length) & (seen.trial == 0)
+    np.testing.assert_array_equal(steps.is_reset, is_first_step)
+    np.testing.assert_array_equal(steps.discount[:-1] == 0, steps.is_reset[1:])
+    is_trial_end = seen.time_left == 1
+    ended = [(is_trial_end & (seen.trial == trial)).sum() for trial in range(3)]
+    counts = trials.counts.reshape(4, -1).sum(0)
+    np.testing.assert_array_equal(counts, [*ended, 0, 0, 0, (is_trial_end & (seen.trials_left == 0)).sum()])
+    assert ended[0] > ended[1] > ended[2] > 0
+
+
+@pytest.mark.parametrize("memory", MEMORIES)
+def test_a_sanity_task_is_learned(memory):
     """Random play gets about 0.3 of 8; who turns to the object and takes it gets 5."""
-    config, tasks = sanity_config(), SANITY_TASKS
+    config, tasks = sanity_config(memory), SANITY_TASKS
     trainer = make_trainer(config)
     state, rows = trainer.start(tasks), []
     for _ in range(config.num_chunks):

@@ -1,5 +1,6 @@
 """A source of tiny tasks for tests: one room, three objects, a hidden rule that says which of them is the right one."""
 
+import dataclasses
 from dataclasses import dataclass
 
 import jax
@@ -87,11 +88,19 @@ def _byte(value: int) -> jax.Array:
 SANITY_TASKS = TinyRooms(side=5, num_candidates=1, trial_length=8, num_trials=3)
 
 
-def sanity_config() -> RunConfig:
+# What the memories need beside the sizes of the smallest agent.
+_OF_MEMORY: dict[str, dict[str, int]] = {
+    "gru": {},
+    "gru_attention": {"num_heads": 2, "num_kept": 6, "keep_every": 4},
+    "transformer_xl": {"num_heads": 2, "feed_forward_size": 64, "window": 8, "cache_size": 24},
+}
+
+
+def sanity_config(memory: str = "gru") -> RunConfig:
     """A run that learns `SANITY_TASKS` in seconds. Its rollouts of 16 steps are not in step with episodes of 24."""
     return RunConfig(
         env=env_config(side=5),
-        agent=SMALL_AGENT,
+        agent=dataclasses.replace(SMALL_AGENT, memory=memory, **_OF_MEMORY[memory]),
         ppo=PPOConfig(rollout_length=16, num_minibatches=4, learning_rate=6e-3),
         num_envs=64,
         num_evaluation_tasks=32,

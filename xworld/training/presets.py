@@ -7,6 +7,7 @@ from xworld.agents import AgentConfig
 from xworld.core.config import EnvConfig
 from xworld.tasks import UniverseConfig, WorldConfig
 from xworld.training.config import RunConfig
+from xworld.training.ppo import PPOConfig
 
 
 def demo() -> RunConfig:
@@ -30,6 +31,33 @@ def demo() -> RunConfig:
     )
 
 
+def memory() -> RunConfig:
+    """One room, chains of one or two hidden rules, dead ends, four to six trials: what is found out has to last."""
+    return RunConfig(
+        env=EnvConfig(
+            height=7, width=7, max_objects=6, max_rules=3, max_doors=1, push=False, relations=("touch", "hold")
+        ),
+        universe=UniverseConfig(
+            world=WorldConfig(rooms=(1,), floor_colours=("black", "grey")),
+            goal_relations=("hold",),
+            negated_goal_percent=0,
+            direction_percent=0,
+            chain_length=(1, 2),
+            num_distractors=(2, 3),
+            num_dead_ends=(0, 1),
+            frozen_task_percent=0,
+            hide_percent=100,
+            hidden_ways=("rule",),
+            hide="all",
+            trial_length=(20, 25),
+            num_trials=(4, 6),
+        ),
+        agent=AgentConfig(embedding_size=8, encoder_size=64),
+        ppo=PPOConfig(rollout_length=96),
+        total_steps=100_000_000,
+    )
+
+
 def smoke() -> RunConfig:
     """The demo in miniature, for tests: over in seconds, and hardly anything is learned."""
     config = demo()
@@ -45,4 +73,4 @@ def smoke() -> RunConfig:
     )
 
 
-PRESETS: dict[str, Callable[[], RunConfig]] = {"demo": demo, "smoke": smoke}
+PRESETS: dict[str, Callable[[], RunConfig]] = {"demo": demo, "memory": memory, "smoke": smoke}
