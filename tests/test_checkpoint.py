@@ -37,7 +37,7 @@ def state_in(folder: Path) -> dict[str, np.ndarray]:
 def finished(tmp_path_factory) -> Path:
     """The folder of an undisturbed run."""
     folder = tmp_path_factory.mktemp("run") / "undisturbed"
-    assert run(folder)
+    assert run(folder, loggers=["tensorboard"])
     return folder
 
 
@@ -50,6 +50,7 @@ def best_update(folder: Path) -> int:
 def test_a_run_leaves_everything_in_its_folder(finished):
     assert sorted(path.name for path in finished.iterdir()) == [
         f"best-{best_update(finished)}", "checkpoint-60", "config.json", "metrics.csv", "metrics.jsonl",
+        "tensorboard",
     ]  # fmt: skip
     assert load_config(finished) == CONFIG
     rows = MetricsWriter.read(finished)

@@ -1,0 +1,189 @@
+"""The three memories side by side: the preset `memory`, the same data, about the same size, several seeds.
+
+Every agent trains on episodes of four to six trials and is then evaluated on held-out tasks with 13. A run that was
+finished before is not trained again, and one that was stopped goes on. Prints JSON, and writes it with its figure:
+
+    python benchmarks/memories.py --runs runs/memories --output docs/results
+"""
+
+import dataclasses
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import measure
+import numpy as np
+import tyro
+from adaptation import load_policy, train_once
+
+from xworld import ConfigError, Env
+from xworld.agents import MEMORIES, agent_preset
+from xworld.evaluation import AGENT, Comparison, check_folder, compare, estimate, sample_tasks
+from xworld.evaluation.comparison import EXPERT, NOOP, RANDOM, REMEMBERING_SEARCHER, SEARCHER
+from xworld.evaluation.figures import label_ends, new_figure, write_title
+from xworld.tasks import Universe
+from xworld.training import PRESETS, RunConfig, use_host_devices
+
+# The bars; scores are shares of the expert's return. Trials are counted from 1.
+LAST_TRAINED_TRIAL, NUM_TRIALS = 6, 13
+LAST_TRIAL, GAIN, FIRST_TO_SEARCHER, MOST_LOST, MINUTES = 0.65, 0.25, 0.85, 0.05, 60.0
+EVALUATION_KEY = 30_000  # far from the seeds of training
+LINES = {
+    "gru": ("#b5651d", "GRU"),
+    "gru_attention": ("#5b6abf", "GRU + attention"),
+    "transformer_xl": ("#1b8a5a", "TXL"),
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """Trains and evaluates agents that differ in their memory."""
+
+    memories: tuple[str, ...] = MEMORIES
+    seeds: tuple[int, ...] = (0, 1, 2)  # one run of each memory for every seed
+    total_steps: int | None = None  # train each for this long instead of as the preset says
+    num_tasks: int = 512  # held-out tasks
+    num_devices: int = 2  # devices to make of the CPU
+    runs: Path = Path("runs/memories")  # folder for the runs
+    output: Path = Path("docs/results")  # folder for memories.json and memories.png
+
+
+def main(options: Options) -> dict[str, Any]:
+    """Runs the benchmark; returns what it prints.
+
+    Raises:
+      ConfigError: no seeds, an unknown memory, a folder that cannot be used, or training was stopped by a signal.
+    """
+    if not options.seeds or not options.memories:
+        raise ConfigError("There is nothing to train. Write at least one seed and one memory, as in --seeds 0.")
+    runs, output = check_folder(options.runs), check_folder(options.output)
+    use_host_devices(options.num_devices)
+    config = PRESETS["memory"]()
+    if options.total_steps is not None:
+        config = dataclasses.replace(config, total_steps=options.total_steps)
+    configs = {memory: with_memory(config, memory) for memory in options.memories}
+    folders = {memory: [runs / f"{memory}-seed{seed}" for seed in options.seeds] for memory in options.memories}
+    seconds = {
+        memory: [
+            train_once(dataclasses.replace(configs[memory], seed=seed), folder)[0]
+            for seed, folder in zip(options.seeds, folders[memory], strict=True)
+        ]
+        for memory in options.memories
+    }
+    tasks = sample_tasks(
+        Universe(config.env, config.universe).with_split("test"), jax.random.key(EVALUATION_KEY), options.num_tasks
+    )
+    # Every memory is compared with the scripted players alike; these play once.
+    key, env = jax.random.key(EVALUATION_KEY + 1), Env(config.env)
+    compared = {
+        memory: compare(env, tasks, [load_policy(folder) for folder in folders[memory]], key, NUM_TRIALS)
+        for memory in options.memories
+    }
+    scripted = {
+        name: curve(next(iter(compared.values())), name)
+        for name in (RANDOM, NOOP, SEARCHER, REMEMBERING_SEARCHER, EXPERT)
+    }
+    result = {
+        "benchmark": "memories",
+        "command": " ".join(["python", *sys.argv]),
+        "agents": {
+            memory: {
+                "score": curve(compared[memory], AGENT),
+                "seeds": [
+                    judge(scores, scripted[SEARCHER]["mean"][0], took)
+                    for scores, took in zip(per_seed(compared[memory]), seconds[memory], strict=True)
+                ],
+                "parameters": count_parameters(folders[memory][0]),
+            }
+            for memory in options.memories
+        },
+        "scripted": scripted,
+        "num_tasks": options.num_tasks,
+        "seeds": list(options.seeds),
+        "total_steps": config.total_steps,
+        "machine": measure.machine(),
+    }
+    (output / "memories.json").write_text(json.dumps(result, indent=2) + "\n")
+    draw(result, output / "memories.png")
+    return result
+
+
+def with_memory(config: RunConfig, memory: str) -> RunConfig:
+    """The run with another memory, of the size of the preset `tiny`."""
+    return dataclasses.replace(config, agent=agent_preset("tiny", memory))
+
+
+def curve(comparison: Comparison, name: str) -> dict[str, list[float]]:
+    """A policy's score in every trial, with its interval over tasks and seeds."""
+    found = estimate(comparison.scores[name])
+    return {part: getattr(found, part).tolist() for part in ("mean", "low", "high")}
+
+
+def per_seed(comparison: Comparison) -> list[list[float]]:
+    """The agent's mean score in every trial, of each seed."""
+    return np.nanmean(comparison.scores[AGENT], axis=1).tolist()
+
+
+def judge(scores: list[float], searcher_first: float, seconds: float) -> dict[str, Any]:
+    """A seed's scores, and which bars they pass."""
+    first, sixth, last = scores[0], scores[LAST_TRAINED_TRIAL - 1], scores[-1]
+    bars = {
+        "last_trial": sixth >= LAST_TRIAL,
+        "gain": sixth - first >= GAIN,
+        "first_trial": first >= FIRST_TO_SEARCHER * searcher_first,
+        "thirteen_trials": last >= sixth - MOST_LOST,
+        "minutes": seconds <= 60 * MINUTES,
+    }
+    return {
+        "score": scores,
+        "gain": sixth - first,
+        "first_to_searcher": first / searcher_first,
+        "train_seconds": round(seconds, 1),
+        "bars": bars,
+        "passed": all(bars.values()),
+    }
+
+
+def count_parameters(folder: Path) -> int:
+    """Of the agent of a run."""
+    return sum(leaf.size for leaf in jax.tree.leaves(load_policy(folder).params))
+
+
+def draw(result: dict[str, Any], path: Path) -> None:
+    """Score against trial, a line for each memory, with its interval."""
+    figure, axes = new_figure(width=0.62)
+    trials, ends = np.arange(1, NUM_TRIALS + 1), []
+    for memory, agent in result["agents"].items():
+        colour, name = LINES[memory]
+        score = agent["score"]
+        axes.plot(trials, score["mean"], color=colour, linewidth=2)
+        axes.fill_between(trials, score["low"], score["high"], color=colour, alpha=0.18, linewidth=0)
+        ends.append((name, score["mean"][-1], colour, "bold"))
+    for name in (SEARCHER, RANDOM):
+        mean = result["scripted"][name]["mean"]
+        axes.plot(trials, mean, color="#8a8a8a", linewidth=1, linestyle="--")
+        ends.append((name, mean[-1], "#8a8a8a", "normal"))
+    axes.axvline(LAST_TRAINED_TRIAL, color="#c8c8c8", linewidth=1)
+    axes.set_ylim(0, 1)
+    axes.set_xticks(trials)
+    axes.set_xlabel("trial")
+    axes.set_ylabel("score (share of the expert's return)")
+    label_ends(axes, ends)
+    steps = result["total_steps"] / 1e6
+    write_title(
+        axes,
+        "Three memories, the same tasks",
+        f"{result['num_tasks']} held-out tasks, {len(result['seeds'])} seeds, {steps:.0f} M steps each; trained on at "
+        "most 6 trials",
+    )
+    figure.savefig(path)
+
+
+if __name__ == "__main__":
+    try:
+        print(json.dumps(main(tyro.cli(Options)), indent=2))
+    except ConfigError as error:
+        sys.exit(f"memories: {error}")
