@@ -19,6 +19,7 @@ from xworld.core.relations import HOLD, TOUCH
 from xworld.core.types import Task
 from xworld.tasks import make_task
 from xworld.tasks.rows import DoorRow, Literal, ObjectRow, RuleRow
+from xworld.tasks.xland_minigrid.worlds import layout_of
 
 NUM_RULES = 9
 NUM_OBJECTS = 13
@@ -44,7 +45,7 @@ class World:
     @property
     def num_doors(self) -> int:
         """Doors, one between any two rooms that share a wall."""
-        return {1: 0, 4: 4, 9: 12}[self.rooms]
+        return len(layout_of(self.name).doors)
 
 
 WORLDS = (World(1, 9), World(4, 13), World(9, 25))
@@ -111,17 +112,13 @@ def make_tasks(config: EnvConfig, world: World, rulesets: Sequence[Ruleset], see
 
 
 def _make_task(config: EnvConfig, world: World, ruleset: Ruleset, draw: np.random.Generator) -> Task:
-    terrain = np.full((world.side, world.side), kinds.BLACK_FLOOR)
-    walls = _walls(world)
-    terrain[walls], terrain[:, walls] = kinds.WALL * 16, kinds.WALL * 16
+    layout = layout_of(world.name)
+    terrain = np.where(layout.walls, kinds.WALL * 16, kinds.BLACK_FLOOR)
     doors = []
-    for wall in walls[1:-1]:
-        for start, end in zip(walls, walls[1:], strict=False):
-            row, column = wall, int(draw.integers(start + 1, end))
-            doors += [
-                DoorRow(row, column, kinds.CLOSED),
-                DoorRow(int(draw.integers(start + 1, end)), wall, kinds.CLOSED),
-            ]
+    for span in layout.doors:
+        along = int(draw.integers(span.length))
+        row, column = (along, 0) if span.is_upright else (0, along)
+        doors.append(DoorRow(span.row + row, span.column + column, kinds.CLOSED))
     for door in doors:
         terrain[door.row, door.column] = kinds.DOOR * 16 + int(draw.integers(SHARED_COLOURS))
     cells = draw.permutation(np.argwhere(terrain == kinds.BLACK_FLOOR)).tolist()
@@ -135,9 +132,3 @@ def _make_task(config: EnvConfig, world: World, ruleset: Ruleset, draw: np.rando
         rules=ruleset.rules,
         trial_length=EPISODE_LENGTH,
     )
-
-
-def _walls(world: World) -> list[int]:
-    """Rows, and columns, that are walls: the outer ones and those between rooms."""
-    per_side = {1: 1, 4: 2, 9: 3}[world.rooms]
-    return [round(index * (world.side - 1) / per_side) for index in range(per_side + 1)]

@@ -10,14 +10,15 @@ from xworld.tasks import Universe, UniverseConfig, WorldConfig
 from xworld.tasks.presets import PRESETS
 
 # Sides of square grids by the number of rooms; "rooms4-13x13" has worlds of four rooms. A single room has a rug, or its
-# worlds would all be the same.
+# worlds would all be the same. The shortest trials are longer where the ways are longer than in 13 x 13 cells.
 _SIDES = {1: (7, 9, 13), 2: (9, 13), 4: (9, 13), 6: (13, 19), 9: (16, 19, 25)}
 
 _NAMED: dict[str, tuple[EnvConfig, UniverseConfig]] = {
     f"rooms{rooms}-{side}x{side}": (
         EnvConfig(height=side, width=side),
         UniverseConfig(
-            world=WorldConfig(rooms=(rooms,), floor_colours=("black", "grey") if rooms == 1 else ("black",))
+            world=WorldConfig(rooms=(rooms,), floor_colours=("black", "grey") if rooms == 1 else ("black",)),
+            trial_length=(max(75, 75 * side // 13), 300),
         ),
     )
     for rooms, sides in _SIDES.items()
