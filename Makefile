@@ -13,7 +13,7 @@ $(READY): pyproject.toml constraints.txt
 
 demo: $(READY)
 	$(BIN)/xworld train --preset demo --run runs/demo --continue-if-started
-	$(BIN)/xworld evaluate runs/demo
+	$(BIN)/xworld evaluate --agent runs/demo
 	$(BIN)/xworld render runs/demo
 
 test: $(READY) lint

@@ -68,7 +68,7 @@ def test_train_leaves_a_run(run_folder):
 
 
 def test_evaluate_writes_scores_and_plots(run_folder, tmp_path, capsys):
-    arguments = ["evaluate", str(run_folder), "--num-tasks", "16", "--output", str(tmp_path / "report")]
+    arguments = ["evaluate", "--agent", str(run_folder), "--num-tasks", "16", "--output", str(tmp_path / "report")]
     assert main(arguments) == 0
     assert "expert" in capsys.readouterr().out
     scores = json.loads((tmp_path / "report" / "scores.json").read_text())
@@ -104,7 +104,7 @@ def test_render_draws_a_task_file(task_file):
 
 @pytest.mark.parametrize("player", ["random", "expert"])
 def test_render_films_a_task_file(task_file, player):
-    assert main(["render", str(task_file), "--player", player]) == 0
+    assert main(["render", str(task_file), "--agent", player]) == 0
     assert task_file.with_suffix(".gif").read_bytes()[:6] == b"GIF89a"
 
 
@@ -164,8 +164,8 @@ def test_help_of_every_command(capsys):
         (["train", "--env.view-size", "4"], "no middle column"),
         (["train", "--preset", "demo", "--resume", "somewhere"], "exclude"),
         (["train", "--resume", "nowhere"], "nowhere"),
-        (["evaluate", "nowhere"], "nowhere"),
-        (["evaluate"], "RUN"),
+        (["evaluate", "--agent", "nowhere"], "nowhere"),
+        (["evaluate"], "--agent"),
         (["render", "nowhere.toml"], "nowhere.toml"),
         (["tasks", "show", "nowhere.toml"], "nowhere.toml"),
         (["tasks", "check"], "nothing to check"),
@@ -193,7 +193,7 @@ def test_damaged_checkpoint_is_one_line(run_folder, tmp_path, capsys):
     for file in copy.rglob("*"):
         if file.is_file() and file.suffix not in (".json", ".csv", ".jsonl"):
             file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
-    assert "copy" in _refused(capsys, "evaluate", copy)
+    assert "copy" in _refused(capsys, "evaluate", "--agent", copy)
 
 
 def test_a_taskfile_that_is_not_text(tmp_path, capsys):
@@ -202,8 +202,8 @@ def test_a_taskfile_that_is_not_text(tmp_path, capsys):
     assert "noise.toml" in _refused(capsys, "tasks", "check", path)
 
 
-def test_player_is_refused_for_runs(run_folder, capsys):
-    assert "--player" in _refused(capsys, "render", run_folder, "--player", "random")
+def test_another_agent_is_refused_for_runs(run_folder, capsys):
+    assert "--agent" in _refused(capsys, "render", run_folder, "--agent", "random")
 
 
 def test_module_path_is_the_same_command():

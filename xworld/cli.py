@@ -48,7 +48,7 @@ class Render:
     """Film an episode of a trained agent, or draw or film a task file."""
 
     source: Annotated[Positional[Path], arg(metavar="RUN|TASKFILE")]  # folder of a training run, or a task file
-    player: Literal["random", "noop", "searcher", "expert"] | None = None  # who plays the task file; a still without
+    agent: Literal["random", "noop", "searcher", "expert"] | None = None  # who plays the task file; a still without
     output: Path | None = None  # .gif or .mp4, for a still .png; beside the source by default
     seed: int = 0  # decides tasks, directions and chance
     reveal: bool = False  # show what is hidden from the agent
@@ -59,12 +59,12 @@ class Render:
         from xworld.rendering import save_picture
 
         if self.source.is_dir():
-            if self.player is not None:
-                raise ConfigError("--player is for task files; in a run's folder the run's agent plays.")
+            if self.agent is not None:
+                raise ConfigError("--agent is for task files; in a run's folder the run's agent plays.")
             return self._film_run()
         env, task = _read_task(self.source)
-        if self.player is not None:
-            return self._film_task(env, task, self.player)
+        if self.agent is not None:
+            return self._film_task(env, task, self.agent)
         import jax
 
         from xworld.rendering import render_frame
@@ -247,24 +247,32 @@ def _train_command(arguments: list[str]) -> type:
         resume: Path | None = None  # folder of a run to go on with
         continue_if_started: bool = False  # go on if the run's folder has a run already
         num_devices: int | None = None  # devices to make of a CPU; by default one a core
+        log: tuple[Literal["tensorboard", "wandb"], ...] = ()  # where metrics go, beside the run's folder
+        coordinator: str | None = None  # address:port of process 0, or "auto": train in several processes
+        num_processes: int = 1  # with --coordinator: how many there are
+        process: int = 0  # with --coordinator: this one's number, from 0
 
         def run(self) -> int:
             """Trains."""
-            from xworld.training import TrainingDiverged, check_not_fine_tuned, train, use_host_devices
+            from xworld.training import TrainingDiverged, check_not_fine_tuned, join_processes, train, use_host_devices
 
             folder = self.resume or self.run_folder or Path("runs") / self.preset
             check_not_fine_tuned(folder)
             is_resumed = self.resume is not None or (self.continue_if_started and (folder / "config.json").exists())
+            if self.coordinator is None and (self.num_processes, self.process) != (1, 0):
+                raise ConfigError("--num-processes and --process need --coordinator, the address of process 0.")
             use_host_devices(self.num_devices or num_devices(self.config))
+            if self.coordinator is not None:
+                join_processes(self.coordinator, self.num_processes, self.process)
             try:
-                is_finished = train(self.config, folder, resume=is_resumed)
+                is_finished = train(self.config, folder, resume=is_resumed, loggers=self.log)
             except TrainingDiverged as error:
                 print(f"xworld: {error}", file=sys.stderr)
                 return 1
             if not is_finished:
                 print(f"Stopped and saved. Go on with: xworld train --resume {folder}")
                 return INTERRUPTED
-            print(f"Finished {folder}. Now: xworld evaluate {folder}")
+            print(f"Finished {folder}. Now: xworld evaluate --agent {folder}")
             return 0
 
     Train.__doc__ = _TRAIN_HELP

@@ -6,7 +6,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
@@ -80,8 +80,12 @@ class Evaluate:
         policy = AgentPolicy(loaded.params, loaded.agent, is_greedy=self.greedy)
         key = jax.random.key(self.seed)
         comparison = compare(Env(config.env), tasks, [policy], key, num_trials[0], show_progress=True)
-        options: dict[str, Any] = {"num_tasks": len(tasks.trial_length), "seed": self.seed, "greedy": self.greedy}
-        options["which"] = self.which or "last"
+        options = {
+            "num_tasks": len(tasks.trial_length),
+            "seed": self.seed,
+            "greedy": self.greedy,
+            "which": self.which or "last",
+        }
         about = {"evaluate": options, "run": dataclasses.asdict(config)}
         write_report(output, comparison, about, run / "metrics.csv")
         rich.print(scores_table(comparison))

@@ -1,10 +1,10 @@
 """The players that can be evaluated, by name: scripted ones, the expert, a trained agent by its run, or one's own."""
 
-import dataclasses
 import importlib
 from dataclasses import dataclass
 from typing import Any
 
+from xworld.configs import differences
 from xworld.core.config import EnvConfig
 from xworld.core.env import Env
 from xworld.core.types import Task
@@ -73,8 +73,7 @@ def check_same_physics(run: EnvConfig, tasks: EnvConfig) -> None:
     Raises:
       ConfigError: they differ.
     """
-    ours, theirs = dataclasses.asdict(run), dataclasses.asdict(tasks)
-    changed = [f"{name}: {ours[name]} -> {theirs[name]}" for name in ours if ours[name] != theirs[name]]
+    changed = differences(run, tasks)
     if changed:
         raise ConfigError(
             f"The agent was trained in another environment than the tasks are for ({'; '.join(changed)}). "
