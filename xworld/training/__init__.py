@@ -2,7 +2,7 @@
 
 from xworld.training.checkpoint import load_config
 from xworld.training.config import RunConfig
-from xworld.training.devices import use_host_devices
+from xworld.training.devices import join_processes, use_host_devices
 from xworld.training.finetune import check_not_fine_tuned, finetune
 from xworld.training.loop import TrainingDiverged, train
 from xworld.training.ppo import PPOConfig
@@ -15,6 +15,7 @@ __all__ = [
     "TrainingDiverged",
     "check_not_fine_tuned",
     "finetune",
+    "join_processes",
     "load_config",
     "train",
     "use_host_devices",

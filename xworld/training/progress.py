@@ -47,6 +47,7 @@ def progress_display(num_updates: int, is_shown: bool) -> Iterator[Show]:
             live.update(Group(progress, _returns(row, held_out), _learning(row)))
 
         yield show
+    live.console.print()  # what comes next begins on a line of its own
 
 
 def _returns(row: Row, held_out: Row) -> Table:

@@ -4,6 +4,7 @@ Parameters that are shared out are gathered for an update and put apart again af
 updates a device keeps only its part of them, and of the optimiser's state all the time.
 """
 
+import os
 from typing import Any, TypeVar
 
 import jax
@@ -12,14 +13,27 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from xworld.errors import ConfigError
+
 T = TypeVar("T")
 
 AXIS = "envs"  # of the device mesh; every device has its share of the environments
 
 
 def make_mesh() -> Mesh:
-    """All devices of all processes, in one axis."""
-    return jax.make_mesh((jax.device_count(),), (AXIS,))
+    """All devices of all processes, in one axis.
+
+    Raises:
+      ConfigError: jax finds no device of the kind it was told to use.
+    """
+    try:
+        return jax.make_mesh((jax.device_count(),), (AXIS,))
+    except (RuntimeError, AssertionError) as error:  # jax asserts where its build has no such devices at all
+        reason = " ".join(str(error).split()) or "it finds no device."
+        raise ConfigError(
+            f"jax cannot start: {reason} JAX_PLATFORMS is {os.environ.get('JAX_PLATFORMS', 'not set')}; set it to a "
+            "kind of device that is there, such as cpu."
+        ) from error
 
 
 def specs_of(tree: Any, num_devices: int, *, is_shared_out: bool) -> Any:

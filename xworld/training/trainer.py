@@ -43,7 +43,8 @@ def make_trainer(config: RunConfig, agent: Agent | None = None) -> Trainer:
     Raises:
       ConfigError: the environments do not divide into equal minibatches on each device.
     """
-    num_devices = jax.device_count()
+    mesh = make_mesh()
+    num_devices = mesh.size
     config.check_devices(num_devices)
     agent = make_agent(config.agent, config.env) if agent is None else agent
     params = jax.eval_shape(agent.init, jax.random.key(0))
@@ -80,7 +81,6 @@ def make_trainer(config: RunConfig, agent: Agent | None = None) -> Trainer:
         state, metrics = jax.lax.scan(update, _batch_last(state), length=config.updates_per_chunk)
         return _batch_first(state), metrics
 
-    mesh = make_mesh()
     # The simulator's loops start from constants, which the check of what varies over devices would refuse.
     shard = functools.partial(jax.shard_map, mesh=mesh, check_vma=False)
     whole = shard(functools.partial(gather, specs=split_params), in_specs=(split_params,), out_specs=P())
