@@ -1,6 +1,7 @@
 """A run does the same on one device, on several, and in several processes."""
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -74,6 +75,16 @@ def test_two_processes_do_the_same_and_stop_together(alone, tmp_path):
     assert [row["update"] for row in MetricsWriter.read(folder)] == [2]
     assert train(short_config(), folder, resume=True, tasks=SANITY_TASKS, show_progress=False)
     assert_same_run(folder, alone)
+
+
+def test_a_missing_kind_of_device_is_named(tmp_path):
+    command = [sys.executable, "-m", "xworld", "train", "--preset", "smoke", "--run", str(tmp_path / "run")]
+    environment = os.environ | {"JAX_PLATFORMS": "fpga"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2
+    assert done.stderr.startswith("xworld: jax cannot start") and done.stderr.count("\n") == 1
+    assert "JAX_PLATFORMS is fpga; set it to a kind of device that is there, such as cpu" in done.stderr
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
