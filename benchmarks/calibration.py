@@ -7,13 +7,12 @@ Writes a JSON file and the table of `docs/tasks.md`.
 
 import argparse
 import json
-import re
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
-from report import table
+from report import replace_section, table
 
 from xworld.tasks import TaskInfo, Universe, preset
 
@@ -46,7 +45,7 @@ def main() -> None:
     ]
     content = {"benchmark": "calibration", "num_tasks": arguments.num_tasks, "ada": ADA, "results": results}
     arguments.output.write_text(json.dumps(content, indent=1) + "\n")
-    arguments.page.write_text(fill(arguments.page.read_text(), make_table(content)))
+    arguments.page.write_text(replace_section(arguments.page.read_text(), "calibration", make_table(content)))
     print(make_table(content))
 
 
@@ -90,12 +89,6 @@ def make_table(content: dict[str, Any]) -> str:
         for name, mean in content["ada"].items()
     ]
     return table(head, rows)
-
-
-def fill(page: str, text: str) -> str:
-    """The page with the table between its markers replaced."""
-    marked = re.compile(r"(<!-- results: calibration -->\n).*?(<!-- end -->)", re.DOTALL)
-    return marked.sub(lambda match: f"{match[1]}{text}\n{match[2]}", page)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ For each named environment: tasks of its universe, all directions in which the a
 is played in the simulator once more and has to earn what it claims. `--tiny` compares plans for tasks of 4 x 4 cells
 with an exhaustive search over the simulator's own steps. Results go into a JSON file after every few tasks, so after
 Ctrl-C the same command goes on; what the file has already, of as many tasks and the same seed, is not measured again.
+In the end all that the file has goes into the tables of `docs/expert.md`.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from typing import Any
 import jax
 import measure
 import numpy as np
+from report import replace_section, table
 
 import xworld
 from xworld import Env
@@ -33,6 +35,12 @@ ROOT = Path(__file__).resolve().parent.parent
 CHUNK = 16  # tasks between two lines of progress
 SOLVED, SOLVED_SHORT, SECONDS, OPTIMAL = 0.95, 0.99, 2.0, 0.95  # bars
 SHORT = 2  # firings
+SHARES = (
+    "solved, of all tasks",
+    f"solved, of those with up to {SHORT} firings",
+    "solved, of those with time enough for the shortest plan found",
+    f"solved, of those with up to {SHORT} firings and time enough",
+)
 
 
 def main() -> None:
@@ -43,6 +51,7 @@ def main() -> None:
     parser.add_argument("--tiny", type=int, default=0, help="tasks that are searched exhaustively")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, default=ROOT / "docs" / "results" / "expert.json")
+    parser.add_argument("--page", type=Path, default=ROOT / "docs" / "expert.md")
     arguments = parser.parse_args()
     if min(arguments.tasks, arguments.tiny + 1) < 1:
         parser.error("--tasks has to be at least 1, --tiny at least 0")
@@ -54,8 +63,9 @@ def main() -> None:
     for name, num_tasks in asked:
         run = measure_tiny if name == "tiny" else measure_preset
         run(Results(path, name, num_tasks, arguments.seed))
-    results = read(path)
-    print(json.dumps({name: results[name] for name, _ in asked}, indent=1))
+    tables = make_tables({name: entry for name, entry in read(path).items() if "bars" in entry})
+    arguments.page.write_text(replace_section(arguments.page.read_text(), "expert", tables))
+    print(tables)
 
 
 @dataclass(frozen=True)
@@ -113,15 +123,15 @@ def measure_preset(results: Results) -> None:
     for first in range(len(results.parts) * CHUNK, num_tasks, CHUNK):
         part = jax.tree.map(lambda leaf, first=first: leaf[first : first + CHUNK], tasks)
         start = time.perf_counter()
-        table = expert.plan_all(part)
+        plans = expert.plan_all(part)
         seconds = time.perf_counter() - start
         results.add(
             {
                 "seconds": seconds,
-                "num_wrong": count_wrong(env, part, table),
-                "is_found": table.is_found.tolist(),
-                "returns": table.mean_returns.tolist(),
-                "reasons": {str(first + number): reason for number, reason in enumerate(table.reasons) if reason},
+                "num_wrong": count_wrong(env, part, plans),
+                "is_found": plans.is_found.tolist(),
+                "returns": plans.mean_returns.tolist(),
+                "reasons": {str(first + number): reason for number, reason in enumerate(plans.reasons) if reason},
             }
         )
         num_without = sum(len(part["reasons"]) for part in results.parts)
@@ -148,30 +158,26 @@ def preset_summary(parts: list[dict[str, Any]], num_firings: np.ndarray, lengths
         "mean_share_of_steps": round(float((returns / lengths).mean()), 4),
         "without_plan": reasons,
         "bars": [
-            bar("solved, of all tasks", found, SOLVED),
-            bar("solved, of those with time enough for the shortest plan found", found[~is_too_short], SOLVED),
-            bar(f"solved, of those with up to {SHORT} firings", found[is_few], SOLVED_SHORT),
-            bar(
-                f"solved, of those with up to {SHORT} firings and time enough",
-                found[is_few & ~is_too_short],
-                SOLVED_SHORT,
-            ),
+            bar(SHARES[0], found, SOLVED),
+            bar(SHARES[1], found[is_few], SOLVED_SHORT),
+            bar(SHARES[2], found[~is_too_short], SOLVED),
+            bar(SHARES[3], found[is_few & ~is_too_short], SOLVED_SHORT),
             {"bar": "seconds per task", "value": per_task, "limit": SECONDS, "is_met": per_task <= SECONDS},
             {"bar": "plans that do not earn what they claim", "value": num_wrong, "limit": 0, "is_met": not num_wrong},
         ],
     }
 
 
-def count_wrong(env: Env, tasks: Any, table: PlanTable) -> int:
+def count_wrong(env: Env, tasks: Any, plans: PlanTable) -> int:
     """How many plans do not earn in the simulator what they claim, or could not be believed in the first place."""
-    index, ways = np.nonzero(table.returns)
-    refused = sum(reason is not None and "model is wrong" in reason for reason in table.reasons)
+    index, ways = np.nonzero(plans.returns)
+    refused = sum(reason is not None and "model is wrong" in reason for reason in plans.reasons)
     if not len(index):
         return refused
-    replays = replay(env, tasks, index, table.directions[ways], table.actions[index, ways])
+    replays = replay(env, tasks, index, plans.directions[ways], plans.actions[index, ways])
     num_agents = (tasks.agent_position[index, :, 0] != NOWHERE).sum(axis=1)
     returns = replays.is_rewarded.sum(axis=(1, 2)) / num_agents
-    return refused + int((returns.astype(np.float32) != table.returns[index, ways]).sum())
+    return refused + int((returns.astype(np.float32) != plans.returns[index, ways]).sum())
 
 
 def measure_tiny(results: Results) -> None:
@@ -227,6 +233,37 @@ def compare_with_all(exhaustive: ModuleType, env: Env, task: xworld.Task, return
 def count_outcomes(parts: list[dict[str, Any]]) -> Counter[str]:
     """How many tiny tasks ended how."""
     return Counter(outcome for part in parts for outcome in part["outcomes"])
+
+
+def make_tables(results: dict[str, Any]) -> str:
+    """Markdown: a row for each preset, and the tiny worlds."""
+    of_presets = {name: entry for name, entry in results.items() if name != "tiny"}
+    rows = []
+    for name, entry in of_presets.items():
+        values = {part["bar"]: part for part in entry["bars"]}
+        shares = [
+            f"{100 * values[what]['value']:.2f}{'' if values[what]['is_met'] else ' (missed)'}" for what in SHARES
+        ]
+        too_short = f"{100 * entry['trial_too_short']:.2f}"
+        wrong = entry["plans_that_do_not_earn_what_they_claim"]
+        rows.append([f"`{name}`", entry["num_tasks"], *shares, too_short, f"{entry['seconds_per_task']:.3f}", wrong])
+    names = ("solved, %", f"up to {SHORT} firings", "with time enough", f"both of these, up to {SHORT}")
+    parts = [
+        table(
+            ("preset", "tasks", *names, "trial too short, %", "seconds a task", "plans that earn something else"), rows
+        )
+    ]
+    if "tiny" in results:
+        tiny = results["tiny"]
+        counts = ", ".join(f"{what} {number}" for what, number in tiny["tasks"].items())
+        parts.append(
+            f"Tiny worlds: the best plan there is in {100 * tiny['bars'][0]['value']:.1f} % of the tasks in which there is "
+            f"something to do, of {tiny['num_tasks']} tasks: {counts}."
+        )
+    machine = next(iter(results.values()))["machine"]
+    versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
+    parts.append(f"One core of {machine['processor']}, with other work on the machine; {versions}.")
+    return "\n\n".join(parts)
 
 
 def bar(what: str, is_so: np.ndarray, limit: float) -> dict[str, Any]:

@@ -59,6 +59,12 @@ def fill(page: str, found: dict[str, Results], folder: str) -> str:
     return re.sub(r"<!-- results: (\w+) -->\n.*?<!-- end -->", section, page, flags=re.DOTALL)
 
 
+def replace_section(page: str, name: str, text: str) -> str:
+    """The page with what is between `<!-- results: NAME -->` and `<!-- end -->` replaced."""
+    marked = re.compile(rf"(<!-- results: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
+    return marked.sub(lambda match: f"{match[1]}{text}\n{match[2]}", page)
+
+
 def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """A markdown table."""
     lines = [head, ["---"] * len(head), *rows]
