@@ -144,11 +144,13 @@ def test_missing_runs_and_checkpoints_are_named(tmp_path):
 def test_truncated_checkpoints_are_named(finished, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(finished, folder)
-    largest = max((folder / "checkpoint-60").rglob("*"), key=lambda path: path.stat().st_size)
-    largest.write_bytes(largest.read_bytes()[: largest.stat().st_size // 2])
-    for attempt in (lambda: load_agent(folder), lambda: run(folder, resume=True)):
-        with pytest.raises(ConfigError, match=f"checkpoint-60 is damaged: .*{largest.name} is not as it was written"):
+    for part, attempt in (("params", lambda: load_agent(folder)), ("rest", lambda: run(folder, resume=True))):
+        largest = max((folder / "checkpoint-60" / part).rglob("*"), key=lambda path: path.stat().st_size)
+        whole = largest.read_bytes()
+        largest.write_bytes(whole[: len(whole) // 2])
+        with pytest.raises(ConfigError, match=f"checkpoint-60 is damaged: {part}.*{largest.name} is not as it was"):
             attempt()
+        largest.write_bytes(whole)
     for part in ("params", "manifest.json"):
         (folder / "checkpoint-60" / part).rename(tmp_path / part)
         with pytest.raises(ConfigError, match="checkpoint-60 is damaged: .*No such file"):

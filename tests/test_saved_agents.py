@@ -37,6 +37,7 @@ def assert_same(one: object, other: object) -> None:
 
 def test_a_saved_agent_loads(tmp_path):
     folder = tmp_path / "agents" / "one"
+    folder.mkdir(parents=True)
     for params in (OTHER, PARAMS):  # the second takes the place of the first
         save(folder, AGENT, params)
     loaded = load(str(folder))
@@ -96,6 +97,12 @@ def test_damage_is_named(run):
         (folder / "agent.json").write_text(text)
         with pytest.raises(ConfigError, match="checkpoint-120 is damaged: agent.json is not as it was written"):
             load(run)
+    (folder / "agent.json").write_text(description)
+    for file in [path for path in (folder / "rest").rglob("*") if path.is_file()]:
+        file.write_bytes(b"")
+    assert_same(load(run).params, OTHER)  # which does not need the rest
+    with pytest.raises(ConfigError, match="checkpoint-120 is damaged: rest.* is not as it was written"):
+        read_part(folder, "rest", {"update": jnp.int32(1)})
     (folder / "agent.json").unlink()
     with pytest.raises(ConfigError, match="checkpoint-120 is damaged: .*No such file"):
         load(run)

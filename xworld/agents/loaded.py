@@ -80,7 +80,7 @@ class LoadedAgent:
 
     @property
     def value(self) -> np.ndarray:
-        """[A] float32 of the last `act`: the discounted return it expected, in the units it was trained in."""
+        """[A] float32 of the last `act`: the discounted return that it expected, as training normalised returns."""
         return np.asarray(self._last_decision().value)
 
     @property

@@ -45,7 +45,7 @@ def load(path: Path | str, which: Which = "last") -> LoadedAgent:
       ConfigError: there is no agent, or it is damaged.
     """
     folder = _find_agent(Path(path), which)
-    _check_files(folder)
+    _read_manifest(folder, _AGENT)
     try:
         config = from_json(_Description, (folder / _AGENT).read_text())
     except (ConfigError, OSError) as error:
@@ -62,7 +62,8 @@ def save_agent(folder: Path | str, agent: Agent, params: Params) -> None:
       ConfigError: the folder cannot be written, or holds something else than a saved agent.
     """
     folder = Path(folder)
-    if folder.exists() and not (folder / _MANIFEST).is_file():
+    is_free = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
+    if not is_free and not (folder / _MANIFEST).is_file():
         raise ConfigError(f"{folder} exists and holds no saved agent. Choose another folder.")
     write_parts(folder, {_PARAMS: params}, describe(agent.config, agent.env_config))
 
@@ -85,11 +86,12 @@ def write_parts(folder: Path, parts: Mapping[str, Any], texts: Mapping[str, str]
     Raises:
       ConfigError: the disk is full or read-only. Nothing is left of what was begun; what was there before is.
     """
-    unfinished = folder.absolute().with_name(_UNFINISHED + folder.name)
+    unfinished, before = (folder.absolute().with_name(_UNFINISHED + folder.name + suffix) for suffix in ("", "-before"))
     arrays = {name: _to_numpy(tree) for name, tree in parts.items()}
     num_bytes = sum(leaf.nbytes for leaves in arrays.values() for leaf in leaves.values()) + _SPARE_BYTES
     try:
-        shutil.rmtree(unfinished, ignore_errors=True)
+        for path in (unfinished, before):
+            shutil.rmtree(path, ignore_errors=True)
         unfinished.mkdir(parents=True)
         check_room(unfinished, num_bytes)
         for name, text in (texts or {}).items():
@@ -103,8 +105,10 @@ def write_parts(folder: Path, parts: Mapping[str, Any], texts: Mapping[str, str]
             "leaves": {name: _signatures(values) for name, values in arrays.items()},
         }
         (unfinished / _MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
-        shutil.rmtree(folder, ignore_errors=True)
+        if folder.exists():
+            folder.rename(before)
         unfinished.rename(folder)
+        shutil.rmtree(before, ignore_errors=True)
     except (OSError, ValueError) as error:  # orbax turns an OSError into a ValueError
         shutil.rmtree(unfinished, ignore_errors=True)
         raise ConfigError(
@@ -124,7 +128,7 @@ def read_part(folder: Path, part: str, like: T) -> T:
     Raises:
       ConfigError: the folder is damaged, or holds arrays of other shapes.
     """
-    manifest = _check_files(folder)
+    manifest = _read_manifest(folder, part)
     if part not in manifest["leaves"]:
         raise ConfigError(f"{folder} holds no {part!r}, only {', '.join(manifest['leaves'])}.")
     expected, saved = _names(like), manifest["leaves"][part]
@@ -208,11 +212,12 @@ def _checkpointer() -> ocp.StandardCheckpointer:
     return ocp.StandardCheckpointer(multiprocessing_options=alone)
 
 
-def _check_files(folder: Path) -> dict[str, Any]:
-    """The manifest, once all files are as it says."""
+def _read_manifest(folder: Path, entry: str) -> dict[str, Any]:
+    """The manifest, once the file or the part of this name is as it says."""
     try:
         manifest = json.loads((folder / _MANIFEST).read_text())
-        bad = [name for name, digest in manifest["files"].items() if _digest(folder / name) != digest]
+        files = {name: digest for name, digest in manifest["files"].items() if Path(name).parts[0] == entry}
+        bad = [name for name, digest in files.items() if _digest(folder / name) != digest]
     except (OSError, ValueError, KeyError) as error:
         raise ConfigError(f"{folder} is damaged: {error}.") from error
     if bad:
