@@ -257,8 +257,8 @@ def make_tables(results: dict[str, Any]) -> str:
         tiny = results["tiny"]
         counts = ", ".join(f"{what} {number}" for what, number in tiny["tasks"].items())
         parts.append(
-            f"Tiny worlds: the best plan there is in {100 * tiny['bars'][0]['value']:.1f} % of the tasks in which there is "
-            f"something to do, of {tiny['num_tasks']} tasks: {counts}."
+            f"Tiny worlds: the best plan there is in {100 * tiny['bars'][0]['value']:.1f} % of the tasks in which "
+            f"there is something to do, of {tiny['num_tasks']} tasks: {counts}."
         )
     machine = next(iter(results.values()))["machine"]
     versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
