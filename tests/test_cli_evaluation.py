@@ -121,10 +121,10 @@ def test_finetune_goes_on_from_a_run_and_its_scores_normalise(tmp_path, capsys, 
         assert task["score"]["2"] == pytest.approx(task["return_by_trial"]["2"][1] / task["best"])
     assert content["reference"]["kind"].endswith("trained on the tasks")
     # The best of a run has a place of its own; an agent that is no run's is evaluated outside its folder.
-    once = ("--task-set", "four", "--repetitions", "1", "--num-trials", "1", "--normalise-by", str(best))
+    same = ("--task-set", "four", *FEW, "--greedy", "--normalise-by", str(best))
     (checkpoint,) = tuned.glob("best-*")
-    assert main(["evaluate", "--agent", str(tuned), "--which", "best", *once]) == 0
-    assert main(["evaluate", "--agent", f"runs/{tuned.name}/{checkpoint.name}", *once]) == 0
+    assert main(["evaluate", "--agent", str(tuned), "--which", "best", *same]) == 0
+    assert main(["evaluate", "--agent", f"runs/{tuned.name}/{checkpoint.name}", *same]) == 0
     alone = tmp_path / "runs" / f"runs-{tuned.name}-{checkpoint.name}-on-four-rooms"
     one, other = ((folder / "scores.json").read_bytes() for folder in (tuned / "best-on-four-rooms", alone))
     assert one == other
