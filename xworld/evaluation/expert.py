@@ -72,7 +72,7 @@ class Expert:
     """
 
     env: Env
-    time_limit_s: float = 2.0  # seconds for one task, all directions together
+    time_limit_s: float = 10.0  # seconds for one task, all directions together
 
     def __post_init__(self) -> None:
         if not self.time_limit_s > 0:
