@@ -55,7 +55,7 @@ def main() -> int:
             return subprocess.Popen([*command, str(folder)], env=environment, stdout=sys.stderr)
 
         found = compare(start, parameters, Path(scratch), arguments.kills, arguments.chunks, arguments.seed)
-    sizes = {"chunks": arguments.chunks, "updates_per_chunk": 2, "seed": arguments.seed}
+    sizes = {"chunks": arguments.chunks, "updates_per_chunk": 2, "devices": arguments.devices, "seed": arguments.seed}
     print(json.dumps({"benchmark": "kill_and_resume", "machine": measure.machine(), "sizes": sizes} | found, indent=1))
     return 0 if found["are_equal"] else 1
 

@@ -68,8 +68,8 @@ def main() -> None:
 
 def run_config(setting: Setting) -> RunConfig:
     """The run, in worlds of four rooms."""
-    if setting.size == PEER_SIZE:
-        agent = AgentConfig(encoder_size=256, memory=setting.memory, memory_size=256, head_size=256)
+    if setting.size == PEER_SIZE:  # and in all no fewer parameters than XLand-MiniGrid's network
+        agent = AgentConfig(encoder_size=160, memory=setting.memory, memory_size=256, head_size=256)
     else:
         agent = agent_preset(setting.size, setting.memory)
     return RunConfig(
