@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from xworld.training import RunConfig
 
 INTERRUPTED = 130
-EXPERT = "expert"
+EXPERT, PRETRAINED = "expert", "pretrained"
 
 
 @dataclass
@@ -35,14 +35,15 @@ class Evaluate:
     scores.json, report.html and replays.
     """
 
-    # random, noop, searcher, searcher-without-memory or expert; the folder of a training run or of a saved agent; or a
-    # function of your own, by its module
+    # random, noop, searcher, searcher-without-memory or expert; pretrained, the agent that comes with xworld; the
+    # folder of a training run or of a saved agent; or a function of your own, by its module
     agent: Annotated[str, arg(metavar="NAME|FOLDER|module:function")]
     which: Literal["last", "best"] | None = None  # of a run: its newest checkpoint (default), or its best so far
     # test_set:v1, probes:GROUP, a .toml or .npz file of tasks, or an environment's name for held-out tasks of it
     task_set: str | None = None
     num_tasks: int | None = None  # how many held-out tasks, 512 by default; of a set that is fixed, the first so many
-    num_trials: tuple[int, ...] | None = None  # numbers of trials; without --task-set one, by default the tasks' own
+    # numbers of trials; without --task-set one, by default the most that the tasks have
+    num_trials: tuple[int, ...] | None = None
     repetitions: int | None = None  # with --task-set: episodes of each task for each number of trials, 50 by default
     normalise_by: str | None = None  # with --task-set: expert, or the folder of a fine-tuned agent's evaluation
     batch_size: int | None = None  # with --task-set: episodes played at a time, 2048 by default
@@ -70,12 +71,12 @@ class Evaluate:
         for name in ("repetitions", "normalise_by", "batch_size"):
             if getattr(self, name) is not None:
                 raise ConfigError(f"--{name.replace('_', '-')} goes with --task-set. Name a set of tasks.")
-        num_trials = self.num_trials or (None,)
-        if len(num_trials) > 1:
+        if self.num_trials is not None and len(self.num_trials) > 1:
             raise ConfigError("Several numbers of trials go with --task-set. Name a set of tasks, or one number.")
-        run = Path(self.agent)
+        run = self._folder()
         config, loaded = load_config(run), load(run, self.which or "last")
-        output = check_folder(self.output or run)
+        num_trials = self.num_trials or config.universe.num_trials[1:]
+        output = check_folder(self.output or (Path("runs") / PRETRAINED if self.agent == PRETRAINED else run))
         tasks = held_out_tasks(config, self.num_tasks, self.seed)
         policy = AgentPolicy(loaded.params, loaded.agent, is_greedy=self.greedy)
         key = jax.random.key(self.seed)
@@ -139,10 +140,11 @@ class Evaluate:
         from xworld.agents import load
         from xworld.evaluation import AgentPolicy
 
-        if not Path(self.agent).exists():
-            hint = did_you_mean(self.agent, (*SCRIPTED, EXPERT))
+        folder = self._folder()
+        if not folder.exists():
+            hint = did_you_mean(self.agent, (*SCRIPTED, EXPERT, PRETRAINED))
             raise ConfigError(f"--agent: there is no folder {self.agent!r}, and nobody of that name. {hint}")
-        loaded = load(self.agent, self.which or "last")
+        loaded = load(folder, self.which or "last")
         check_same_physics(loaded.agent.env_config, collection.env.config)
         policy = AgentPolicy(loaded.params, loaded.agent, is_greedy=self.greedy)
         config = dataclasses.asdict(loaded.agent.config)
@@ -153,6 +155,12 @@ class Evaluate:
         from xworld.evaluation.players import SCRIPTED
 
         return self.agent in (*SCRIPTED, EXPERT) or ":" in self.agent
+
+    def _folder(self) -> Path:
+        """Where the agent is, if it is a saved one."""
+        from xworld import agents
+
+        return agents.PRETRAINED if self.agent == PRETRAINED else Path(self.agent)
 
     def _find_reference(self, collection: "TaskCollection") -> "Reference":
         from xworld.evaluation.reference import expert_reference, fine_tuned_reference

@@ -5,12 +5,13 @@ from xworld.agents.config import MEMORIES, AgentConfig
 from xworld.agents.loaded import LoadedAgent
 from xworld.agents.memory import Memory
 from xworld.agents.presets import AGENT_PRESETS, agent_preset
-from xworld.agents.saved import load
+from xworld.agents.saved import PRETRAINED, load
 from xworld.agents.saved import save_agent as save
 
 __all__ = [
     "AGENT_PRESETS",
     "MEMORIES",
+    "PRETRAINED",
     "Agent",
     "AgentConfig",
     "LoadedAgent",

@@ -27,6 +27,8 @@ from xworld.errors import ConfigError
 T = TypeVar("T")
 Which = Literal["last", "best"]
 
+PRETRAINED = Path(__file__).parent / "pretrained"  # what is left of the run of an agent that comes with the package
+
 _UNFINISHED = "unfinished-"
 _MANIFEST, _AGENT, _PARAMS = "manifest.json", "agent.json", "params"
 _PREFIXES: dict[Which, str] = {"last": "checkpoint-", "best": "best-"}  # of folders in a run's; the update follows
