@@ -16,9 +16,10 @@ from xworld.agents.recurrence import count_steps
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Cache:
-    """What a `TransformerXL` remembers."""
+    """What a `TransformerXL` remembers: rings, so that a step of acting writes one place of each and copies nothing."""
 
-    activations: jax.Array  # [..., L, C, D] what the layers attended to in the last C steps, the newest last
+    activations: tuple[jax.Array, ...]  # for each layer [..., C, D], what it attended to in the last C steps
+    oldest: jax.Array  # [...] int32, the place of the oldest of them, which the next step takes
     num_steps: jax.Array  # [...] int32, of this episode
 
 
@@ -39,8 +40,9 @@ class TransformerXL(nnx.Module):
     @staticmethod
     def empty(config: AgentConfig, *batch: int) -> Cache:
         """Nothing cached."""
-        shape = (*batch, config.num_layers, config.cache_size, config.memory_size)
-        return Cache(activations=jnp.zeros(shape, config.compute_dtype), num_steps=jnp.zeros(batch, jnp.int32))
+        layer = jnp.zeros((*batch, config.cache_size, config.memory_size), config.compute_dtype)
+        none = jnp.zeros(batch, jnp.int32)
+        return Cache(activations=(layer,) * config.num_layers, oldest=none, num_steps=none)
 
     def unroll(self, memory: Cache, inputs: jax.Array, is_reset: jax.Array) -> tuple[jax.Array, Cache]:
         """[T, ..., D] outputs and the memory after them, from [T, ..., E] inputs and [T, ...] bool."""
@@ -56,16 +58,19 @@ class TransformerXL(nnx.Module):
         """[..., T, D] outputs of a segment."""
         count, num_steps = count_steps(memory.num_steps, is_reset)
         length, cache_size = values.shape[-2], self.cache_size
-        # Keys are the cached timesteps and then the segment's own.
+        cached, oldest = jax.lax.stop_gradient(memory.activations), memory.oldest
+        if length > 1:
+            cached, oldest = tuple(_roll(layer, -oldest, axis=-2) for layer in cached), jnp.zeros_like(oldest)
+        # Keys are the cached timesteps, the oldest first, and then the segment's own.
         distance = cache_size + np.arange(length)[:, None] - np.arange(cache_size + length)  # [T, C + T]
         in_reach = jnp.asarray((distance >= 0) & (distance <= cache_size))
         is_visible = in_reach & (distance <= count[..., None])  # [..., T, C + T]
-        cached = jax.lax.stop_gradient(memory.activations)
         after = []
-        for index, layer in enumerate(self.layers):
-            values, keys = layer(values, cached[..., index, :, :], is_visible)
-            after.append(keys[..., -cache_size:, :])
-        return self.norm(values), Cache(jnp.stack(after, axis=-3), num_steps)
+        for layer, activations in zip(self.layers, cached, strict=True):
+            values, attended = layer(values, activations, oldest, is_visible)
+            after.append(_append(activations, attended, oldest))
+        oldest = (oldest + length) % cache_size if length == 1 else oldest
+        return self.norm(values), Cache(tuple(after), oldest, num_steps)
 
 
 class Layer(nnx.Module):
@@ -92,25 +97,27 @@ class Layer(nnx.Module):
         self.up = linear(size, hidden)
         self.down = linear(hidden, size, kernel_init=small)
 
-    def __call__(self, values: jax.Array, cached: jax.Array, is_visible: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """[..., T, D] values after the layer, and [..., C + T, D] all that was attended to.
+    def __call__(
+        self, values: jax.Array, cached: jax.Array, oldest: jax.Array, is_visible: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        """[..., T, D] values after the layer, and as many that were attended to beside the cached ones.
 
         Args:
           values: [..., T, D].
-          cached: [..., C, D], what was attended to at the timesteps before.
-          is_visible: [..., T, C + T] bool, which of them each timestep may attend to.
+          cached: [..., C, D], a ring of what was attended to at the timesteps before.
+          oldest: [...] where it begins; 0 if there are several timesteps.
+          is_visible: [..., T, C + T] bool, which of them each timestep may attend to, the oldest first.
         """
-        normed = self.attention_norm(values)
-        keys = jnp.concatenate([cached, normed], axis=-2)
-        values = values + self.attention_output(self._attend(normed, keys, is_visible))
+        attended = self.attention_norm(values)
+        values = values + self.attention_output(self._attend(attended, cached, oldest, is_visible))
         normed = self.feed_forward_norm(values)
-        return values + self.down(jax.nn.gelu(self.gate(normed)) * self.up(normed)), keys
+        return values + self.down(jax.nn.gelu(self.gate(normed)) * self.up(normed)), attended
 
-    def _attend(self, normed: jax.Array, keys: jax.Array, is_visible: jax.Array) -> jax.Array:
+    def _attend(self, normed: jax.Array, cached: jax.Array, oldest: jax.Array, is_visible: jax.Array) -> jax.Array:
         """[..., T, D] what was found, heads side by side."""
         in_float32 = functools.partial(jnp.einsum, preferred_element_type=jnp.float32)
         query = self._heads(self.query(normed))  # [..., T, H, K]
-        length, num_keys = query.shape[-3], keys.shape[-2]
+        length, cache_size = query.shape[-3], cached.shape[-2]
         for_content = query + self.content_bias[...].astype(self.dtype)
         for_position = query + self.position_bias[...].astype(self.dtype)
         # Few queries: they are taken to the keys' space, instead of projecting all that is cached again.
@@ -119,18 +126,26 @@ class Layer(nnx.Module):
             linear.kernel[...].astype(self.dtype).reshape(-1, self.num_heads, self.head_size)
             for linear in (self.key, self.value)
         )
+        positions = jnp.asarray(_sinusoids(cache_size, self.head_size), self.dtype)  # of distances C to 0
+        by_place = _skew(in_float32("...thk,ck->...htc", for_position, positions))
+        by_place = jnp.where(is_visible[..., None, :, :], by_place, -jnp.inf)
+        if length == 1:  # what is cached stays where it is
+            by_place = _roll_first(by_place, oldest, cache_size)
         if is_short:
             in_key_space = jnp.einsum("...thk,dhk->...thd", for_content, key_kernel)
-            scores = in_float32("...thd,...sd->...hts", in_key_space, keys)
+            by_content = [in_float32("...thd,...sd->...hts", in_key_space, keys) for keys in (cached, normed)]
         else:
-            scores = in_float32("...thk,...shk->...hts", for_content, self._heads(self.key(keys)))
-        positions = jnp.asarray(_sinusoids(num_keys - length, self.head_size), self.dtype)  # of distances C to 0
-        scores += _skew(in_float32("...thk,ck->...htc", for_position, positions))
-        scores = jnp.where(is_visible[..., None, :, :], scores * self.head_size**-0.5, -jnp.inf)
+            keys = jnp.concatenate([cached, normed], axis=-2)
+            by_content = [in_float32("...thk,...shk->...hts", for_content, self._heads(self.key(keys)))]
+        scores = (jnp.concatenate(by_content, axis=-1) + by_place) * self.head_size**-0.5
         weights = jax.nn.softmax(scores, axis=-1).astype(self.dtype)
         if is_short:
-            found = jnp.einsum("...hts,...sd->...thd", weights, keys)
-            found = jnp.einsum("...thd,dhk->...thk", found, value_kernel)
+            parts = weights[..., :cache_size], weights[..., cache_size:]
+            old, own = (
+                jnp.einsum("...hts,...sd->...thd", part, keys)
+                for part, keys in zip(parts, (cached, normed), strict=True)
+            )
+            found = jnp.einsum("...thd,dhk->...thk", old + own, value_kernel)
         else:
             found = jnp.einsum("...hts,...shk->...thk", weights, self._heads(self.value(keys)))
         return found.reshape(*found.shape[:-2], -1)
@@ -138,6 +153,28 @@ class Layer(nnx.Module):
     def _heads(self, values: jax.Array) -> jax.Array:
         """[..., H, K] from [..., D]."""
         return values.reshape(*values.shape[:-1], self.num_heads, self.head_size)
+
+
+def _append(ring: jax.Array, new: jax.Array, oldest: jax.Array) -> jax.Array:
+    """[..., C, D] a ring with [..., T, D] more in place of the oldest; of several, it begins at 0 before and after."""
+    if new.shape[-2] > 1:
+        return jnp.concatenate([ring, new], axis=-2)[..., -ring.shape[-2] :, :]
+    flat = ring.reshape(-1, *ring.shape[-2:])
+    write = jax.vmap(functools.partial(jax.lax.dynamic_update_slice_in_dim, axis=0))
+    return write(flat, new.reshape(-1, *new.shape[-2:]), oldest.reshape(-1)).reshape(ring.shape)
+
+
+def _roll(values: jax.Array, shift: jax.Array, axis: int) -> jax.Array:
+    """Values moved along an axis of length C by [...] places, the last ones to the front."""
+    size = values.shape[axis]
+    source = (jnp.arange(size) - shift[..., None]) % size  # [..., C]
+    source = source.reshape(*shift.shape, *(1,) * (values.ndim - shift.ndim - 1), size)
+    return jnp.take_along_axis(values, jnp.moveaxis(source, -1, axis), axis=axis)
+
+
+def _roll_first(scores: jax.Array, shift: jax.Array, size: int) -> jax.Array:
+    """[..., H, T, C + T] scores of which the first `size` are moved as in `_roll`."""
+    return jnp.concatenate([_roll(scores[..., :size], shift, axis=-1), scores[..., size:]], axis=-1)
 
 
 def _sinusoids(furthest: int, size: int) -> np.ndarray:
