@@ -112,8 +112,8 @@ def main(options: Options) -> dict[str, Any]:
 
 
 def with_memory(config: RunConfig, memory: str) -> RunConfig:
-    """The run with another memory, of the size of the preset `tiny`."""
-    return dataclasses.replace(config, agent=agent_preset("tiny", memory))
+    """The run with another memory, of about the same size."""
+    return dataclasses.replace(config, agent=agent_preset("mini", memory))
 
 
 def curve(comparison: Comparison, name: str) -> dict[str, list[float]]:

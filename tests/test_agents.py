@@ -357,6 +357,7 @@ def num_parameters(config: AgentConfig) -> tuple[int, int]:
 
 def test_small_presets_have_the_same_size_with_every_memory():
     for memory in MEMORIES:
+        assert num_parameters(agent_preset("mini", memory))[0] == pytest.approx(0.15e6, rel=0.05)
         assert num_parameters(agent_preset("tiny", memory))[0] == pytest.approx(0.31e6, rel=0.03)
         assert num_parameters(agent_preset("small", memory))[0] == pytest.approx(3.6e6, rel=0.03)
 

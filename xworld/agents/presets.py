@@ -1,4 +1,6 @@
-"""Named sizes of agents: two for small machines, with any memory, and those of AdA."""
+"""Named sizes of agents: three with any memory, two of them for small machines, and those of AdA."""
+
+import dataclasses
 
 from xworld.agents.config import MEMORIES, AgentConfig
 from xworld.errors import ConfigError, did_you_mean
@@ -13,11 +15,11 @@ _ADA = {
     "ada-169m": (1536, 32),
     "ada-265m": (1920, 40),
 }
-AGENT_PRESETS = ("tiny", "small", *_ADA)
+AGENT_PRESETS = ("mini", "tiny", "small", *_ADA)
 
 
 def agent_preset(name: str, memory: str = "transformer_xl") -> AgentConfig:
-    """The agent of a size: "tiny" has 0.3 million parameters, "small" 3.6, with any memory; the rest are AdA's.
+    """The agent of a size: "mini" has 0.15 million parameters, "tiny" 0.3, "small" 3.6; the rest are AdA's.
 
     Raises:
       ConfigError: an unknown name or memory, or an AdA size of another memory than "transformer_xl".
@@ -25,13 +27,15 @@ def agent_preset(name: str, memory: str = "transformer_xl") -> AgentConfig:
     for what, word, known in (("agent preset", name, AGENT_PRESETS), ("memory", memory, MEMORIES)):
         if word not in known:
             raise ConfigError(f"There is no {what} {word!r}. {did_you_mean(word, known)}")
+    if name == "mini":
+        return _mini(memory)
     if name == "tiny":
         return _tiny(memory)
     if name == "small":
         return _small(memory)
     if memory != "transformer_xl":
         raise ConfigError(
-            f"{name} is a size of AdA's transformers. Write memory='transformer_xl', or 'tiny' or 'small'."
+            f"{name} is a size of AdA's transformers. Write memory='transformer_xl', or 'mini', 'tiny' or 'small'."
         )
     size, num_heads = _ADA[name]
     return AgentConfig(
@@ -46,6 +50,15 @@ def agent_preset(name: str, memory: str = "transformer_xl") -> AgentConfig:
         window=80,
         cache_size=300,
     )
+
+
+def _mini(memory: str) -> AgentConfig:
+    common = AgentConfig(embedding_size=8, encoder_size=64)
+    if memory == "transformer_xl":
+        return dataclasses.replace(
+            common, memory=memory, memory_size=64, feed_forward_size=256, window=96, cache_size=96
+        )
+    return dataclasses.replace(common, memory=memory, memory_size={"gru": 144, "gru_attention": 84}[memory])
 
 
 def _tiny(memory: str) -> AgentConfig:

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 
-from xworld.agents import AgentConfig
+from xworld.agents import AgentConfig, agent_preset
 from xworld.core.config import EnvConfig
 from xworld.tasks import UniverseConfig, WorldConfig
 from xworld.training.config import RunConfig
@@ -52,9 +52,9 @@ def memory() -> RunConfig:
             trial_length=(20, 25),
             num_trials=(4, 6),
         ),
-        agent=AgentConfig(embedding_size=8, encoder_size=64),
+        agent=agent_preset("mini", "gru"),
         ppo=PPOConfig(rollout_length=96),
-        total_steps=100_000_000,
+        total_steps=40_000_000,
     )
 
 
