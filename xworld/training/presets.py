@@ -54,7 +54,7 @@ def memory() -> RunConfig:
         ),
         agent=agent_preset("mini", "gru"),
         ppo=PPOConfig(rollout_length=96),
-        total_steps=40_000_000,
+        total_steps=30_000_000,
     )
 
 
