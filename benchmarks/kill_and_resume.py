@@ -9,9 +9,11 @@ if the final parameters are not the same, bit for bit.
 
 import argparse
 import hashlib
+import itertools
 import json
 import os
 import random
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -79,11 +81,7 @@ def compare(
       seed: decides the moments.
     """
     undisturbed, disturbed = scratch / "undisturbed", scratch / "disturbed"
-    process = start(undisturbed)
-    wait_for_row(process, undisturbed, 1)
-    began = time.perf_counter()
-    finish(process)
-    chunk_s = (time.perf_counter() - began) / num_chunks
+    chunk_s = seconds_per_chunk(start(undisturbed), undisturbed, num_chunks)
     kills = []
     for row, chunks in draw_moments(num_kills, num_chunks, seed):
         process = start(disturbed)
@@ -111,6 +109,16 @@ def draw_moments(num_kills: int, num_chunks: int, seed: int) -> list[tuple[int, 
     draw = random.Random(seed)
     rows = sorted(draw.sample(range(1, max(num_chunks * 9 // 10, num_kills + 1)), num_kills))
     return [(row, draw.uniform(0, 2)) for row in rows]
+
+
+def seconds_per_chunk(process: Process, folder: Path, num_chunks: int) -> float:
+    """The median time between two rows of metrics of a run, which is waited for to its end."""
+    times = []
+    for row in range(1, num_chunks + 1):
+        wait_for_row(process, folder, row)
+        times.append(time.perf_counter())
+    finish(process)
+    return statistics.median(after - before for before, after in itertools.pairwise(times))
 
 
 def wait_for_row(process: Process, folder: Path, row: int) -> None:
