@@ -134,15 +134,16 @@ def peak_process_mb() -> float:
 def scan(step: Callable[[Any, Any], tuple[Any, Any]], state: Any, inputs: Any) -> tuple[Any, Any]:
     """`jax.lax.scan`, but of what the steps put out the sums over time, so that none of it is dead code.
 
-    Adding up keeps the shape of every output: it reads each number, as a learner would, and costs both systems the
-    same little.
+    Adding up reads each number, as a learner would. Sums are flat: adding arrays with a short last axis, such as the
+    three bytes of a view's cell, is slow in itself.
     """
     shapes = jax.eval_shape(step, state, jax.tree.map(lambda leaf: leaf[0], inputs))[1]
-    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, jnp.uint8 if leaf.dtype == bool else leaf.dtype), shapes)
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.size, jnp.uint8 if leaf.dtype == bool else leaf.dtype), shapes)
 
     def step_and_add(carry: tuple[Any, Any], step_inputs: Any) -> tuple[tuple[Any, Any], None]:
         state, outputs = step(carry[0], step_inputs)
-        return (state, jax.tree.map(lambda total, leaf: total + leaf.astype(total.dtype), carry[1], outputs)), None
+        totals = jax.tree.map(lambda total, leaf: total + leaf.reshape(-1).astype(total.dtype), carry[1], outputs)
+        return (state, totals), None
 
     return jax.lax.scan(step_and_add, (state, zeros), inputs)[0]
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import measure
 from measure import Case
 
-from xworld import Env, State, Task, TimeStep, VectorEnv
+from xworld import Env, State, Task, TimeStep, VectorEnv, vector
 from xworld.vector import TaskSource, VectorState
 
 STEPS_PER_REFILL = 100
@@ -23,7 +23,7 @@ def step_case(labels: dict[str, Any], env: Env, tasks: Task, num_steps: int, dev
         def step(states: State, actions: jax.Array) -> tuple[State, TimeStep]:
             # The batch is in the last axis of the state and in the first of the timestep, as in `VectorEnv`.
             states, timestep = env.step(states, actions.T)
-            return states, jax.tree.map(lambda leaf: jnp.moveaxis(leaf, -1, 0), timestep)
+            return states, vector.batch_first(timestep)
 
         return measure.scan(step, states, actions)
 

@@ -85,7 +85,7 @@ def test_scan_adds_up_every_number_put_out():
     state, totals = measure.scan(lambda state, x: (state + x, outputs), jnp.int32(0), jnp.arange(5))
     assert state == 10
     for name, leaf in outputs.items():
-        np.testing.assert_array_equal(totals[name], 5 * np.asarray(leaf, np.float32))
+        np.testing.assert_array_equal(totals[name], 5 * np.asarray(leaf, np.float32).ravel())
 
 
 def test_steps_are_counted_and_carried_on(env, tasks):

@@ -8,12 +8,13 @@ import jax
 import jax.numpy as jnp
 
 from xworld.core.env import Env, select
+from xworld.core.fusion import apart
 from xworld.core.types import Briefing, Observation, State, Task, TimeStep
 from xworld.errors import ConfigError
 
 T = TypeVar("T")
 _Prepared = tuple[State, Observation]
-_REFILL_CHUNKS = 16  # `refill` prepares num_envs / 16 tasks at a time, so that its cost follows the need
+_REFILL_CHUNKS = 8  # `refill` prepares num_envs / 8 tasks at a time, so that its cost follows the need
 
 
 class TaskSource(Protocol):
@@ -87,7 +88,8 @@ class VectorEnv:
             first_observation=prepared[1].observation,
             is_ready=jnp.ones(self.num_envs, bool),
         )
-        return state, _vector_timestep(current[1], current[1].observation)
+        timestep = batch_first(current[1])
+        return state, _vector_timestep(timestep, timestep.observation)
 
     def step(self, state: VectorState, actions: jax.Array) -> tuple[VectorState, VectorTimeStep]:
         """Steps all environments; where an episode ends, its environment moves on to the prepared next one.
@@ -104,12 +106,12 @@ class VectorEnv:
         """
         ended, outcome = self.env.advance(state.current, actions.T)
         is_last = outcome.is_last
-        final = self.env.timestep(ended, outcome, is_first=is_last)
+        final = batch_first(self.env.timestep(ended, outcome, is_first=is_last))
 
         next_episode = state.prepared, state.first_observation
-        after, observation = _replace_few(is_last, next_episode, (ended, final.observation))
+        current, observation = _move_on(is_last, next_episode, (ended, final.observation))
         timestep = dataclasses.replace(final, observation=observation, is_trial_first=final.is_trial_first | is_last)
-        state = dataclasses.replace(state, current=after, is_ready=state.is_ready & ~is_last)
+        state = dataclasses.replace(state, current=current, is_ready=state.is_ready & ~is_last)
         return state, _vector_timestep(timestep, final.observation)
 
     def refill(
@@ -143,7 +145,7 @@ class VectorEnv:
 
     def states(self, state: VectorState) -> State:
         """The environments' states with num_envs leading, for reading."""
-        return jax.tree.map(lambda leaf: jnp.moveaxis(leaf, -1, 0), state.current)
+        return batch_first(state.current)
 
     def briefings(self, state: VectorState) -> tuple[Briefing, Briefing]:
         """[num_envs, ...] briefings of the current tasks, and of those that follow at the next `is_first`."""
@@ -162,31 +164,50 @@ class VectorEnv:
         return self.env.reset_from_seed(seeds, sampled)
 
 
-def _replace_few(is_new: jax.Array, new: T, old: T) -> T:
-    """`new` in the environments where `is_new`, else `old`, for [..., num_envs] leaves of which few are new.
+def _move_on(is_last: jax.Array, following: _Prepared, ended: _Prepared) -> _Prepared:
+    """What follows where `is_last`, in few environments, else what ended. Observations that ended have the batch first.
 
     The one place where the algorithm depends on the backend: a CPU copies only what is new, one environment after the
     other; elsewhere a loop costs more than selecting everything.
     """
+    return jax.lax.platform_dependent(is_last, following, ended, cpu=move_on_one_by_one, default=move_on_all_at_once)
 
-    def copy_one(carry: tuple[jax.Array, T]) -> tuple[jax.Array, T]:
-        is_new, old = carry
-        env = jnp.argmax(is_new)
 
-        def copy(new: jax.Array, old: jax.Array) -> jax.Array:
-            column = jax.lax.dynamic_slice_in_dim(new, env, 1, axis=-1)
-            return jax.lax.dynamic_update_slice_in_dim(old, column, env, axis=-1)
+def move_on_one_by_one(is_last: jax.Array, following: _Prepared, ended: _Prepared) -> _Prepared:
+    """`_move_on` by a loop over the environments whose episodes ended."""
 
-        return is_new.at[env].set(False), jax.tree.map(copy, new, old)
+    def copy_one(carry: tuple[jax.Array, _Prepared]) -> tuple[jax.Array, _Prepared]:
+        is_left, (states, observations) = carry
+        env = jnp.argmax(is_left)
+        state, observation = jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, env, 1, axis=-1), following)
+        put = jax.lax.dynamic_update_slice_in_dim
+        states = jax.tree.map(lambda old, new: put(old, new, env, -1), states, state)
+        observations = jax.tree.map(
+            lambda old, new: put(old, jnp.moveaxis(new, -1, 0), env, 0), observations, observation
+        )
+        return is_left.at[env].set(False), (states, observations)
 
-    def one_by_one(is_new: jax.Array, new: T, old: T) -> T:
-        return jax.lax.while_loop(lambda carry: carry[0].any(), copy_one, (is_new, old))[1]
+    return jax.lax.while_loop(lambda carry: carry[0].any(), copy_one, (is_last, ended))[1]
 
-    return jax.lax.platform_dependent(is_new, new, old, cpu=one_by_one, default=select)
+
+def move_on_all_at_once(is_last: jax.Array, following: _Prepared, ended: _Prepared) -> _Prepared:
+    """`_move_on` by selection."""
+    states, observations = (jax.vmap(select, in_axes=(0, -1, axis), out_axes=axis) for axis in (-1, 0))
+    return states(is_last, following[0], ended[0]), observations(is_last, following[1], ended[1])
+
+
+@apart
+def batch_first(tree: T) -> T:
+    """[num_envs, ...] leaves of [..., num_envs] ones."""
+
+    def turn(leaf: jax.Array) -> jax.Array:
+        # As a matrix: XLA's CPU code for turning more axes is several times slower.
+        rows = leaf.reshape(-1, leaf.shape[-1]).T
+        return rows.reshape(leaf.shape[-1], *leaf.shape[:-1])
+
+    return jax.tree.map(turn, tree)
 
 
 def _vector_timestep(timestep: TimeStep, final_observation: Observation) -> VectorTimeStep:
-    """With the batch leading instead of last."""
     fields = {field.name: getattr(timestep, field.name) for field in dataclasses.fields(TimeStep)}
-    batch_last = VectorTimeStep(**fields, final_observation=final_observation)
-    return jax.tree.map(lambda leaf: jnp.moveaxis(leaf, -1, 0), batch_last)
+    return VectorTimeStep(**fields, final_observation=final_observation)

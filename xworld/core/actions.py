@@ -42,28 +42,17 @@ def _act_one(config: EnvConfig, task: Task, agent: jax.Array | int, scene: Scene
     row, column, direction = scene.agent_row[agent], scene.agent_column[agent], scene.agent_direction[agent]
     hand = jnp.asarray(HAND + HAND_STEP * agent, jnp.uint8)
     ahead = _look_ahead(config, task, scene, row, column, direction, hand)
-
-    does_push = (action == FORWARD) & ahead.can_push
-    does_move = does_push | ((action == FORWARD) & ahead.is_walkable & ahead.is_empty)
-    does_pick_up = (action == PICK_UP) & ahead.is_loose & ~ahead.is_hand_full
-    does_put_down = (action == PUT_DOWN) & ahead.can_put  # with an empty hand nothing moves
-    turn = jnp.where(action == TURN_RIGHT, 1, jnp.where(action == TURN_LEFT, 3, 0)).astype(jnp.uint8)
-
-    is_ahead = _is_at(scene, ahead.row, ahead.column)  # [N, ...]
-    is_taken, is_pushed = is_ahead & does_pick_up, is_ahead & does_push
-    is_put = (scene.object_row == hand) & does_put_down
-    beyond_row, beyond_column = next_cell(ahead.row, ahead.column, direction)
-
-    def place(old: jax.Array, taken: jax.Array | int, pushed: jax.Array, put: jax.Array) -> jax.Array:
-        return jnp.where(is_taken, jnp.uint8(taken), jnp.where(is_pushed, pushed, jnp.where(is_put, put, old)))
-
+    moves = _decide(action, row, column, direction, hand, ahead)
+    is_ahead, is_held = _is_at(scene, ahead.row, ahead.column), scene.object_row == hand  # [N, ...]
     return dataclasses.replace(
         scene,
-        agent_row=scene.agent_row.at[agent].set(jnp.where(does_move, ahead.row, row)),
-        agent_column=scene.agent_column.at[agent].set(jnp.where(does_move, ahead.column, column)),
-        agent_direction=scene.agent_direction.at[agent].set((direction + turn) & 3),
-        object_row=place(scene.object_row, hand, beyond_row, ahead.row),
-        object_column=place(scene.object_column, NOWHERE, beyond_column, ahead.column),
+        agent_row=scene.agent_row.at[agent].set(moves.agent_row),
+        agent_column=scene.agent_column.at[agent].set(moves.agent_column),
+        agent_direction=scene.agent_direction.at[agent].set(moves.agent_direction),
+        object_row=jnp.where(is_ahead, moves.ahead_row, jnp.where(is_held, moves.held_row, scene.object_row)),
+        object_column=jnp.where(
+            is_ahead, moves.ahead_column, jnp.where(is_held, moves.held_column, scene.object_column)
+        ),
         door_state=_toggle(task, scene.door_state, ahead, action == TOGGLE),
     )
 
@@ -119,6 +108,41 @@ def _look_ahead(
         can_put=can_hold_object(terrain) & is_empty,
         is_hand_full=combine_bits(is_held),
         has_key=combine_bits(is_held & (scene.object_kind == key)),
+    )
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Moves:
+    """Where an action puts the agent, what lies before it, and what it holds."""
+
+    agent_row: jax.Array  # [...] uint8
+    agent_column: jax.Array  # [...] uint8
+    agent_direction: jax.Array  # [...] uint8
+    ahead_row: jax.Array  # [...] uint8
+    ahead_column: jax.Array  # [...] uint8
+    held_row: jax.Array  # [...] uint8
+    held_column: jax.Array  # [...] uint8
+
+
+@apart
+def _decide(
+    action: jax.Array, row: jax.Array, column: jax.Array, direction: jax.Array, hand: jax.Array, ahead: Ahead
+) -> Moves:
+    does_push = (action == FORWARD) & ahead.can_push
+    does_move = does_push | ((action == FORWARD) & ahead.is_walkable & ahead.is_empty)
+    does_pick_up = (action == PICK_UP) & ahead.is_loose & ~ahead.is_hand_full
+    does_put_down = (action == PUT_DOWN) & ahead.can_put  # with an empty hand nothing moves
+    turn = jnp.where(action == TURN_RIGHT, 1, jnp.where(action == TURN_LEFT, 3, 0)).astype(jnp.uint8)
+    beyond_row, beyond_column = next_cell(ahead.row, ahead.column, direction)
+    return Moves(
+        agent_row=jnp.where(does_move, ahead.row, row),
+        agent_column=jnp.where(does_move, ahead.column, column),
+        agent_direction=(direction + turn) & 3,
+        ahead_row=jnp.where(does_pick_up, hand, jnp.where(does_push, beyond_row, ahead.row)),
+        ahead_column=jnp.where(does_pick_up, jnp.uint8(NOWHERE), jnp.where(does_push, beyond_column, ahead.column)),
+        held_row=jnp.where(does_put_down, ahead.row, hand),
+        held_column=jnp.where(does_put_down, ahead.column, jnp.uint8(NOWHERE)),
     )
 
 

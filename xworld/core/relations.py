@@ -24,7 +24,7 @@ ALL_DIRECTIONS = 15
 NO_FLOOR = 1  # for what stands on no floor; no kind has this code
 _LONGEST_CHAIN = 17  # of operations in one piece of code that a CPU's compiler still turns into good vector code
 # Bits of what holds: touch in direction d is bit d, the relation with code c > 1 is bit c + 2.
-_NEAR_BIT, _HOLD_BIT, _SEE_BIT = (np.uint8(1 << (code + 2)) for code in (NEAR, HOLD, SEE))
+_BITS = {code: np.uint8(1 << (code + 2)) for code in (NEAR, HOLD, SEE, ON)}
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,9 @@ class Patterns:
 
 def make_patterns(relation: jax.Array, directions: jax.Array, first: jax.Array, second: jax.Array) -> Patterns:
     """Patterns from the [P, ...] fields of rules or goals."""
-    bits = jnp.where(relation == TOUCH, directions, jnp.where(relation >= NEAR, jnp.uint8(1) << (relation + 2), 0))
+    bits = jnp.where(relation == TOUCH, directions, 0)
+    for code, bit in _BITS.items():  # and not 1 << (relation + 2): a CPU cannot shift each byte of a vector differently
+        bits = jnp.where(relation == code, bit, bits)
     return Patterns(bits=bits, first=first, second=second)
 
 
@@ -98,15 +100,15 @@ def find_entities(config: EnvConfig, task: Task, scene: Scene, sight: Sight) -> 
         beside = jnp.where(columns == 0, in_column, jnp.where(rows == 0, in_row, 0))
         holds |= beside
     if "near" in config.relations:
-        holds |= jnp.where((rows + 2 <= 4) & (columns + 2 <= 4), _NEAR_BIT, 0)
+        holds |= jnp.where((rows + 2 <= 4) & (columns + 2 <= 4), _BITS[NEAR], 0)
     if "hold" in config.relations:
         hand = jnp.where(i < config.num_agents, HAND + HAND_STEP * i, 255).astype(jnp.uint8)  # 255 is nobody's
-        holds |= jnp.where(row == hand, _HOLD_BIT, 0)
+        holds |= jnp.where(row == hand, _BITS[HOLD], 0)
     if "see" in config.relations:
         sees = _see_along_lines(sight, row, column)
         for agent in range(config.num_agents):
             sees = jnp.where(i == agent, _seen_by(config, sight, scene, agent, row, column), sees)
-        holds |= jnp.where(sees, _SEE_BIT, 0)
+        holds |= jnp.where(sees, _BITS[SEE], 0)
     return Entities(kind=kind, row=row, column=column, floor=floor, holds=jnp.where(i == j, 0, holds))
 
 

@@ -116,16 +116,26 @@ def _lay_down(task: Task, scene: Scene, left_over: LeftOver) -> Scene:
             is_free &= (thing_row != rows) | (thing_column != columns)
     is_empty = scene.object_kind == 0
     for k, product in enumerate(left_over.products):
-        cell, slot = _nth_set(is_free, k), _nth_set(is_empty, k)
-        is_there = count_slots(4, row) == cell
-        here = (count_slots(is_empty.shape[0], row) == slot) & (cell != NOT_FOUND) & (product != 0)
+        slot, row, column = _find_room(is_empty, is_free, rows, columns, product, k)
+        here = count_slots(is_empty.shape[0], slot) == slot
         scene = dataclasses.replace(
             scene,
             object_kind=jnp.where(here, product, scene.object_kind),
-            object_row=jnp.where(here, pick_slot(is_there, rows), scene.object_row),
-            object_column=jnp.where(here, pick_slot(is_there, columns), scene.object_column),
+            object_row=jnp.where(here, row, scene.object_row),
+            object_column=jnp.where(here, column, scene.object_column),
         )
     return scene
+
+
+@apart
+def _find_room(
+    is_empty: jax.Array, is_free: jax.Array, rows: jax.Array, columns: jax.Array, product: jax.Array, k: int
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """[...] uint8: the k-th empty slot, or 255 if the product is none or has no slot or cell; the k-th free cell."""
+    slot, cell = _nth_set(is_empty, k), _nth_set(is_free, k)
+    is_there = count_slots(rows.shape[0], cell) == cell
+    has_room = (cell != NOT_FOUND) & (product != 0)
+    return jnp.where(has_room, slot, NOT_FOUND), pick_slot(is_there, rows), pick_slot(is_there, columns)
 
 
 @apart
