@@ -54,7 +54,7 @@ def test_evaluate_on_a_task_file(room, tmp_path, capsys, monkeypatch):
     folder = tmp_path / "runs" / "expert-on-room.toml"
     assert "20th percentile" in capsys.readouterr().out
     names = {path.name for path in folder.iterdir()}
-    assert names == {"returns", "scores.json", "report.html", "replay-best.gif"}
+    assert names == {"returns", "scores.json", "report.html", "replay-best.gif", "replay-best.jsonl"}
     first = (folder / "scores.json").read_bytes()
     content = json.loads(first)
     (task,) = content["tasks"]

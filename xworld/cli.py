@@ -14,6 +14,7 @@ import tyro
 from tyro.conf import OmitSubcommandPrefixes, Positional, arg, subcommand
 
 from xworld.cli_evaluation import INTERRUPTED, Evaluate, Finetune, held_out_tasks, num_devices
+from xworld.cli_play import Play
 from xworld.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
@@ -45,9 +46,10 @@ class Command(Protocol):
 
 @dataclass
 class Render:
-    """Film an episode of a trained agent, or draw or film a task file."""
+    """Film an episode of a trained agent or a history, or draw or film a task file."""
 
-    source: Annotated[Positional[Path], arg(metavar="RUN|TASKFILE")]  # folder of a training run, or a task file
+    # folder of a training run; a history (.jsonl) that was written by play or evaluate; or a task file
+    source: Annotated[Positional[Path], arg(metavar="RUN|HISTORY|TASKFILE")]
     agent: Literal["random", "noop", "searcher", "expert"] | None = None  # who plays the task file; a still without
     output: Path | None = None  # .gif or .mp4, for a still .png; beside the source by default
     seed: int = 0  # decides tasks, directions and chance
@@ -62,6 +64,10 @@ class Render:
             if self.agent is not None:
                 raise ConfigError("--agent is for task files; in a run's folder the run's agent plays.")
             return self._film_run()
+        if self.source.suffix == ".jsonl":
+            if self.agent is not None:
+                raise ConfigError("--agent is for task files; a history has been played already.")
+            return self._film_history()
         env, task = _read_task(self.source)
         if self.agent is not None:
             return self._film_task(env, task, self.agent)
@@ -93,6 +99,21 @@ class Render:
         save_animation(episode_frames(env, states, timesteps, reveal=self.reveal), output, fps=self.fps)
         task_id = f"world {int(tasks.world_id[index])}, game {int(tasks.game_id[index])}"
         print(f"Wrote {output}: held-out task {index} ({task_id})")
+        return 0
+
+    def _film_history(self) -> int:
+        from xworld.core.env import Env
+        from xworld.histories import read_history, replay
+        from xworld.rendering import episode_frames, save_animation
+        from xworld.tasks.rows import located
+
+        history = read_history(self.source)
+        with located(str(self.source)):
+            states, timesteps = replay(history)
+        output = self.output or self.source.with_suffix(".gif")
+        frames = episode_frames(Env(history.header.config), states, timesteps, reveal=self.reveal)
+        save_animation(frames, output, fps=self.fps)
+        print(f"Wrote {output}")
         return 0
 
     def _film_task(self, env: "Env", task: "Task", player: str) -> int:
@@ -291,6 +312,7 @@ def _parse(arguments: list[str]) -> Command:
         Annotated[_train_command(arguments), subcommand("train")]
         | Annotated[Finetune, subcommand("finetune")]
         | Annotated[Evaluate, subcommand("evaluate")]
+        | Annotated[Play, subcommand("play")]
         | Annotated[Render, subcommand("render")]
         | Annotated[Tasks, subcommand("tasks")]
     )

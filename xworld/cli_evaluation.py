@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from xworld.errors import ConfigError, did_you_mean
+from xworld.errors import ConfigError
 
 if TYPE_CHECKING:
     from xworld.core.types import Task
-    from xworld.evaluation.players import Player
     from xworld.evaluation.reference import Reference
     from xworld.evaluation.task_sets import TaskCollection
     from xworld.training import RunConfig
@@ -94,10 +93,12 @@ class Evaluate:
         return 0
 
     def _sweep(self, task_set: str) -> int:
+        from xworld.evaluation.players import find_player
         from xworld.evaluation.report import sweep_table
         from xworld.evaluation.scores import write_scores
         from xworld.evaluation.sweep import NUM_TRIALS, SweepConfig, run_sweep
         from xworld.evaluation.task_sets import find_task_set
+        from xworld.tasks.rows import located
 
         config = SweepConfig(
             num_trials=self.num_trials or NUM_TRIALS,
@@ -106,7 +107,15 @@ class Evaluate:
             batch_size=2048 if self.batch_size is None else self.batch_size,
         )
         collection = find_task_set(task_set, self.num_tasks, self.seed)
-        player = self._find_player(collection)
+        with located("--agent"):
+            player = find_player(
+                self.agent,
+                collection.env,
+                collection.tasks,
+                which=self.which,
+                is_greedy=self.greedy,
+                show_progress=True,
+            )
         output = self.output or self._default_output(collection)
         about = {
             "player": player.about,
@@ -125,30 +134,6 @@ class Evaluate:
         rich.print(sweep_table(content))
         print(f"Wrote scores.json, report.html and replays to {output}")
         return 0
-
-    def _find_player(self, collection: "TaskCollection") -> "Player":
-        from xworld.evaluation.players import SCRIPTED, check_same_physics, make_player, own_player, plan_policy
-
-        if self._is_by_name():
-            if self.greedy or self.which is not None:
-                raise ConfigError(f"--{'greedy' if self.greedy else 'which'} is for trained agents.")
-            if self.agent == EXPERT:
-                return make_player(EXPERT, plan_policy(collection.env, collection.tasks, show_progress=True))
-            if self.agent in SCRIPTED:
-                return make_player(self.agent, SCRIPTED[self.agent])
-            return own_player(self.agent, collection.env)
-        from xworld.agents import load
-        from xworld.evaluation import AgentPolicy
-
-        folder = self._folder()
-        if not folder.exists():
-            hint = did_you_mean(self.agent, (*SCRIPTED, EXPERT, PRETRAINED))
-            raise ConfigError(f"--agent: there is no folder {self.agent!r}, and nobody of that name. {hint}")
-        loaded = load(folder, self.which or "last")
-        check_same_physics(loaded.agent.env_config, collection.env.config)
-        policy = AgentPolicy(loaded.params, loaded.agent, is_greedy=self.greedy)
-        config = dataclasses.asdict(loaded.agent.config)
-        return make_player("agent", policy, is_greedy=self.greedy, config=config)
 
     def _is_by_name(self) -> bool:
         """Whether what plays is not a saved agent."""

@@ -1,21 +1,25 @@
 """The players that can be evaluated, by name: scripted ones, the expert, a trained agent by its run, or one's own."""
 
+import dataclasses
 import importlib
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
+from xworld import agents
 from xworld.configs import differences
 from xworld.core.config import EnvConfig
 from xworld.core.env import Env
 from xworld.core.types import Task
-from xworld.errors import ConfigError
+from xworld.errors import ConfigError, did_you_mean
 from xworld.evaluation.expert import Expert
 from xworld.evaluation.expert_policy import ExpertPolicy, make_expert_policy
-from xworld.evaluation.policies import NoopPolicy, Policy, RandomPolicy
+from xworld.evaluation.policies import AgentPolicy, NoopPolicy, Policy, RandomPolicy
 from xworld.evaluation.progress import progress_bar
 from xworld.evaluation.scripted import Searcher
 from xworld.tasks.digest import digest
 
+EXPERT, PRETRAINED = "expert", "pretrained"
 SCRIPTED: dict[str, Policy] = {
     "random": RandomPolicy(),
     "noop": NoopPolicy(),
@@ -31,6 +35,46 @@ class Player:
     name: str
     policy: Policy
     about: dict[str, Any]  # JSON types
+
+
+def find_player(
+    name: str,
+    env: Env,
+    tasks: Task,
+    *,
+    which: Literal["last", "best"] | None = None,
+    is_greedy: bool = False,
+    show_progress: bool = False,
+) -> Player:
+    """The player called `name`, ready for stacked `tasks` of `env`.
+
+    Args:
+      name: of a scripted player, "expert", or "pretrained"; `module:function` for one of the user's own; or the folder
+        of a training run or of a saved agent.
+      env: the environment that is played in.
+      tasks: those the expert makes plans for.
+      which: of a run, its newest checkpoint ("last", by default) or its best so far.
+      is_greedy: whether a trained agent takes the likeliest action instead of drawing one.
+      show_progress: whether to draw a progress bar while the expert plans.
+
+    Raises:
+      ConfigError: there is nobody of that name, an agent of another environment, or an option that is not for this one.
+    """
+    is_named = name in (*SCRIPTED, EXPERT)
+    if is_named or ":" in name:
+        if is_greedy or which is not None:
+            raise ConfigError(f"--{'greedy' if is_greedy else 'which'} is for trained agents.")
+        if not is_named:
+            return own_player(name, env)
+        return make_player(name, SCRIPTED.get(name) or plan_policy(env, tasks, show_progress=show_progress))
+    folder = agents.PRETRAINED if name == PRETRAINED else Path(name)
+    if not folder.exists():
+        hint = did_you_mean(name, (*SCRIPTED, EXPERT, PRETRAINED))
+        raise ConfigError(f"There is no folder {name!r}, and no player of that name. {hint}")
+    loaded = agents.load(folder, which or "last")
+    check_same_physics(loaded.agent.env_config, env.config)
+    policy = AgentPolicy(loaded.params, loaded.agent, is_greedy=is_greedy)
+    return make_player("agent", policy, is_greedy=is_greedy, config=dataclasses.asdict(loaded.agent.config))
 
 
 def make_player(name: str, policy: Policy, **about: Any) -> Player:

@@ -73,10 +73,17 @@ class AgentPolicy:
         self, memory: tuple[jax.Array, Memory], key: jax.Array, state: State, timestep: TimeStep
     ) -> tuple[tuple[jax.Array, Memory], jax.Array]:
         """[A] actions by the agent's logits."""
+        memory, actions, _, _ = self.decide(memory, key, state, timestep)
+        return memory, actions
+
+    def decide(
+        self, memory: tuple[jax.Array, Memory], key: jax.Array, state: State, timestep: TimeStep
+    ) -> tuple[tuple[jax.Array, Memory], jax.Array, jax.Array, jax.Array]:
+        """What `act` gives, and why: the next memory, [A] actions, [A, 7] logits and [A] values."""
         told, memory_ = memory
         is_reset = self.agent.is_reset(timestep)
         if self.clear_memory_at_trials:
             is_reset |= timestep.is_trial_first
-        logits, _, memory_ = self.agent.step(self.params, timestep.observation, told, memory_, is_reset)
+        logits, values, memory_ = self.agent.step(self.params, timestep.observation, told, memory_, is_reset)
         actions = logits.argmax(-1) if self.is_greedy else distribution.sample(key, logits)
-        return (told, memory_), actions
+        return (told, memory_), actions, logits, values

@@ -15,6 +15,7 @@ from xworld.evaluation.reference import SCHEMA, Reference
 from xworld.evaluation.summary import summarise_sweep, task_rows
 from xworld.evaluation.sweep import Sweep, replay
 from xworld.evaluation.task_sets import TaskCollection
+from xworld.histories import history_of, write_history
 from xworld.rendering import episode_frames, save_animation
 from xworld.tasks import to_text
 from xworld.tasks.files import write_atomically
@@ -46,7 +47,10 @@ def collect_scores(collection: TaskCollection, player: Player, sweep: Sweep, ref
 def write_scores(
     folder: Path, collection: TaskCollection, player: Player, sweep: Sweep, reference: Reference
 ) -> dict[str, Any]:
-    """Writes `scores.json`, `report.html` and up to three replays into the folder; returns the content of the first.
+    """Writes `scores.json`, `report.html` and up to three replays, as films and as histories, into the folder.
+
+    Returns:
+      The content of `scores.json`.
 
     Raises:
       ConfigError: a file cannot be written, or no task has a reference.
@@ -87,6 +91,9 @@ def _film_tasks(
         states, timesteps = replay(
             collection.env, collection.tasks, player.policy, sweep.config, num_trials, task_id, repetition
         )
+        players, task_name = [player.name] * collection.env.config.num_agents, f"{collection.name}-{task_id}"
+        history = history_of(collection.env, states, timesteps, players, task_name)
+        write_history(folder / f"replay-{name}.jsonl", history)
         frames = episode_frames(collection.env, states, timesteps, trials=(0, num_trials - 1))
         path = save_animation(frames, folder / f"replay-{name}.gif", fps=_FPS)
         caption = (

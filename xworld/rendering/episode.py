@@ -13,7 +13,7 @@ from xworld.rendering.frame import Style, draw_frame, make_style
 from xworld.rendering.panel import Moment
 from xworld.rendering.snapshot import Snapshot, take_snapshot
 
-_EVENT_FRAMES = 3  # a rule stays marked for this many more frames after it fired
+EVENT_FRAMES = 3  # a rule stays marked for this many more frames after it fired
 
 
 def episode_frames(
@@ -34,7 +34,10 @@ def episode_frames(
       env: the environment the states come from.
       states: stacked over time, every leaf [T, ...]: the state after `reset`, then after each step.
       timesteps: that came with them, stacked likewise.
-      tile_size, agent, show_view, reveal: as for `render_frame`.
+      tile_size: pixels per cell, as for `render_frame`.
+      agent: whose panel and view are drawn, likewise.
+      show_view: whether cells that this agent does not see are darker, likewise.
+      reveal: whether what is hidden is shown, likewise.
       pause: frames for which "Trial 2 / 4" is held when a trial starts, and its return when it ends; 0 for none.
       trials: which trials to draw, from 0; all by default. The returns of the others are shown all the same.
 
@@ -84,14 +87,14 @@ def _frames(
         event_age += 1
         if timesteps.event[t]:
             event, event_age = int(timesteps.event[t]), 0
-        elif event_age > _EVENT_FRAMES:
+        elif event_age > EVENT_FRAMES:
             event = 0
 
         if previous is None:
             yield from still(snapshot, f"Trial {len(returns)} / {num_trials}")
         elif timesteps.is_trial_first[t]:
             # The world has been put back already: what the last step paid is shown with the state before it.
-            yield from still(_timed_out(previous), f"Trial {len(returns)} scored {returns[-1]:g}", reward)
+            yield from still(timed_out(previous), f"Trial {len(returns)} scored {returns[-1]:g}", reward)
             if is_last:
                 return
             returns.append(0.0)
@@ -106,6 +109,6 @@ def _frames(
         previous = snapshot
 
 
-def _timed_out(snapshot: Snapshot) -> Snapshot:
+def timed_out(snapshot: Snapshot) -> Snapshot:
     """The snapshot before a trial's last step, with no time left."""
     return dataclasses.replace(snapshot, time=snapshot.trial_length)

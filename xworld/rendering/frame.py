@@ -93,19 +93,24 @@ def draw_frame(snapshot: Snapshot, moment: Moment, style: Style, banner: str) ->
     frame = new_surface(width + width % 2, height + height % 2, PAGE)
 
     place = grid.get_rect(left=unit, centery=height // 2)
+    place_grid(frame, grid, place, moment, unit)
+    panel = draw_panel(snapshot, moment, style.agent, style.reveal, unit, inner_height)
+    frame.blit(panel, (place.right + unit, unit))
+    if banner:
+        draw_banner(frame, place, banner, unit)
+    return to_array(frame)
+
+
+def place_grid(frame: Surface, grid: Surface, place: pygame.Rect, moment: Moment, unit: int) -> None:
+    """Puts the grid into its place, with an edge that glows while reward is paid."""
     if moment.reward > 0:
         glow = place.inflate(unit, unit)
         pygame.draw.rect(frame, mix(PAGE, GOOD, 0.4), glow, border_radius=unit // 2)
         pygame.draw.rect(frame, GOOD, place.inflate(unit // 2, unit // 2), border_radius=unit // 4)
     frame.blit(grid, place)
-    panel = draw_panel(snapshot, moment, style.agent, style.reveal, unit, inner_height)
-    frame.blit(panel, (place.right + unit, unit))
-    if banner:
-        _draw_banner(frame, place, banner, unit)
-    return to_array(frame)
 
 
-def _draw_banner(frame: Surface, place: pygame.Rect, words: str, unit: int) -> None:
+def draw_banner(frame: Surface, place: pygame.Rect, words: str, unit: int) -> None:
     """Words on a dark band across the grid, which is darkened so that the pause is noticed."""
     veil = new_clear_surface(place.width, place.height)
     veil.fill((0, 0, 0, 90))

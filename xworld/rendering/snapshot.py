@@ -1,10 +1,13 @@
 """What a picture shows of a state, gathered on the device in one call and copied to the host once."""
 
+import dataclasses
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from xworld.core.config import EnvConfig
 from xworld.core.env import Env
@@ -54,6 +57,17 @@ def take_snapshot(env: Env, state: State, agent: int) -> Snapshot:
         )
     check_agent(config, agent)
     return jax.device_get(_gather(env, state, jnp.uint8(agent)))
+
+
+def only_seen(snapshot: Snapshot) -> Snapshot:
+    """The snapshot with nothing in the cells that its agent does not see."""
+    is_seen = np.asarray(snapshot.is_visible)
+
+    changes: dict[str, Any] = {"terrain": np.where(is_seen, snapshot.terrain, 0)}
+    for name in ("agent_position", "object_position"):
+        position = np.asarray(getattr(snapshot, name))
+        changes[name] = np.where(is_seen[position[:, 0], position[:, 1], None], position, -1)
+    return dataclasses.replace(snapshot, **changes)
 
 
 def check_agent(config: EnvConfig, agent: int) -> None:

@@ -1,0 +1,140 @@
+"""The window: a thin loop that hands keys to the game and draws what it gives, when something has changed."""
+
+import os
+import sys
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as NotYet
+from types import TracebackType
+from typing import Self, TypeVar
+
+from xworld.errors import ConfigError
+from xworld.play.game import Game
+from xworld.rendering.backend import pygame
+from xworld.rendering.canvas import Surface, new_surface
+from xworld.rendering.frame import draw_banner
+from xworld.rendering.palette import PAGE
+
+MIN_SIZE = 320, 240
+_REPEAT_AFTER_MS, _REPEAT_EVERY_MS = 300, 110  # of a key that is held down
+_IDLE_MS = 500  # how long to wait for an event, so that Ctrl-C is noticed
+_WORK_S = 0.03  # how often the window is kept alive while something else is done
+
+T = TypeVar("T")
+
+
+class Window:
+    """A window that can be resized. Use it in a `with` statement, which closes it."""
+
+    def __init__(self, size: tuple[int, int] = (1100, 760)) -> None:
+        """Opens it, and says in it that the task is being prepared.
+
+        Raises:
+          ConfigError: there is no display.
+        """
+        try:
+            pygame.display.init()
+            self._surface = pygame.display.set_mode(size, pygame.RESIZABLE)
+        except pygame.error as error:
+            pygame.display.quit()
+            raise ConfigError(_no_display(str(error))) from error
+        if pygame.display.get_driver() == "offscreen" and "SDL_VIDEODRIVER" not in os.environ:
+            pygame.display.quit()
+            raise ConfigError(_no_display("no screen was found"))
+        pygame.display.set_caption("xworld")
+        pygame.key.set_repeat(_REPEAT_AFTER_MS, _REPEAT_EVERY_MS)
+        self._is_changed = True
+        self._show(new_surface(*size, PAGE), "Preparing the task")
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        return self._surface.get_size()
+
+    def play(self, make_game: Callable[[], Game]) -> None:
+        """Prepares a game and plays it until it is done or the window is closed."""
+        game = self.work("", make_game)
+        self.start(game)
+        while self.turn(game):
+            pass
+        game.close()
+
+    def start(self, game: Game) -> None:
+        """Shows a game for the first time, and prepares its first step meanwhile."""
+        game.work = self.work
+        self.redraw(game)
+        self.work("", game.session.warm_up)
+
+    def turn(self, game: Game) -> bool:
+        """Waits until something happens, and shows what came of it; whether the game goes on."""
+        wait = game.seconds_to_tick()
+        timeout = _IDLE_MS if wait is None else min(max(round(wait * 1000), 1), _IDLE_MS)
+        for event in [pygame.event.wait(timeout), *pygame.event.get()]:
+            self._handle(event, game)
+        if game.tick():
+            self._is_changed = True
+        if self._is_changed:
+            self.redraw(game)
+        return not game.is_done
+
+    def redraw(self, game: Game) -> Surface:
+        """Draws the game, and returns what is now in the window."""
+        picture = game.draw(self.size)
+        game.save_picture(picture)
+        self._show(picture)
+        game.session.note_shown()
+        self._is_changed = False
+        return self._surface
+
+    def work(self, words: str, function: Callable[[], T]) -> T:
+        """What a function returns that takes long, with words over the window. The window stays alive meanwhile."""
+        if words:
+            self._show(self._surface.copy(), words)
+            self._is_changed = True
+        with ThreadPoolExecutor(1) as pool:
+            future: Future[T] = pool.submit(function)
+            while True:
+                try:
+                    return future.result(_WORK_S)
+                except NotYet:
+                    if future.done():  # the function itself ran out of time
+                        raise
+                    pygame.event.pump()
+
+    def close(self) -> None:
+        """Closes the window."""
+        pygame.display.quit()
+
+    def _handle(self, event: pygame.Event, game: Game) -> None:
+        if event.type == pygame.QUIT:
+            game.is_done = True
+        elif event.type == pygame.KEYDOWN and not game.is_done:
+            game.press(event.key)
+            self._is_changed = True
+        elif event.type == pygame.VIDEORESIZE:
+            width, height = max(event.w, MIN_SIZE[0]), max(event.h, MIN_SIZE[1])
+            if (width, height) != self.size:
+                self._surface = pygame.display.set_mode((width, height), pygame.RESIZABLE)
+            self._is_changed = True
+        elif event.type == pygame.WINDOWEXPOSED:
+            self._is_changed = True
+
+    def _show(self, picture: Surface, words: str = "") -> None:
+        if words:
+            width, height = picture.get_size()
+            draw_banner(picture, picture.get_rect(), words, max(min(width // 60, height // 42), 8))
+        self._surface.blit(picture, (0, 0))
+        pygame.display.flip()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _no_display(reason: str) -> str:
+    hint = "set DISPLAY, or log in with `ssh -X`" if sys.platform.startswith("linux") else "run it on a desktop"
+    return f"There is no display to open a window on ({reason}): {hint}. `xworld render` films without one."
