@@ -173,7 +173,14 @@ def _train_tables(results: Results) -> list[str]:
 
 def _train_versus_tables(results: Results) -> list[str]:
     ratios = [
-        [row["environments"], row["tasks"], *row["ratio"].values(), row.get("floor", ""), _yes(row.get("is_met"))]
+        [
+            row["size"],
+            row["environments"],
+            row["tasks"],
+            *row["ratio"].values(),
+            row.get("floor", ""),
+            _yes(row.get("is_met")),
+        ]
         for row in results["ratios"]
     ]
     rows = [
@@ -185,7 +192,7 @@ def _train_versus_tables(results: Results) -> list[str]:
     ]
     head = ("system", "tasks", "environments", "devices", "parameters", "steps/s, median", "min", "max")
     return [
-        table(("environments", "tasks", "times as fast as the peer", "min", "max", "at least", "met"), ratios),
+        table(("size", "environments", "tasks", "times as fast as the peer", "min", "max", "at least", "met"), ratios),
         table((*head, "environment, %", "compile, s", "process, MB"), rows),
     ]
 

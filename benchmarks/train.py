@@ -28,6 +28,7 @@ from train_worker import (
     ENVIRONMENT,
     GENERATED,
     NUM_RULESETS,
+    PEER_PARAMETERS,
     PEER_SIZE,
     PPO,
     RULESETS,
@@ -94,7 +95,10 @@ def measure_beside_peer(arguments: argparse.Namespace) -> dict[str, Any]:
     """Ours on the peer's rulesets and on new tasks, and the peer on all devices and on one, in turn."""
     results, ratios = [], []
     for environments in arguments.environments or PEER_ENVIRONMENTS:
-        ours = [setting("gru", PEER_SIZE, environments, tasks, arguments) for tasks in (RULESETS, GENERATED)]
+        ours = [
+            setting("gru", size, environments, tasks, arguments)
+            for size, tasks in ((PEER_SIZE, RULESETS), (PEER_SIZE, GENERATED), (PEER_PARAMETERS, RULESETS))
+        ]
         theirs = [dataclasses.replace(ours[0], devices=devices) for devices in sorted({1, arguments.devices})]
         workers = [start(one) for one in ours] + [start_peer(one, arguments) for one in theirs]
         rounds = in_turn(workers, arguments.repetitions)
@@ -102,7 +106,7 @@ def measure_beside_peer(arguments: argparse.Namespace) -> dict[str, Any]:
         for system, one, worker, seen in zip(systems, ours + theirs, workers, rounds, strict=True):
             results.append(result({"system": system} | dataclasses.asdict(one), worker.ready, seen))
         for one, seen in zip(ours, rounds, strict=False):
-            ratios.append(ratio(one.environments, one.tasks, seen, rounds[len(ours) :]))
+            ratios.append(ratio(one, seen, rounds[len(ours) :]))
     return {"results": results, "ratios": ratios}
 
 
@@ -152,12 +156,12 @@ def shares(seen: Round) -> dict[str, float]:
     return {"environment": environment, "inference": acting - environment, "update": 1 - acting}
 
 
-def ratio(environments: int, tasks: str, ours: Sequence[Round], peers: Sequence[Sequence[Round]]) -> dict[str, Any]:
+def ratio(one: Setting, ours: Sequence[Round], peers: Sequence[Sequence[Round]]) -> dict[str, Any]:
     """Ours over the peer, round by round; the peer in the way to use the devices that is faster for it."""
     peer = max(peers, key=lambda rounds: statistics.median(seen[TRAINING] for seen in rounds))
     found = measure.summary([one[TRAINING] / other[TRAINING] for one, other in zip(ours, peer, strict=True)], 2)
-    row: dict[str, Any] = {"environments": environments, "tasks": tasks, "ratio": found}
-    floor = FLOORS.get(environments)
+    row: dict[str, Any] = {"size": one.size, "environments": one.environments, "tasks": one.tasks, "ratio": found}
+    floor = FLOORS.get(one.environments)
     return row if floor is None else row | {"floor": floor, "is_met": found["median"] >= floor}
 
 

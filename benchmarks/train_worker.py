@@ -29,7 +29,12 @@ from xworld.training.trainer import make_trainer
 from xworld.vector import TaskSource
 
 GENERATED, RULESETS = "generated", "rulesets"
-PEER_SIZE = "GRU 256"
+PEER_SIZE, PEER_PARAMETERS = "GRU 256", "GRU 256, and as many parameters"
+# The peer's memory in the agent as it is by default; and with larger encoders and heads, to have the peer's parameters.
+_PEER_AGENTS = {
+    PEER_SIZE: {"memory_size": 256},
+    PEER_PARAMETERS: {"memory_size": 256, "encoder_size": 160, "head_size": 256},
+}
 PPO = PPOConfig(rollout_length=32, num_epochs=1, num_minibatches=8)  # as XLand-MiniGrid trains
 WORLD = rulesets.World(4, 13)
 NUM_RULESETS = 1024
@@ -42,7 +47,7 @@ class Setting:
     """What is trained, and on how many devices."""
 
     memory: str
-    size: str  # of an agent's preset, or `PEER_SIZE`
+    size: str  # of an agent's preset, or of the peer's
     environments: int
     tasks: str  # `GENERATED` by the universe as training goes on, or those of XLand-MiniGrid's `RULESETS`
     devices: int
@@ -68,8 +73,8 @@ def main() -> None:
 
 def run_config(setting: Setting) -> RunConfig:
     """The run, in worlds of four rooms."""
-    if setting.size == PEER_SIZE:  # and in all no fewer parameters than XLand-MiniGrid's network
-        agent = AgentConfig(encoder_size=160, memory=setting.memory, memory_size=256, head_size=256)
+    if setting.size in _PEER_AGENTS:
+        agent = AgentConfig(memory=setting.memory, **_PEER_AGENTS[setting.size])
     else:
         agent = agent_preset(setting.size, setting.memory)
     return RunConfig(

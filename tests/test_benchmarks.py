@@ -248,7 +248,7 @@ def train_results():
         train.result({"system": train.PEER} | row | {"tasks": "rulesets", "devices": 1}, about, [{"training": 2000.0}]),
     ]
     own_rows = [train.result(row, about | {"xla_temporary_mb": 80.5}, ours)]
-    ratio = train.ratio(256, "generated", ROUNDS, PEER_ROUNDS)
+    ratio = ratio_at(256)
     start = {"machine": about["machine"], "sizes": {"repetitions": 3}}
     return {
         "train": {"benchmark": "train", **start, "results": own_rows},
@@ -260,12 +260,17 @@ ROUNDS = [{"training": rate} for rate in (900.0, 800.0, 1000.0)]
 PEER_ROUNDS = [[{"training": 200.0}] * 3, [{"training": 100.0}] * 3]  # on one device, and on two
 
 
+def ratio_at(environments):
+    one = train.Setting("gru", train.PEER_SIZE, environments, "generated", 2, 1)
+    return train.ratio(one, ROUNDS, PEER_ROUNDS)
+
+
 def test_training_is_compared_round_by_round_with_the_faster_way_of_the_peer():
     found = {"median": 4.5, "min": 4.0, "max": 5.0}
-    assert train.ratio(256, "generated", ROUNDS, PEER_ROUNDS)["ratio"] == found
-    assert train.ratio(256, "generated", ROUNDS, PEER_ROUNDS)["is_met"]
-    assert not train.ratio(1024, "generated", ROUNDS, PEER_ROUNDS)["is_met"]
-    assert "is_met" not in train.ratio(512, "generated", ROUNDS, PEER_ROUNDS)
+    assert ratio_at(256)["ratio"] == found
+    assert ratio_at(256)["is_met"]
+    assert not ratio_at(1024)["is_met"]
+    assert "is_met" not in ratio_at(512)
 
 
 def test_peer_has_to_be_where_it_is_said_to_be(tmp_path, monkeypatch, capsys):
@@ -289,7 +294,7 @@ def test_report_fills_the_page_from_results(tmp_path, monkeypatch):
     assert "| R4-13x13 | xworld | auto-reset, newly generated tasks | ends spread | 150.0 | 30 |" in text
     assert "| 25x25 over 9x9 | touch and hold | 1.22 | 1.2 | no |" in text
     assert "| gru | tiny | 300,000 | 256 | 9,000 | 9,000 | 9,000 | 10.0 | 30.0 | 60.0 | 20.5 | 900.0 | 80.5 |" in text
-    assert "| 256 | generated | 4.5 | 4.0 | 5.0 | 4 | yes |" in text
+    assert "| GRU 256 | 256 | generated | 4.5 | 4.0 | 5.0 | 4 | yes |" in text
     assert "| XLand-MiniGrid | rulesets | 256 | 1 | 300,000 | 2,000 | 2,000 | 2,000 |  | 20.5 | 900.0 |" in text
     assert "run `python benchmarks/tasks.py`" in text
     for name in ("vs_xland_minigrid-1024", "scaling", "train"):
