@@ -36,11 +36,12 @@ def draw_notes(
         is_end = bool(turn.timestep.is_trial_first)
         trial = int(seen.trial) + (0 if is_end else 1)
         time = int(seen.trial_length) if is_end else int(seen.trial_length) - int(seen.time_left)
-        when = write(f"{trial}.{time}", round(0.85 * unit), MUTED)
+        number, icon = int(turn.timestep.event), round(1.2 * unit)
+        when = write(f"trial {trial}, step {time}: rule {number}", round(0.85 * unit), MUTED)
         stamp(window, when, place.left, top + (line - when.get_height()) // 2)
-        rule = tuple(snapshot.rules[int(turn.timestep.event) - 1].tolist())
-        pictures = rule_pictures(rule, rule, unit)
-        draw_line(window, pictures, unit, place.left + 4 * unit, top + line // 2)
+        rule = tuple(snapshot.rules[number - 1].tolist())
+        left = place.left + when.get_width() + unit
+        draw_line(window, rule_pictures(rule, rule, icon), icon, left, top + line // 2)
     _write_fitting(window, hint, round(0.85 * unit), MUTED, place.left, place.bottom - line, place.width)
 
 
