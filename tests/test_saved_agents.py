@@ -12,8 +12,9 @@ import pytest
 from tiny_rooms import SMALL_AGENT, env_config
 
 from xworld import ConfigError
-from xworld.agents import load, make_agent, save
+from xworld.agents import PRETRAINED, load, make_agent, save
 from xworld.agents.saved import checkpoint_folder, describe, read_part, remove_others, write_parts
+from xworld.training import load_config
 
 AGENT = make_agent(SMALL_AGENT, env_config())
 PARAMS = jax.jit(AGENT.init)(jax.random.key(0))
@@ -147,3 +148,12 @@ def test_a_full_disk_loses_nothing(run, monkeypatch):
 
 def _out_of_space(*arguments: object) -> None:
     raise ValueError("No space left on device\n(what it was doing)")
+
+
+def test_the_agent_that_comes_with_the_package_loads_and_is_small():
+    config, loaded = load_config(PRETRAINED), load(PRETRAINED)
+    assert (loaded.config, loaded.env_config) == (config.agent, config.env)
+    assert (PRETRAINED / "metrics.csv").is_file()  # for the learning curve
+    files = [path for path in PRETRAINED.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 10_000_000
+    assert not any(str(Path.home()).encode() in path.read_bytes() for path in files)

@@ -32,6 +32,7 @@ PRETRAINED = Path(__file__).parent / "pretrained"  # what is left of the run of 
 _UNFINISHED = "unfinished-"
 _MANIFEST, _AGENT, _PARAMS = "manifest.json", "agent.json", "params"
 _PREFIXES: dict[Which, str] = {"last": "checkpoint-", "best": "best-"}  # of folders in a run's; the update follows
+_ORBAX_NOTE = "commit_success.txt"  # says where on this machine it was written; nothing reads it
 _SPARE_BYTES = 1_000_000  # for what is written beside arrays
 _ZEROS = bytes(2**20)
 
@@ -101,6 +102,8 @@ def write_parts(folder: Path, parts: Mapping[str, Any], texts: Mapping[str, str]
         with _checkpointer() as checkpointer:
             for name, values in arrays.items():
                 checkpointer.save(unfinished / name, values)
+        for note in unfinished.rglob(_ORBAX_NOTE):
+            note.unlink()
         # What `read_part` compares before orbax reads anything: orbax has no documented way to say what is wrong.
         manifest = {
             "files": {str(path.relative_to(unfinished)): _digest(path) for path in _files(unfinished)},
