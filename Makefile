@@ -1,9 +1,9 @@
-# `make demo` trains, evaluates and films an agent; `make test` checks everything. Both set up what they need.
+# `make demo` trains, evaluates and films an agent; `make test` checks everything; `make docs` builds the site. All set up what they need.
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint docs clean
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "xworld needs Python 3.11 or newer; set PYTHON=..." >&2; exit 2; }
@@ -25,5 +25,9 @@ lint: $(READY)
 	$(BIN)/mypy xworld
 	$(BIN)/lint-imports --no-cache
 
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+	@echo 'Wrote site/index.html'
+
 clean:
-	rm -rf .venv .jax_cache build dist *.egg-info
+	rm -rf site .venv .jax_cache build dist *.egg-info

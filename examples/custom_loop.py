@@ -1,4 +1,4 @@
-"""Train our agent in a loop of your own: REINFORCE over whole episodes, on one task, for a few seconds."""
+"""Train our agent in a loop of your own, compiled whole as in PureJaxRL: REINFORCE on one task, for a few seconds."""
 
 import functools
 
