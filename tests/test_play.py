@@ -1,10 +1,13 @@
 """The window, driven by key events through its own loop: a real one under Xvfb if that is there, else SDL's dummy."""
 
 import dataclasses
+import importlib.util
+import json
 import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -236,6 +239,7 @@ def test_what_is_shown_can_be_changed(window, begin, room, tmp_path):
     press(window, game, "m", "v", "n")
     assert "last task" in game.message
     assert (pixels(window) != start).any()
+    assert game.draw((320, 240)).get_size() == (320, 240)
     press(window, game, "tab")  # there is one agent only; the message is gone
     assert (pixels(window) == start).all()
 
@@ -451,13 +455,27 @@ def test_the_command_plays(room, tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr(Window, "start", start_and_quit)
     monkeypatch.chdir(tmp_path)
-    assert main(["play", str(room), "--size", "640", "480"]) == 0
+    assert main(["play", str(room), "--size", "640", "480", "--view", "seen", "--reveal"]) == 0
     assert read_history("runs/play/room-001.jsonl").rewards.tolist() == [[1.0]]
     assert main(["render", "runs/play/room-001.jsonl"]) == 0
     with PIL.Image.open(tmp_path / "runs" / "play" / "room-001.gif") as film:
         assert film.n_frames > 1
     assert main(["play", str(room), "--history", "runs/play/room-001.jsonl"]) == 2
     assert "is there already" in capsys.readouterr().err
+
+
+def test_the_benchmark_measures(display, room, monkeypatch, capsys):
+    path = Path(__file__).parent.parent / "benchmarks" / "window.py"
+    spec = importlib.util.spec_from_file_location("window_benchmark", path)
+    benchmark = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(benchmark)
+    monkeypatch.setattr(benchmark, "IDLE_S", 0.01)
+    monkeypatch.setattr(benchmark, "NUM_STEPS", 15)
+    monkeypatch.setattr(sys, "argv", ["window.py", "--task", str(room)])
+    benchmark.main()
+    measured = json.loads(capsys.readouterr().out)
+    assert measured["driver"] == display and measured["size"] == [800, 600]
+    assert measured["playing"]["frames_a_processor_second"] > 0
 
 
 def test_no_display_and_no_pygame(room, monkeypatch, capsys):

@@ -54,10 +54,12 @@ class Window:
     def play(self, make_game: Callable[[], Game]) -> None:
         """Prepares a game and plays it until it is done or the window is closed."""
         game = self.work("", make_game)
-        self.start(game)
-        while self.turn(game):
-            pass
-        game.close()
+        try:
+            self.start(game)
+            while self.turn(game):
+                pass
+        finally:
+            game.close()
 
     def start(self, game: Game) -> None:
         """Shows a game for the first time, and prepares its first step meanwhile."""
