@@ -4,6 +4,7 @@ from time import thread_time
 
 from xworld.core.config import EnvConfig
 from xworld.core.types import Task
+from xworld.evaluation.planning.everything import try_everything
 from xworld.evaluation.planning.model import Model
 from xworld.evaluation.planning.moves import NARROW, Mover
 from xworld.evaluation.planning.polish import polish
@@ -56,6 +57,8 @@ class Planner:
         if routes and not scripts:
             plan = self._search.run(start, FIRST_EFFORT + MORE_EFFORTS)
             scripts = [plan[0]] if plan else []
+        if not scripts and (last := try_everything(self.model, start, self._search.deadline)):
+            scripts = [last]
         return self._improve(start, max(scripts, key=lambda script: script.return_)) if scripts else None
 
     def _take_over(self, start: Situation, done: list[tuple[Situation, Script]]) -> Script | None:
