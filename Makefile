@@ -1,4 +1,5 @@
-# `make demo` trains, evaluates and films an agent; `make test` checks everything; `make docs` builds the site. All set up what they need.
+# `make demo` trains, evaluates and films an agent, `make test` checks everything, `make docs` builds the site.
+# All set up what they need.
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
