@@ -13,7 +13,7 @@ from mkdocs.utils import get_relative_url
 
 ROOT = Path(__file__).resolve().parent.parent
 HELP = "<!-- the help of every command -->"  # where it is printed in a page
-WIDTH = 100  # of the help, in letters
+WIDTH = 84  # of the help, in letters
 LINK = re.compile(r"(?<=\]\()[^)#:]+(?=\))")  # to a file, without an anchor
 
 
