@@ -366,6 +366,7 @@ def test_a_person_plays_beside_a_player(window, begin, tmp_path):
     [
         ({"watch": "random", "partner": "noop"}, "exclude each other"),
         ({"pace": 100.0}, "0 to 30 steps"),
+        ({"seed": -1}, "--seed is -1"),
         ({"play_as": (1,)}, r"agents \[0\] only"),
         ({"is_greedy": True}, "--partner or --watch"),
         ({"watch": "randum"}, "Did you mean 'random'"),
@@ -462,6 +463,8 @@ def test_the_command_plays(room, tmp_path, monkeypatch, capsys):
         assert film.n_frames > 1
     assert main(["play", str(room), "--history", "runs/play/room-001.jsonl"]) == 2
     assert "is there already" in capsys.readouterr().err
+    assert main(["play", str(room), "--size", "200", "480"]) == 2
+    assert "200 x 480; write at least 320 x 240" in capsys.readouterr().err
 
 
 def test_the_benchmark_measures(display, room, monkeypatch, capsys):

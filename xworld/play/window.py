@@ -30,8 +30,12 @@ class Window:
         """Opens it, and says in it that the task is being prepared.
 
         Raises:
-          ConfigError: there is no display.
+          ConfigError: there is no display, or the size is too small.
         """
+        if size[0] < MIN_SIZE[0] or size[1] < MIN_SIZE[1]:
+            raise ConfigError(
+                f"The window's size is {size[0]} x {size[1]}; write at least {MIN_SIZE[0]} x {MIN_SIZE[1]}."
+            )
         try:
             pygame.display.init()
             self._surface = pygame.display.set_mode(size, pygame.RESIZABLE)
