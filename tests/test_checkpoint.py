@@ -67,9 +67,16 @@ def test_a_run_leaves_everything_in_its_folder(finished):
     np.testing.assert_allclose(rows[0]["learning_rate"], 6e-3 + (3e-4 - 6e-3) * mean_progress, rtol=1e-5)
 
 
+@pytest.fixture
+def handler(number):
+    """What the signal does before the run: not nothing, as in jobs that a shell has put into the background."""
+    before = signal.signal(number, signal.default_int_handler)
+    yield signal.getsignal(number)
+    signal.signal(number, before)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_goes_on_bit_for_bit(finished, tmp_path, number):
-    handler = signal.getsignal(number)
+def test_an_interrupted_run_goes_on_bit_for_bit(finished, tmp_path, number, handler):
 
     def interrupt(row: dict[str, float]) -> None:
         if row["update"] == 30:  # no checkpoint is due here

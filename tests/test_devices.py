@@ -60,20 +60,15 @@ def test_eight_devices_do_the_same_and_one_goes_on(alone, tmp_path):
     assert_same_run(folder, alone)
 
 
-def test_parameters_can_be_shared_out_to_two_devices(alone, tmp_path):
-    finish(start(tmp_path / "run", num_devices=2, total_devices=2, changes={"shard_params": True}))
-    assert_same_run(tmp_path / "run", alone)
-
-
-def test_two_processes_do_the_same_and_stop_together(alone, tmp_path):
-    folder = tmp_path / "run"
+def test_two_processes_that_share_the_parameters_out_do_the_same_and_stop_together(alone, tmp_path):
+    folder, changes = tmp_path / "run", {"shard_params": True}
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         coordinator = f"127.0.0.1:{free.getsockname()[1]}"
-    both = dict(num_devices=1, total_devices=2, coordinator=coordinator, stops=True)
+    both = dict(num_devices=1, total_devices=2, coordinator=coordinator, stops=True, changes=changes)
     finish(*(start(folder, process=process, **both) for process in range(2)))
     assert [row["update"] for row in MetricsWriter.read(folder)] == [2]
-    assert train(short_config(), folder, resume=True, tasks=SANITY_TASKS, show_progress=False)
+    assert train(short_config(**changes), folder, resume=True, tasks=SANITY_TASKS, show_progress=False)
     assert_same_run(folder, alone)
 
 

@@ -1,5 +1,6 @@
 """How the agent of a run does on tasks that it does not train on, now and then."""
 
+import functools
 import math
 from collections.abc import Callable
 
@@ -33,14 +34,18 @@ def make_evaluator(
       source: where the run's own tasks come from, if not from the universe.
       tasks: stacked ones to use. By default of the universe's test split, or of `source`.
     """
-    played = _sample(config, source) if tasks is None else jax.tree.map(np.asarray, tasks)
-    num_trials = np.asarray(played.num_trials, np.int64)[:, None]
-    num_tasks, max_trials = len(num_trials), int(num_trials.max())
-    is_played, is_last = np.arange(max_trials) < num_trials, np.arange(max_trials) == num_trials - 1
-    env, key = Env(config.env), jax.random.key(_SEED)
+
+    @functools.cache  # made when they are first needed: a run that is finished needs none
+    def make_tasks() -> Task:
+        return _sample(config, source) if tasks is None else jax.tree.map(np.asarray, tasks)
 
     def evaluate(params: Params) -> Row:
-        returns = play_batch(env, played, np.arange(num_tasks), AgentPolicy(params, agent), key, max_trials)
+        played = make_tasks()
+        num_trials = np.asarray(played.num_trials, np.int64)[:, None]
+        num_tasks, max_trials = len(num_trials), int(num_trials.max())
+        is_played, is_last = np.arange(max_trials) < num_trials, np.arange(max_trials) == num_trials - 1
+        policy, key = AgentPolicy(params, agent), jax.random.key(_SEED)
+        returns = play_batch(Env(config.env), played, np.arange(num_tasks), policy, key, max_trials)
         row = dict.fromkeys(HELD_OUT, math.nan)
         for trial in range(min(max_trials, NUM_TRIAL_COLUMNS)):
             row[HELD_OUT[trial]] = float(returns[is_played[:, trial], trial].mean())
