@@ -161,7 +161,7 @@ def test_goals_hidden_facing_and_ids_per_agent():
 
 def test_the_files_in_the_documentation_are_tasks():
     pages = (Path(__file__).parent.parent / "docs" / "task-language.md").read_text()
-    examples = re.findall(r"(?s)```toml\n(.*?)```", pages)
+    examples = re.findall(r"(?s)```toml[^\n]*\n(.*?)```", pages)
     assert len(examples) == 2
     for example in examples:
         config = config_for(example)

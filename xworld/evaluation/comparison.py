@@ -16,7 +16,8 @@ from xworld.evaluation.protocol import evaluate, record, with_num_trials
 from xworld.evaluation.scripted import Searcher
 from xworld.evaluation.statistics import most_telling, normalise
 
-AGENT, RANDOM, NOOP = "agent", "random", "no-op"
+AGENT = "agent"
+RANDOM, NOOP = "random", "no-op"
 SEARCHER, REMEMBERING_SEARCHER, EXPERT = "searcher without memory", "searcher with memory", "expert"
 
 
