@@ -147,7 +147,7 @@ def test_episodes_of_different_lengths_fill_rollouts_without_gaps():
 
 @pytest.mark.parametrize("memory", MEMORIES)
 def test_a_sanity_task_is_learned(memory):
-    """Random play gets about 0.3 of 8; who turns to the object and takes it gets 5. How far it comes is chance's too."""
+    """Random play gets about 0.3 of 8; who turns to the object and takes it gets 5."""
     config, tasks = sanity_config(memory), SANITY_TASKS
     trainer = make_trainer(config)
     state, rows = trainer.start(tasks), []
