@@ -25,6 +25,7 @@ from xworld import ConfigError, Env
 from xworld.agents import AgentConfig, make_agent
 from xworld.evaluation import (
     AgentPolicy,
+    Comparison,
     NoopPolicy,
     RandomPolicy,
     Searcher,
@@ -239,8 +240,21 @@ def test_the_report(comparison, tmp_path):
     console.print(scores_table(comparison))
     console.file.close()
     table = console.export_text()
-    assert "1.00" in table and all(name in table for name in comparison.scores)
+    assert "1.00" in table and all(name.split()[0] in table for name in comparison.scores)
     assert summarise(comparison) == {name: value for name, value in content.items() if name != "about"}
+
+
+@pytest.mark.parametrize(("num_trials", "shown"), [(6, [1, 2, 3, 4, 5, 6]), (13, [1, 2, 3, 5, 8, 13])])
+def test_the_table_fits_a_terminal(num_trials, shown, tmp_path):
+    returns = np.random.default_rng(0).uniform(0, 5, (2, 20, num_trials))
+    comparison = Comparison({"searcher without memory": returns, "agent": returns + 5}, np.full((20, num_trials), 10.0))
+    console = Console(width=80, record=True, file=(tmp_path / "table.txt").open("w"))
+    console.print(scores_table(comparison))
+    console.file.close()
+    table = console.export_text()
+    assert all(word in table for word in ("searcher", "without", "memory")) and "…" not in table
+    header = " ".join(table.splitlines()[1:3])
+    assert [int(word) for word in header.split() if word.isdigit()] == shown
 
 
 def test_reports_that_cannot_be_written(comparison, tmp_path):

@@ -50,16 +50,17 @@ def test_wandb_goes_on_with_the_folders_run(tmp_path, monkeypatch):
     )
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "wandb", raising=False)
-    folder = tmp_path / "night"
+    folders = [tmp_path / "monday" / "night", tmp_path / "tuesday" / "night"]
     calls = []
     monkeypatch.setattr("builtins.print", lambda line: calls.append(json.loads(line)))
-    with open_loggers(["wandb"], folder, RunConfig(seed=3)) as [logger]:
-        logger.write(ROW)
-    assert calls == [
-        ["init", "xworld", "night", "night", "allow", 3],
-        ["log", {"steps": 4096.0, "loss": 0.5}, 4096],
-        ["finish"],
-    ]
+    for folder in (folders[0], *folders):
+        folder.mkdir(parents=True, exist_ok=True)
+        with open_loggers(["wandb"], folder, RunConfig(seed=3)) as [logger]:
+            logger.write(ROW)
+    first, second = ((folder / "wandb-id").read_text() for folder in folders)
+    assert first != second
+    assert calls[::3] == [["init", "xworld", "night", id_, "allow", 3] for id_ in (first, first, second)]
+    assert calls[1:3] == [["log", {"steps": 4096.0, "loss": 0.5}, 4096], ["finish"]]
 
 
 def test_unknown_and_missing_loggers_are_refused(monkeypatch):

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from xworld.training import RunConfig
 
 INTERRUPTED = 130
-EXPERT, PRETRAINED = "expert", "pretrained"
 
 
 @dataclass
@@ -63,16 +62,17 @@ class Evaluate:
         from xworld.agents import load
         from xworld.core.env import Env
         from xworld.evaluation import AgentPolicy, check_folder, compare, scores_table, write_report
+        from xworld.evaluation.players import PRETRAINED, agent_folder
         from xworld.training import load_config
 
-        if self._is_by_name():
+        run = agent_folder(self.agent)
+        if run is None:
             raise ConfigError(f"--agent {self.agent} goes with --task-set. Name a set of tasks.")
         for name in ("repetitions", "normalise_by", "batch_size"):
             if getattr(self, name) is not None:
                 raise ConfigError(f"--{name.replace('_', '-')} goes with --task-set. Name a set of tasks.")
         if self.num_trials is not None and len(self.num_trials) > 1:
             raise ConfigError("Several numbers of trials go with --task-set. Name a set of tasks, or one number.")
-        run = self._folder()
         config, loaded = load_config(run), load(run, self.which or "last")
         num_trials = self.num_trials or config.universe.num_trials[1:]
         output = check_folder(self.output or (Path("runs") / PRETRAINED if self.agent == PRETRAINED else run))
@@ -135,19 +135,8 @@ class Evaluate:
         print(f"Wrote scores.json, report.html and replays to {output}")
         return 0
 
-    def _is_by_name(self) -> bool:
-        """Whether what plays is not a saved agent."""
-        from xworld.evaluation.players import SCRIPTED
-
-        return self.agent in (*SCRIPTED, EXPERT) or ":" in self.agent
-
-    def _folder(self) -> Path:
-        """Where the agent is, if it is a saved one."""
-        from xworld import agents
-
-        return agents.PRETRAINED if self.agent == PRETRAINED else Path(self.agent)
-
     def _find_reference(self, collection: "TaskCollection") -> "Reference":
+        from xworld.evaluation.players import EXPERT
         from xworld.evaluation.reference import expert_reference, fine_tuned_reference
 
         if self.normalise_by not in (None, EXPERT):

@@ -60,14 +60,13 @@ def find_player(
     Raises:
       ConfigError: there is nobody of that name, an agent of another environment, or an option that is not for this one.
     """
-    is_named = name in (*SCRIPTED, EXPERT)
-    if is_named or ":" in name:
+    folder = agent_folder(name)
+    if folder is None:
         if is_greedy or which is not None:
             raise ConfigError(f"--{'greedy' if is_greedy else 'which'} is for trained agents.")
-        if not is_named:
+        if ":" in name:
             return own_player(name, env)
         return make_player(name, SCRIPTED.get(name) or plan_policy(env, tasks, show_progress=show_progress))
-    folder = agents.PRETRAINED if name == PRETRAINED else Path(name)
     if not folder.exists():
         hint = did_you_mean(name, (*SCRIPTED, EXPERT, PRETRAINED))
         raise ConfigError(f"There is no folder {name!r}, and no player of that name. {hint}")
@@ -75,6 +74,13 @@ def find_player(
     check_same_physics(loaded.agent.env_config, env.config)
     policy = AgentPolicy(loaded.params, loaded.agent, is_greedy=is_greedy)
     return make_player("agent", policy, is_greedy=is_greedy, config=dataclasses.asdict(loaded.agent.config))
+
+
+def agent_folder(name: str) -> Path | None:
+    """Where the saved agent is that `find_player` would load under this name; None if no saved agent is meant."""
+    if name in (*SCRIPTED, EXPERT) or ":" in name:
+        return None
+    return agents.PRETRAINED if name == PRETRAINED else Path(name)
 
 
 def make_player(name: str, policy: Policy, **about: Any) -> Player:

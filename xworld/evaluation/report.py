@@ -73,17 +73,21 @@ def summarise(comparison: Comparison) -> dict[str, Any]:
 
 
 def scores_table(comparison: Comparison) -> Table:
-    """A rich table of the scores: a row for each policy, a column for each trial, 95 % intervals below the means."""
+    """A rich table of the scores: a row for each policy, a column for each trial, 95 % intervals below the means.
+
+    Of more than six trials it shows some, so that it fits a terminal.
+    """
     num_trials = comparison.reference.shape[1]
+    trials = [t for t in range(num_trials) if num_trials <= 6 or t + 1 in (1, 2, 3, 5, 8, num_trials)]
     title = f"Score (share of the expert's return) on {comparison.num_scored} tasks, and 95 % interval"
-    table = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("policy", no_wrap=True)
-    for trial in range(num_trials):
+    table = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1))
+    table.add_column("policy", max_width=17)
+    for trial in trials:
         table.add_column(f"trial {trial + 1}", justify="right")
     table.add_column("gain", justify="right")
     for name, scores in comparison.scores.items():
         by_trial, gained = estimate(scores), estimate(gain(scores))
-        cells = [_cell(by_trial.mean[t], by_trial.low[t], by_trial.high[t]) for t in range(num_trials)]
+        cells = [_cell(by_trial.mean[t], by_trial.low[t], by_trial.high[t]) for t in trials]
         style = "bold" if name == AGENT else None
         table.add_row(name, *cells, _cell(gained.mean, gained.low, gained.high), style=style)
     num_without = len(comparison.reference) - comparison.num_scored

@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.util
 import math
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -45,15 +46,26 @@ class TensorBoard:
 
 
 class WandB:
-    """A run of Weights & Biases, called as the folder is. `WANDB_MODE=offline` keeps it on this machine."""
+    """A run of Weights & Biases, called as the folder is; its id is in the folder's `wandb-id`.
+
+    `WANDB_MODE=offline` keeps it on this machine.
+    """
 
     def __init__(self, folder: Path, config: RunConfig):
         """Goes on with the run of this folder if there was one."""
         import wandb
 
-        name = folder.absolute().name
-        about = dataclasses.asdict(config)
-        self._run = wandb.init(project="xworld", name=name, id=name, dir=str(folder), config=about, resume="allow")
+        id_file = folder / "wandb-id"
+        if not id_file.exists():
+            id_file.write_text(uuid.uuid4().hex)
+        self._run = wandb.init(
+            project="xworld",
+            name=folder.absolute().name,
+            id=id_file.read_text(),
+            dir=str(folder),
+            config=dataclasses.asdict(config),
+            resume="allow",
+        )
 
     def write(self, row: Row) -> None:
         """A step for each row."""

@@ -9,13 +9,15 @@ from xworld.tasks import UniverseConfig, WorldConfig
 from xworld.training.config import RunConfig
 from xworld.training.ppo import PPOConfig
 
+_ONE_ROOM = WorldConfig(rooms=(1,), floor_colours=("black", "grey"))  # a rug tells rooms apart
+
 
 def demo() -> RunConfig:
     """One room, a hidden rule that differs from task to task, four short trials: adapts after minutes on two cores."""
     return RunConfig(
         env=EnvConfig(height=7, width=7, max_objects=4, max_rules=1, max_doors=1, push=False, relations=("hold",)),
         universe=UniverseConfig(
-            world=WorldConfig(rooms=(1,), floor_colours=("black", "grey")),  # a rug tells rooms apart
+            world=_ONE_ROOM,
             negated_goal_percent=0,
             chain_length=(1, 1),
             num_distractors=(3, 3),
@@ -38,7 +40,7 @@ def memory() -> RunConfig:
             height=7, width=7, max_objects=6, max_rules=3, max_doors=1, push=False, relations=("touch", "hold")
         ),
         universe=UniverseConfig(
-            world=WorldConfig(rooms=(1,), floor_colours=("black", "grey")),
+            world=_ONE_ROOM,
             goal_relations=("hold",),
             negated_goal_percent=0,
             direction_percent=0,
