@@ -7,6 +7,7 @@ the start are counted from the start of this process; processor time is what cou
 """
 
 import argparse
+import contextlib
 import json
 import os
 import statistics
@@ -38,7 +39,8 @@ def main() -> None:
 
     keep_compiled()
     source = find_source(arguments.task)
-    with tempfile.TemporaryDirectory() as folder, Window(tuple(arguments.size)) as window:
+    opened = contextlib.closing(Window(tuple(arguments.size)))
+    with tempfile.TemporaryDirectory() as folder, opened as window:
         marks = {"preparing_frame": _mark()}
         game = window.work("", lambda: Game(source, Settings(output=Path(folder)), Bindings()))
         window.redraw(game)

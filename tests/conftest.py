@@ -11,4 +11,6 @@ os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
 
 import jax
 
+pytest_plugins = ["window_fixtures"]
+
 jax.devices()  # jax starts here, so that no command under test gives a worker more devices than the others have

@@ -1,5 +1,6 @@
 """Histories: what was seen is derived again byte for byte, a crash loses nothing, and damage is told."""
 
+import contextlib
 import dataclasses
 import json
 
@@ -74,7 +75,7 @@ def test_what_was_seen_is_derived_again_byte_for_byte(stepped, history, tmp_path
 
 def test_a_writer_writes_what_a_whole_history_is(history, tmp_path):
     whole = write_history(tmp_path / "whole.jsonl", history)
-    with HistoryWriter(tmp_path / "new" / "grown.jsonl", HEADER) as writer:
+    with contextlib.closing(HistoryWriter(tmp_path / "new" / "grown.jsonl", HEADER)) as writer:
         for step in history.steps:
             size = writer.path.stat().st_size
             writer.append(dataclasses.replace(step, event=9))
@@ -85,6 +86,20 @@ def test_a_writer_writes_what_a_whole_history_is(history, tmp_path):
     assert writer.path.read_bytes() == whole.read_bytes()
     with pytest.raises(ConfigError, match="there already"):
         HistoryWriter(writer.path, HEADER)
+
+
+def test_a_history_goes_on_where_its_writer_was_killed(history, tmp_path):
+    whole = write_history(tmp_path / "whole.jsonl", history).read_bytes()
+    path = tmp_path / "cut.jsonl"
+    for num_bytes in (0, 30, whole.index(b"\n") + 1, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:num_bytes])
+        with contextlib.closing(HistoryWriter(path, HEADER, goes_on=True)) as writer:
+            assert writer.steps == history.steps[: len(writer.steps)]
+            for step in history.steps[len(writer.steps) :]:
+                writer.append(step)
+        assert path.read_bytes() == whole
+    with pytest.raises(ConfigError, match="of something else"):
+        HistoryWriter(path, dataclasses.replace(HEADER, seed=8), goes_on=True)
 
 
 def test_a_cut_last_line_is_left_out(history, tmp_path):

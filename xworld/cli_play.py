@@ -1,5 +1,6 @@
 """The command `xworld play`. As in `cli.py`, heavy imports happen inside."""
 
+import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +67,6 @@ class Play:
                 print(game.message)
             return game
 
-        with Window(self.size) as window:
+        with contextlib.closing(Window(self.size)) as window:
             window.play(make_game)
         return 0

@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +22,7 @@ from xworld.core.config import EnvConfig
 from xworld.core.env import Env
 from xworld.core.types import State, Task, TimeStep
 from xworld.errors import ConfigError
+from xworld.lines import LineWriter, read_lines, to_line
 from xworld.tasks import parse, to_text
 from xworld.tasks.digest import digest
 from xworld.tasks.files import write_atomically
@@ -160,23 +160,32 @@ def history_of(env: Env, states: State, timesteps: TimeStep, players: Sequence[s
 class HistoryWriter:
     """Writes a history while it happens; what is written is there even if the process is killed."""
 
-    def __init__(self, path: str | Path, header: Header) -> None:
+    def __init__(self, path: str | Path, header: Header, *, goes_on: bool = False) -> None:
         """Makes the file, and missing folders.
 
+        Args:
+          path: of the file.
+          header: of the history.
+          goes_on: whether to go on with a history that is there already; `steps` has what was written before.
+
         Raises:
-          ConfigError: there is a file already, it cannot be written, or the header's task has no text.
+          ConfigError: there is a file already that is not to be gone on with, or is damaged, or of another header; it
+            cannot be written; or the header's task has no text.
         """
         self.path = _check_suffix(path)
         line = _header_line(header)
-        if self.path.exists():
+        self.steps: tuple[Step, ...] = ()  # that were there when the file was opened
+        if self.path.exists() and not goes_on:
             raise ConfigError(f"{self.path} is there already. Choose another name, or remove it.")
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self.path.open("xb")
-        except OSError as error:
-            raise ConfigError(f"{self.path} cannot be written: {error.strerror}. Choose another path.") from error
-        self._starts: list[int] = []  # where in the file the steps begin
-        self._write(line)
+        is_begun = self.path.exists() and bool(read_lines(self.path))
+        if is_begun:
+            begun = read_history(self.path)
+            if _header_line(begun.header) != line:
+                raise ConfigError(f"{self.path} is the history of something else. Choose another name, or remove it.")
+            self.steps = begun.steps
+        self._lines = LineWriter(self.path)
+        if not is_begun:
+            self._lines.write(line)
 
     def append(self, step: Step) -> None:
         """Adds a step.
@@ -184,32 +193,15 @@ class HistoryWriter:
         Raises:
           ConfigError: the disk is full.
         """
-        self._starts.append(self._file.tell())
-        self._write(_step_line(step))
+        self._lines.write(dataclasses.asdict(step))
 
     def undo(self) -> None:
-        """Takes the last step away again."""
-        self._file.seek(self._starts.pop())
-        self._file.truncate()
+        """Takes the last step away again, of those that this writer wrote."""
+        self._lines.undo()
 
     def close(self) -> None:
         """Closes the file."""
-        self._file.close()
-
-    def _write(self, line: str) -> None:
-        try:
-            self._file.write(line.encode())
-            self._file.flush()
-        except OSError as error:
-            raise ConfigError(f"{self.path} cannot be written: {error.strerror}.") from error
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
+        self._lines.close()
 
 
 def write_history(path: str | Path, history: History) -> Path:
@@ -219,8 +211,8 @@ def write_history(path: str | Path, history: History) -> Path:
       ConfigError: a suffix other than .jsonl, or a path that cannot be written.
     """
     path = _check_suffix(path)
-    lines = [_header_line(history.header), *map(_step_line, history.steps)]
-    write_atomically(path, "".join(lines).encode())
+    lines = [_header_line(history.header), *map(dataclasses.asdict, history.steps)]
+    write_atomically(path, b"".join(map(to_line, lines)))
     return path
 
 
@@ -231,11 +223,7 @@ def read_history(path: str | Path) -> History:
       ConfigError: the file cannot be read, or is damaged or no history.
     """
     path = Path(path)
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}. Name a history.") from error
-    *lines, _ = content.split(b"\n")  # what comes after the last line's end was cut off
+    lines = read_lines(path)
     if not lines:
         raise ConfigError(f"{path} is no history: it has no header. Name a file that `xworld play` has written.")
     try:
@@ -255,29 +243,19 @@ def _reason(error: Exception) -> str:
     return f"there is no {error}." if isinstance(error, KeyError) else str(error)
 
 
-def _header_line(header: Header) -> str:
+def _header_line(header: Header) -> dict[str, Any]:
     _check_players(header)
     text = to_text(header.task)
     if digest(parse(text, header.config)) != digest(header.task):
         raise ConfigError("The task cannot be written as text, so no history can be kept of it. See `to_text`.")
-    return _line(
-        {
-            "format": _FORMAT,
-            "task_name": header.task_name,
-            "players": header.players,
-            "seed": header.seed,
-            "config": dataclasses.asdict(header.config),
-            "task": text,
-        }
-    )
-
-
-def _step_line(step: Step) -> str:
-    return _line(dataclasses.asdict(step))
-
-
-def _line(content: dict[str, Any]) -> str:
-    return json.dumps(content, ensure_ascii=False) + "\n"
+    return {
+        "format": _FORMAT,
+        "task_name": header.task_name,
+        "players": header.players,
+        "seed": header.seed,
+        "config": dataclasses.asdict(header.config),
+        "task": text,
+    }
 
 
 def _read_header(line: bytes) -> Header:

@@ -21,6 +21,7 @@ from xworld.play.minds import Mind
 from xworld.play.overlays import key_name
 from xworld.play.session import Session
 from xworld.play.sources import Source
+from xworld.play.window import Window
 from xworld.rendering import episode_frames, save_animation, save_picture
 from xworld.rendering.canvas import Surface, to_array
 
@@ -126,6 +127,20 @@ class Game:
         """The window of that many pixels."""
         words = Words(self._banner(), self.message or self._status(), self._hint())
         return draw_window(size, self.session, self.look, words, self.bindings)
+
+    def note_shown(self, picture: Surface) -> bool:
+        """Starts the clock of a trial that is shown for the first time; saves the picture, if that was asked for."""
+        self.session.note_shown()
+        if not self._wants_picture:
+            return False
+        self._wants_picture = False
+        self.message = f"Saved {save_picture(to_array(picture), self._free_path('.png'))}"
+        return True
+
+    def let_work(self, window: Window) -> None:
+        """Prepares the first step."""
+        self.work = window.work
+        self.work("", self.session.warm_up)
 
     def close(self) -> None:
         """Ends the session; saves the film that is being recorded."""
@@ -241,13 +256,6 @@ class Game:
         return "   ".join(f"{key_name(tables[name])} {name}" for name in (*names, "restart", "next", "quit"))
 
     # What is kept.
-
-    def save_picture(self, window: Surface) -> None:
-        """Saves a picture of the window, if one was asked for."""
-        if self._wants_picture:
-            self._wants_picture = False
-            path = save_picture(to_array(window), self._free_path(".png"))
-            self.message = f"Saved {path}"
 
     def _save_film(self) -> None:
         """Saves what was done since the recording began, if it did."""

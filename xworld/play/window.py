@@ -1,15 +1,13 @@
-"""The window: a thin loop that hands keys to the game and draws what it gives, when something has changed."""
+"""The window: a thin loop that hands keys to what it shows, and draws it when something has changed."""
 
 import os
 import sys
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
-from types import TracebackType
-from typing import Self, TypeVar
+from typing import Protocol, TypeVar
 
 from xworld.errors import ConfigError
-from xworld.play.game import Game
 from xworld.rendering.backend import pygame
 from xworld.rendering.canvas import Surface, new_surface
 from xworld.rendering.frame import draw_banner
@@ -23,8 +21,42 @@ _WORK_S = 0.03  # how often the window is kept alive while something else is don
 T = TypeVar("T")
 
 
+class Content(Protocol):
+    """What a window shows, and gives keys to."""
+
+    is_done: bool  # whether the window is to be closed
+
+    def draw(self, size: tuple[int, int]) -> Surface:
+        """A picture of that many pixels."""
+        ...
+
+    def note_shown(self, picture: Surface) -> bool:
+        """Notes that a picture is now in the window; whether there is something new to draw at once."""
+        ...
+
+    def press(self, key: int) -> None:
+        """Does what a key means."""
+        ...
+
+    def seconds_to_tick(self) -> float | None:
+        """How long until `tick` has something to do without a key; None for never."""
+        ...
+
+    def tick(self) -> bool:
+        """Does what it is time for; whether there is something new to draw."""
+        ...
+
+    def let_work(self, window: "Window") -> None:
+        """Prepares what keys will need, once the first picture is shown, and notes who does what takes long."""
+        ...
+
+    def close(self) -> None:
+        """Ends what goes on."""
+        ...
+
+
 class Window:
-    """A window that can be resized. Use it in a `with` statement, which closes it."""
+    """A window that can be resized; close it in the end."""
 
     def __init__(self, size: tuple[int, int] = (1100, 760)) -> None:
         """Opens it, and says in it that the task is being prepared.
@@ -55,41 +87,38 @@ class Window:
         """Width and height in pixels."""
         return self._surface.get_size()
 
-    def play(self, make_game: Callable[[], Game]) -> None:
-        """Prepares a game and plays it until it is done or the window is closed."""
-        game = self.work("", make_game)
+    def play(self, make_content: Callable[[], Content]) -> None:
+        """Prepares what is shown, and shows it until it is done or the window is closed."""
+        content = self.work("", make_content)
         try:
-            self.start(game)
-            while self.turn(game):
+            self.start(content)
+            while self.turn(content):
                 pass
         finally:
-            game.close()
+            content.close()
 
-    def start(self, game: Game) -> None:
-        """Shows a game for the first time, and prepares its first step meanwhile."""
-        game.work = self.work
-        self.redraw(game)
-        self.work("", game.session.warm_up)
+    def start(self, content: Content) -> None:
+        """Shows something for the first time, and prepares its first step meanwhile."""
+        self.redraw(content)
+        content.let_work(self)
 
-    def turn(self, game: Game) -> bool:
-        """Waits until something happens, and shows what came of it; whether the game goes on."""
-        wait = game.seconds_to_tick()
+    def turn(self, content: Content) -> bool:
+        """Waits until something happens, and shows what came of it; whether it goes on."""
+        wait = 0.0 if self._is_changed else content.seconds_to_tick()
         timeout = _IDLE_MS if wait is None else min(max(round(wait * 1000), 1), _IDLE_MS)
         for event in [pygame.event.wait(timeout), *pygame.event.get()]:
-            self._handle(event, game)
-        if game.tick():
+            self._handle(event, content)
+        if content.tick():
             self._is_changed = True
         if self._is_changed:
-            self.redraw(game)
-        return not game.is_done
+            self.redraw(content)
+        return not content.is_done
 
-    def redraw(self, game: Game) -> Surface:
-        """Draws the game, and returns what is now in the window."""
-        picture = game.draw(self.size)
-        game.save_picture(picture)
+    def redraw(self, content: Content) -> Surface:
+        """Draws, and returns what is now in the window."""
+        picture = content.draw(self.size)
         self._show(picture)
-        game.session.note_shown()
-        self._is_changed = False
+        self._is_changed = content.note_shown(picture)
         return self._surface
 
     def work(self, words: str, function: Callable[[], T]) -> T:
@@ -111,11 +140,11 @@ class Window:
         """Closes the window."""
         pygame.display.quit()
 
-    def _handle(self, event: pygame.Event, game: Game) -> None:
+    def _handle(self, event: pygame.Event, content: Content) -> None:
         if event.type == pygame.QUIT:
-            game.is_done = True
-        elif event.type == pygame.KEYDOWN and not game.is_done:
-            game.press(event.key)
+            content.is_done = True
+        elif event.type == pygame.KEYDOWN and not content.is_done:
+            content.press(event.key)
             self._is_changed = True
         elif event.type == pygame.VIDEORESIZE:
             width, height = max(event.w, MIN_SIZE[0]), max(event.h, MIN_SIZE[1])
@@ -131,14 +160,6 @@ class Window:
             draw_banner(picture, picture.get_rect(), words, max(min(width // 60, height // 42), 8))
         self._surface.blit(picture, (0, 0))
         pygame.display.flip()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _no_display(reason: str) -> str:
