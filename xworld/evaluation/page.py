@@ -53,17 +53,27 @@ def make_page(content: Mapping[str, Any], films: Sequence[Film]) -> str:
     parts = [
         f"<h1>{html.escape(title)}</h1><p>{html.escape(about)}</p>",
         _table(content["summary"]),
-        *(f"<figure>{_image(sweep_plots.to_png(figure), 'png')}</figure>" for figure in figures),
+        *(f"<figure>{embed(sweep_plots.to_png(figure), 'png')}</figure>" for figure in figures),
         "<h2>Replays</h2>",
         *(_film(film) for film in films),
         f"<p><small>Tasks {task_set['content_hash'][:16]}, player {player['digest'][:16]}. "
         "All numbers, task by task: scores.json.</small></p>",
     ]
+    return wrap_page(title, parts)
+
+
+def wrap_page(title: str, parts: Sequence[str]) -> str:
+    """A whole page, of a title that is not yet escaped and of parts that are HTML."""
     body = "\n".join(parts)
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
         f"<style>{_STYLE}</style></head>\n<body>\n{body}\n</body></html>\n"
     )
+
+
+def embed(picture: bytes, kind: str) -> str:
+    """An HTML element with a picture of a kind, such as png, in it."""
+    return f'<img alt="" src="data:image/{kind};base64,{base64.b64encode(picture).decode()}">'
 
 
 def _table(summary: Mapping[str, Any]) -> str:
@@ -80,10 +90,6 @@ def _table(summary: Mapping[str, Any]) -> str:
 
 def _film(film: Film) -> str:
     return (
-        f"<figure>{_image(film.gif, 'gif')}<figcaption>{html.escape(film.caption)}</figcaption></figure>"
+        f"<figure>{embed(film.gif, 'gif')}<figcaption>{html.escape(film.caption)}</figcaption></figure>"
         f"<details><summary>The task</summary><pre>{html.escape(film.task_text)}</pre></details>"
     )
-
-
-def _image(content: bytes, kind: str) -> str:
-    return f'<img alt="" src="data:image/{kind};base64,{base64.b64encode(content).decode()}">'

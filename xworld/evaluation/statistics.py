@@ -95,6 +95,31 @@ def interval(
     return float(low), float(high)
 
 
+def crossed_interval(
+    values: np.ndarray, statistic: Callable[[np.ndarray], np.ndarray], seed: int = 0, num_resamples: int = NUM_RESAMPLES
+) -> tuple[float, float]:
+    """The 95 % interval of a statistic over tasks of which each was played by some of the participants.
+
+    Participants and tasks are drawn with replacement, independently. A task counts with the mean over those who played
+    it, as often as they are drawn; a task that none of them played is left out of that resample.
+
+    Args:
+      values: [num_participants, num_tasks], NaN where one has not played the other; every task has a value.
+      statistic: from [..., num_tasks] values, some of them NaN, to [...]; such as a function around `np.nanmedian`.
+      seed: of the resampling.
+      num_resamples: how many times the statistic is computed.
+    """
+    generator = np.random.default_rng(seed)
+    num_participants, num_tasks = values.shape
+    drawn = generator.multinomial(num_participants, np.full(num_participants, 1 / num_participants), num_resamples)
+    counts = drawn @ ~np.isnan(values)  # [num_resamples, num_tasks]
+    means = drawn @ np.nan_to_num(values) / np.where(counts, counts, np.nan)
+    resampled = np.take_along_axis(means, generator.integers(0, num_tasks, means.shape), axis=1)
+    is_there = ~np.isnan(resampled).all(axis=1)
+    low, high = np.quantile(statistic(resampled[is_there]), [0.025, 0.975])
+    return float(low), float(high)
+
+
 def has_score(scores: np.ndarray) -> np.ndarray:
     """[num_tasks] bool: which tasks of [num_seeds, num_tasks, ...] scores have one (see `normalise`)."""
     return ~np.isnan(scores.reshape(*scores.shape[:2], -1)).any(axis=(0, 2))

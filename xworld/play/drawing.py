@@ -9,10 +9,10 @@ from xworld.play.minds import Thought
 from xworld.play.overlays import draw_help, draw_notes, draw_thought
 from xworld.play.session import Session, Turn
 from xworld.rendering.backend import pygame
-from xworld.rendering.canvas import Surface, new_surface
+from xworld.rendering.canvas import Surface, new_surface, write_fitting
 from xworld.rendering.episode import EVENT_FRAMES, timed_out
 from xworld.rendering.frame import draw_banner, place_grid
-from xworld.rendering.palette import PAGE
+from xworld.rendering.palette import MUTED, PAGE
 from xworld.rendering.panel import MIN_HEIGHT, WIDTH, Moment, draw_panel
 from xworld.rendering.scene import MIN_TILE_SIZE, draw_grid
 from xworld.rendering.snapshot import Snapshot, only_seen, take_snapshot
@@ -30,6 +30,7 @@ class Look:
     agent: int = 0  # whose view, goal and rules are shown
     view: str = "shaded"  # one of VIEWS
     reveal: bool = False  # whether what is hidden from the agent is shown
+    shows_events: bool = True  # whether rules that fire are marked and noted, which agents are not told
     shows_thoughts: bool = False
     shows_help: bool = False
 
@@ -41,6 +42,7 @@ class Words:
     banner: str  # across the grid
     status: str  # the first line below it
     hint: str  # the last
+    lines: tuple[str, ...] = ()  # between the two, where rules that fired are not noted; at most NUM_NOTES
 
 
 def draw_window(size: tuple[int, int], session: Session, look: Look, words: Words, bindings: Bindings) -> Surface:
@@ -80,7 +82,11 @@ def draw_window(size: tuple[int, int], session: Session, look: Look, words: Word
     room = pygame.Rect(unit, unit, left_width, height - notes_height - 2 * unit)
     place = _draw_grid(window, snapshot, extent, moment, look, room, unit)
     notes = pygame.Rect(unit, height - notes_height, left_width, notes_height)
-    draw_notes(window, notes, unit, turns, snapshot, words.status, words.hint, NUM_NOTES)
+    noted = turns if look.shows_events else []
+    draw_notes(window, notes, unit, noted, snapshot, words.status, words.hint, NUM_NOTES)
+    for number, line in enumerate(words.lines, start=1):
+        top = notes.top + number * round(1.4 * unit)
+        write_fitting(window, line, round(0.85 * unit), MUTED, notes.left, top, notes.width)
     if words.banner:
         draw_banner(window, place, words.banner, unit)
     if look.shows_help:
@@ -92,7 +98,7 @@ def _what_to_show(session: Session, turns: list[Turn], look: Look) -> tuple[Snap
     """The state and the moment: of the turn, or of the end of the trial before it while people look at that."""
     is_end = session.is_between_trials
     snapshot = take_snapshot(session.env, turns[-2 if is_end else -1].state, look.agent)
-    event, age = _last_event(turns, is_end)
+    event, age = _last_event(turns, is_end) if look.shows_events else (0, 0)
     reward = float(turns[-1].timestep.reward[look.agent])
     returns = tuple(float(trial[look.agent]) for trial in turns[-1].returns)
     if is_end:  # the world has been put back already

@@ -6,7 +6,7 @@ from xworld.play.bindings import ACTIONS, COMMANDS, WATCHING, Bindings
 from xworld.play.minds import Thought
 from xworld.play.session import Turn
 from xworld.rendering.backend import pygame
-from xworld.rendering.canvas import Surface, new_clear_surface, stamp, write
+from xworld.rendering.canvas import Surface, new_clear_surface, stamp, write, write_fitting
 from xworld.rendering.palette import ACCENT, CARD, GOOD, MUTED, TEXT, TRACK, Colour
 from xworld.rendering.sentences import draw_line, rule_pictures
 from xworld.rendering.snapshot import Snapshot
@@ -25,9 +25,20 @@ def draw_notes(
     hint: str,
     num_notes: int,
 ) -> None:
-    """A line that says what goes on, the rules that fired last, newest first, and a hint."""
+    """A line that says what goes on, the rules that fired last, newest first, and a hint.
+
+    Args:
+      window: to draw on.
+      place: where.
+      unit: height of a line of text.
+      turns: whose rules are noted.
+      snapshot: with the rules.
+      status: the first line.
+      hint: the last line.
+      num_notes: how many rules are noted at most.
+    """
     line, top = round(1.4 * unit), place.top
-    _write_fitting(window, status, unit, TEXT, place.left, top, place.width)
+    write_fitting(window, status, unit, TEXT, place.left, top, place.width)
     fired = [turn for turn in turns if turn.timestep.event]
     for turn in fired[: -num_notes - 1 : -1]:
         top += line
@@ -42,7 +53,7 @@ def draw_notes(
         rule = tuple(snapshot.rules[number - 1].tolist())
         left = place.left + when.get_width() + unit
         draw_line(window, rule_pictures(rule, rule, icon), icon, left, top + line // 2)
-    _write_fitting(window, hint, round(0.85 * unit), MUTED, place.left, place.bottom - line, place.width)
+    write_fitting(window, hint, round(0.85 * unit), MUTED, place.left, place.bottom - line, place.width)
 
 
 def draw_thought(window: Surface, place: pygame.Rect, unit: int, thought: Thought, agent: int, name: str) -> None:
@@ -101,17 +112,20 @@ def key_name(name: str) -> str:
     return signs.get(name, name.upper() if len(name) == 1 else name.capitalize())
 
 
+def action_keys(bindings: Bindings) -> list[tuple[str, str]]:
+    """Both keys that one person has for each action, and what it does."""
+    return [
+        (f"{key_name(bindings.first[action])}  {key_name(bindings.second[action])}", ACTION_NAMES[number])
+        for number, action in enumerate(ACTIONS)
+    ]
+
+
 def _action_lines(bindings: Bindings, people: tuple[int, ...]) -> list[tuple[str, str]]:
     """The keys of the people; of one person, both sets."""
-    lines = []
-    tables = (bindings.first, bindings.second)
     if len(people) == 1:
-        lines.append(("", f"agent{people[0]}"))
-        return lines + [
-            (f"{key_name(tables[0][action])}  {key_name(tables[1][action])}", ACTION_NAMES[number])
-            for number, action in enumerate(ACTIONS)
-        ]
-    for agent, table in zip(people, tables, strict=True):
+        return [("", f"agent{people[0]}"), *action_keys(bindings)]
+    lines = []
+    for agent, table in zip(people, (bindings.first, bindings.second), strict=True):
         lines.append(("", f"agent{agent}"))
         lines += [(key_name(table[action]), ACTION_NAMES[number]) for number, action in enumerate(ACTIONS)]
     return lines
@@ -119,14 +133,6 @@ def _action_lines(bindings: Bindings, people: tuple[int, ...]) -> list[tuple[str
 
 def _lines(meanings: dict[str, str], keys: dict[str, str]) -> list[tuple[str, str]]:
     return [(key_name(keys[name]), meaning) for name, meaning in meanings.items()]
-
-
-def _write_fitting(target: Surface, words: str, size: int, colour: Colour, left: int, top: int, width: int) -> None:
-    """A line of text, smaller where it would be too wide."""
-    picture = write(words, size, colour)
-    if picture.get_width() > width:
-        picture = write(words, max(7, size * width // picture.get_width()), colour)
-    stamp(target, picture, left, top)
 
 
 def _write_centred(target: Surface, words: str, size: int, colour: Colour, middle: int, top: int) -> None:

@@ -1,7 +1,8 @@
 """A session: an episode that people, minds or a history play, step by step, there and back. It knows no window."""
 
+import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -65,6 +66,7 @@ class Session:
         self._history, self._make_writer, self._clock = history, make_writer, clock
         self._writer: HistoryWriter | None = None
         self._shown: dict[int, float] = {}  # by trial, when it was first shown
+        self._spent = 0.0  # seconds in the trial before it was caught up with
         self._paused_at = 0.0
         self._start = start_episode(env, seed, task)
         self._turns = [self._first_turn()]
@@ -93,6 +95,27 @@ class Session:
     @property
     def _can_go(self) -> bool:
         return not (self.is_paused or self.is_between_trials or self.is_over)
+
+    @property
+    def seconds(self) -> float:
+        """Since the trial was first shown, pauses not counted, with what was spent before it was caught up with."""
+        shown = self._shown.get(int(self.turn.timestep.observation.trial))
+        return self._spent if shown is None else self._clock() - shown
+
+    def catch_up(self, steps: Sequence[Step], seconds: float) -> None:
+        """Takes steps that were taken and written before, by whom ever they were taken.
+
+        Args:
+          steps: the first of the episode.
+          seconds: already spent in the trial in which they end.
+
+        Raises:
+          ConfigError: they do not come out as they did.
+        """
+        for step in steps:
+            self._follow(np.array(step.actions, np.uint8), step)
+            self._at += 1
+        self._spent = seconds
 
     def warm_up(self) -> None:
         """Compiles a step, so that the first does not take long."""
@@ -151,8 +174,9 @@ class Session:
 
     def note_shown(self) -> None:
         """Notes that what is looked at was drawn, if it is the first time that its trial was."""
-        if not self.is_between_trials:
-            self._shown.setdefault(int(self.turn.timestep.observation.trial), self._clock())
+        trial = int(self.turn.timestep.observation.trial)
+        if not self.is_between_trials and trial not in self._shown:
+            self._shown[trial], self._spent = self._clock() - self._spent, 0.0
 
     def close(self) -> None:
         """Closes the history that is written."""
@@ -166,25 +190,28 @@ class Session:
         return self._make_turn(0, state, timestep, (np.zeros_like(timestep.reward),), memory)
 
     def _take_step(self) -> None:
+        is_timed = int(self.turn.timestep.observation.trial) in self._shown
+        seconds = round(self.seconds, 3) if is_timed else None
+        step = self._follow(self._actions(self.turn), None if self._history is None else self._history[self._at])
+        if self._make_writer is not None:
+            self._writer = self._writer or self._make_writer()
+            self._writer.append(dataclasses.replace(step, time=seconds))
+
+    def _follow(self, actions: np.ndarray, expected: Step | None) -> Step:
+        """Adds the turn that [A] actions lead to; says what was done and came of it, which has to be as expected."""
         turn = self.turn
-        trial = int(turn.timestep.observation.trial)
-        shown = self._shown.get(trial)
-        seconds = None if shown is None else round(self._clock() - shown, 3)
-        actions = self._actions(turn)
         state, timestep = _step(self.env, turn.state, jnp.asarray(actions))
         timestep = jax.device_get(timestep)
         reward, event = timestep.reward, int(timestep.event)
-        if self._history is not None:
-            check_step(self._at + 1, self._history[self._at], reward, event)
+        if expected is not None:
+            check_step(self._at + 1, expected, reward, event)
         returns = (*turn.returns[:-1], turn.returns[-1] + reward)
         if timestep.is_trial_first:
             returns = (*returns, np.zeros_like(reward))
-            self.is_between_trials = bool(self.people)
-        if self._make_writer is not None:
-            self._writer = self._writer or self._make_writer()
-            done = jax.device_get(state.last_action).tolist()
-            self._writer.append(Step(tuple(done), tuple(reward.tolist()), event, seconds))
+        self.is_between_trials = bool(self.people) and bool(timestep.is_trial_first)
+        done = jax.device_get(state.last_action).tolist()
         self._turns.append(self._make_turn(self._at + 1, state, timestep, returns, turn.memory))
+        return Step(tuple(done), tuple(reward.tolist()), event)
 
     def _actions(self, turn: Turn) -> np.ndarray:
         """[A] uint8: what all agents do now."""

@@ -86,6 +86,14 @@ def write(text: str, size: int, colour: Colour) -> Surface:
     return pygame.transform.smoothscale(large, (width, height))
 
 
+def write_fitting(target: Surface, words: str, size: int, colour: Colour, left: int, top: int, width: int) -> None:
+    """Puts a line of text onto `target`, smaller where it would be wider than `width`."""
+    picture = write(words, size, colour)
+    if picture.get_width() > width:
+        picture = write(words, max(7, size * width // picture.get_width()), colour)
+    stamp(target, picture, left, top)
+
+
 def new_surface(width: int, height: int, colour: Colour) -> Surface:
     """An opaque surface of one colour."""
     surface = pygame.Surface((width, height), depth=32)
