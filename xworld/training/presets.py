@@ -55,8 +55,8 @@ def memory() -> RunConfig:
             num_trials=(4, 6),
         ),
         agent=agent_preset("mini", "gru"),
-        ppo=PPOConfig(rollout_length=96),
-        total_steps=30_000_000,
+        ppo=PPOConfig(rollout_length=96, learning_rate=1e-3, final_learning_rate=1e-4),
+        total_steps=100_000_000,
     )
 
 
