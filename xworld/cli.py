@@ -15,6 +15,7 @@ from tyro.conf import OmitSubcommandPrefixes, Positional, arg, subcommand
 
 from xworld.cli_evaluation import INTERRUPTED, Evaluate, Finetune, held_out_tasks, num_devices
 from xworld.cli_play import Play
+from xworld.cli_study import Study
 from xworld.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
@@ -313,6 +314,7 @@ def _parse(arguments: list[str]) -> Command:
         | Annotated[Finetune, subcommand("finetune")]
         | Annotated[Evaluate, subcommand("evaluate")]
         | Annotated[Play, subcommand("play")]
+        | Annotated[Study, subcommand("study")]
         | Annotated[Render, subcommand("render")]
         | Annotated[Tasks, subcommand("tasks")]
     )
