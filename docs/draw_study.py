@@ -1,8 +1,10 @@
-"""Draws the pictures of study.md: python docs/draw_study.py."""
+"""Draws the pictures of study.md: python docs/draw_study.py. The participants in the figure are made up."""
 
 import tempfile
 from contextlib import closing
 from pathlib import Path
+
+import numpy as np
 
 from xworld.evaluation import Expert
 from xworld.play import Bindings
@@ -10,11 +12,15 @@ from xworld.play.bindings import ACTIONS, KEYS
 from xworld.rendering import save_picture
 from xworld.rendering.canvas import to_array
 from xworld.study import Sitting, find_study, open_record
-from xworld.study.sitting import AGREE, GO_ON, PLAYING
+from xworld.study.report import ReportConfig, make_report
+from xworld.study.sitting import AGREE, CONSENT, END, FEEDBACK, GO_ON, PLAYING, READING
 
 IMAGES = Path(__file__).parent / "images"
 SIZE = 800, 600
-NUM_STEPS = 26  # of the first practice task, so that something has happened
+NUM_PARTICIPANTS = 4
+DRAWN = CONSENT, READING, PLAYING, FEEDBACK
+DRAWN_STEP = 26  # of the first practice task, so that something has happened
+SECONDS_TO_READ, SECONDS_TO_ACT = 20.0, 0.6
 
 
 class Clock:
@@ -27,36 +33,54 @@ class Clock:
         return self.seconds
 
 
-def main(images: Path = IMAGES, size: tuple[int, int] = SIZE) -> None:
-    """Draws consent, reading, playing and feedback of the small study."""
-    study, bindings, clock = find_study("small"), Bindings(), Clock()
+def main() -> None:
+    """Draws what the first of some made-up participants sees, and the figure of the report about all of them."""
     with tempfile.TemporaryDirectory() as name:
-        record = open_record(study, "P1", Path(name))
-        with closing(Sitting(study, record, bindings, Path(name, "best"), clock)) as sitting:
+        folder = Path(name)
+        for number in range(NUM_PARTICIPANTS):
+            take_part(folder, f"P{number}", IMAGES if number == 0 else None)
+        make_report([folder], ReportConfig(num_repetitions=10), folder / "report", folder / "best")
+        picture = (folder / "report" / "people.png").read_bytes()
+        (IMAGES / "study_people.png").write_bytes(picture)
 
-            def draw(name: str) -> None:
-                picture = sitting.draw(size)
-                sitting.note_shown(picture)
-                print(save_picture(to_array(picture), images / name))
 
-            def press(key: str, seconds: float) -> None:
-                clock.seconds += seconds
-                sitting.press(KEYS[key])
+def take_part(folder: Path, participant: str, images: Path | None, size: tuple[int, int] = SIZE) -> None:
+    """Plays the expert's plan in some trials, more often in later ones, and wanders about in the others."""
+    study, bindings, clock = find_study("small"), Bindings(), Clock()
+    generator = np.random.default_rng(int(participant[1:]))
+    record = open_record(study, participant, folder)
+    with closing(Sitting(study, record, bindings, folder / "best", clock)) as sitting:
 
-            draw("study_consent.png")
-            press(AGREE, 60)
-            while sitting.stage != PLAYING:
-                draw(f"study_{sitting.stage}.png")
-                press(GO_ON, 30)
-            sitting.note_shown(sitting.draw(size))
-            state = sitting.session.turn.state
-            plan = Expert(sitting.session.env).plan(state.task, state.agent_direction.tolist())
-            assert plan is not None
-            for number, action in enumerate(plan.actions[:, 0]):
-                if number == NUM_STEPS:
-                    draw("study_playing.png")
-                press(bindings.first[ACTIONS[action]], 0.6)
-            draw("study_feedback.png")
+        def show(stage: str) -> None:
+            picture = sitting.draw(size)
+            sitting.note_shown(picture)
+            if images and stage in DRAWN and sitting.item.number == 0 and sitting.item.part == "practice":
+                print(save_picture(to_array(picture), images / f"study_{stage}.png"))
+
+        while sitting.stage != END:
+            show(sitting.stage)
+            if sitting.stage == PLAYING:
+                for number, key in enumerate(_keys(sitting, bindings, generator)):
+                    if number == DRAWN_STEP:
+                        show(PLAYING)
+                    clock.seconds += SECONDS_TO_ACT
+                    sitting.press(KEYS[key])
+            else:
+                clock.seconds += SECONDS_TO_READ
+                sitting.press(KEYS[AGREE if sitting.stage == CONSENT else GO_ON])
+
+
+def _keys(sitting: Sitting, bindings: Bindings, generator: np.random.Generator) -> list[str]:
+    """The keys for a trial."""
+    state = sitting.session.turn.state
+    is_practice = sitting.item.part == "practice"
+    if is_practice or generator.random() < 0.3 + 0.3 * sitting.trial:
+        plan = Expert(sitting.session.env).plan(state.task, state.agent_direction.tolist())
+        assert plan is not None
+        actions = plan.actions[:, 0]
+    else:
+        actions = generator.integers(0, 6, int(state.task.trial_length))
+    return [bindings.first[ACTIONS[action]] for action in actions]
 
 
 if __name__ == "__main__":

@@ -184,8 +184,14 @@ def test_the_report_compares_people_with_agents(sessions, study_file, tmp_path, 
     told = {line.split(": ")[1].rpartition("/")[2]: line for line in out.splitlines() if line.startswith("Left out")}
     assert list(told) == ["P3", "P4", "P5"]
     assert "cannot be read" in told["P3"] and "another study" in told["P4"] and "line 2, is damaged" in told["P5"]
-    content, out = report(sessions, "--exclude", "P1")
-    assert content["participants"] == ["P2"] and "excluded by --exclude" in out
+    (sessions / "P6").mkdir()
+    for path in sorted((sessions / "P2").iterdir())[:-2]:  # all but the last history and the journal
+        (sessions / "P6" / path.name).write_bytes(path.read_bytes())
+    *journal, _ = (sessions / "P2" / "journal.jsonl").read_text().replace('"P2"', '"P6"').splitlines(keepends=True)
+    (sessions / "P6" / "journal.jsonl").write_text("".join(journal))
+    content, out = report(sessions, "--exclude", "P1", "--unfinished")
+    assert content["participants"] == ["P2", "P6"] and "excluded by --exclude" in out
+    assert len(content["episodes"]) == 2 * NUM_PROBES - 1 and content["statuses"]["unfinished"] == 1
 
 
 def test_the_command_runs_a_study(study_file, tmp_path, monkeypatch, capsys):

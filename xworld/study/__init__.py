@@ -1,4 +1,4 @@
-"""Studies: people play tasks for a baseline, and are compared with agents. Start with `sitting.py`."""
+"""Studies: people play tasks for a baseline. Start with `sitting.py`; `report.py` compares them with agents."""
 
 from xworld.study.config import Study, StudyTask, find_study, parse_study, study_names, study_text
 from xworld.study.record import Record, check_id, find_folders, make_id, open_record, read_record
