@@ -34,7 +34,7 @@ source = "practice1.toml"
 num_trials = 1
 [[practice]]
 source = "practice2.toml"
-num_trials = 1
+num_trials = 2
 """
 
 

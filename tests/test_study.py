@@ -39,7 +39,7 @@ def study_file(tmp_path_factory):
 def killed(study_file, tmp_path_factory, display):
     """The folder of a study in which P1 was killed, abandoned, and went on to the end; and what the first kill left."""
     output = tmp_path_factory.mktemp("killed") / "sessions"
-    command = [sys.executable, study_player.__file__, study_file, output, "P1", "31"]
+    command = [sys.executable, study_player.__file__, study_file, output, "P1", "38"]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
     assert done.returncode == -signal.SIGKILL, done.stderr
     stage, steps = done.stdout.split()[-2:]
@@ -101,7 +101,7 @@ def test_a_study_that_is_not_interrupted(sessions):
     probes = [{item.number: item.num_trials for item in record.schedule[3:]} for record in (one, two)]
     assert all({probes[0][number], probes[1][number]} == {1, 2} for number in range(NUM_PROBES))
     assert [event["seconds"] for event in two.happened("read")] == [1.0] * len(two.happened("read"))
-    assert [event["place"] for event in two.happened("feedback")] == [0, 1, 2]
+    assert [(event["place"], event["trial"]) for event in two.happened("feedback")] == [(0, 0), (1, 0), (2, 0), (2, 1)]
 
 
 def test_time_is_up_and_a_closed_window(study_file, tmp_path, window):

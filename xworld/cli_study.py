@@ -35,6 +35,7 @@ class StudyRun:
 
         keep_compiled()
         bindings = Bindings() if self.keys is None else read_bindings(self.keys)
+        print("Preparing the study.", flush=True)
         study = find_study(self.study)
         participant = self.participant or make_id()
         record = open_record(study, participant, self.output)

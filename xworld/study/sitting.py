@@ -9,7 +9,6 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -39,8 +38,6 @@ CONSENT, INSTRUCTIONS, END = "consent", "instructions", "end"
 READING, PLAYING, FEEDBACK = "reading", "playing", "feedback"
 AGREE, DECLINE, GO_ON, BACK = "y", "n", "return", "backspace"
 MIN_SHOWN_S = 0.3  # before which a page is not left, so that a key that is held down does not skip it
-
-T = TypeVar("T")
 
 
 class Sitting:
@@ -226,7 +223,9 @@ class Sitting:
             self.session.go_on()
             self._enter(PLAYING)
         elif self.stage == FEEDBACK:
-            self._write("feedback", seconds=seconds, **self._where())
+            where = self._where()
+            trial = (where["step"] - 1) // int(self.session.turn.state.task.trial_length)  # the one that is over
+            self._write("feedback", seconds=seconds, **{**where, "trial": trial})
             self._go_to_next_trial()
         else:
             self.is_done = True
