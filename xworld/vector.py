@@ -14,7 +14,8 @@ from xworld.errors import ConfigError
 
 T = TypeVar("T")
 _Prepared = tuple[State, Observation]
-_REFILL_CHUNKS = 8  # `refill` prepares num_envs / 8 tasks at a time, so that its cost follows the need
+_REFILL_CHUNKS = 4  # `refill` prepares num_envs / 4 tasks at a time, so that its cost follows the need
+_MANY_SHARE = 64  # where more than a 64th of the episodes end at once, to select everything costs a CPU less
 
 
 class TaskSource(Protocol):
@@ -168,13 +169,17 @@ def _move_on(is_last: jax.Array, following: _Prepared, ended: _Prepared) -> _Pre
     """What follows where `is_last`, in few environments, else what ended. Observations that ended have the batch first.
 
     The one place where the algorithm depends on the backend: a CPU copies only what is new, one environment after the
-    other; elsewhere a loop costs more than selecting everything.
+    other, while there are few; elsewhere a loop costs more than selecting everything.
     """
-    return jax.lax.platform_dependent(is_last, following, ended, cpu=move_on_one_by_one, default=move_on_all_at_once)
+    return jax.lax.platform_dependent(is_last, following, ended, cpu=move_on_in_loops, default=move_on_all_at_once)
 
 
-def move_on_one_by_one(is_last: jax.Array, following: _Prepared, ended: _Prepared) -> _Prepared:
-    """`_move_on` by a loop over the environments whose episodes ended."""
+def move_on_in_loops(is_last: jax.Array, following: _Prepared, ended: _Prepared) -> _Prepared:
+    """`_move_on` at no cost where no episode ended: all at once if many did, and one by one if few did."""
+
+    # A loop that runs once at most: what it carries is updated in place, where a branch would copy it at every step.
+    def copy_all(carry: tuple[jax.Array, _Prepared]) -> tuple[jax.Array, _Prepared]:
+        return jnp.zeros_like(is_last), move_on_all_at_once(carry[0], following, carry[1])
 
     def copy_one(carry: tuple[jax.Array, _Prepared]) -> tuple[jax.Array, _Prepared]:
         is_left, (states, observations) = carry
@@ -187,7 +192,9 @@ def move_on_one_by_one(is_last: jax.Array, following: _Prepared, ended: _Prepare
         )
         return is_left.at[env].set(False), (states, observations)
 
-    return jax.lax.while_loop(lambda carry: carry[0].any(), copy_one, (is_last, ended))[1]
+    many = is_last.shape[0] // _MANY_SHARE
+    carry = jax.lax.while_loop(lambda carry: carry[0].sum() > many, copy_all, (is_last, ended))
+    return jax.lax.while_loop(lambda carry: carry[0].any(), copy_one, carry)[1]
 
 
 def move_on_all_at_once(is_last: jax.Array, following: _Prepared, ended: _Prepared) -> _Prepared:

@@ -13,6 +13,7 @@ from jax.experimental.xla_metadata import set_xla_metadata
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
+UNIT = "unit"  # by what name the trace of a function calls what is `apart` in it
 
 
 def apart(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:

@@ -8,9 +8,11 @@ import numpy as np
 
 from xworld.core import kinds
 from xworld.core.config import RELATIONS, EnvConfig
+from xworld.core.fusion import apart
 from xworld.core.hashing import below
 from xworld.core.relations import ALL_DIRECTIONS, HOLD, NEVER, ON, SEE, TOUCH
 from xworld.tasks import cell_sets, chance
+from xworld.tasks.lookup import take
 from xworld.tasks.players import Players, agent_kind
 from xworld.tasks.universe_config import BETWEEN_THINGS, UniverseConfig, between_things, goal_relations, rule_relations
 
@@ -54,7 +56,7 @@ class Deck:
     def spare(self, bits: jax.Array) -> jax.Array:
         """uint8 kinds that no condition asks for."""
         num_spare = jnp.clip(self.num_others - self.num_bait, 1, SPARE_CARDS)
-        return self.cards[self.num_chain_cards + self.num_bait + below(bits, num_spare).astype(jnp.int32)]
+        return take(self.cards, self.num_chain_cards + self.num_bait + below(bits, num_spare).astype(jnp.int32))
 
 
 @jax.tree_util.register_dataclass
@@ -75,6 +77,7 @@ class Chain:
     needs_workspace: jax.Array  # [] bool, whether something may have to be put down beside something
 
 
+@apart
 def deal(config: UniverseConfig, players: Players, dice: chance.Dice) -> Deck:
     """Shuffles the kinds, and draws how many there are of what."""
     chain_length = chance.between(dice.roll(), *config.chain_length)
@@ -90,9 +93,9 @@ def deal(config: UniverseConfig, players: Players, dice: chance.Dice) -> Deck:
     num_cards = min(len(all_kinds), 2 * config.chain_length[1] + 2 + config.num_distractors[1] + SPARE_CARDS)
     num_others = len(all_kinds) - (2 * chain_length + 2)
     num_bait = jnp.where(has_bait, jnp.minimum((num_distractors + 1) // 2, num_others - 1), 0)
-    cards = jnp.asarray(all_kinds)[_deal_distinct(len(all_kinds), dice.roll(num_cards))]
-    pads = jnp.asarray(pad_kinds(config))
-    pads = pads[chance.shuffle(dice.roll(len(pads)), jnp.ones(len(pads), bool))]
+    cards = take(all_kinds, _deal_distinct(len(all_kinds), dice.roll(num_cards)))
+    all_pads = pad_kinds(config)
+    pads = take(all_pads, chance.shuffle(dice.roll(len(all_pads)), jnp.ones(len(all_pads), bool)))
     return Deck(cards, pads, chain_length, num_distractors, num_dead_ends, num_decoys, num_bait, num_others)
 
 
@@ -112,6 +115,7 @@ def _deal_distinct(num: int, bits: jax.Array) -> jax.Array:
     return jax.lax.scan(deal_one, cell_sets.pack(jnp.ones((1, num), bool)), bits)[1]
 
 
+@apart
 def draw_chain(env_config: EnvConfig, config: UniverseConfig, deck: Deck, players: Players, dice: chance.Dice) -> Chain:
     """Draws every condition's relation and form."""
     size = config.chain_length[1] + 1
@@ -193,8 +197,8 @@ def is_between_things(relation: jax.Array) -> jax.Array:
 
 def draw_relation(names: tuple[str, ...], bits: jax.Array) -> jax.Array:
     """uint8 codes of the named relations, uniformly."""
-    codes = jnp.array([RELATIONS.index(name) + 1 for name in names], jnp.uint8)
-    return codes[below(bits, len(names))]
+    codes = np.array([RELATIONS.index(name) + 1 for name in names], np.uint8)
+    return take(codes, below(bits, len(names)))
 
 
 def _without(names: tuple[str, ...], left_out: str) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from xworld.core.fusion import apart
 from xworld.core.hashing import Word, below, hash_words
 
 T = TypeVar("T")
@@ -46,6 +47,7 @@ def between(bits: jax.Array, low: Word, high: Word) -> jax.Array:
     return low + below(bits, jnp.asarray(high, jnp.int32) - low + 1).astype(jnp.int32)
 
 
+@apart
 def ranks(keys: jax.Array) -> jax.Array:
     """[n] int32: how many of the keys come before each, in ascending order; equal ones in the order of their index."""
     index = jnp.arange(keys.shape[0])
@@ -58,6 +60,7 @@ def shuffle(bits: jax.Array, is_in: jax.Array) -> jax.Array:
     return ranks((bits >> 1) | jnp.where(is_in, jnp.uint32(0), jnp.uint32(1 << 31)))
 
 
+@apart
 def nth_true(mask: jax.Array, n: jax.Array) -> jax.Array:
     """[] int32: where the n-th true of a [size] mask is, counted from 0; `size` if there are not so many."""
     return (jnp.cumsum(mask) <= n).sum(dtype=jnp.int32)

@@ -10,10 +10,12 @@ import jax
 import jax.numpy as jnp
 
 from xworld.core.config import EnvConfig
+from xworld.core.fusion import apart
 from xworld.core.hashing import below
 from xworld.core.relations import HOLD, NEVER, ON
 from xworld.tasks import chance
 from xworld.tasks.chains import Chain, Conditions, Deck, draw_directions, draw_relation, is_between_things
+from xworld.tasks.lookup import take
 from xworld.tasks.players import Players, agent_kind
 from xworld.tasks.universe_config import UniverseConfig, between_things, rule_relations
 
@@ -38,6 +40,7 @@ def max_false_rules(config: UniverseConfig) -> int:
     return config.num_dead_ends[1] + config.num_decoys[1]
 
 
+@apart
 def draw_false_rules(
     env_config: EnvConfig, config: UniverseConfig, deck: Deck, chain: Chain, players: Players, dice: chance.Dice
 ) -> FalseRules:
@@ -71,9 +74,9 @@ def draw_false_rules(
     # Bait i is card num_chain_cards + i.
     bait = below(dice.roll(size), deck.num_bait).astype(jnp.int32)
     other_bait = (bait + chance.between(dice.roll(size), 1, deck.num_bait - 1)) % jnp.maximum(deck.num_bait, 1)
-    bait_kind = deck.cards[deck.num_chain_cards + bait]
-    left = deck.cards[jnp.where(is_dead_end, needed, deck.num_chain_cards + other_bait)]
-    right = jnp.where(is_both_needed, deck.cards[second_needed], bait_kind)
+    bait_kind = take(deck.cards, deck.num_chain_cards + bait)
+    left = take(deck.cards, jnp.where(is_dead_end, needed, deck.num_chain_cards + other_bait))
+    right = jnp.where(is_both_needed, take(deck.cards, second_needed), bait_kind)
 
     is_pair = (deck.num_bait > 1) & chance.happens(dice.roll(size), _DECOY_PAIR_PERCENT)
     is_pair = is_between_things(relation) & (is_dead_end | is_pair)
@@ -124,8 +127,9 @@ def _eligible(deck: Deck, chain: Chain) -> tuple[jax.Array, jax.Array]:
     is_put_together = is_active & ~is_on & ~chain.is_anchored & ~is_undone
     spine = is_put_together & jnp.stack(is_chosen)
     eligible = jnp.stack([spine, is_put_together & chain.is_pair], axis=1).reshape(-1)
-    is_there = jnp.arange(eligible.shape[0]) % 2 == 1
-    return eligible, is_there.at[0].set(True)
+    card = jnp.arange(eligible.shape[0])
+    is_there = (card % 2 == 1) | (card == 0)
+    return eligible, is_there
 
 
 def _are_distinct(conditions: Conditions) -> jax.Array:

@@ -21,12 +21,14 @@ import jax
 import jax.numpy as jnp
 
 from xworld.core.config import EnvConfig
+from xworld.core.fusion import apart
 from xworld.core.hashing import Word, below, hash_words
 from xworld.core.relations import NEVER, ON
 from xworld.core.types import Rules
 from xworld.tasks import chance
 from xworld.tasks.chains import Chain, Conditions, Deck, deal, draw_chain
 from xworld.tasks.dead_ends import FalseRules, decoy_pad, draw_false_rules, max_false_rules
+from xworld.tasks.lookup import put, take
 from xworld.tasks.players import Players, draw_players, is_agent
 from xworld.tasks.rows import MAX_PRODUCTS
 from xworld.tasks.universe_config import UniverseConfig
@@ -78,7 +80,7 @@ def draw_game(env_config: EnvConfig, config: UniverseConfig, game_id: Word, atte
     rules, is_chain, is_dead_end = _write_rules(env_config, config, deck, chain, false_rules, dice)
     is_asked = [(chain.is_by_agent & (chain.agent == agent)).any() for agent in range(2)]
     game = Game(
-        goal=jax.tree.map(lambda field: field[deck.chain_length][None], chain.conditions),
+        goal=jax.tree.map(lambda field: take(field, deck.chain_length[None]), chain.conditions),
         is_goal_negated=chain.is_negated,
         rules=rules,
         is_chain=is_chain,
@@ -94,6 +96,7 @@ def draw_game(env_config: EnvConfig, config: UniverseConfig, game_id: Word, atte
     return game, false_rules.are_distinct
 
 
+@apart
 def game_hash(game: Game) -> jax.Array:
     """[] uint32 of goal and rules, whatever the order of the rules and whatever is hidden."""
     rules, goal = game.rules, game.goal
@@ -111,6 +114,7 @@ def _code(conditions: Conditions) -> jax.Array:
     return (relation << 24) | (directions << 16) | (first << 8) | second
 
 
+@apart
 def _write_rules(
     env_config: EnvConfig, config: UniverseConfig, deck: Deck, chain: Chain, false_rules: FalseRules, dice: chance.Dice
 ) -> tuple[Rules, jax.Array, jax.Array]:
@@ -119,28 +123,31 @@ def _write_rules(
     is_used = jnp.concatenate([jnp.arange(longest) < deck.chain_length, false_rules.is_active])
     conditions = jax.tree.map(lambda a, b: jnp.concatenate([a[:longest], b]), chain.conditions, false_rules.conditions)
     products = deck.spare(dice.roll(longest + num_false, MAX_PRODUCTS))
-    products = products.at[:longest, 0].set(deck.cards[2 : 2 * longest + 1 : 2])  # spine k + 1
+    is_spine = (jnp.arange(longest + num_false) < longest)[:, None] & (jnp.arange(MAX_PRODUCTS) == 0)
+    spines = jnp.pad(deck.cards[2 : 2 * longest + 1 : 2], (0, num_false))[:, None]
+    products = jnp.where(is_spine, spines, products)  # what a rule of the chain makes first is spine k + 1
     # What a rule about an agent made besides could wall it in, with its hand full.
     is_by_agent = is_agent(conditions.first)
     num_products = 1 + jnp.where(is_by_agent, 0, below(dice.roll(longest + num_false), config.max_products))
     products = jnp.where(jnp.arange(MAX_PRODUCTS) < num_products[:, None], products, 0)
     place = chance.shuffle(dice.roll(is_used.shape[0]), is_used)
 
-    def put(values: jax.Array) -> jax.Array:
+    def write(values: jax.Array) -> jax.Array:
         used = jnp.where(is_used.reshape(-1, *[1] * (values.ndim - 1)), values, jnp.zeros_like(values))
-        return jnp.zeros((env_config.max_rules, *values.shape[1:]), values.dtype).at[place].set(used)
+        return put(used, place, jnp.zeros((env_config.max_rules, *values.shape[1:]), values.dtype))
 
     rules = Rules(
-        relation=put(conditions.relation),
-        directions=put(conditions.directions),
-        first=put(conditions.first),
-        second=put(conditions.second),
-        products=put(products),
+        relation=write(conditions.relation),
+        directions=write(conditions.directions),
+        first=write(conditions.first),
+        second=write(conditions.second),
+        products=write(products),
     )
-    is_chain = put(jnp.arange(is_used.shape[0]) < longest)
-    return rules, is_chain, put(jnp.concatenate([jnp.zeros(longest, bool), false_rules.is_dead_end]))
+    is_chain = write(jnp.arange(is_used.shape[0]) < longest)
+    return rules, is_chain, write(jnp.concatenate([jnp.zeros(longest, bool), false_rules.is_dead_end]))
 
 
+@apart
 def _cast(
     config: UniverseConfig, deck: Deck, chain: Chain, players: Players, false_rules: FalseRules, dice: chance.Dice
 ) -> Cast:
@@ -148,20 +155,19 @@ def _cast(
     spine, partners = deck.cards[:1], jnp.where(chain.is_pair, deck.cards[1 : 2 * size : 2], 0)
     index = jnp.arange(config.num_distractors[1])
     card = index % deck.num_others
-    distractors = jnp.where(index < deck.num_distractors, deck.cards[deck.num_chain_cards + card], 0)
+    distractors = jnp.where(index < deck.num_distractors, take(deck.cards, deck.num_chain_cards + card), 0)
     kind = jnp.concatenate([spine, partners, distractors])
     # Nobody has to move what is frozen: distractors that no rule asks for, and what agents only have to go to. Anchors
     # are frozen, and what the last rule has to undo.
     may_freeze = jnp.concatenate([chain.is_still[None], jnp.zeros(size, bool), card >= deck.num_bait])
     may_freeze &= chain.has_frozen & chance.happens(dice.roll(kind.shape[0]), config.frozen_percent)
     is_met = chain.is_undone_by_rules & (jnp.arange(size) == deck.chain_length)
-    may_freeze = may_freeze.at[1 : size + 1].set(chain.is_anchored | is_met)
+    may_freeze = jnp.concatenate([may_freeze[:1], chain.is_anchored | is_met, may_freeze[size + 1 :]])
 
     starts_with_goal = deck.chain_length == 0  # condition 0 is the goal
     has_to_meet = chain.is_negated & (config.goal_false_at_start | ~starts_with_goal)
-    is_goal_pair = chain.is_pair[deck.chain_length]
-    must_meet = jnp.zeros(kind.shape, bool)
-    must_meet = must_meet.at[0].set(has_to_meet & ~is_goal_pair).at[1].set(has_to_meet & is_goal_pair)
+    meets = jnp.arange(kind.shape[0]) == take(chain.is_pair, deck.chain_length)  # spine 0, or its partner
+    must_meet = has_to_meet & meets
     is_first_quiet = config.goal_false_at_start | ~starts_with_goal
     first = dataclasses.replace(
         chain.conditions, relation=jnp.where(is_first_quiet, chain.conditions.relation, jnp.uint8(NEVER))
@@ -196,12 +202,13 @@ def _put_meeting_first(
     index = jnp.arange(kind.shape[0])  # spine 0, then the partners, of which the goal is about the last two
     order = jnp.where(index < 2, length + index, jnp.where(index < length + 2, index - 2, index))
     order = jnp.where(is_undone, order, index)
-    goal = jax.tree.map(lambda field: field[length][None], chain.conditions)
+    goal = jax.tree.map(lambda field: take(field, length[None]), chain.conditions)
     never = dataclasses.replace(goal, relation=jnp.zeros_like(goal.relation))
     meeting = jax.tree.map(
         lambda a, b, c: jnp.where(is_undone, jnp.append(a, b[:1]), jnp.append(b[:1], c)), goal, conditions, never
     )
     conditions = jax.tree.map(lambda a, b: jnp.concatenate([a, b[1:]]), meeting, conditions)
     swapped = jnp.where(is_undone, length, 0)
-    first_pad, goal_pad = pad[0], pad[swapped]
-    return kind[order], is_frozen[order], conditions, pad.at[swapped].set(first_pad).at[0].set(goal_pad)
+    pad_index = jnp.arange(pad.shape[0])
+    pad_order = jnp.where(pad_index == 0, swapped, jnp.where(pad_index == swapped, 0, pad_index))
+    return take(kind, order), take(is_frozen, order), conditions, take(pad, pad_order)

@@ -2,16 +2,20 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from xworld.core import kinds
 from xworld.core.config import EnvConfig
+from xworld.core.fusion import apart
 from xworld.core.hashing import Word, below
 from xworld.core.relations import NEVER
 from xworld.core.types import MAX_HIDDEN_KINDS, NUM_RELATIONS, Hidden, Rules
 from xworld.tasks import chance
+from xworld.tasks.lookup import put, take
 from xworld.tasks.universe_config import HIDDEN_WAYS, UniverseConfig
 
 
+@apart
 def draw_hidden(
     env_config: EnvConfig, config: UniverseConfig, rules: Rules, cards: jax.Array, are_two: jax.Array, game_id: Word
 ) -> Hidden:
@@ -27,7 +31,7 @@ def draw_hidden(
 
     def pad(rows: jax.Array) -> jax.Array:
         there = jnp.where(is_there[:, None], rows, jnp.zeros_like(rows))
-        return jnp.zeros((env_config.num_agents, rows.shape[1]), rows.dtype).at[:num_agents].set(there)
+        return jnp.pad(there, ((0, env_config.num_agents - num_agents), (0, 0)))
 
     return jax.tree.map(pad, drawn)
 
@@ -35,8 +39,8 @@ def draw_hidden(
 def _draw_mask(config: UniverseConfig, rules: Rules, cards: jax.Array, game_id: Word, agent: jax.Array) -> Hidden:
     """What is hidden from one agent, without an agent axis."""
     dice = chance.Dice(chance.HIDING, 0, game_id, agent)
-    ways = jnp.array([HIDDEN_WAYS.index(way) for way in config.hidden_ways])
-    way = ways[below(dice.roll(), len(config.hidden_ways))]
+    ways = np.array([HIDDEN_WAYS.index(way) for way in config.hidden_ways])
+    way = take(ways, below(dice.roll(), len(config.hidden_ways)))
     way = jnp.where(chance.happens(dice.roll(), config.hide_percent), way, len(HIDDEN_WAYS))
 
     def draw_parts(is_there: jax.Array, name: str) -> tuple[jax.Array, jax.Array]:
@@ -50,11 +54,10 @@ def _draw_mask(config: UniverseConfig, rules: Rules, cards: jax.Array, game_id: 
     hidden_rules, _ = draw_parts(rules.relation != NEVER, "rule")
     in_rules = jnp.concatenate([rules.first, rules.second, rules.products.reshape(-1)])
     hidden_kinds, place = draw_parts((cards[:, None] == in_rules).any(axis=1), "kind")
-    kinds_row = jnp.zeros(max(MAX_HIDDEN_KINDS, cards.shape[0]), jnp.uint8)
-    kinds_row = kinds_row.at[place].set(jnp.where(hidden_kinds, cards, 0))[:MAX_HIDDEN_KINDS]
+    kinds_row = put(jnp.where(hidden_kinds, cards, 0), place, jnp.zeros(MAX_HIDDEN_KINDS, jnp.uint8))
     codes = jnp.arange(1, NUM_RELATIONS + 1, dtype=jnp.uint8)
     hidden_relations, place = draw_parts((codes[:, None] == rules.relation).any(axis=1), "relation")
-    relations_row = jnp.zeros(NUM_RELATIONS, jnp.uint8).at[place].set(jnp.where(hidden_relations, codes, 0))
+    relations_row = put(jnp.where(hidden_relations, codes, 0), place, jnp.zeros(NUM_RELATIONS, jnp.uint8))
     return Hidden(rules=hidden_rules, kinds=kinds_row, relations=relations_row)
 
 

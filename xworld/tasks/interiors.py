@@ -38,7 +38,7 @@ def draw_kitchen(env_config: EnvConfig, config: WorldConfig, dice: chance.Dice) 
     # Nobody can stand beside a corner.
     edge = cell_sets.box(cells, 0, height - 1, 1, width - 2) | cell_sets.box(cells, 1, height - 2, 0, width - 1)
     is_even = jnp.arange(height)[:, None] % 2 == 0
-    tiles = jnp.where(is_even, jnp.uint32(0x55555555), jnp.uint32(0xAAAAAAAA))
+    tiles = jnp.where(is_even, jnp.uint32(0x55555555), jnp.uint32(0xAAAAAAAA)).astype(cells.dtype)
     return make_plan(env_config, cells & ~counter, counter=(edge & ~cells) | counter, pattern=tiles & cells)
 
 
@@ -84,7 +84,7 @@ def draw_field(env_config: EnvConfig, config: WorldConfig, dice: chance.Dice) ->
     water = free & (pools | (cell_sets.spread(pools) & cell_sets.sprinkle(dice, cells, 60)))
     ends = cell_sets.sprinkle(dice, cells, config.field_counter_percent)
     _, east, south, _ = cell_sets.neighbours(ends)
-    is_upright = dice.roll(*cells.shape)
+    is_upright = dice.roll(*cells.shape).astype(cells.dtype)
     counter = free & ~water & (ends | (east & ~is_upright) | (south & is_upright))
     pillars = free & ~water & ~counter & cell_sets.sprinkle(dice, cells, config.field_pillar_percent)
     return make_plan(

@@ -43,7 +43,8 @@ def _draw_nodes(env_config: EnvConfig, dice: chance.Dice) -> jax.Array:
     )
     is_row = jnp.arange(env_config.height) % 2 == first_row % 2
     columns = jnp.uint32(_ODD_COLUMNS) >> jnp.asarray(1 - first_column % 2, jnp.uint32)
-    return jnp.where(is_row[:, None], columns, 0) & inside(env_config)
+    cells = inside(env_config)
+    return jnp.where(is_row[:, None], columns.astype(cells.dtype), 0) & cells
 
 
 def _grow(nodes: jax.Array, start: jax.Array, salt: jax.Array) -> jax.Array:
@@ -66,7 +67,7 @@ def _grow(nodes: jax.Array, start: jax.Array, salt: jax.Array) -> jax.Array:
 
     def go_on(carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         number, grown = carry
-        bits = hash_words(salt, number, place)
+        bits = hash_words(salt, number, place).astype(nodes.dtype)
         grown = join(grown, bits, (0, 1, 2, 3))
         return number + 1, join(grown, ~bits, (3, 2, 1, 0))  # in both orders, so that no direction comes first
 

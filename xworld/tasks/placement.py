@@ -6,6 +6,8 @@ counter. All is done with sets of cells, so that a placement is a few hundred in
 """
 
 import dataclasses
+import functools
+import operator
 from dataclasses import dataclass
 from functools import partial
 
@@ -15,13 +17,14 @@ import numpy as np
 
 from xworld.core import kinds
 from xworld.core.config import RELATIONS, EnvConfig
+from xworld.core.fusion import apart
 from xworld.core.hashing import Word
 from xworld.core.relations import ALL_DIRECTIONS, NEAR, ON, SEE, TOUCH
 from xworld.core.types import NOWHERE, Task
-from xworld.core.view import OUT_OF_VIEW, look, view_cell
+from xworld.core.view import look
 from xworld.tasks import cell_sets, chance
-from xworld.tasks.chains import Conditions
 from xworld.tasks.games import Cast
+from xworld.tasks.lookup import put
 from xworld.tasks.players import AGENT
 from xworld.tasks.rooms import Rooms, beside_doors, max_keys, room_cells, unlocked_part
 from xworld.tasks.terrain import World
@@ -74,7 +77,8 @@ def place(
     row, column, has_workspace = cell_sets.pick(inner, dice.roll())
     workspace = cell_sets.box(floor, row - 1, row + 1, column - 1, column + 1)
     workspace = jnp.where(cast.needs_workspace, workspace, 0)
-    avoided = jnp.stack(_round_workspace(opaque, row, column))  # [3, H, K]
+    can_see = _uses(env_config, config, SEE)
+    avoided = _round_workspace(opaque, row, column, can_see)
 
     open_cells = quiet & ~workspace
     is_with_agent = cast.conditions.first[0] == AGENT
@@ -87,13 +91,15 @@ def place(
         has_agent &= has_other | ~cast.are_two
         agents.append((jnp.where(cast.are_two, other_row, NOWHERE), jnp.where(cast.are_two, other_column, NOWHERE)))
     part = room_cells(env_config, world.rooms, unlocked_part(world.rooms, agent_row, agent_column))
-    by_agents, kept = jnp.zeros((cast.conditions.relation.shape[0], *floor.shape), jnp.uint32), jnp.zeros_like(floor)
+    conditions, kept = cast.conditions, jnp.zeros_like(floor)
+    by_agents = jnp.zeros((conditions.relation.shape[0], *floor.shape), floor.dtype)
     for agent, (row_of, column_of) in enumerate(agents):
-        by_agent, _ = _related(opaque, cast.conditions, row_of, column_of)
-        if _uses(env_config, config, SEE):
-            is_see = (cast.conditions.relation == SEE)[:, None, None]
-            by_agent = jnp.where(is_see, _seen_from(env_config, task, row_of, column_of), by_agent)
-        by_agents = jnp.where((cast.conditions.first == AGENT + agent)[:, None, None], by_agent, by_agents)
+        by_agent = _related(opaque, conditions.relation, conditions.directions, row_of, column_of, can_see)
+        if can_see:
+            by_agent = jnp.where(
+                _of_sets(conditions.relation == SEE), _seen_from(env_config, task, row_of, column_of), by_agent
+            )
+        by_agents = jnp.where(_of_sets(conditions.first == AGENT + agent), by_agent, by_agents)
         kept = kept | cell_sets.point(floor, row_of, column_of)
     meeting_place = _meeting_place(cast, open_cells & ~kept, inner)
     ground = _Ground(
@@ -120,43 +126,50 @@ def place(
 
     must_meet, avoids, is_frozen = of_cast(cast.must_meet), of_cast(cast.avoids), of_cast(cast.is_frozen)
     bits = dice.roll(num_things)
-    conditions = cast.conditions
-    is_on_pad = conditions.relation[0] == ON
+    is_spine = jnp.asarray(index == spine)
+    turned = _turn(conditions.directions)
 
-    def place_one(i: jax.Array, carry: tuple[_Ground, jax.Array, jax.Array, jax.Array]):
-        ground, rows, columns, is_placed = carry
-        is_first = (conditions.first == kind[i])[:, None, None]
-        is_second = (conditions.second == kind[i])[:, None, None]
-        clashes = jnp.where(is_first, ground.no_first, 0) | jnp.where(is_second, ground.no_second, 0)  # [Q, H, K]
-        wrong = cell_sets.union(clashes[1:]) | jnp.where(must_meet[i], ~clashes[0], clashes[0])
-        wrong |= jnp.where(must_meet[i] & is_on_pad, 0, ground.kept)
-        wrong |= cell_sets.union(
-            jnp.where(((avoids[i] >> jnp.array([TOUCH, NEAR, SEE])) & 1 == 1)[:, None, None], avoided, 0)
-        )
-        wrong |= jnp.where(is_key[i], ~part, 0)
-        wrong |= jnp.where((i == spine) & ~is_with_agent, ~meeting_place, 0)
-        shelves = jnp.where(is_object[i], world.counter & cell_sets.spread(ground.free) & ~ground.lying, 0)
-        allowed = ((cell_sets.dispensable(ground.free, ground.lying) & open_cells) | shelves) & ~wrong
-        row, column, is_possible = cell_sets.pick(allowed, bits[i])
-        is_used = kind[i] != 0
-
+    def place_one(
+        ground: _Ground, thing: tuple[jax.Array, ...]
+    ) -> tuple[_Ground, tuple[jax.Array, jax.Array, jax.Array]]:
+        kind, is_object, is_spine, is_key, must_meet, avoids, bits = thing
+        is_first, is_second = conditions.first == kind, conditions.second == kind  # never both
+        of_first, of_second = cell_sets.everywhere(is_first, floor), cell_sets.everywhere(is_second, floor)
+        no_go = (of_first & ground.no_first) | (of_second & ground.no_second)
+        wrong = cell_sets.union(no_go[1:]) | jnp.where(must_meet, ~no_go[0], no_go[0])
+        wrong |= jnp.where(must_meet & (conditions.relation[0] == ON), 0, ground.kept)
+        for relation, cells in avoided.items():
+            wrong |= jnp.where((avoids >> relation) & 1 == 1, cells, 0)
+        wrong |= jnp.where(is_key, ~part, 0)
+        wrong |= jnp.where(is_spine & ~is_with_agent, ~meeting_place, 0)
+        shelves = jnp.where(is_object, world.counter & cell_sets.spread(ground.free) & ~ground.lying, 0)
+        allowed = (cell_sets.dispensable(ground.free, ground.lying) & open_cells) | shelves
+        row, column, is_possible = cell_sets.pick(allowed & ~wrong, bits)
+        is_used = kind != 0
         here = jnp.where(is_used & is_possible, cell_sets.point(floor, row, column), 0)
-        is_used_first, is_used_second = is_first & is_used, is_second & is_used
-        from_here, to_here = _related(opaque, conditions, row, column)
+        directions = jnp.where(is_first, conditions.directions, turned)
+        related = _related(opaque, conditions.relation, directions, row, column, can_see)
+        related &= cell_sets.everywhere(is_used[None], floor)
         ground = _Ground(
-            free=jnp.where(is_object[i], ground.free & ~here, ground.free),
-            lying=jnp.where(is_object[i], ground.lying | here, ground.lying),
+            free=jnp.where(is_object, ground.free & ~here, ground.free),
+            lying=jnp.where(is_object, ground.lying | here, ground.lying),
             kept=ground.kept | here,
-            no_first=ground.no_first | jnp.where(is_used_second, to_here, 0),
-            no_second=ground.no_second | jnp.where(is_used_first, from_here, 0),
+            no_first=ground.no_first | (of_second & related),
+            no_second=ground.no_second | (of_first & related),
         )
-        return ground, rows.at[i].set(row), columns.at[i].set(column), is_placed & (is_possible | ~is_used)
+        return ground, (row, column, is_possible | ~is_used)
 
-    nowhere = jnp.zeros(num_things, jnp.int32)
+    things = kind, is_object, is_spine, is_key, must_meet, avoids, bits
+    _, (rows, columns, is_placed) = jax.lax.scan(place_one, ground, things)
     has_room = has_agent & (has_workspace | ~cast.needs_workspace)
-    _, rows, columns, is_placed = jax.lax.fori_loop(0, num_things, place_one, (ground, nowhere, nowhere, has_room))
     agent_rows, agent_columns = (jnp.stack(values).astype(jnp.int32) for values in zip(*agents, strict=True))
-    return Placement(agent_rows, agent_columns, kind, is_object, is_frozen, rows, columns), is_placed
+    placement = Placement(agent_rows, agent_columns, kind, is_object, is_frozen, rows, columns)
+    return placement, has_room & is_placed.all()
+
+
+def _of_sets(flags: jax.Array) -> jax.Array:
+    """[n, 1, 1] of [n], to choose among n sets."""
+    return flags[:, None, None]
 
 
 def fill(env_config: EnvConfig, task: Task, placement: Placement) -> Task:
@@ -167,16 +180,16 @@ def fill(env_config: EnvConfig, task: Task, placement: Placement) -> Task:
     slot = chance.ranks(jnp.where(is_object, cell, jnp.iinfo(jnp.int32).max))
     slot = jnp.where(is_object, slot, env_config.max_objects)  # dropped
     position = jnp.stack([placement.row, placement.column], axis=1).astype(jnp.uint8)
-    pad_row = jnp.where(is_pad, placement.row, env_config.height)
     pad = placement.kind - jnp.uint8((kinds.FLOOR_SHAPE - kinds.FLOOR) * 16)
+    terrain = put(pad, jnp.where(is_pad, cell, -1), task.terrain.reshape(-1))
     agents = jnp.stack([placement.agent_row, placement.agent_column], axis=1).astype(jnp.uint8)
     return dataclasses.replace(
         task,
-        terrain=task.terrain.at[pad_row, placement.column].set(pad, mode="drop"),
-        agent_position=task.agent_position.at[: agents.shape[0]].set(agents),
-        object_kind=task.object_kind.at[slot].set(placement.kind, mode="drop"),
-        object_position=task.object_position.at[slot].set(position, mode="drop"),
-        object_frozen=task.object_frozen.at[slot].set(placement.is_frozen.astype(jnp.uint8), mode="drop"),
+        terrain=terrain.reshape(task.terrain.shape),
+        agent_position=jnp.concatenate([agents, task.agent_position[agents.shape[0] :]]),
+        object_kind=put(placement.kind, slot, task.object_kind),
+        object_position=put(position, slot, task.object_position),
+        object_frozen=put(placement.is_frozen, slot, task.object_frozen),
     )
 
 
@@ -194,29 +207,32 @@ def _keys(env_config: EnvConfig, config: UniverseConfig, rooms: Rooms) -> jax.Ar
 
 
 def _related(
-    opaque: jax.Array, conditions: Conditions, row: jax.Array, column: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    """[Q, H, K] sets: the cells to which each relation holds from a thing in a cell, and those from which it does.
+    opaque: jax.Array,
+    relation: jax.Array,
+    directions: jax.Array,
+    row: jax.Array,
+    column: jax.Array,
+    can_see: bool,
+) -> jax.Array:
+    """[Q, H, K] sets: the cells to which each of [Q] relations holds from a thing in a cell.
 
-    `on` holds between the thing and its own cell.
+    `on` holds between the thing and its own cell. `can_see` says whether any of the relations may be `see`.
     """
-    line = cell_sets.in_line(opaque, row, column)
-    near = cell_sets.box(opaque, row - 2, row + 2, column - 2, column + 2)
     here = cell_sets.point(opaque, row, column)
     south, west, north, east = cell_sets.neighbours(here)  # the cells that have this one in their north lie south of it
-    relation = conditions.relation[:, None, None]
-    both_ways = jnp.zeros_like(opaque)
-    for code, cells in ((NEAR, near), (SEE, line), (ON, here)):
-        both_ways = both_ways | jnp.where(relation == code, cells, 0)
+    related = [(relation == ON, here)]
+    related.append((relation == NEAR, cell_sets.box(opaque, row - 2, row + 2, column - 2, column + 2)))
+    if can_see:
+        related.append((relation == SEE, cell_sets.in_line(opaque, row, column)))
+    for direction, cells in enumerate((north, east, south, west)):
+        related.append(((relation == TOUCH) & ((directions >> direction) & 1 == 1), cells))
+    return _gather([(cell_sets.everywhere(is_asked, opaque), cells) for is_asked, cells in related])
 
-    def touching(directions: jax.Array) -> jax.Array:
-        touch = both_ways
-        for direction, cell in enumerate((north, east, south, west)):
-            is_asked = (relation == TOUCH) & ((directions >> direction) & 1 == 1)[:, None, None]
-            touch = touch | jnp.where(is_asked, cell, 0)
-        return touch
 
-    return touching(conditions.directions), touching(_turn(conditions.directions))
+@apart
+def _gather(parts: list[tuple[jax.Array, jax.Array]]) -> jax.Array:
+    """The union of sets, each taken or left by `everywhere`."""
+    return functools.reduce(operator.or_, (flags & cells for flags, cells in parts))
 
 
 def _turn(directions: jax.Array) -> jax.Array:
@@ -224,6 +240,7 @@ def _turn(directions: jax.Array) -> jax.Array:
     return ((directions << 2) | (directions >> 2)) & 15
 
 
+@apart
 def _meeting_place(cast: Cast, open_cells: jax.Array, inner: jax.Array) -> jax.Array:
     """The cells beside which what has to meet the agent or spine 0, if anything does, can lie.
 
@@ -244,29 +261,36 @@ def _meeting_place(cast: Cast, open_cells: jax.Array, inner: jax.Array) -> jax.A
     return jnp.where(cast.must_meet.any() & (asked.relation != ON), place, open_cells)
 
 
-def _round_workspace(opaque: jax.Array, row: jax.Array, column: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """The cells that touch, are near, or see the middle of the workspace or a cell beside it."""
+@apart
+def _round_workspace(opaque: jax.Array, row: jax.Array, column: jax.Array, can_see: bool) -> dict[int, jax.Array]:
+    """The cells that touch, are near, or see the middle of the workspace or a cell beside it, by relation."""
     middle = cell_sets.point(opaque, row, column)
-    touch = cell_sets.spread(middle | cell_sets.spread(middle))
     upright = cell_sets.box(opaque, row - 3, row + 3, column - 2, column + 2)
-    near = upright | cell_sets.box(opaque, row - 2, row + 2, column - 3, column + 3)
-    rows, columns = row + np.array([0, -1, 1, 0, 0]), column + np.array([0, 0, 0, -1, 1])
-    see = cell_sets.union(jax.vmap(partial(cell_sets.in_line, opaque))(rows, columns))
-    return touch, near, see
+    cells = {
+        TOUCH: cell_sets.spread(middle | cell_sets.spread(middle)),
+        NEAR: upright | cell_sets.box(opaque, row - 2, row + 2, column - 3, column + 3),
+    }
+    if can_see:
+        rows, columns = row + np.array([0, -1, 1, 0, 0]), column + np.array([0, 0, 0, -1, 1])
+        cells[SEE] = cell_sets.union(jax.vmap(partial(cell_sets.in_line, opaque))(rows, columns))
+    return cells
 
 
+@apart
 def _seen_from(env_config: EnvConfig, task: Task, row: jax.Array, column: jax.Array) -> jax.Array:
     """The set of cells that an agent sees from a cell, whichever way it faces."""
-    height, width = env_config.height, env_config.width
-    rows, columns = jnp.divmod(jnp.arange(height * width), width)
+    like = cell_sets.empty(env_config.height, env_config.width)
+    size = env_config.view_size
+    forward, right = np.repeat(np.arange(size)[::-1], size), np.tile(np.arange(size) - size // 2, size)
+    offsets = ((-forward, right), (right, forward), (forward, -right), (-right, -forward))  # of the view's cells
+    columns = {offset: cell_sets.column_bits(like, column + offset) for offset in range(1 - size, size)}
     agent_row, agent_column = row.astype(jnp.uint8), column.astype(jnp.uint8)
-
-    def seen_facing(direction: jax.Array) -> jax.Array:
-        _, is_visible = look(env_config, task, task.door_state, agent_row, agent_column, direction)
-        cell = view_cell(
-            env_config, agent_row, agent_column, direction, rows.astype(jnp.uint8), columns.astype(jnp.uint8)
-        )
-        return (cell != OUT_OF_VIEW) & is_visible.at[cell].get(mode="clip")
-
-    seen = jax.vmap(seen_facing)(jnp.arange(4, dtype=jnp.uint8)).any(axis=0)
-    return cell_sets.pack(seen.reshape(height, width))
+    lines = {offset: [jnp.zeros_like(like[0])] for offset in range(1 - size, size)}  # [K] words in each row
+    for direction, (row_offset, column_offset) in enumerate(offsets):
+        _, is_visible = look(env_config, task, task.door_state, agent_row, agent_column, jnp.uint8(direction))
+        is_seen = cell_sets.everywhere(is_visible, like)[:, :, 0]
+        for cell, (south, east) in enumerate(zip(row_offset.tolist(), column_offset.tolist(), strict=True)):
+            lines[south].append(is_seen[cell] & columns[east])
+    rows = jnp.arange(env_config.height)[:, None] - row
+    words = {offset: functools.reduce(operator.or_, parts) for offset, parts in lines.items()}
+    return functools.reduce(operator.or_, (jnp.where(rows == offset, word, 0) for offset, word in words.items()))

@@ -13,9 +13,11 @@ import numpy as np
 
 from xworld.core import kinds
 from xworld.core.config import EnvConfig
+from xworld.core.fusion import apart
 from xworld.core.hashing import below, hash_words
 from xworld.errors import ConfigError
 from xworld.tasks import cell_sets, chance
+from xworld.tasks.lookup import take
 from xworld.tasks.world_config import ROOMS, WorldConfig
 
 MIN_ROOM_SIDE = 3  # cells
@@ -48,12 +50,14 @@ class Rooms:
     door_state: jax.Array  # [12] int32
 
 
+@apart
 def draw_rooms(env_config: EnvConfig, config: WorldConfig, dice: chance.Dice) -> Rooms:
     """As many rooms as the configuration asks for, walls and doors somewhere."""
     layouts = [layouts_that_fit(env_config, rooms) for rooms in room_numbers(env_config, config)]
     table = np.array([(several[0], several[-1]) for several in layouts])  # [rooms, 2, 2]
     row = below(dice.roll(), len(layouts))
-    num_rows, num_columns = jnp.asarray(table)[row, below(dice.roll(), 2)]
+    layout = 2 * row + below(dice.roll(), 2)
+    num_rows, num_columns = (take(sizes, layout) for sizes in table.reshape(-1, 2).T)
     wall_row = _draw_walls(env_config.height, num_rows, dice.roll(2))
     wall_column = _draw_walls(env_config.width, num_columns, dice.roll(2))
 
@@ -64,18 +68,19 @@ def draw_rooms(env_config: EnvConfig, config: WorldConfig, dice: chance.Dice) ->
         (room_row + 1 < num_rows) & (room_column < num_columns),
     )
     # A door is somewhere in its wall, between the two walls that this one runs to.
-    start = jnp.where(IS_UPRIGHT, wall_row[room_row], wall_column[room_column])
-    end = jnp.where(IS_UPRIGHT, wall_row[room_row + 1], wall_column[room_column + 1])
+    north, south = take(wall_row, room_row), take(wall_row, room_row + 1)
+    west, east = take(wall_column, room_column), take(wall_column, room_column + 1)
+    start, end = jnp.where(IS_UPRIGHT, north, west), jnp.where(IS_UPRIGHT, south, east)
     along = chance.between(dice.roll(12), start + 1, jnp.maximum(end - 1, start + 1))
     colours = np.array([kinds.COLOURS.index(colour) for colour in config.door_colours])
-    shuffled = jnp.asarray(colours)[chance.shuffle(dice.roll(len(colours)), jnp.ones(len(colours), bool))]
+    shuffled = take(colours, chance.shuffle(dice.roll(len(colours)), jnp.ones(len(colours), bool)))
     return Rooms(
         wall_row=wall_row,
         wall_column=wall_column,
         has_door=has_door,
-        door_row=jnp.where(IS_UPRIGHT, along, wall_row[room_row + 1]),
-        door_column=jnp.where(IS_UPRIGHT, wall_column[room_column + 1], along),
-        door_colour=shuffled[np.arange(12) % len(colours)],
+        door_row=jnp.where(IS_UPRIGHT, along, south),
+        door_column=jnp.where(IS_UPRIGHT, east, along),
+        door_colour=take(shuffled, np.arange(12) % len(colours)),
         door_state=_draw_door_states(config, has_door, dice),
     )
 
@@ -119,21 +124,23 @@ def room_floor(env_config: EnvConfig, rooms: Rooms) -> jax.Array:
     """The set of the cells of all rooms."""
     like = cell_sets.empty(env_config.height, env_config.width)
     is_wall_row = (jnp.arange(env_config.height)[:, None] == rooms.wall_row).any(axis=1)
-    walls = jax.lax.reduce_or(jax.vmap(partial(cell_sets.column_bits, like.shape[1]))(rooms.wall_column), (0,))
+    walls = jax.lax.reduce_or(jax.vmap(partial(cell_sets.column_bits, like))(rooms.wall_column), (0,))
     inner = cell_sets.box(like, 0, env_config.height - 1, 0, env_config.width - 1) & ~walls
     return jnp.where(is_wall_row[:, None], 0, inner)
 
 
+@apart
 def room_cells(env_config: EnvConfig, rooms: Rooms, is_in: jax.Array) -> jax.Array:
     """The set of the cells of those rooms that are true in the [9] mask."""
     like = cell_sets.empty(env_config.height, env_config.width)
     i, j = np.divmod(np.arange(9), 3)
-    top, bottom = rooms.wall_row[i] + 1, rooms.wall_row[i + 1] - 1
-    left, right = rooms.wall_column[j] + 1, rooms.wall_column[j + 1] - 1
+    top, bottom = take(rooms.wall_row, i) + 1, take(rooms.wall_row, i + 1) - 1
+    left, right = take(rooms.wall_column, j) + 1, take(rooms.wall_column, j + 1) - 1
     cells = jax.vmap(partial(cell_sets.box, like))(top, bottom, left, right)  # [9, H, K]
     return cell_sets.union(jnp.where(is_in[:, None, None], cells, 0))
 
 
+@apart
 def beside_doors(env_config: EnvConfig, rooms: Rooms) -> jax.Array:
     """The set of cells next to a door."""
     like = cell_sets.empty(env_config.height, env_config.width)
@@ -141,6 +148,7 @@ def beside_doors(env_config: EnvConfig, rooms: Rooms) -> jax.Array:
     return cell_sets.spread(cell_sets.union(jax.vmap(partial(cell_sets.point, like))(row, rooms.door_column)))
 
 
+@apart
 def unlocked_part(rooms: Rooms, row: jax.Array, column: jax.Array) -> jax.Array:
     """[9] bool: the rooms that can be reached from a floor cell without passing a locked door."""
     room = 3 * ((rooms.wall_row[1:3] < row).sum()) + (rooms.wall_column[1:3] < column).sum()

@@ -17,6 +17,7 @@ from xworld.core.hashing import Word, below, hash_words
 from xworld.tasks import cell_sets, chance
 from xworld.tasks.interiors import draw_field, draw_house, draw_kitchen
 from xworld.tasks.lands import draw_cave, draw_islands
+from xworld.tasks.lookup import put, take
 from xworld.tasks.mazes import draw_maze
 from xworld.tasks.plans import Plan
 from xworld.tasks.rooms import Rooms, beside_doors, hash_doors
@@ -77,7 +78,8 @@ def _draw_kind(config: WorldConfig, world_id: Word) -> jax.Array:
 def _draw_colours(config: WorldConfig, world_id: Word, attempt: Word) -> jax.Array:
     """[2] int32: two colours of floor, which may be the same."""
     colours = jnp.array([kinds.COLOURS.index(colour) for colour in config.floor_colours])
-    return colours[below(chance.Dice(chance.FLOOR_COLOURS, attempt, world_id).roll(2), len(config.floor_colours))]
+    bits = chance.Dice(chance.FLOOR_COLOURS, attempt, world_id).roll(2)
+    return take(colours, below(bits, len(config.floor_colours)))
 
 
 def _has_room(env_config: EnvConfig, config: WorldConfig, world: World, kind: jax.Array) -> jax.Array:
@@ -87,8 +89,8 @@ def _has_room(env_config: EnvConfig, config: WorldConfig, world: World, kind: ja
     usable |= world.counter & cell_sets.spread(world.floor)
     row, column, _ = cell_sets.pick(cell_sets.interior(world.floor), jnp.uint32(0))
     usable &= ~cell_sets.box(usable, row - 1, row + 1, column - 1, column + 1)
-    enough = jnp.array([num_usable(env_config, config, name) for name in config.kinds])
-    return cell_sets.size(usable) >= enough[kind]
+    enough = np.array([num_usable(env_config, config, name) for name in config.kinds])
+    return cell_sets.size(usable) >= take(enough, kind)
 
 
 def world_hash(env_config: EnvConfig, world: World) -> jax.Array:
@@ -116,6 +118,6 @@ def build_terrain(env_config: EnvConfig, world: World) -> jax.Array:
     terrain = jnp.where(floor, jnp.where(pattern, second, first), kinds.WALL * 16)
     terrain = jnp.where(counter, kinds.COUNTER * 16, jnp.where(water, kinds.WATER * 16, terrain)).astype(jnp.uint8)
     rooms = world.rooms
-    row = jnp.where(rooms.has_door, rooms.door_row, env_config.height)
+    cell = jnp.where(rooms.has_door, rooms.door_row * env_config.width + rooms.door_column, -1)
     door = (kinds.DOOR * 16 + rooms.door_colour).astype(jnp.uint8)
-    return terrain.at[row, rooms.door_column].set(door, mode="drop")
+    return put(door, cell, terrain.reshape(-1)).reshape(terrain.shape)

@@ -1,6 +1,8 @@
 """`Universe`: more tasks than anybody can play, each made on the device from two integers."""
 
 import dataclasses
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -12,9 +14,10 @@ from xworld.core.config import EnvConfig
 from xworld.core.hashing import Word
 from xworld.core.relations import NEVER
 from xworld.core.types import MAX_HIDDEN_KINDS, NOWHERE, NUM_RELATIONS, RANDOM_FACING, Goals, Hidden, Rules, Task
-from xworld.tasks import chance
+from xworld.tasks import chance, lanes
 from xworld.tasks.games import Game, draw_game, game_hash
 from xworld.tasks.hiding import draw_hidden, is_rule_hidden
+from xworld.tasks.lookup import put
 from xworld.tasks.placement import Placement, fill, place
 from xworld.tasks.terrain import World, build_terrain, draw_world, world_hash
 from xworld.tasks.universe_check import check
@@ -80,14 +83,18 @@ class Universe:
     def task_with_info(self, world_id: Word, game_id: Word) -> tuple[Task, TaskInfo]:
         """The task with these ids and what is known about it."""
         world_id, game_id = jnp.asarray(world_id, jnp.int32), jnp.asarray(game_id, jnp.int32)
-        # To carry a number through the loop, and draw its world once more, is cheaper than to carry the world.
+        return _task_maker(self)(world_id, game_id)
+
+    def _make_task(self, world_id: jax.Array, game_id: jax.Array) -> tuple[Task, TaskInfo]:
+        # To carry a number through a loop, and to draw its world once more, is cheaper than to carry the world.
         attempt, _ = chance.first_right(lambda n: (n, self._draw_world(world_id, n)[1]), _WORLD_ATTEMPTS)
         world, _ = self._draw_world(world_id, attempt)
         bare = _bare_task(self.env_config, world, world_id, game_id)
 
         def draw_round(number: jax.Array) -> tuple[tuple[Game, Placement], jax.Array]:
             start = number * _GAME_ATTEMPTS
-            game, _ = chance.first_right(lambda attempt: self._draw_game(game_id, start + attempt), _GAME_ATTEMPTS)
+            attempt, _ = chance.first_right(lambda n: (n, self._draw_game(game_id, start + n)[1]), _GAME_ATTEMPTS)
+            game, _ = self._draw_game(game_id, start + attempt)
             placement, is_placed = chance.first_right(
                 lambda attempt: place(self.env_config, self.config, world, bare, game.cast, attempt),
                 _PLACEMENT_ATTEMPTS,
@@ -134,6 +141,12 @@ class Universe:
         return is_test == (self.config.split == "test")
 
 
+@functools.cache
+def _task_maker(universe: Universe) -> Callable[[jax.Array, jax.Array], tuple[Task, TaskInfo]]:
+    """What makes its tasks, compiled once for calls outside of `jit`."""
+    return lanes.vectorise(universe._make_task)
+
+
 jax.tree_util.register_dataclass(Universe, data_fields=[], meta_fields=["env_config", "config"])
 
 
@@ -149,10 +162,8 @@ def _bare_task(env_config: EnvConfig, world: World, world_id: jax.Array, game_id
     nothing, no_rule = jnp.zeros(num_objects, jnp.uint8), jnp.zeros(num_rules, jnp.uint8)
     return Task(
         terrain=build_terrain(env_config, world),
-        door_position=jnp.full((env_config.max_doors, 2), NOWHERE, jnp.uint8).at[place].set(position, mode="drop"),
-        door_state=jnp.zeros(env_config.max_doors, jnp.uint8)
-        .at[place]
-        .set(rooms.door_state.astype(jnp.uint8), mode="drop"),
+        door_position=put(position, place, jnp.full((env_config.max_doors, 2), NOWHERE, jnp.uint8)),
+        door_state=put(rooms.door_state, place, jnp.zeros(env_config.max_doors, jnp.uint8)),
         agent_position=jnp.full((num_agents, 2), NOWHERE, jnp.uint8),
         agent_facing=jnp.full(num_agents, RANDOM_FACING, jnp.uint8),
         object_kind=nothing,
@@ -178,14 +189,15 @@ def _write_goals(env_config: EnvConfig, game: Game) -> Goals:
     has_goal = jnp.arange(env_config.num_agents) < jnp.where(game.are_two, 2, 1)
 
     def write(value: jax.Array, padding: int = 0) -> jax.Array:
-        shape = (env_config.num_agents, env_config.goal_clauses, env_config.goal_literals)
-        clause = jnp.full(env_config.goal_literals, padding, jnp.uint8).at[0].set(value.reshape(()).astype(jnp.uint8))
-        return jnp.zeros(shape, jnp.uint8).at[:, 0].set(jnp.where(has_goal[:, None], clause, 0))
+        others = ((0, env_config.goal_clauses - 1), (0, env_config.goal_literals - 1))
+        clause = jnp.pad(value.astype(jnp.uint8), others[1], constant_values=padding)  # [L]
+        clauses = jnp.where(has_goal[:, None, None], clause, 0)
+        return jnp.pad(clauses, ((0, 0), others[0], (0, 0)))
 
     return Goals(
         relation=write(goal.relation),
         directions=write(goal.directions),
         first=write(goal.first),
         second=write(goal.second),
-        negated=write(game.is_goal_negated, padding=1),  # "not never" behind the literal
+        negated=write(game.is_goal_negated[None], padding=1),  # "not never" behind the literal
     )
