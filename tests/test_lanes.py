@@ -41,13 +41,20 @@ def retries(x, y):
     )
 
 
+def retries_of_arrays(x, y):
+    """Few lanes need many rounds, but what is carried is too long to be packed."""
+    return jax.lax.while_loop(
+        lambda carry: carry[0] % 9 != 0, lambda carry: (carry[0] + 1, carry[1] + carry[0]), (y, jnp.zeros(3, int))
+    )
+
+
 def units(x, y):
     """Units in units."""
     inner = apart(lambda values: values * y + 1)
     return apart(lambda values: (inner(values).sum(), values[0]))(x), apart(lambda: np.arange(3))()
 
 
-@pytest.mark.parametrize("function", [arithmetic, reading, loops, retries, units])
+@pytest.mark.parametrize("function", [arithmetic, reading, loops, retries, retries_of_arrays, units])
 def test_lanes_are_what_vmap_gives(function):
     random = np.random.default_rng(0)
     x, y = random.integers(0, 50, (4, NUM_LANES), np.int32), random.integers(0, 50, NUM_LANES, np.int32)

@@ -164,7 +164,8 @@ def _loop(equation: core.JaxprEqn, values: list[_Value], num_lanes: int) -> list
     if (
         is_asked_of_lanes
         and num_lanes >= _FEWEST_TO_PACK
-        and all(_is_scalar(value) for value in asked + used + carried)
+        and all(_is_scalar(value) for value in asked + used)
+        and all(array.ndim == 1 for array in first)
     ):
         return [(result, True) for result in _loop_packed(params, asked, used, go_on(first), num_lanes)]
     results = lax.while_loop(lambda carry: ask(carry).any(), go_on, first)
