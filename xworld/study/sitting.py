@@ -322,7 +322,8 @@ class Sitting:
             f"It held on {returns[number - 1]:g} of {int(task.trial_length)} steps.",
         ]
         if self._best:
-            lines.append(f"{self._best:g} are possible for somebody who knows all rules, as far as we know.")
+            best = max(self._best, *returns)
+            lines.append(f"At least {best:g} are possible for somebody who knows all rules.")
         before = ", ".join(f"{return_:g}" for return_ in returns[: number - 1])
         if before:
             lines.append(f"In the trials before: {before}.")
