@@ -147,7 +147,7 @@ def test_refill_prepares_where_a_task_was_used_and_depends_on_key_and_index_only
     assert len(set(filled_late)) == NUM_ENVS
 
 
-@pytest.mark.parametrize("num_ended", [0, 3, NUM_ENVS])
+@pytest.mark.parametrize("num_ended", [0, 1, 3, NUM_ENVS])
 def test_environments_move_on_alike_in_loops_and_all_at_once(num_ended: int) -> None:
     old, new = (reset(jax.random.key(key), POOL)[0] for key in (10, 11))
     is_last = np.random.default_rng(num_ended).permutation(np.arange(NUM_ENVS) < num_ended)
