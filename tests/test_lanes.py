@@ -9,7 +9,7 @@ from xworld.core.fusion import apart
 from xworld.tasks.lanes import over_lanes, vectorise
 from xworld.tasks.lookup import put, take
 
-NUM_LANES = 64  # as many as loops of scalars are packed from
+NUM_LANES = 16
 
 
 def arithmetic(x, y):
@@ -42,7 +42,7 @@ def retries(x, y):
 
 
 def retries_of_arrays(x, y):
-    """Few lanes need many rounds, but what is carried is too long to be packed."""
+    """The same, of an array beside a scalar."""
     return jax.lax.while_loop(
         lambda carry: carry[0] % 9 != 0, lambda carry: (carry[0] + 1, carry[1] + carry[0]), (y, jnp.zeros(3, int))
     )

@@ -18,8 +18,6 @@ from xworld.core.fusion import UNIT, apart
 
 T = TypeVar("T")
 _Value = tuple[jax.Array, bool]  # and whether its last axis is lanes; else it is the same in all of them
-_PACKED_SHARE = 4  # lanes that need another round of a loop are packed into a batch that is so many times smaller
-_FEWEST_TO_PACK = 64  # lanes from which on that pays
 
 
 def vectorise(function: Callable[..., T]) -> Callable[..., T]:
@@ -28,6 +26,8 @@ def vectorise(function: Callable[..., T]) -> Callable[..., T]:
     @jax.custom_batching.custom_vmap
     def call(*scalars: jax.Array) -> T:  # or arrays of one shape, for all of whose elements it is called
         shape = scalars[0].shape
+        if not shape:
+            return function(*scalars)
         results = over_lanes(function)(*(scalar.reshape(-1) for scalar in scalars))
         return jax.tree.map(lambda leaf: jnp.moveaxis(leaf, -1, 0).reshape(*shape, *leaf.shape[:-1]), results)
 
@@ -161,51 +161,8 @@ def _loop(equation: core.JaxprEqn, values: list[_Value], num_lanes: int) -> list
         return [jnp.where(ask(carry), *pair) for pair in zip(new, carry, strict=True)] if is_asked_of_lanes else new
 
     first = _match(carried, has_lanes, num_lanes)
-    if (
-        is_asked_of_lanes
-        and num_lanes >= _FEWEST_TO_PACK
-        and all(_is_scalar(value) for value in asked + used)
-        and all(array.ndim == 1 for array in first)
-    ):
-        return [(result, True) for result in _loop_packed(params, asked, used, go_on(first), num_lanes)]
     results = lax.while_loop(lambda carry: ask(carry).any(), go_on, first)
     return list(zip(results, has_lanes, strict=True))
-
-
-def _is_scalar(value: _Value) -> bool:
-    """Whether there is one number in each lane, or the same in all."""
-    return not value[1] or value[0].ndim == 1
-
-
-def _loop_packed(
-    params: dict[str, Any], asked: list[_Value], used: list[_Value], carry: list[jax.Array], num_lanes: int
-) -> list[jax.Array]:
-    """The rest of a loop that most lanes are through with after the first round, from which `carry` comes.
-
-    In each round those that are not are put side by side, as many as fit, so that the others cost nothing.
-    """
-    num_packed = num_lanes // _PACKED_SHARE
-
-    def ask(carry: list[jax.Array]) -> jax.Array:
-        return _run(params["cond_jaxpr"], [*asked, *((array, True) for array in carry)], num_lanes)[0][0]
-
-    def go_on(carry: list[jax.Array]) -> list[jax.Array]:
-        is_left = ask(carry)
-        lane = jnp.argsort(~is_left)[:num_packed]  # those that are left come first
-
-        def pack(value: _Value) -> _Value:
-            return (value[0][lane], True) if value[1] else value
-
-        arguments = [*map(pack, used), *(pack((array, True)) for array in carry)]
-        results = _with_lanes(_run(params["body_jaxpr"], arguments, num_packed), num_packed)
-        place = jnp.cumsum(is_left) - 1
-        is_packed = is_left & (place < num_packed)
-        return [
-            jnp.where(is_packed, new[jnp.minimum(place, num_packed - 1)], old)
-            for new, old in zip(results, carry, strict=True)
-        ]
-
-    return lax.while_loop(lambda carry: ask(carry).any(), go_on, carry)
 
 
 def _scan(equation: core.JaxprEqn, values: list[_Value], num_lanes: int) -> list[_Value]:
