@@ -175,7 +175,7 @@ def draw(result: dict[str, Any], path: Path) -> None:
     steps = result["total_steps"] / 1e6
     write_title(
         axes,
-        "Three memories, the same tasks",
+        "From trial to trial, by memory",
         f"{result['num_tasks']} held-out tasks, {len(result['seeds'])} seeds, {steps:.0f} M steps each; trained on at "
         "most 6 trials",
     )
