@@ -14,6 +14,7 @@ from flax import nnx
 
 from xworld.agents.config import AgentConfig
 from xworld.agents.encoders import BriefingEncoder, ByteEmbedding, ObservationEncoder
+from xworld.agents.linear import Linear
 from xworld.agents.memory import Memory, empty_memory, make_memory
 from xworld.core.actions import NOOP, NUM_ACTIONS
 from xworld.core.config import EnvConfig
@@ -33,12 +34,12 @@ class Network(nnx.Module):
         self.briefing = BriefingEncoder(config, rngs)
         self.memory = make_memory(config, rngs)
         hidden = nnx.initializers.orthogonal(2**0.5)
-        self.policy = nnx.Linear(config.memory_size, config.head_size, kernel_init=hidden, rngs=rngs)
-        self.value = nnx.Linear(config.memory_size, config.head_size, kernel_init=hidden, rngs=rngs)
+        self.policy = Linear(config.memory_size, config.head_size, kernel_init=hidden, rngs=rngs)
+        self.value = Linear(config.memory_size, config.head_size, kernel_init=hidden, rngs=rngs)
         # A small last layer: the first policy is nearly uniform.
         small, plain = nnx.initializers.orthogonal(0.01), nnx.initializers.orthogonal(1.0)
-        self.policy_output = nnx.Linear(config.head_size, NUM_ACTIONS, kernel_init=small, rngs=rngs)
-        self.value_output = nnx.Linear(config.head_size, 1, kernel_init=plain, rngs=rngs)
+        self.policy_output = Linear(config.head_size, NUM_ACTIONS, kernel_init=small, rngs=rngs)
+        self.value_output = Linear(config.head_size, 1, kernel_init=plain, rngs=rngs)
 
     def tell(self, briefing: Briefing) -> jax.Array:
         """[..., A, encoder_size] the encoded briefing, in the dtype that is computed in."""

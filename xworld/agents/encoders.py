@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from xworld.agents.config import AgentConfig
+from xworld.agents.linear import Linear
 from xworld.core.actions import NUM_ACTIONS
 from xworld.core.config import MAX_AGENTS, EnvConfig
 from xworld.core.relations import NEVER
@@ -51,7 +52,7 @@ class ObservationEncoder(nnx.Module):
         self.trials_left = _vectors(config, _MAX_TRIALS_LEFT + 1, rngs)
         num_vectors = env_config.view_size**2 + 4
         num_inputs = num_vectors * config.embedding_size + _NUM_SCALARS
-        self.dense = nnx.Linear(num_inputs, config.encoder_size, dtype=self.dtype, rngs=rngs)
+        self.dense = Linear(num_inputs, config.encoder_size, dtype=self.dtype, rngs=rngs)
 
     def __call__(self, observation: Observation, kinds: ByteEmbedding) -> jax.Array:
         """[..., A, encoder_size] from an observation with any leading axes; `kinds` embeds kinds."""
@@ -90,11 +91,11 @@ class BriefingEncoder(nnx.Module):
         self.directions = _vectors(config, 16, rngs)
         self.negated = _vectors(config, 2, rngs)
         self.agent_id = _vectors(config, MAX_AGENTS, rngs)
-        self.literal = nnx.Linear(5 * size, hidden_size, dtype=dtype, rngs=rngs)
-        self.clause = nnx.Linear(hidden_size, hidden_size, dtype=dtype, rngs=rngs)
-        self.rule = nnx.Linear(7 * size, hidden_size, dtype=dtype, rngs=rngs)
-        self.rule_output = nnx.Linear(hidden_size, hidden_size, dtype=dtype, rngs=rngs)
-        self.output = nnx.Linear(2 * hidden_size + size, config.encoder_size, dtype=dtype, rngs=rngs)
+        self.literal = Linear(5 * size, hidden_size, dtype=dtype, rngs=rngs)
+        self.clause = Linear(hidden_size, hidden_size, dtype=dtype, rngs=rngs)
+        self.rule = Linear(7 * size, hidden_size, dtype=dtype, rngs=rngs)
+        self.rule_output = Linear(hidden_size, hidden_size, dtype=dtype, rngs=rngs)
+        self.output = Linear(2 * hidden_size + size, config.encoder_size, dtype=dtype, rngs=rngs)
 
     def __call__(self, briefing: Briefing, kinds: ByteEmbedding) -> jax.Array:
         """[..., A, encoder_size] from a briefing with any leading axes; `kinds` embeds kinds."""

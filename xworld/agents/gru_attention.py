@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from xworld.agents.config import AgentConfig
+from xworld.agents.linear import Linear
 from xworld.agents.recurrence import GRU, count_steps
 
 
@@ -33,8 +34,8 @@ class GRUAttention(nnx.Module):
         size, num_heads, dtype = config.memory_size, config.num_heads, config.compute_dtype
         self.num_heads, self.keep_every, self.dtype = num_heads, config.keep_every, dtype
         self.gru = GRU(config, rngs)
-        self.query = nnx.Linear(size, num_heads * size, use_bias=False, dtype=dtype, rngs=rngs)
-        self.output = nnx.Linear(num_heads * size, size, dtype=dtype, rngs=rngs)
+        self.query = Linear(size, num_heads * size, use_bias=False, dtype=dtype, rngs=rngs)
+        self.output = Linear(num_heads * size, size, dtype=dtype, rngs=rngs)
         self.age_bias = nnx.Param(jnp.zeros((config.num_kept, num_heads)))
 
     @staticmethod
@@ -48,42 +49,54 @@ class GRUAttention(nnx.Module):
 
     def unroll(self, memory: Kept, inputs: jax.Array, is_reset: jax.Array) -> tuple[jax.Array, Kept]:
         """[T, ..., M] outputs and the memory after them, from [T, ..., E] inputs and [T, ...] bool."""
-        outputs, hidden = self.gru.unroll(memory.hidden, inputs, is_reset)
-        new = jnp.moveaxis(outputs, 0, -2).astype(self.dtype)  # [..., T, M]
-        count, num_steps = count_steps(memory.num_steps, jnp.moveaxis(is_reset, 0, -1))  # [..., T]
-        num_kept, length = memory.activations.shape[-2], new.shape[-2]
-        entries = jnp.concatenate([jax.lax.stop_gradient(memory.activations), new], axis=-2)  # [..., S + T, M]
+        length, *batch = is_reset.shape
+        # With one batch axis N: with more, XLA moves entries and scores around before it multiplies them.
+        memory = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[len(batch) :]), memory)
+        inputs, is_reset = inputs.reshape(length, -1, inputs.shape[-1]), is_reset.reshape(length, -1)
+        hidden, last = self.gru.unroll(memory.hidden, inputs, is_reset)
+        new = jnp.swapaxes(hidden, 0, 1).astype(self.dtype)  # [N, T, M]
+        count, num_steps = count_steps(memory.num_steps, is_reset.T)  # [N, T], [N]
+        num_kept = memory.activations.shape[1]
+
+        # Of T new ones a few are kept, at the latest every `keep_every` steps.
+        is_kept = count % self.keep_every == self.keep_every - 1
+        nth = jnp.cumsum(is_kept, axis=1)[:, None] == 1 + jnp.arange(-(-length // self.keep_every))[:, None]
+        nth &= is_kept[:, None]  # [N, K, T], whether it is the k-th kept one
+        time = nth.argmax(axis=-1)  # [N, K]; any, where there is none
+        kept = jnp.take_along_axis(new, time[..., None], axis=1)
+        entries = jnp.concatenate([jax.lax.stop_gradient(memory.activations), kept], axis=1)  # [N, S + K, M]
 
         # In its episode every kept activation has a number. An entry of another episode, or one not kept, has none.
-        time = jnp.arange(length)
-        old_number = (memory.num_steps // self.keep_every)[..., None] + jnp.arange(-num_kept, 0)  # [..., S]
-        is_kept = count % self.keep_every == self.keep_every - 1  # [..., T]
-        new_number = jnp.where(is_kept, count // self.keep_every, -1)
-        number = jnp.concatenate([old_number, new_number], axis=-1)
-        began = jnp.concatenate([-memory.num_steps[..., None] + jnp.zeros_like(old_number), time - count], axis=-1)
+        count_then = jnp.take_along_axis(count, time, axis=1)
+        old_number = (memory.num_steps // self.keep_every)[:, None] + jnp.arange(-num_kept, 0)
+        number = jnp.concatenate(
+            [old_number, jnp.where(nth.any(axis=-1), count_then // self.keep_every, -1)], axis=1
+        )  # [N, S + K]
+        began = jnp.concatenate([-memory.num_steps[:, None] + jnp.zeros_like(old_number), time - count_then], axis=1)
 
         def age(at: jax.Array, count: jax.Array) -> jax.Array:
-            """[..., Q, S + T] how many were kept after each entry, at [Q] times; -1 where it cannot be read."""
-            is_same = (at - count)[..., None] == began[..., None, :]  # the episode began at the same time
-            age = (count // self.keep_every)[..., None] - 1 - number[..., None, :]
-            is_there = is_same & (number >= 0)[..., None, :] & (age >= 0) & (age < num_kept)
+            """[N, Q, S + K] how many were kept after each entry, at [Q] times; -1 where it cannot be read."""
+            is_same = (at - count)[..., None] == began[:, None]  # the episode began at the same time
+            age = (count // self.keep_every)[..., None] - 1 - number[:, None]
+            is_there = is_same & (number >= 0)[:, None] & (age >= 0) & (age < num_kept)
             return jnp.where(is_there, age, -1)
 
-        read = self._read(new, entries, age(time, count))
-        last = age(jnp.array([length]), num_steps[..., None])[..., 0, :]  # [..., S + T]
-        place = jnp.arange(num_kept)[:, None]
-        source = (last[..., None, :] == num_kept - 1 - place).argmax(-1)  # [..., S]; any, where there is none
-        kept = jnp.take_along_axis(entries, source[..., None], axis=-2)
-        return outputs + jnp.moveaxis(read, -2, 0), Kept(hidden, kept, num_steps)
+        read = self._read(new, entries, age(jnp.arange(length), count))
+        at_end = age(jnp.array([length]), num_steps[:, None])  # [N, 1, S + K]
+        source = (at_end == num_kept - 1 - jnp.arange(num_kept)[:, None]).argmax(-1)  # [N, S]; any, where there is none
+        activations = jnp.take_along_axis(entries, source[..., None], axis=1)
+        outputs = (hidden + jnp.swapaxes(read, 0, 1)).reshape(length, *batch, -1)
+        memory = Kept(last, activations, num_steps)
+        return outputs, jax.tree.map(lambda leaf: leaf.reshape(*batch, *leaf.shape[1:]), memory)
 
     def _read(self, hidden: jax.Array, entries: jax.Array, age: jax.Array) -> jax.Array:
-        """[..., T, M] what hidden states read from the entries whose age is not negative."""
+        """[N, T, M] what hidden states read from the entries whose age is not negative."""
         size = hidden.shape[-1]
         query = self.query(hidden).reshape(*hidden.shape[:-1], self.num_heads, size)
-        scores = jnp.einsum("...thm,...km->...thk", query, entries, preferred_element_type=jnp.float32) * size**-0.5
-        bias = jnp.take(self.age_bias[...], jnp.maximum(age, 0), axis=0)  # [..., T, K, H]
-        scores = jnp.where((age >= 0)[..., None, :], scores + jnp.swapaxes(bias, -1, -2), -jnp.inf)
+        scores = jnp.einsum("nthm,nkm->nthk", query, entries, preferred_element_type=jnp.float32) * size**-0.5
+        bias = jnp.take(self.age_bias[...], jnp.maximum(age, 0), axis=0)  # [N, T, S + K, H]
+        scores = jnp.where((age >= 0)[:, :, None], scores + jnp.swapaxes(bias, -1, -2), -jnp.inf)
         nothing = jnp.zeros((*scores.shape[:-1], 1))  # to read nothing is always possible
         weights = jax.nn.softmax(jnp.concatenate([scores, nothing], axis=-1), axis=-1)[..., :-1]
-        found = jnp.einsum("...thk,...km->...thm", weights.astype(self.dtype), entries)
+        found = jnp.einsum("nthk,nkm->nthm", weights.astype(self.dtype), entries)
         return self.output(found.reshape(*hidden.shape[:-1], -1))

@@ -56,14 +56,16 @@ def _mini(memory: str) -> AgentConfig:
     common = AgentConfig(embedding_size=8, encoder_size=64)
     if memory == "transformer_xl":
         return dataclasses.replace(
-            common, memory=memory, memory_size=64, feed_forward_size=256, window=96, cache_size=96
+            common, memory=memory, memory_size=64, num_heads=2, feed_forward_size=256, window=96, cache_size=96
         )
-    return dataclasses.replace(common, memory=memory, memory_size={"gru": 144, "gru_attention": 84}[memory])
+    if memory == "gru_attention":  # keeps what happened in as many steps as two layers of the transformer look back
+        return dataclasses.replace(common, memory=memory, memory_size=84, num_kept=24)
+    return dataclasses.replace(common, memory=memory, memory_size=144)
 
 
 def _tiny(memory: str) -> AgentConfig:
     if memory == "transformer_xl":
-        return AgentConfig(embedding_size=8, memory=memory, memory_size=96, feed_forward_size=384)
+        return AgentConfig(embedding_size=8, memory=memory, memory_size=96, num_heads=3, feed_forward_size=384)
     return AgentConfig(embedding_size=8, memory=memory, memory_size={"gru": 208, "gru_attention": 128}[memory])
 
 
