@@ -69,11 +69,14 @@ def reset_cases(
         per_refill = min(STEPS_PER_REFILL, num_steps)
         return measure.scan(roll_out, carry, actions.reshape(-1, per_refill, *actions.shape[1:]))
 
-    together = jax.jit(lambda tasks: VectorEnv(env, num_envs).reset(jax.random.key(0), tasks)[0])(tasks)
-    time = (jnp.arange(num_envs) * episode_length // num_envs).astype(jnp.uint16)
+    # A device's share at a time: how a state is laid out is `VectorEnv`'s own business.
+    reset = jax.jit(lambda tasks, first: vec.reset(jax.random.key(0), tasks, first)[0])
+    parts = [reset(tasks, jnp.int32(device * vec.num_envs)) for device in range(devices)]
+    together = jax.tree.map(lambda *leaves: jnp.stack(leaves), *parts)
+    time = (jnp.arange(num_envs) * episode_length // num_envs).astype(jnp.uint16).reshape(devices, -1)
     spread = dataclasses.replace(together, current=dataclasses.replace(together.current, time=time))
     keys = jax.random.split(jax.random.key(1), devices)
-    starts = [(split_last({SPREAD: spread, TOGETHER: together}[when], devices), keys) for when in ends]
+    starts = [({SPREAD: spread, TOGETHER: together}[when], keys) for when in ends]
     actions = measure.draw_actions(devices, num_steps, num_envs, env.config.num_agents)
     copies = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (devices, *jnp.shape(leaf))), tasks)
     first = measure.make_case({**labels, "ends": ends[0]}, run, starts[0], (actions, copies), num_envs * num_steps)

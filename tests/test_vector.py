@@ -13,7 +13,7 @@ import pytest
 from strategies import ALL_PARTS, make_example
 
 from xworld import ConfigError, Env, EnvConfig, State, Task, TimeStep, VectorEnv
-from xworld.vector import VectorState, VectorTimeStep, batch_first, move_on_all_at_once, move_on_in_loops
+from xworld.vector import VectorState, VectorTimeStep, move_on_all_at_once, move_on_in_loops
 
 ENV = Env(EnvConfig(height=5, width=5, max_objects=4, max_rules=3, max_doors=1, view_size=3))
 NUM_ENVS, NUM_TASKS, MAX_LENGTH = 18, 8, 6
@@ -151,7 +151,7 @@ def test_refill_prepares_where_a_task_was_used_and_depends_on_key_and_index_only
 def test_environments_move_on_alike_in_loops_and_all_at_once(num_ended: int) -> None:
     old, new = (reset(jax.random.key(key), POOL)[0] for key in (10, 11))
     is_last = np.random.default_rng(num_ended).permutation(np.arange(NUM_ENVS) < num_ended)
-    following, ended = (new.prepared, new.first_observation), (old.prepared, batch_first(old.first_observation))
+    following, ended = (new.prepared, new.first_observation), (old.current, old.first_observation)
     by_loop, by_selection = (jax.jit(f)(is_last, following, ended) for f in (move_on_in_loops, move_on_all_at_once))
     chex.assert_trees_all_equal(by_loop, by_selection)
     seeds = [np.asarray(states.seed) for states, _ in (by_loop, following, ended)]

@@ -37,11 +37,11 @@ class VectorTimeStep(TimeStep):
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class VectorState:
-    """The batch of states, num_envs the last axis of every leaf; read it by `VectorEnv.states` and `briefings`."""
+    """The batch of states; read it by `VectorEnv.states` and `briefings`."""
 
-    current: State
-    prepared: State  # the first state of each environment's next episode
-    first_observation: Observation  # of the prepared states
+    current: State  # num_envs the last axis of every leaf
+    prepared: State  # the first state of each environment's next episode; num_envs the first axis
+    first_observation: Observation  # of the prepared states, likewise
     is_ready: jax.Array  # [num_envs] bool, whether the prepared state is fresh
 
 
@@ -49,8 +49,9 @@ class VectorState:
 class VectorEnv:
     """`num_envs` environments with automatic reset. Pure, jit- and scan-able.
 
-    States keep the batch in the last axis: every scalar of the simulator is then one contiguous vector, which is what
-    fills the vector registers of a CPU and coalesces the reads of a GPU. Timesteps have it first.
+    Current states keep the batch in the last axis: every scalar of the simulator is then one contiguous vector, which
+    fills the vector registers of a CPU and coalesces the reads of a GPU. Timesteps have it first, and so have prepared
+    states, which are written and read one by one.
     """
 
     env: Env
@@ -83,13 +84,13 @@ class VectorEnv:
             jax.tree.map(lambda leaf, part=part: leaf[..., part], (states, timesteps))
             for part in (slice(None, self.num_envs), slice(self.num_envs, None))
         )
+        prepared, timestep = batch_first((prepared, current[1]))
         state = VectorState(
             current=current[0],
             prepared=prepared[0],
             first_observation=prepared[1].observation,
             is_ready=jnp.ones(self.num_envs, bool),
         )
-        timestep = batch_first(current[1])
         return state, _vector_timestep(timestep, timestep.observation)
 
     def step(self, state: VectorState, actions: jax.Array) -> tuple[VectorState, VectorTimeStep]:
@@ -132,10 +133,8 @@ class VectorEnv:
             index = jax.lax.dynamic_slice_in_dim(used, done, chunk)
             keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, first_index + index)
             states, timesteps = self._start(keys, tasks)
-            fresh = states, timesteps.observation
-            return done + chunk, jax.tree.map(
-                lambda old, new: old.at[..., index].set(new, mode="drop"), prepared, fresh
-            )
+            fresh = batch_first((states, timesteps.observation))
+            return done + chunk, jax.tree.map(lambda old, new: old.at[index].set(new, mode="drop"), prepared, fresh)
 
         _, (prepared, first_observation) = jax.lax.while_loop(
             lambda carry: carry[0] < num_used,
@@ -155,7 +154,7 @@ class VectorEnv:
             now = self.env.briefing(current)
             return now, select(is_ready, self.env.briefing(prepared), now)
 
-        return jax.vmap(brief, in_axes=(-1, -1, 0))(state.current.task, state.prepared.task, state.is_ready)
+        return jax.vmap(brief, in_axes=(-1, 0, 0))(state.current.task, state.prepared.task, state.is_ready)
 
     def _start(self, keys: jax.Array, tasks: TaskSource) -> tuple[State, TimeStep]:
         """First states and timesteps, batch last, of an episode for each key."""
@@ -166,7 +165,7 @@ class VectorEnv:
 
 
 def _move_on(is_last: jax.Array, following: _Prepared, ended: _Prepared) -> _Prepared:
-    """What follows where `is_last`, in few environments, else what ended. Observations that ended have the batch first.
+    """What follows where `is_last`, in few environments, else what ended. States that ended have the batch last.
 
     The one place where the algorithm depends on the backend: a CPU copies only what is new, one environment after the
     other, while there are few; elsewhere a loop costs more than selecting everything.
@@ -184,12 +183,10 @@ def move_on_in_loops(is_last: jax.Array, following: _Prepared, ended: _Prepared)
     def copy_one(carry: tuple[jax.Array, _Prepared]) -> tuple[jax.Array, _Prepared]:
         is_left, (states, observations) = carry
         env = jnp.argmax(is_left)
-        state, observation = jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, env, 1, axis=-1), following)
+        state, observation = jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, env, 1), following)
         put = jax.lax.dynamic_update_slice_in_dim
-        states = jax.tree.map(lambda old, new: put(old, new, env, -1), states, state)
-        observations = jax.tree.map(
-            lambda old, new: put(old, jnp.moveaxis(new, -1, 0), env, 0), observations, observation
-        )
+        states = jax.tree.map(lambda old, new: put(old, jnp.moveaxis(new, 0, -1), env, -1), states, state)
+        observations = jax.tree.map(lambda old, new: put(old, new, env, 0), observations, observation)
         return is_left.at[env].set(False), (states, observations)
 
     many = is_last.shape[0] // _MANY_SHARE
@@ -199,20 +196,21 @@ def move_on_in_loops(is_last: jax.Array, following: _Prepared, ended: _Prepared)
 
 def move_on_all_at_once(is_last: jax.Array, following: _Prepared, ended: _Prepared) -> _Prepared:
     """`_move_on` by selection."""
-    states, observations = (jax.vmap(select, in_axes=(0, -1, axis), out_axes=axis) for axis in (-1, 0))
-    return states(is_last, following[0], ended[0]), observations(is_last, following[1], ended[1])
+    states = jax.vmap(select, in_axes=(0, -1, -1), out_axes=-1)(is_last, batch_last(following[0]), ended[0])
+    return states, jax.vmap(select)(is_last, following[1], ended[1])
 
 
+# Both as matrices: XLA's CPU code for turning more axes is several times slower.
 @apart
 def batch_first(tree: T) -> T:
     """[num_envs, ...] leaves of [..., num_envs] ones."""
+    return jax.tree.map(lambda leaf: leaf.reshape(-1, leaf.shape[-1]).T.reshape(leaf.shape[-1], *leaf.shape[:-1]), tree)
 
-    def turn(leaf: jax.Array) -> jax.Array:
-        # As a matrix: XLA's CPU code for turning more axes is several times slower.
-        rows = leaf.reshape(-1, leaf.shape[-1]).T
-        return rows.reshape(leaf.shape[-1], *leaf.shape[:-1])
 
-    return jax.tree.map(turn, tree)
+@apart
+def batch_last(tree: T) -> T:
+    """[..., num_envs] leaves of [num_envs, ...] ones."""
+    return jax.tree.map(lambda leaf: leaf.reshape(leaf.shape[0], -1).T.reshape(*leaf.shape[1:], leaf.shape[0]), tree)
 
 
 def _vector_timestep(timestep: TimeStep, final_observation: Observation) -> VectorTimeStep:

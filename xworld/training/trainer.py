@@ -116,5 +116,7 @@ def _batch_last(state: TrainState) -> TrainState:
 
 
 def _move_batch(state: TrainState, source: int, target: int) -> TrainState:
-    env_state = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, source, target), state.actor.env_state)
+    env_state = state.actor.env_state
+    current = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, source, target), env_state.current)
+    env_state = dataclasses.replace(env_state, current=current)
     return dataclasses.replace(state, actor=dataclasses.replace(state.actor, env_state=env_state))
