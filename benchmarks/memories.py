@@ -3,7 +3,13 @@
 Every agent trains on episodes of four to six trials and is then evaluated on held-out tasks with 13. A run that was
 finished before is not trained again, and one that was stopped goes on. Prints JSON, and writes it with its figure:
 
-    python benchmarks/memories.py --runs runs/memories --output docs/results
+    python benchmarks/memories.py --total-steps 30000000
+    python benchmarks/memories.py --memories gru --name memory_preset
+
+Two runs at a time, each on a core of its own, take less time than one after the other on both. Runs are found by their
+memory and seed, so that parts may be trained beforehand, in any order:
+
+    taskset -c 0 python benchmarks/memories.py --total-steps 30000000 --num-devices 1 --seeds 0 --name part
 """
 
 import dataclasses
@@ -48,7 +54,8 @@ class Options:
     num_tasks: int = 512  # held-out tasks
     num_devices: int = 2  # devices to make of the CPU
     runs: Path = Path("runs/memories")  # folder for the runs
-    output: Path = Path("docs/results")  # folder for memories.json and memories.png
+    output: Path = Path("docs/results")  # folder for what is found
+    name: str = "memories"  # of the JSON file and of the figure
 
 
 def main(options: Options) -> dict[str, Any]:
@@ -106,8 +113,8 @@ def main(options: Options) -> dict[str, Any]:
         "total_steps": config.total_steps,
         "machine": measure.machine(),
     }
-    (output / "memories.json").write_text(json.dumps(result, indent=2) + "\n")
-    draw(result, output / "memories.png")
+    (output / f"{options.name}.json").write_text(json.dumps(result, indent=2) + "\n")
+    draw(result, output / f"{options.name}.png")
     return result
 
 

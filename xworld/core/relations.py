@@ -66,33 +66,95 @@ def look_around(config: EnvConfig, task: Task, scene: Scene, sight_lines: jax.Ar
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
+class Spots:
+    """Where X things are, and what decides what holds between them."""
+
+    row: jax.Array  # [X, ...] uint8
+    column: jax.Array  # [X, ...] uint8
+    floor: jax.Array  # [X, ...] uint8, kind of the floor below, or NO_FLOOR
+    reach: jax.Array  # [X, ...] uint16, how far the lines of sight go from there; 0 unless `see` is compiled in
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
 class Entities:
     """The scene as E = A + N entities."""
 
     kind: jax.Array  # [E, ...] uint8, 0 for what is absent
-    row: jax.Array  # [E, ...] uint8
-    column: jax.Array  # [E, ...] uint8
-    floor: jax.Array  # [E, ...] uint8, kind of the floor below it, or NO_FLOOR
+    spots: Spots  # [E, ...]
     holds: jax.Array  # [E, E, ...] uint8, the bits of what holds from i to j; none to itself
 
 
 @apart
 def find_entities(config: EnvConfig, task: Task, scene: Scene, sight: Sight) -> Entities:
     """All entities of the scene, and which of the compiled relations hold between them."""
-    agent_kind = kinds.agent_kind(0) + count_slots(config.num_agents, scene.agent_row[0])
-    kind = jnp.concatenate([jnp.where(scene.agent_row == NOWHERE, 0, agent_kind).astype(jnp.uint8), scene.object_kind])
     row = jnp.concatenate([scene.agent_row, scene.object_row])
     column = jnp.concatenate([scene.agent_column, scene.object_column])
+    spots, index = _find_spots(config, task, sight, row, column), count_slots(row.shape[0], row[0])
+    holds = _relate(config, scene, sight, index, spots, index, spots, config.num_agents)
+    return Entities(kind=_kinds(scene), spots=spots, holds=holds)
 
-    floor = jnp.full_like(kind, NO_FLOOR)
+
+@apart
+def find_newcomers(
+    config: EnvConfig,
+    task: Task,
+    scene: Scene,
+    sight: Sight,
+    before: Entities,
+    index: jax.Array,
+    row: jax.Array,
+    column: jax.Array,
+) -> Entities:
+    """All entities of a scene into which a few came, [X, ...] by index (255 for nobody), and nothing else moved.
+
+    Kinds may be other ones everywhere, and entities may have gone: what holds does not ask of what kind something is,
+    and nothing asks for what is gone. So only the newcomers are looked at.
+    """
+    everyone = count_slots(before.kind.shape[0], row[0])
+    new, spots, holds = _find_spots(config, task, sight, row, column), before.spots, before.holds
+    for k in range(index.shape[0]):
+        spots = jax.tree.map(lambda old, leaf, k=k: jnp.where(everyone == index[k], leaf[k], old), spots, new)
+    relate = apart(_relate)
+    from_new = relate(config, scene, sight, index, new, everyone, spots, num_agents=0)
+    to_new = relate(config, scene, sight, everyone, spots, index, new, config.num_agents)
+    for k in range(index.shape[0]):
+        is_new = everyone == index[k]
+        holds = jnp.where(is_new[:, None], from_new[k], jnp.where(is_new, to_new[:, k, None], holds))
+    return Entities(kind=_kinds(scene), spots=spots, holds=holds)
+
+
+def _kinds(scene: Scene) -> jax.Array:
+    """[E, ...] uint8 kinds of all entities."""
+    agent_kind = kinds.agent_kind(0) + count_slots(scene.agent_row.shape[0], scene.agent_row[0])
+    return jnp.concatenate([jnp.where(scene.agent_row == NOWHERE, 0, agent_kind).astype(jnp.uint8), scene.object_kind])
+
+
+def _find_spots(config: EnvConfig, task: Task, sight: Sight, row: jax.Array, column: jax.Array) -> Spots:
+    """The spots of things by their place."""
+    floor, reach = jnp.full_like(row, NO_FLOOR), jnp.zeros_like(row, jnp.uint16)
     if "on" in config.relations:
         cell = read_cells(task.terrain, row, column)
         is_floor = terrain_type(cell) == kinds.FLOOR
         floor = jnp.where(is_floor, cell + jnp.uint8((kinds.FLOOR_SHAPE - kinds.FLOOR) * 16), NO_FLOOR)
+    if "see" in config.relations:
+        reach = read_cells(sight.lines, row, column)
+    return Spots(row=row, column=column, floor=floor, reach=reach)
 
-    i = count_slots(kind.shape[0], kind)  # [E, 1, ...]
-    j = jnp.swapaxes(i, 0, 1)  # [1, E, ...]
-    rows, columns = row - row[:, None], column - column[:, None]  # [E, E, ...]; wrap: 255 is one less
+
+def _relate(
+    config: EnvConfig,
+    scene: Scene,
+    sight: Sight,
+    first_index: jax.Array,
+    first: Spots,
+    second_index: jax.Array,
+    second: Spots,
+    num_agents: int,
+) -> jax.Array:
+    """[X, Y, ...] uint8: the bits of what holds from X entities, the first `num_agents` of them agents, to Y."""
+    i, j = first_index[:, None], second_index
+    rows, columns = second.row - first.row[:, None], second.column - first.column[:, None]  # wrap: 255 is one less
     holds = jnp.zeros_like(rows)
     if "touch" in config.relations:
         in_column = jnp.where(rows == 255, jnp.uint8(1), jnp.where(rows == 1, jnp.uint8(4), 0))  # north, south
@@ -101,15 +163,15 @@ def find_entities(config: EnvConfig, task: Task, scene: Scene, sight: Sight) -> 
         holds |= beside
     if "near" in config.relations:
         holds |= jnp.where((rows + 2 <= 4) & (columns + 2 <= 4), _BITS[NEAR], 0)
-    if "hold" in config.relations:
-        hand = jnp.where(i < config.num_agents, HAND + HAND_STEP * i, 255).astype(jnp.uint8)  # 255 is nobody's
-        holds |= jnp.where(row == hand, _BITS[HOLD], 0)
+    if "hold" in config.relations and num_agents:
+        hand = jnp.where(i < num_agents, HAND + HAND_STEP * i, 255).astype(jnp.uint8)  # 255 is nobody's
+        holds |= jnp.where(second.row == hand, _BITS[HOLD], 0)
     if "see" in config.relations:
-        sees = _see_along_lines(sight, row, column)
-        for agent in range(config.num_agents):
-            sees = jnp.where(i == agent, _seen_by(config, sight, scene, agent, row, column), sees)
+        sees = _see_along_lines(first, second)
+        for agent in range(num_agents):
+            sees = jnp.where(i == agent, _seen_by(config, sight, scene, agent, second.row, second.column), sees)
         holds |= jnp.where(sees, _BITS[SEE], 0)
-    return Entities(kind=kind, row=row, column=column, floor=floor, holds=jnp.where(i == j, 0, holds))
+    return jnp.where(i == j, 0, holds)
 
 
 @apart
@@ -124,7 +186,7 @@ def find_first(entities: Entities, patterns: Patterns) -> jax.Array:
     answers = jnp.zeros_like(asked)
     for start in range(0, asked.shape[0], _LONGEST_CHAIN):
         answers = _ask(answers, asked, entities.holds, slice(start, start + _LONGEST_CHAIN))
-    is_so = (answers != 0) | (entities.floor[:, None] == patterns.second)
+    is_so = (answers != 0) | (entities.spots.floor[:, None] == patterns.second)
     return first_slot((entities.kind[:, None] == patterns.first) & is_so)
 
 
@@ -163,18 +225,14 @@ def trace_sight_lines(config: EnvConfig, terrain: jax.Array) -> jax.Array:
     return last_block_before(1) * jnp.uint16(256) + last_block_before(0)
 
 
-def _see_along_lines(sight: Sight, row: jax.Array, column: jax.Array) -> jax.Array:
-    """[E, E, ...] bool: which things see each other along a row or a column, as objects do."""
-    reach = read_cells(sight.lines, row, column)
-    west, north = (reach >> 8).astype(jnp.uint8), reach.astype(jnp.uint8)
-    in_row = (row == row[:, None]) & jnp.where(
-        column <= column[:, None], column >= west[:, None], column[:, None] >= west
-    )
-    in_column = (column == column[:, None]) & jnp.where(
-        row <= row[:, None], row >= north[:, None], row[:, None] >= north
-    )
-    is_on_ground = row < NOWHERE
-    return (in_row | in_column) & is_on_ground & is_on_ground[:, None]
+def _see_along_lines(first: Spots, second: Spots) -> jax.Array:
+    """[X, Y, ...] bool: which things see each other along a row or a column, as objects do."""
+    row, column, other_row, other_column = first.row[:, None], first.column[:, None], second.row, second.column
+    west, north = (first.reach[:, None] >> 8).astype(jnp.uint8), first.reach[:, None].astype(jnp.uint8)
+    other_west, other_north = (second.reach >> 8).astype(jnp.uint8), second.reach.astype(jnp.uint8)
+    in_row = (other_row == row) & jnp.where(other_column <= column, other_column >= west, column >= other_west)
+    in_column = (other_column == column) & jnp.where(other_row <= row, other_row >= north, row >= other_north)
+    return (in_row | in_column) & (row < NOWHERE) & (other_row < NOWHERE)
 
 
 def _seen_by(config: EnvConfig, sight: Sight, scene: Scene, agent: int, row: jax.Array, column: jax.Array) -> jax.Array:

@@ -8,21 +8,36 @@ import jax.numpy as jnp
 
 from xworld.core.config import EnvConfig
 from xworld.core.fusion import apart
-from xworld.core.relations import Entities, Patterns, Sight, find_entities, find_first, find_second, make_patterns
+from xworld.core.relations import (
+    Entities,
+    Patterns,
+    Sight,
+    find_entities,
+    find_first,
+    find_newcomers,
+    find_second,
+    make_patterns,
+)
 from xworld.core.slots import NOT_FOUND, count_slots, first_slot, pick_slot
 from xworld.core.terrain import can_hold_object, next_cell, read_cells
 from xworld.core.types import NOWHERE, Scene, Task
 
 
-def fire(config: EnvConfig, task: Task, scene: Scene, sight: Sight) -> tuple[Scene, jax.Array]:
-    """The scene after the lowest rule that holds fired once, and the event: 1 + its index, or 0 when none holds."""
+def fire(config: EnvConfig, task: Task, scene: Scene, sight: Sight) -> tuple[Scene, Entities, jax.Array]:
+    """The lowest rule that holds fires once.
+
+    Returns:
+      The scene after it; its entities, and what holds between them then; the event: 1 + the rule's index, or 0.
+    """
     rules = task.rules
     patterns = make_patterns(rules.relation, rules.directions, rules.first, rules.second)
     entities = find_entities(config, task, scene, sight)
     chosen = _choose(find_first(entities, patterns), patterns, rules.products)
     j = find_second(entities, chosen.first, chosen.bits, chosen.second)
     scene, left_over = _consume(config, scene, entities, chosen.first, j, chosen.products)
-    return _lay_down(task, scene, left_over), chosen.event.astype(jnp.int32)
+    scene, *newcomers = _lay_down(config, task, scene, left_over)
+    entities = find_newcomers(config, task, scene, sight, entities, *newcomers)
+    return scene, entities, chosen.event.astype(jnp.int32)
 
 
 @jax.tree_util.register_dataclass
@@ -99,14 +114,19 @@ def _consume(
 def _place_of(entities: Entities, i: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Row and column of entity i."""
     is_i = count_slots(entities.kind.shape[0], i) == i
-    return pick_slot(is_i, entities.row), pick_slot(is_i, entities.column)
+    return pick_slot(is_i, entities.spots.row), pick_slot(is_i, entities.spots.column)
 
 
 @apart
-def _lay_down(task: Task, scene: Scene, left_over: LeftOver) -> Scene:
+def _lay_down(
+    config: EnvConfig, task: Task, scene: Scene, left_over: LeftOver
+) -> tuple[Scene, jax.Array, jax.Array, jax.Array]:
     """Puts each product that is left over into the lowest empty slot and the first free cell around the place.
 
     That makes the k-th product take the k-th free cell, north, east, south, west, and the k-th empty slot.
+
+    Returns:
+      The scene, and [3, ...] uint8: the new entities, 255 for none, their rows and columns.
     """
     row, column = left_over.row, left_over.column
     rows, columns = next_cell(row, column, count_slots(4, row))  # [4, ...]
@@ -115,6 +135,7 @@ def _lay_down(task: Task, scene: Scene, left_over: LeftOver) -> Scene:
         for thing_row, thing_column in zip(*things, strict=True):
             is_free &= (thing_row != rows) | (thing_column != columns)
     is_empty = scene.object_kind == 0
+    newcomers = []
     for k, product in enumerate(left_over.products):
         slot, row, column = _find_room(is_empty, is_free, rows, columns, product, k)
         here = count_slots(is_empty.shape[0], slot) == slot
@@ -124,7 +145,9 @@ def _lay_down(task: Task, scene: Scene, left_over: LeftOver) -> Scene:
             object_row=jnp.where(here, row, scene.object_row),
             object_column=jnp.where(here, column, scene.object_column),
         )
-    return scene
+        entity = jnp.where(slot == NOT_FOUND, NOT_FOUND, slot + jnp.uint8(config.num_agents))
+        newcomers.append((entity, row, column))
+    return scene, *(jnp.stack(part) for part in zip(*newcomers, strict=True))
 
 
 @apart
