@@ -34,8 +34,9 @@ class GRU(nnx.Module):
         prepared = self.input(inputs).astype(
             jnp.float32
         )  # has no recurrence in it, so it is done for all steps at once
-        kernel, bias = self.recurrent.kernel[...].astype(self.dtype), self.recurrent.bias[...]
-        outputs = recur(kernel, bias, memory, prepared, is_reset[..., None])
+        kernel, bias = self.recurrent.kernel, self.recurrent.bias
+        assert bias is not None
+        outputs = recur(kernel[...].astype(self.dtype), bias[...], memory, prepared, is_reset[..., None])
         return outputs, outputs[-1]
 
 

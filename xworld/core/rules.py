@@ -147,7 +147,8 @@ def _lay_down(
         )
         entity = jnp.where(slot == NOT_FOUND, NOT_FOUND, slot + jnp.uint8(config.num_agents))
         newcomers.append((entity, row, column))
-    return scene, *(jnp.stack(part) for part in zip(*newcomers, strict=True))
+    index, rows, columns = (jnp.stack(part) for part in zip(*newcomers, strict=True))
+    return scene, index, rows, columns
 
 
 @apart
