@@ -72,7 +72,7 @@ class Spots:
     row: jax.Array  # [X, ...] uint8
     column: jax.Array  # [X, ...] uint8
     floor: jax.Array  # [X, ...] uint8, kind of the floor below, or NO_FLOOR
-    reach: jax.Array  # [X, ...] uint16, how far the lines of sight go from there; 0 unless `see` is compiled in
+    reach: jax.Array  # [X, ...] uint16, how far lines of sight go from there; [X, 1, ...] unless `see` is compiled in
 
 
 @jax.tree_util.register_dataclass
@@ -111,6 +111,8 @@ def find_newcomers(
     Kinds may be other ones everywhere, and entities may have gone: what holds does not ask of what kind something is,
     and nothing asks for what is gone. So only the newcomers are looked at.
     """
+    if not {"near", "see"} & set(config.relations):  # the rest is worked out sooner than a table of it is changed
+        return find_entities(config, task, scene, sight)
     everyone = count_slots(before.kind.shape[0], row[0])
     new, spots, holds = _find_spots(config, task, sight, row, column), before.spots, before.holds
     for k in range(index.shape[0]):
@@ -132,7 +134,8 @@ def _kinds(scene: Scene) -> jax.Array:
 
 def _find_spots(config: EnvConfig, task: Task, sight: Sight, row: jax.Array, column: jax.Array) -> Spots:
     """The spots of things by their place."""
-    floor, reach = jnp.full_like(row, NO_FLOOR), jnp.zeros_like(row, jnp.uint16)
+    floor = jnp.full_like(row, NO_FLOOR)
+    reach = jnp.zeros((row.shape[0], *(1,) * (row.ndim - 1)), jnp.uint16)
     if "on" in config.relations:
         cell = read_cells(task.terrain, row, column)
         is_floor = terrain_type(cell) == kinds.FLOOR
