@@ -39,7 +39,7 @@ class AgentConfig:
     num_layers: int = 2  # transformer_xl
     feed_forward_size: int = 512  # transformer_xl: width of a layer without a gate and with as many parameters
     window: int = 64  # transformer_xl: steps that are unrolled, and learned from, at once
-    cache_size: int = 128  # transformer_xl: steps that one can look back, in each layer
+    cache_size: int = 128  # transformer_xl: steps that one can look at in each layer, itself included
     clear_memory_at_trials: bool = False  # the control experiment: an agent that cannot remember earlier trials
     dtype: str = "auto"  # encoders and memory compute in "float32" or "bfloat16"; "auto" is float32 on a CPU only
 

@@ -29,7 +29,7 @@ multiply.defvjp(_forward, _backward)
 def kernel_gradient(inputs: jax.Array, gradient: jax.Array) -> jax.Array:
     """[I, O] a kernel's gradient, from the [..., I] inputs and the [..., O] gradient of the outputs.
 
-    JAX would make its transpose, [O, I], and turn it: XLA's CPU code for that is three to four times slower.
+    JAX would make its transpose, [O, I], and turn it: XLA's CPU code for that is slow.
     """
     return jnp.einsum("mi,mo->io", inputs.reshape(-1, inputs.shape[-1]), gradient.reshape(-1, gradient.shape[-1]))
 
