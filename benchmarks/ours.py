@@ -12,7 +12,7 @@ from measure import Case
 from xworld import Env, State, Task, TimeStep, VectorEnv, vector
 from xworld.vector import TaskSource, VectorState
 
-STEPS_PER_REFILL = 100
+STEPS_PER_REFILL = 250  # half an episode, so that no environment runs out of prepared tasks
 SPREAD, TOGETHER = "ends spread", "ends together"  # when the episodes of a batch end
 
 
@@ -45,7 +45,7 @@ def reset_cases(
     ends: Sequence[str] = (SPREAD,),
     reads_final: bool = True,
 ) -> list[Case]:
-    """`VectorEnv.step`, and `VectorEnv.refill` every 100 steps.
+    """`VectorEnv.step`, and `VectorEnv.refill` every 250 steps.
 
     One case for each of `ends`: the episodes that run at the start, of `episode_length` steps, end all together, or
     evenly spread over so many steps. `reads_final` says whether the final observations, which steps alone do not have,
@@ -73,7 +73,7 @@ def reset_cases(
     reset = jax.jit(lambda tasks, first: vec.reset(jax.random.key(0), tasks, first)[0])
     parts = [reset(tasks, jnp.int32(device * vec.num_envs)) for device in range(devices)]
     together = jax.tree.map(lambda *leaves: jnp.stack(leaves), *parts)
-    time = (jnp.arange(num_envs) * episode_length // num_envs).astype(jnp.uint16).reshape(devices, -1)
+    time = (jnp.arange(num_envs) * episode_length // num_envs).astype(jnp.uint16).reshape(-1, devices).T
     spread = dataclasses.replace(together, current=dataclasses.replace(together.current, time=time))
     keys = jax.random.split(jax.random.key(1), devices)
     starts = [({SPREAD: spread, TOGETHER: together}[when], keys) for when in ends]

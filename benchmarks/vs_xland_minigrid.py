@@ -7,6 +7,7 @@ Needs `pip install -e '.[bench]'`. Writes a JSON file from which `report.py` mak
 """
 
 import argparse
+import itertools
 import random
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,8 @@ from rulesets import (
 
 STEP = "step only"
 SAME_RULESETS = "auto-reset, rulesets of a set"
-UNREAD = "auto-reset, rulesets of a set, final observation not read"  # which the peer does not have
 NEW_TASKS = "auto-reset, newly generated tasks"
+FINAL = ", final observation read too"  # an output that neither the peer nor a step alone has
 OURS, EVERYTHING, PEER = "xworld", "xworld, everything on", "XLand-MiniGrid"
 FLOORS = {"R1-9x9": 20, "R4-13x13": 30, "R9-25x25": 45}  # ratios with auto-reset; half of it with everything on
 
@@ -36,7 +37,7 @@ def main() -> None:
     """Measures all cases and writes them."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--num-envs", type=int, default=1024, help="environments, each with a task of its own")
-    parser.add_argument("--steps", type=int, default=500, help="steps of ours in a run; a multiple of 100")
+    parser.add_argument("--steps", type=int, default=500, help="steps of ours in a run; a multiple of 250")
     parser.add_argument("--peer-steps", type=int, help="steps of the peer in a run; 51200 / num-envs if not given")
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--devices", type=int, default=2, help="devices the CPU appears as")
@@ -119,10 +120,10 @@ def make_cases(world: World, num_envs: int, num_steps: int, peer_steps: int, dev
         cases.append(ours.step_case(labels, env, tasks, num_steps, devices))
         sources: dict[str, Any] = {NEW_TASKS: Universe(config, universe)}
         if system == OURS:
-            sources = {SAME_RULESETS: TaskSet(tasks), UNREAD: TaskSet(tasks), **sources}
-        for case, source in sources.items():
+            sources = {SAME_RULESETS: TaskSet(tasks), **sources}
+        for (case, source), reads_final in itertools.product(sources.items(), (False, True)):
             cases += ours.reset_cases(
-                {**labels, "case": case},
+                {**labels, "case": case + FINAL if reads_final else case},
                 env,
                 source,
                 num_envs,
@@ -130,7 +131,7 @@ def make_cases(world: World, num_envs: int, num_steps: int, peer_steps: int, dev
                 devices,
                 EPISODE_LENGTH,
                 ends=(ours.SPREAD, ours.TOGETHER),
-                reads_final=case != UNREAD,
+                reads_final=reads_final,
             )
     return cases
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from xworld.core import kinds
 from xworld.core.config import EnvConfig
 from xworld.core.fusion import apart
-from xworld.core.slots import combine_bits
+from xworld.core.slots import combine_slots
 from xworld.core.terrain import can_hold_object, next_cell, read_cells, terrain_type
 from xworld.core.types import HAND, HAND_STEP, NOWHERE, Scene, Task
 
@@ -86,17 +86,17 @@ def _look_ahead(
     row, column = next_cell(row, column, direction)
     terrain = read_cells(task.terrain, row, column)
     is_ahead, is_held = _is_at(scene, row, column), scene.object_row == hand  # [N, ...]
-    is_loose = combine_bits(is_ahead & (scene.object_frozen == 0))
-    is_empty = ~combine_bits(is_ahead) & ~_has_agent(scene, row, column)
+    is_loose = combine_slots(is_ahead & (scene.object_frozen == 0))
+    is_empty = ~combine_slots(is_ahead) & ~_has_agent(scene, row, column)
 
-    is_open = ~combine_bits(_is_door_at(task, row, column) & (scene.door_state != kinds.OPEN))
+    is_open = ~combine_slots(_is_door_at(task, row, column) & (scene.door_state != kinds.OPEN))
     kind = terrain_type(terrain)
     is_walkable = (kind == kinds.FLOOR) | ((kind == kinds.DOOR) & is_open)
     can_push = jnp.zeros_like(is_loose)
     if config.push:
         beyond = next_cell(row, column, direction)
         can_push = is_walkable & is_loose & can_hold_object(read_cells(task.terrain, *beyond))
-        can_push &= ~combine_bits(_is_at(scene, *beyond)) & ~_has_agent(scene, *beyond)
+        can_push &= ~combine_slots(_is_at(scene, *beyond)) & ~_has_agent(scene, *beyond)
     key = kinds.KEY * 16 + (terrain & 15)
     return Ahead(
         row=row,
@@ -106,8 +106,8 @@ def _look_ahead(
         is_loose=is_loose,
         can_push=can_push,
         can_put=can_hold_object(terrain) & is_empty,
-        is_hand_full=combine_bits(is_held),
-        has_key=combine_bits(is_held & (scene.object_kind == key)),
+        is_hand_full=combine_slots(is_held),
+        has_key=combine_slots(is_held & (scene.object_kind == key)),
     )
 
 
@@ -157,7 +157,7 @@ def _is_door_at(task: Task, row: jax.Array, column: jax.Array) -> jax.Array:
 
 
 def _has_agent(scene: Scene, row: jax.Array, column: jax.Array) -> jax.Array:
-    return combine_bits((scene.agent_row == row) & (scene.agent_column == column))
+    return combine_slots((scene.agent_row == row) & (scene.agent_column == column))
 
 
 def _toggle(task: Task, door_state: jax.Array, ahead: Ahead, does_toggle: jax.Array) -> jax.Array:

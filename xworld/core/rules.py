@@ -55,7 +55,7 @@ class Chosen:
 @apart
 def _choose(first: jax.Array, patterns: Patterns, products: jax.Array) -> Chosen:
     """The lowest rule that holds."""
-    rule = apart(first_slot)(first != NOT_FOUND)
+    rule = first_slot(first != NOT_FOUND)
     is_rule = count_slots(first.shape[0], rule) == rule  # [R, ...]
     return Chosen(
         event=jnp.where(rule == NOT_FOUND, 0, rule + jnp.uint8(1)),
