@@ -19,7 +19,7 @@ from xworld.core.relations import HOLD, TOUCH
 from xworld.core.types import Task
 from xworld.tasks import make_task
 from xworld.tasks.rows import DoorRow, Literal, ObjectRow, RuleRow
-from xworld.tasks.xland_minigrid.worlds import layout_of
+from xworld.tasks.xland_minigrid.worlds import lay_out
 
 NUM_RULES = 9
 NUM_OBJECTS = 13
@@ -32,7 +32,7 @@ AGENT = kinds.agent_kind(0)
 
 @dataclass(frozen=True)
 class World:
-    """A size and a number of rooms that both systems have."""
+    """A size and a number of rooms; both systems have those of `WORLDS`."""
 
     rooms: int
     side: int  # cells
@@ -45,7 +45,7 @@ class World:
     @property
     def num_doors(self) -> int:
         """Doors, one between any two rooms that share a wall."""
-        return len(layout_of(self.name).doors)
+        return len(lay_out(self.rooms, self.side).doors)
 
 
 WORLDS = (World(1, 9), World(4, 13), World(9, 25))
@@ -112,7 +112,7 @@ def make_tasks(config: EnvConfig, world: World, rulesets: Sequence[Ruleset], see
 
 
 def _make_task(config: EnvConfig, world: World, ruleset: Ruleset, draw: np.random.Generator) -> Task:
-    layout = layout_of(world.name)
+    layout = lay_out(world.rooms, world.side)
     terrain = np.where(layout.walls, kinds.WALL * 16, kinds.BLACK_FLOOR)
     doors = []
     for span in layout.doors:

@@ -180,6 +180,14 @@ def scaling_results():
     }
 
 
+@pytest.mark.parametrize("grid", scaling.SWEEPS["grid"])
+def test_scaling_has_tasks_of_every_size(grid, monkeypatch):
+    monkeypatch.setattr(scaling, "NUM_TASKS", 2)
+    sizes = scaling.Sizes(grid=grid)
+    tasks = scaling.make_set(scaling.env_config(scaling.EVERYTHING, sizes), sizes)
+    assert tasks.terrain.shape == (2, grid, grid)
+
+
 def test_scaling_bars_say_what_is_met():
     bars = {row["bar"]: (row["value"], row["is_met"]) for row in scaling_results()["bars"]}
     assert bars == {

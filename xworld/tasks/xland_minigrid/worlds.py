@@ -47,9 +47,14 @@ def layout_of(name: str) -> Layout:
     if name not in WORLD_NAMES:
         raise ConfigError(f"XLand-MiniGrid has no world {name!r}. {did_you_mean(name, WORLD_NAMES)}")
     rooms, side = name.removeprefix("R").split("x")[0].split("-")
-    walls = np.zeros((int(side), int(side)), bool)
+    return lay_out(int(rooms), int(side))
+
+
+def lay_out(rooms: int, side: int) -> Layout:
+    """The layout of a square world with 1, 2, 4, 6 or 9 rooms, of that package's sizes or of another."""
+    walls = np.zeros((side, side), bool)
     walls[[0, -1]] = walls[:, [0, -1]] = True
-    return Layout(walls, _INNER_WALLS[int(rooms)](walls))
+    return Layout(walls, _INNER_WALLS[rooms](walls))
 
 
 def draw_world(name: str, dice: Dice) -> tuple[jax.Array, jax.Array, jax.Array]:
