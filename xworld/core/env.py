@@ -84,8 +84,8 @@ class Env:
         actions = actions_lib.legal_actions(state.scene, actions)
         scene = actions_lib.act(config, task, state.scene, actions)
         sight = look_around(config, task, scene, state.sight_lines)
-        scene, entities, event = fire(config, task, scene, sight)
-        reward = judge(task, scene, entities).astype(jnp.float32)
+        scene, aftermath, event = fire(config, task, scene, sight)
+        reward = judge(task, scene, aftermath).astype(jnp.float32)
 
         changes, outcome = _pass_time(state, scene, actions, reward, event)
         return dataclasses.replace(state, **changes), outcome

@@ -4,6 +4,7 @@ Entities are the A agents and then the N objects. What holds from entity i to ev
 a relation, so that a rule's question is an AND with the bits it asks for.
 """
 
+import dataclasses
 from dataclasses import dataclass
 
 import jax
@@ -13,7 +14,7 @@ import numpy as np
 from xworld.core import kinds
 from xworld.core.config import RELATIONS, EnvConfig
 from xworld.core.fusion import apart
-from xworld.core.slots import combine_bits, count_slots, first_slot, pick_slot
+from xworld.core.slots import NOT_FOUND, combine_bits, combine_slots, count_slots, first_slot, pick_slot
 from xworld.core.terrain import read_cells, terrain_type
 from xworld.core.types import HAND, HAND_STEP, NOWHERE, Scene, Task
 from xworld.core.view import look, view_cell
@@ -95,35 +96,52 @@ def find_entities(config: EnvConfig, task: Task, scene: Scene, sight: Sight) -> 
     return Entities(kind=_kinds(scene), spots=spots, holds=holds)
 
 
-@apart
-def find_newcomers(
-    config: EnvConfig,
-    task: Task,
-    scene: Scene,
-    sight: Sight,
-    before: Entities,
-    index: jax.Array,
-    row: jax.Array,
-    column: jax.Array,
-) -> Entities:
-    """All entities of a scene into which a few came, [X, ...] by index (255 for nobody), and nothing else moved.
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Newcomers:
+    """X entities that came into the scene."""
 
-    Kinds may be other ones everywhere, and entities may have gone: what holds does not ask of what kind something is,
-    and nothing asks for what is gone. So only the newcomers are looked at.
+    index: jax.Array  # [X, ...] uint8, 255 for nobody
+    kind: jax.Array  # [X, ...] uint8
+    row: jax.Array  # [X, ...] uint8
+    column: jax.Array  # [X, ...] uint8
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Aftermath:
+    """The scene after a rule: entities that were there before, and X that came.
+
+    What holds depends on places, not on kinds, so that it is still the same between those that were there. Only the
+    newcomers are looked at.
     """
-    if not {"near", "see"} & set(config.relations):  # the rest is worked out sooner than a table of it is changed
-        return find_entities(config, task, scene, sight)
-    everyone = count_slots(before.kind.shape[0], row[0])
-    new, spots, holds = _find_spots(config, task, sight, row, column), before.spots, before.holds
-    for k in range(index.shape[0]):
-        spots = jax.tree.map(lambda old, leaf, k=k: jnp.where(everyone == index[k], leaf[k], old), spots, new)
+
+    settled: Entities  # with the kinds of now; 0 for what is gone, and where a newcomer is
+    kind: jax.Array  # [X, ...] uint8, of newcomers, 0 for nobody
+    floor: jax.Array  # [X, ...] uint8, below newcomers
+    to: jax.Array  # [E, X, ...] uint8, what holds from the settled to newcomers
+    of: jax.Array  # [X, E, ...] uint8, what holds from newcomers to the settled
+    among: jax.Array  # [X, X, ...] uint8, what holds between newcomers
+
+
+@apart
+def look_again(
+    config: EnvConfig, task: Task, scene: Scene, sight: Sight, before: Entities, newcomers: Newcomers
+) -> Aftermath:
+    """What holds in a scene into which a few came, and in which nothing else moved since `before`."""
+    num_settled, index = before.kind.shape[0], newcomers.index
+    everyone = count_slots(num_settled, index[0])
+    is_new = combine_bits([everyone == new for new in index])
+    spots = _find_spots(config, task, sight, newcomers.row, newcomers.column)
     relate = apart(_relate)
-    from_new = relate(config, scene, sight, index, new, everyone, spots, num_agents=0)
-    to_new = relate(config, scene, sight, everyone, spots, index, new, config.num_agents)
-    for k in range(index.shape[0]):
-        is_new = everyone == index[k]
-        holds = jnp.where(is_new[:, None], from_new[k], jnp.where(is_new, to_new[:, k, None], holds))
-    return Entities(kind=_kinds(scene), spots=spots, holds=holds)
+    return Aftermath(
+        settled=dataclasses.replace(before, kind=jnp.where(is_new, 0, _kinds(scene))),
+        kind=jnp.where(index == NOT_FOUND, 0, newcomers.kind),
+        floor=spots.floor,
+        to=relate(config, scene, sight, everyone, before.spots, index, spots, config.num_agents),
+        of=relate(config, scene, sight, index, spots, everyone, before.spots, num_agents=0),
+        among=relate(config, scene, sight, index, spots, index, spots, num_agents=0),
+    )
 
 
 def _kinds(scene: Scene) -> jax.Array:
@@ -184,20 +202,50 @@ def find_first(entities: Entities, patterns: Patterns) -> jax.Array:
     Why it is fast: all is bytes, which fill the vector registers, and all patterns are asked at once, by one AND for
     each pair of entities.
     """
-    # The bits asked of entity j by pattern p: none unless it is of the pattern's second kind.
-    asked = jnp.where(entities.kind[:, None] == patterns.second, patterns.bits, 0)  # [E, P, ...]
-    answers = jnp.zeros_like(asked)
-    for start in range(0, asked.shape[0], _LONGEST_CHAIN):
-        answers = _ask(answers, asked, entities.holds, slice(start, start + _LONGEST_CHAIN))
-    is_so = (answers != 0) | (entities.spots.floor[:, None] == patterns.second)
-    return first_slot((entities.kind[:, None] == patterns.first) & is_so)
+    answers = _ask(_put(patterns, entities.kind), entities.holds)
+    return first_slot(_is_so(patterns, entities.kind, entities.spots.floor, answers))
 
 
 @apart
-def _ask(answers: jax.Array, asked: jax.Array, holds: jax.Array, part: slice) -> jax.Array:
-    """[E, P, ...] uint8: `answers`, and the bits that hold from i to a part of the entities, where a pattern asks."""
-    asked, holds = asked[part], holds[:, part]
-    return combine_bits([answers, *(asked[j] & holds[:, j, None] for j in range(asked.shape[0]))])
+def find_any(aftermath: Aftermath, patterns: Patterns) -> jax.Array:
+    """[P, ...] bool: whether each pattern holds between any two."""
+    settled = aftermath.settled
+    asked_new = _put(patterns, aftermath.kind)
+    asked = _put(patterns, settled.kind)
+    answers = _ask(asked_new, aftermath.to, _ask(asked, settled.holds))
+    is_so = _is_so(patterns, settled.kind, settled.spots.floor, answers)
+    answers = _ask(asked_new, aftermath.among, _ask(asked, aftermath.of))
+    is_so_of_new = _is_so(patterns, aftermath.kind, aftermath.floor, answers)
+    return combine_slots(is_so) | combine_slots(is_so_of_new)
+
+
+def _put(patterns: Patterns, kind: jax.Array) -> jax.Array:
+    """[Y, P, ...] uint8: the bits each pattern asks of things: none unless they are of its second kind."""
+    return jnp.where(kind[:, None] == patterns.second, patterns.bits, 0)
+
+
+def _ask(asked: jax.Array, holds: jax.Array, answers: jax.Array | None = None) -> jax.Array:
+    """[X, P, ...] uint8: the bits that hold from X things to any of Y of which they are asked, [Y, P, ...].
+
+    Those in `answers` come on top.
+    """
+    for start in range(0, asked.shape[0], _LONGEST_CHAIN):
+        part = slice(start, start + _LONGEST_CHAIN)
+        answers = _ask_some(asked[part], holds[:, part], answers)
+    assert answers is not None
+    return answers
+
+
+@apart
+def _ask_some(asked: jax.Array, holds: jax.Array, answers: jax.Array | None) -> jax.Array:
+    """Part of `_ask`."""
+    found = [asked[j] & holds[:, j, None] for j in range(asked.shape[0])]
+    return combine_bits(found if answers is None else [answers, *found])
+
+
+def _is_so(patterns: Patterns, kind: jax.Array, floor: jax.Array, answers: jax.Array) -> jax.Array:
+    """[X, P, ...] bool: whether each pattern holds from each of X things."""
+    return (kind[:, None] == patterns.first) & ((answers != 0) | (floor[:, None] == patterns.second))
 
 
 @apart

@@ -9,13 +9,15 @@ import jax.numpy as jnp
 from xworld.core.config import EnvConfig
 from xworld.core.fusion import apart
 from xworld.core.relations import (
+    Aftermath,
     Entities,
+    Newcomers,
     Patterns,
     Sight,
     find_entities,
     find_first,
-    find_newcomers,
     find_second,
+    look_again,
     make_patterns,
 )
 from xworld.core.slots import NOT_FOUND, count_slots, first_slot, pick_slot
@@ -23,11 +25,11 @@ from xworld.core.terrain import can_hold_object, next_cell, read_cells
 from xworld.core.types import NOWHERE, Scene, Task
 
 
-def fire(config: EnvConfig, task: Task, scene: Scene, sight: Sight) -> tuple[Scene, Entities, jax.Array]:
+def fire(config: EnvConfig, task: Task, scene: Scene, sight: Sight) -> tuple[Scene, Aftermath, jax.Array]:
     """The lowest rule that holds fires once.
 
     Returns:
-      The scene after it; its entities, and what holds between them then; the event: 1 + the rule's index, or 0.
+      The scene after it; what holds in it; the event: 1 + the rule's index, or 0.
     """
     rules = task.rules
     patterns = make_patterns(rules.relation, rules.directions, rules.first, rules.second)
@@ -35,9 +37,9 @@ def fire(config: EnvConfig, task: Task, scene: Scene, sight: Sight) -> tuple[Sce
     chosen = _choose(find_first(entities, patterns), patterns, rules.products)
     j = find_second(entities, chosen.first, chosen.bits, chosen.second)
     scene, left_over = _consume(config, scene, entities, chosen.first, j, chosen.products)
-    scene, *newcomers = _lay_down(config, task, scene, left_over)
-    entities = find_newcomers(config, task, scene, sight, entities, *newcomers)
-    return scene, entities, chosen.event.astype(jnp.int32)
+    scene, newcomers = _lay_down(config, task, scene, left_over)
+    aftermath = look_again(config, task, scene, sight, entities, newcomers)
+    return scene, aftermath, chosen.event.astype(jnp.int32)
 
 
 @jax.tree_util.register_dataclass
@@ -118,15 +120,10 @@ def _place_of(entities: Entities, i: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 @apart
-def _lay_down(
-    config: EnvConfig, task: Task, scene: Scene, left_over: LeftOver
-) -> tuple[Scene, jax.Array, jax.Array, jax.Array]:
+def _lay_down(config: EnvConfig, task: Task, scene: Scene, left_over: LeftOver) -> tuple[Scene, Newcomers]:
     """Puts each product that is left over into the lowest empty slot and the first free cell around the place.
 
     That makes the k-th product take the k-th free cell, north, east, south, west, and the k-th empty slot.
-
-    Returns:
-      The scene, and [3, ...] uint8: the new entities, 255 for none, their rows and columns.
     """
     row, column = left_over.row, left_over.column
     rows, columns = next_cell(row, column, count_slots(4, row))  # [4, ...]
@@ -146,9 +143,8 @@ def _lay_down(
             object_column=jnp.where(here, column, scene.object_column),
         )
         entity = jnp.where(slot == NOT_FOUND, NOT_FOUND, slot + jnp.uint8(config.num_agents))
-        newcomers.append((entity, row, column))
-    index, rows, columns = (jnp.stack(part) for part in zip(*newcomers, strict=True))
-    return scene, index, rows, columns
+        newcomers.append(Newcomers(entity, product, row, column))
+    return scene, jax.tree.map(lambda *one: jnp.stack(one), *newcomers)
 
 
 @apart
