@@ -231,14 +231,15 @@ def _ask(asked: jax.Array, holds: jax.Array, answers: jax.Array | None = None) -
     """
     for start in range(0, asked.shape[0], _LONGEST_CHAIN):
         part = slice(start, start + _LONGEST_CHAIN)
-        answers = _ask_some(asked[part], holds[:, part], answers)
+        answers = _ask_some(asked, holds, answers, part)
     assert answers is not None
     return answers
 
 
 @apart
-def _ask_some(asked: jax.Array, holds: jax.Array, answers: jax.Array | None) -> jax.Array:
-    """Part of `_ask`."""
+def _ask_some(asked: jax.Array, holds: jax.Array, answers: jax.Array | None, part: slice) -> jax.Array:
+    """`_ask` of a part of the things."""
+    asked, holds = asked[part], holds[:, part]
     found = [asked[j] & holds[:, j, None] for j in range(asked.shape[0])]
     return combine_bits(found if answers is None else [answers, *found])
 
