@@ -279,7 +279,7 @@ def _draw_scaling(results: Results) -> Figure:
         panel.set_xlabel({"grid": "side of the grid, cells", "view": "side of the view, cells"}.get(sweep, sweep))
         if sweep == "environments":
             panel.set_xscale("log", base=2)
-        panel.set_ylim(bottom=0)
+        panel.set_ylim(0, 1.1 * max(r["cost"] for r in results["costs"] if r["sweep"] == sweep))
     panels[0, 0].set_ylabel("cost of a step, usual = 1")
     panels[0, 0].legend(fontsize=8)
     return figure
