@@ -14,7 +14,7 @@ from xworld.errors import ConfigError
 
 T = TypeVar("T")
 _Prepared = tuple[State, Observation]
-_REFILL_CHUNKS = 2  # `refill` prepares num_envs / 2 tasks at a time: many cost little more than few
+_REFILL_CHUNKS = 2  # `refill` prepares num_envs / 2 tasks at a time; smaller parts would cost nearly as much each
 _MANY_SHARE = 16  # where more than a 16th of the episodes end at once, to select everything costs a CPU less
 
 

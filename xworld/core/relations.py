@@ -5,6 +5,7 @@ a relation, so that a rule's question is an AND with the bits it asks for.
 """
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import jax
@@ -14,7 +15,7 @@ import numpy as np
 from xworld.core import kinds
 from xworld.core.config import RELATIONS, EnvConfig
 from xworld.core.fusion import apart
-from xworld.core.slots import NOT_FOUND, combine_bits, combine_slots, count_slots, first_slot, pick_slot
+from xworld.core.slots import combine_bits, combine_slots, count_slots, first_slot, pick_slot
 from xworld.core.terrain import read_cells, terrain_type
 from xworld.core.types import HAND, HAND_STEP, NOWHERE, Scene, Task
 from xworld.core.view import look, view_cell
@@ -102,7 +103,7 @@ class Newcomers:
     """X entities that came into the scene."""
 
     index: jax.Array  # [X, ...] uint8, 255 for nobody
-    kind: jax.Array  # [X, ...] uint8
+    kind: jax.Array  # [X, ...] uint8, 0 for nobody
     row: jax.Array  # [X, ...] uint8
     column: jax.Array  # [X, ...] uint8
 
@@ -129,14 +130,13 @@ def look_again(
     config: EnvConfig, task: Task, scene: Scene, sight: Sight, before: Entities, newcomers: Newcomers
 ) -> Aftermath:
     """What holds in a scene into which a few came, and in which nothing else moved since `before`."""
-    num_settled, index = before.kind.shape[0], newcomers.index
-    everyone = count_slots(num_settled, index[0])
+    index, everyone = newcomers.index, count_slots(before.kind.shape[0], newcomers.index[0])
     is_new = combine_bits([everyone == new for new in index])
     spots = _find_spots(config, task, sight, newcomers.row, newcomers.column)
     relate = apart(_relate)
     return Aftermath(
         settled=dataclasses.replace(before, kind=jnp.where(is_new, 0, _kinds(scene))),
-        kind=jnp.where(index == NOT_FOUND, 0, newcomers.kind),
+        kind=newcomers.kind,
         floor=spots.floor,
         to=relate(config, scene, sight, everyone, before.spots, index, spots, config.num_agents),
         of=relate(config, scene, sight, index, spots, everyone, before.spots, num_agents=0),
@@ -212,9 +212,9 @@ def find_any(aftermath: Aftermath, patterns: Patterns) -> jax.Array:
     settled = aftermath.settled
     asked_new = _put(patterns, aftermath.kind)
     asked = _put(patterns, settled.kind)
-    answers = _ask(asked_new, aftermath.to, _ask(asked, settled.holds))
+    answers = _ask(asked_new, aftermath.to, [_ask(asked, settled.holds)])
     is_so = _is_so(patterns, settled.kind, settled.spots.floor, answers)
-    answers = _ask(asked_new, aftermath.among, _ask(asked, aftermath.of))
+    answers = _ask(asked_new, aftermath.among, [_ask(asked, aftermath.of)])
     is_so_of_new = _is_so(patterns, aftermath.kind, aftermath.floor, answers)
     return combine_slots(is_so) | combine_slots(is_so_of_new)
 
@@ -224,24 +224,21 @@ def _put(patterns: Patterns, kind: jax.Array) -> jax.Array:
     return jnp.where(kind[:, None] == patterns.second, patterns.bits, 0)
 
 
-def _ask(asked: jax.Array, holds: jax.Array, answers: jax.Array | None = None) -> jax.Array:
+def _ask(asked: jax.Array, holds: jax.Array, answers: Sequence[jax.Array] = ()) -> jax.Array:
     """[X, P, ...] uint8: the bits that hold from X things to any of Y of which they are asked, [Y, P, ...].
 
     Those in `answers` come on top.
     """
     for start in range(0, asked.shape[0], _LONGEST_CHAIN):
-        part = slice(start, start + _LONGEST_CHAIN)
-        answers = _ask_some(asked, holds, answers, part)
-    assert answers is not None
-    return answers
+        answers = [_ask_some(asked, holds, answers, slice(start, start + _LONGEST_CHAIN))]
+    return answers[0]
 
 
 @apart
-def _ask_some(asked: jax.Array, holds: jax.Array, answers: jax.Array | None, part: slice) -> jax.Array:
+def _ask_some(asked: jax.Array, holds: jax.Array, answers: Sequence[jax.Array], part: slice) -> jax.Array:
     """`_ask` of a part of the things."""
     asked, holds = asked[part], holds[:, part]
-    found = [asked[j] & holds[:, j, None] for j in range(asked.shape[0])]
-    return combine_bits(found if answers is None else [answers, *found])
+    return combine_bits([*answers, *(asked[j] & holds[:, j, None] for j in range(asked.shape[0]))])
 
 
 def _is_so(patterns: Patterns, kind: jax.Array, floor: jax.Array, answers: jax.Array) -> jax.Array:
