@@ -15,7 +15,7 @@ import numpy as np
 from xworld.core import kinds
 from xworld.core.config import RELATIONS, EnvConfig
 from xworld.core.fusion import apart
-from xworld.core.slots import combine_bits, combine_slots, count_slots, first_slot, pick_slot
+from xworld.core.slots import NOT_FOUND, combine_bits, combine_slots, count_slots, first_slot, pick_slot
 from xworld.core.terrain import read_cells, terrain_type
 from xworld.core.types import HAND, HAND_STEP, NOWHERE, Scene, Task
 from xworld.core.view import look, view_cell
@@ -103,7 +103,7 @@ class Newcomers:
     """X entities that came into the scene."""
 
     index: jax.Array  # [X, ...] uint8, 255 for nobody
-    kind: jax.Array  # [X, ...] uint8, 0 for nobody
+    kind: jax.Array  # [X, ...] uint8
     row: jax.Array  # [X, ...] uint8
     column: jax.Array  # [X, ...] uint8
 
@@ -136,7 +136,7 @@ def look_again(
     relate = apart(_relate)
     return Aftermath(
         settled=dataclasses.replace(before, kind=jnp.where(is_new, 0, _kinds(scene))),
-        kind=newcomers.kind,
+        kind=jnp.where(index == NOT_FOUND, 0, newcomers.kind),
         floor=spots.floor,
         to=relate(config, scene, sight, everyone, before.spots, index, spots, config.num_agents),
         of=relate(config, scene, sight, index, spots, everyone, before.spots, num_agents=0),

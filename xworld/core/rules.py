@@ -142,9 +142,8 @@ def _lay_down(config: EnvConfig, task: Task, scene: Scene, left_over: LeftOver) 
             object_row=jnp.where(here, row, scene.object_row),
             object_column=jnp.where(here, column, scene.object_column),
         )
-        is_nobody = slot == NOT_FOUND
-        entity = jnp.where(is_nobody, NOT_FOUND, slot + jnp.uint8(config.num_agents))
-        newcomers.append(Newcomers(entity, jnp.where(is_nobody, 0, product), row, column))
+        entity = jnp.where(slot == NOT_FOUND, NOT_FOUND, slot + jnp.uint8(config.num_agents))
+        newcomers.append(Newcomers(entity, product, row, column))
     return scene, jax.tree.map(lambda *one: jnp.stack(one), *newcomers)
 
 
