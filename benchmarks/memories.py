@@ -10,6 +10,10 @@ Two runs at a time, each on a core of its own, take less time than one after the
 memory and seed, so that parts may be trained beforehand, in any order:
 
     taskset -c 0 python benchmarks/memories.py --total-steps 30000000 --num-devices 1 --seeds 0 --name part
+
+Memories of one length of training can come into one file and figure one after the other:
+
+    python benchmarks/memories.py --memories transformer_xl --name memory_preset --keep
 """
 
 import dataclasses
@@ -56,13 +60,15 @@ class Options:
     runs: Path = Path("runs/memories")  # folder for the runs
     output: Path = Path("docs/results")  # folder for what is found
     name: str = "memories"  # of the JSON file and of the figure
+    keep: bool = False  # keep the other memories that the JSON file of this name has
 
 
 def main(options: Options) -> dict[str, Any]:
     """Runs the benchmark; returns what it prints.
 
     Raises:
-      ConfigError: no seeds, an unknown memory, a folder that cannot be used, or training was stopped by a signal.
+      ConfigError: no seeds, an unknown memory, a folder that cannot be used, memories to keep that cannot be compared
+        with these, or training was stopped by a signal.
     """
     if not options.seeds or not options.memories:
         raise ConfigError("There is nothing to train. Write at least one seed and one memory, as in --seeds 0.")
@@ -71,6 +77,9 @@ def main(options: Options) -> dict[str, Any]:
     config = PRESETS["memory"]()
     if options.total_steps is not None:
         config = dataclasses.replace(config, total_steps=options.total_steps)
+    sizes = {"num_tasks": options.num_tasks, "seeds": list(options.seeds), "total_steps": config.total_steps}
+    path = output / f"{options.name}.json"
+    earlier = read_earlier(path, sizes) if options.keep else None
     configs = {memory: with_memory(config, memory) for memory in options.memories}
     folders = {memory: [runs / f"{memory}-seed{seed}" for seed in options.seeds] for memory in options.memories}
     seconds = {
@@ -93,29 +102,55 @@ def main(options: Options) -> dict[str, Any]:
         name: curve(next(iter(compared.values())), name)
         for name in (RANDOM, NOOP, SEARCHER, REMEMBERING_SEARCHER, EXPERT)
     }
-    result = {
-        "benchmark": "memories",
-        "command": " ".join(["python", *sys.argv]),
-        "agents": {
-            memory: {
-                "score": curve(compared[memory], AGENT),
-                "seeds": [
-                    judge(scores, scripted[SEARCHER]["mean"][0], took)
-                    for scores, took in zip(per_seed(compared[memory]), seconds[memory], strict=True)
-                ],
-                "parameters": count_parameters(folders[memory][0]),
-            }
-            for memory in options.memories
-        },
-        "scripted": scripted,
-        "num_tasks": options.num_tasks,
-        "seeds": list(options.seeds),
-        "total_steps": config.total_steps,
-        "machine": measure.machine(),
+    origin = {"command": " ".join(["python", *sys.argv]), "machine": measure.machine()}
+    agents = {
+        memory: {
+            "score": curve(compared[memory], AGENT),
+            "seeds": [
+                judge(scores, scripted[SEARCHER]["mean"][0], took)
+                for scores, took in zip(per_seed(compared[memory]), seconds[memory], strict=True)
+            ],
+            "parameters": count_parameters(folders[memory][0]),
+            **origin,
+        }
+        for memory in options.memories
     }
-    (output / f"{options.name}.json").write_text(json.dumps(result, indent=2) + "\n")
-    draw(result, output / f"{options.name}.png")
+    if earlier is not None:
+        check_same_scores(path, earlier["scripted"], scripted)
+        agents = earlier["agents"] | agents
+    result = {"benchmark": "memories", "agents": agents, "scripted": scripted} | sizes
+    path.write_text(json.dumps(result, indent=2) + "\n")
+    draw(result, path.with_suffix(".png"))
     return result
+
+
+def read_earlier(path: Path, sizes: dict[str, Any]) -> dict[str, Any]:
+    """What was found by an earlier run of the benchmark, for others to stand beside it.
+
+    Raises:
+      ConfigError: there is no such file, or its agents were trained or evaluated with other sizes.
+    """
+    if not path.is_file():
+        raise ConfigError(f"There is no {path} to keep memories of. Write the --name of a file that is there.")
+    earlier = json.loads(path.read_text())
+    others = {name: earlier[name] for name, size in sizes.items() if earlier[name] != size}
+    if others:
+        raise ConfigError(f"{path} cannot be added to: there it is {others}. Write the same here, or leave out --keep.")
+    return earlier
+
+
+def check_same_scores(path: Path, earlier: dict[str, Any], now: dict[str, Any]) -> None:
+    """Refuses to put agents side by side that were evaluated on different tasks: scripted players tell.
+
+    Raises:
+      ConfigError: these players' scores are not the same.
+    """
+    for name, score in now.items():
+        if not np.allclose(earlier[name]["mean"], score["mean"], atol=1e-4):
+            raise ConfigError(
+                f"The {name} policy scores {score['mean'][0]:.4f} in trial 1, and {earlier[name]['mean'][0]:.4f} in "
+                f"{path}, which is of other tasks. Evaluate its memories anew, by naming them in --memories."
+            )
 
 
 def with_memory(config: RunConfig, memory: str) -> RunConfig:
