@@ -5,7 +5,10 @@ from collections import Counter
 import pytest
 from comparison import CONFIGS, Comparison, features
 from hypothesis import given, settings
+from machine_code import output_as_compiled_for_users
 from strategies import Example, examples
+
+from xworld import EnvConfig
 
 NUM_EXAMPLES = 400
 # In what share of the examples, in percent, each of these happens at least; without them the test would prove little.
@@ -33,15 +36,7 @@ EVERYWHERE = {
 @pytest.mark.parametrize("name", CONFIGS)
 def test_step_matches_the_oracle(name: str) -> None:
     config = CONFIGS[name]
-    comparison = Comparison(config)
-    seen: Counter[str] = Counter()
-
-    @settings(max_examples=NUM_EXAMPLES, deadline=None, derandomize=True, database=None)
-    @given(examples(config))
-    def check(example: Example) -> None:
-        seen.update(features(comparison.check(example)))
-
-    check()
+    seen = compare(config, NUM_EXAMPLES)
     wanted = dict(EVERYWHERE)
     if config.push:
         wanted["push"] = 6
@@ -51,3 +46,22 @@ def test_step_matches_the_oracle(name: str) -> None:
         wanted["agent in view"] = 50
     shares = {feature: 100 * seen[feature] / NUM_EXAMPLES for feature in wanted}
     assert not {feature: share for feature, share in shares.items() if share < wanted[feature]}
+
+
+def test_so_does_the_machine_code_that_users_have() -> None:
+    script = "import test_env_oracle as t; print(t.compare(t.CONFIGS['two agents, occluded'], 100).total())"
+    assert int(output_as_compiled_for_users(script)) > 500
+
+
+def compare(config: EnvConfig, num_examples: int) -> Counter[str]:
+    """In how many examples each of the features happened; in all of them environment and oracle agreed."""
+    comparison = Comparison(config)
+    seen: Counter[str] = Counter()
+
+    @settings(max_examples=num_examples, deadline=None, derandomize=True, database=None)
+    @given(examples(config))
+    def check(example: Example) -> None:
+        seen.update(features(comparison.check(example)))
+
+    check()
+    return seen

@@ -1,17 +1,14 @@
 import dataclasses
 import hashlib
-import os
-import subprocess
-import sys
 from collections import Counter
 from functools import cache
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import oracle
 import solver
+from machine_code import output_as_compiled_for_users
 from universe_checks import (
     check_form,
     check_reach,
@@ -227,10 +224,7 @@ def test_demo_universe_in_two_processes():
         "tasks = t.to_host(jax.jit(jax.vmap(t.DEMO.task))(ids[:, 0], ids[:, 1]))\n"
         "print([t.task_digest(t.take(tasks, index)) for index in range(len(ids))][::-1])"
     )
-    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
-    folder = Path(__file__).parent
-    command = [sys.executable, "-c", script]
-    output = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True).stdout
+    output = output_as_compiled_for_users(script, "--xla_force_host_platform_device_count=2")
     assert output.strip() == str(digests)
 
     assert (infos.num_firings == 1).all() and (infos.num_hidden_rules == 1).all() and (infos.num_dead_ends == 0).all()

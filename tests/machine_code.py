@@ -1,0 +1,20 @@
+"""How machine code is made for the tests, and for users.
+
+Most of the tests' time is compilation, so their code is made quickly rather than well: without LLVM's optimisations,
+and by XLA's older way to write kernels, which takes half the time. What users run is checked in processes of its own.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+QUICKLY = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1", "XLA_FLAGS": "--xla_cpu_use_fusion_emitters=false"}
+
+
+def output_as_compiled_for_users(script: str, xla_flags: str = "") -> str:
+    """What a Python script prints that is run in the folder of the tests, with machine code as users have it."""
+    environment = {name: value for name, value in os.environ.items() if name not in QUICKLY} | {"XLA_FLAGS": xla_flags}
+    command = [sys.executable, "-c", script]
+    folder = Path(__file__).parent
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True).stdout
