@@ -10,15 +10,15 @@ The peer's trainer is in its repository, not in its package, and needs more than
     python -m venv peer
     peer/bin/pip install xminigrid==0.9.3 jax==0.10.2 distrax pyrallis
 
-Every setting has a process of its own; those of one size are run in turn. Writes a JSON file from which `report.py`
-makes tables and figures.
+Every setting has a process of its own; those of one size are run in turn. Writes a JSON file after each size, so that
+what is there is kept if the rest is interrupted; `report.py` makes tables and figures from it.
 """
 
 import argparse
 import dataclasses
 import json
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,21 +65,19 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.peer is not None and not (Path(arguments.peer) / "train_meta_task.py").is_file():
         parser.error(f"there is no train_meta_task.py in {arguments.peer}; write the folder `training` of a checkout.")
-    if arguments.peer is None:
-        name, found = "train", measure_ours(arguments)
-    else:
-        name, found = "train_vs_peer", measure_beside_peer(arguments)
+    name, measure_all = ("train", measure_ours) if arguments.peer is None else ("train_vs_peer", measure_beside_peer)
     sizes = {"steps_per_run": STEPS_PER_RUN, "repetitions": arguments.repetitions}
     sizes |= {name: getattr(PPO, name) for name in ("rollout_length", "num_minibatches", "num_epochs")}
-    machine = found["results"][0]["machine"]
-    backend = "" if machine["backend"] == "cpu" else f"-{machine['backend']}"
-    measure.write(
-        arguments.output or measure.RESULTS / f"{name}{backend}.json",
-        {"benchmark": name, "machine": machine, "sizes": sizes} | found,
-    )
+    for found in measure_all(arguments):  # what there is so far; kept if the rest is interrupted
+        machine = found["results"][0]["machine"]
+        backend = "" if machine["backend"] == "cpu" else f"-{machine['backend']}"
+        measure.write(
+            arguments.output or measure.RESULTS / f"{name}{backend}.json",
+            {"benchmark": name, "machine": machine, "sizes": sizes} | found,
+        )
 
 
-def measure_ours(arguments: argparse.Namespace) -> dict[str, Any]:
+def measure_ours(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """The memories beside each other, for each size and number of environments."""
     results: list[dict[str, Any]] = []
     for size in arguments.sizes:
@@ -88,10 +86,10 @@ def measure_ours(arguments: argparse.Namespace) -> dict[str, Any]:
             workers = [start(one) for one in settings]
             for one, worker, rounds in zip(settings, workers, in_turn(workers, arguments.repetitions), strict=True):
                 results.append(result(dataclasses.asdict(one), worker.ready, rounds))
-    return {"results": results}
+            yield {"results": results}
 
 
-def measure_beside_peer(arguments: argparse.Namespace) -> dict[str, Any]:
+def measure_beside_peer(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Ours on the peer's rulesets and on new tasks, and the peer on all devices and on one, in turn."""
     results, ratios = [], []
     for environments in arguments.environments or PEER_ENVIRONMENTS:
@@ -107,7 +105,7 @@ def measure_beside_peer(arguments: argparse.Namespace) -> dict[str, Any]:
             results.append(result({"system": system} | dataclasses.asdict(one), worker.ready, seen))
         for one, seen in zip(ours, rounds, strict=False):
             ratios.append(ratio(one, seen, rounds[len(ours) :]))
-    return {"results": results, "ratios": ratios}
+        yield {"results": results, "ratios": ratios}
 
 
 def setting(memory: str, size: str, environments: int, tasks: str, arguments: argparse.Namespace) -> Setting:
