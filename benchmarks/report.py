@@ -162,13 +162,19 @@ def _estimate_tables(results: Results) -> list[str]:
 def _train_tables(results: Results) -> list[str]:
     rows = [
         [row["memory"], row["size"], f"{row['parameters']:,}", row["environments"]]
-        + [f"{row['steps_per_s'][key]:,}" for key in ("median", "min", "max")]
+        + [f"{speed:.2f}" for speed in _training_speeds(results, row)]
         + [f"{100 * row['shares'][part]['median']:.1f}" for part in _PARTS]
         + [row["compile_s"], row["peak_process_mb"], row.get("xla_temporary_mb", "")]
         for row in results["results"]
     ]
-    head = ("memory", "size", "parameters", "environments", "steps/s, median", "min", "max")
+    head = ("memory", "size", "parameters", "environments", "speed, median", "min", "max")
     return [table((*head, *(f"{part}, %" for part in _PARTS), "compile, s", "process, MB", "XLA, MB"), rows)]
+
+
+def _training_speeds(results: Results, row: Results) -> list[float]:
+    """Median, least and greatest steps per second, over the median of the first row."""
+    unit = results["results"][0]["steps_per_s"]["median"]
+    return [row["steps_per_s"][key] / unit for key in ("median", "min", "max")]
 
 
 def _train_versus_tables(results: Results) -> list[str]:
@@ -198,22 +204,23 @@ def _train_versus_tables(results: Results) -> list[str]:
 
 
 def _draw_train(results: Results) -> Figure:
-    """Steps per second against environments, and what takes the time."""
+    """Speed against environments, and what takes the time."""
     figure = Figure(figsize=(10, 4.5), layout="constrained")
     FigureCanvasAgg(figure)
     rates, parts = figure.subplots(1, 2)
     kinds = dict.fromkeys((row["memory"], row["size"]) for row in results["results"])
     for memory, size in kinds:
         rows = [row for row in results["results"] if (row["memory"], row["size"]) == (memory, size)]
-        seen = [row["steps_per_s"] for row in rows]
-        medians = [rate["median"] for rate in seen]
-        errors = [[rate["median"] - rate["min"] for rate in seen], [rate["max"] - rate["median"] for rate in seen]]
+        speeds = [_training_speeds(results, row) for row in rows]
+        medians = [median for median, _, _ in speeds]
+        errors = [[median - least for median, least, _ in speeds], [most - median for median, _, most in speeds]]
         style = {"marker": "o", "capsize": 3, "linestyle": "-" if size == "tiny" else "--"}
         rates.errorbar([row["environments"] for row in rows], medians, errors, label=f"{memory}, {size}", **style)
     rates.set_xscale("log", base=2)
     rates.set_yscale("log")
+    rates.yaxis.set_major_formatter("{x:g}")
     rates.set_xlabel("environments")
-    rates.set_ylabel("training steps per second")
+    rates.set_ylabel("training steps per second, first row = 1")
     rates.legend(fontsize=8)
     names = [f"{row['memory']}, {row['size']}, {row['environments']}" for row in results["results"]]
     left = [0.0] * len(names)
