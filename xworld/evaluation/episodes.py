@@ -16,6 +16,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from xworld.core.env import Env, Outcome
+from xworld.core.jit_key import jit_key
 from xworld.core.types import NOWHERE, State, Task, TimeStep
 from xworld.errors import ConfigError
 from xworld.evaluation.policies import Policy
@@ -65,7 +66,8 @@ def play_batch(
     placed = jax.tree.map(
         lambda leaf: jax.make_array_from_callback(leaf.shape, sharding, lambda index: leaf[index]), batch
     )
-    return np.asarray(_play(env, mesh, max_trials, *placed, jnp.int32(num_steps), policy, key))[:num_episodes]
+    fixed = env, mesh, max_trials, jit_key(policy)
+    return np.asarray(_play(*fixed, *placed, jnp.int32(num_steps), policy, key))[:num_episodes]
 
 
 def episode_key(key: jax.Array, episode: int | jax.Array) -> jax.Array:
@@ -73,11 +75,12 @@ def episode_key(key: jax.Array, episode: int | jax.Array) -> jax.Array:
     return jax.random.fold_in(key, episode)
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2))
+@partial(jax.jit, static_argnums=(0, 1, 2, 3))
 def _play(
     env: Env,
     mesh: Mesh,
     max_trials: int,
+    _key: tuple[type, str],
     tasks: Task,
     episodes: jax.Array,
     num_steps: jax.Array,
@@ -147,9 +150,15 @@ class _Moment:
     memory: Any  # the policy's
 
 
-@partial(jax.jit, static_argnums=(0, 1))
 def record_episode(env: Env, num_steps: int, task: Task, policy: Policy, key: jax.Array) -> tuple[State, TimeStep]:
     """States and timesteps [num_steps + 1, ...] of one episode, from reset to the last step; `key` is its own."""
+    return _record(env, num_steps, jit_key(policy), task, policy, key)
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def _record(
+    env: Env, num_steps: int, _key: tuple[type, str], task: Task, policy: Policy, key: jax.Array
+) -> tuple[State, TimeStep]:
     state, timestep, memory, act_key = _start(env, policy, task, key)
 
     def step(moment: _Moment, number: jax.Array) -> tuple[_Moment, tuple[State, TimeStep]]:

@@ -1,7 +1,7 @@
 """Minds: policies that play in the window, with what they make of what they see."""
 
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from xworld.core.env import Env
+from xworld.core.jit_key import jit_key
 from xworld.core.types import State, TimeStep
 
 if TYPE_CHECKING:  # its package needs much that the window does not
@@ -31,24 +32,29 @@ class Mind:
     name: str
     policy: "Policy"
 
+    @cached_property
+    def _jit_key(self) -> tuple[type, str]:
+        return jit_key(self.policy)
+
     def start(self, env: Env, state: State) -> Any:
         """What it remembers at the start of an episode."""
-        return _start(env, self.policy, state)
+        return _start(env, self._jit_key, self.policy, state)
 
     def think(self, memory: Any, number: int, state: State, timestep: TimeStep) -> tuple[Any, Thought]:
         """What it remembers after timestep `number` of the episode, and what it thinks of it. Its chance is fixed."""
-        memory, actions, probabilities, values = _think(self.policy, memory, jnp.int32(number), state, timestep)
+        arguments = self._jit_key, self.policy, memory, jnp.int32(number), state, timestep
+        memory, actions, probabilities, values = _think(*arguments)
         return memory, Thought(*jax.device_get((actions, probabilities, values)))
 
 
-@partial(jax.jit, static_argnums=0)
-def _start(env: Env, policy: "Policy", state: State) -> Any:
+@partial(jax.jit, static_argnums=(0, 1))
+def _start(env: Env, _key: tuple[type, str], policy: "Policy", state: State) -> Any:
     return policy.start(jax.random.key(state.seed), state, env.briefing(state.task))
 
 
-@jax.jit
+@partial(jax.jit, static_argnums=0)
 def _think(
-    policy: "Policy", memory: Any, number: jax.Array, state: State, timestep: TimeStep
+    _key: tuple[type, str], policy: "Policy", memory: Any, number: jax.Array, state: State, timestep: TimeStep
 ) -> tuple[Any, jax.Array, jax.Array | None, jax.Array | None]:
     key = jax.random.fold_in(jax.random.key(state.seed), number)
     decide = getattr(policy, "decide", None)  # of policies that weigh their actions
