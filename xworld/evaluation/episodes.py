@@ -80,7 +80,7 @@ def _play(
     env: Env,
     mesh: Mesh,
     max_trials: int,
-    _key: tuple[type, str],
+    _key: tuple[Any, ...],
     tasks: Task,
     episodes: jax.Array,
     num_steps: jax.Array,
@@ -157,7 +157,7 @@ def record_episode(env: Env, num_steps: int, task: Task, policy: Policy, key: ja
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
 def _record(
-    env: Env, num_steps: int, _key: tuple[type, str], task: Task, policy: Policy, key: jax.Array
+    env: Env, num_steps: int, _key: tuple[Any, ...], task: Task, policy: Policy, key: jax.Array
 ) -> tuple[State, TimeStep]:
     state, timestep, memory, act_key = _start(env, policy, task, key)
 

@@ -1,7 +1,7 @@
 """Minds: policies that play in the window, with what they make of what they see."""
 
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -32,29 +32,25 @@ class Mind:
     name: str
     policy: "Policy"
 
-    @cached_property
-    def _jit_key(self) -> tuple[type, str]:
-        return jit_key(self.policy)
-
     def start(self, env: Env, state: State) -> Any:
         """What it remembers at the start of an episode."""
-        return _start(env, self._jit_key, self.policy, state)
+        return _start(env, jit_key(self.policy), self.policy, state)
 
     def think(self, memory: Any, number: int, state: State, timestep: TimeStep) -> tuple[Any, Thought]:
         """What it remembers after timestep `number` of the episode, and what it thinks of it. Its chance is fixed."""
-        arguments = self._jit_key, self.policy, memory, jnp.int32(number), state, timestep
+        arguments = jit_key(self.policy), self.policy, memory, jnp.int32(number), state, timestep
         memory, actions, probabilities, values = _think(*arguments)
         return memory, Thought(*jax.device_get((actions, probabilities, values)))
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _start(env: Env, _key: tuple[type, str], policy: "Policy", state: State) -> Any:
+def _start(env: Env, _key: tuple[Any, ...], policy: "Policy", state: State) -> Any:
     return policy.start(jax.random.key(state.seed), state, env.briefing(state.task))
 
 
 @partial(jax.jit, static_argnums=0)
 def _think(
-    _key: tuple[type, str], policy: "Policy", memory: Any, number: jax.Array, state: State, timestep: TimeStep
+    _key: tuple[Any, ...], policy: "Policy", memory: Any, number: jax.Array, state: State, timestep: TimeStep
 ) -> tuple[Any, jax.Array, jax.Array | None, jax.Array | None]:
     key = jax.random.fold_in(jax.random.key(state.seed), number)
     decide = getattr(policy, "decide", None)  # of policies that weigh their actions
