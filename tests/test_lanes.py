@@ -1,11 +1,15 @@
 """What runs over lanes gives what `jax.vmap` gives, and short arrays are read and written as numpy does it."""
 
+import warnings
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import xworld
 from xworld.core.fusion import apart
+from xworld.tasks import lanes
 from xworld.tasks.lanes import over_lanes, vectorise
 from xworld.tasks.lookup import put, take
 
@@ -85,3 +89,41 @@ def test_lookup(size):
     found = put(jnp.asarray([[1, 2], [3, 4], [0, 0], [5, 6]]), jnp.asarray([2, -1, 0, size]), jnp.asarray(into))
     into[[2, 0]] = [[1, 2], [0, 0]]
     np.testing.assert_array_equal(found, into)
+
+
+@pytest.mark.parametrize("primitive", ["scan", "while", "jit", "reduce_sum", "gather", "add"])
+@pytest.mark.parametrize("function", [loops, retries, reading, units])
+def test_operations_of_another_jax_run_as_vmap_does_them(function, primitive, monkeypatch):
+    monkeypatch.setitem(lanes._PARAMETERS, primitive, {frozenset({"unheard_of"})})
+    lanes._warn_once.cache_clear()
+    x, y = np.arange(4 * NUM_LANES, dtype=np.int32).reshape(4, NUM_LANES) % 50, np.arange(NUM_LANES, dtype=np.int32)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = jax.jit(lambda x, y: (over_lanes(function)(x, y), over_lanes(function)(x, y)))(x, y)
+    of_lanes = [str(one.message) for one in caught if "xworld" in str(one.message)]
+    assert len(of_lanes) <= 1 and all(f"'{primitive}'" in message for message in of_lanes)
+    is_used = primitive in str(jax.make_jaxpr(function)(x[:, 0], y[0]))
+    assert (
+        len(of_lanes) == 1 or not is_used or primitive == "jit"
+    )  # a jaxpr is printed with the names of what is jitted
+    expected = jax.vmap(function, in_axes=-1, out_axes=-1)(x, y)
+    jax.tree.map(np.testing.assert_array_equal, found, (expected, expected))
+
+
+@pytest.mark.parametrize("broken", ["_apply", "_scan_parts", "_shape"])
+def test_traces_that_cannot_be_read_run_under_vmap(broken, monkeypatch):
+    def fail(*_):
+        raise AttributeError("gone")
+
+    monkeypatch.setattr(lanes, broken, fail)
+    lanes._warn_once.cache_clear()
+    x, y = np.ones((4, NUM_LANES), np.int32), np.arange(NUM_LANES, dtype=np.int32)
+    with pytest.warns(UserWarning, match="Tasks are the same"):
+        found = over_lanes(loops)(x, y)
+    jax.tree.map(np.testing.assert_array_equal, found, jax.vmap(loops, in_axes=-1, out_axes=-1)(x, y))
+
+
+def test_this_jax_is_known():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        jax.make_jaxpr(jax.vmap(xworld.make_universe("ada").sample))(jax.random.split(jax.random.key(0), 3))

@@ -222,7 +222,10 @@ def _use_devices(number: int) -> None:
 
 
 def _num_cores() -> int:
-    return len(os.sched_getaffinity(0))
+    """Cores that this process may use. Only Linux tells; elsewhere it may use all that there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _as_file_name(name: str) -> str:

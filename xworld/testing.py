@@ -174,7 +174,7 @@ def _play(env: Env, key: jax.Array, task: Task, num_steps: int) -> tuple[State, 
     """The states and timesteps of the first steps of an episode with random actions, [num_steps + 1, ...]."""
     reset_key, action_key = jax.random.split(key)
     first = env.reset(reset_key, task)
-    actions = jax.random.randint(action_key, (num_steps, env.config.num_agents), -1, env.num_actions + 1)
+    actions = jax.random.randint(action_key, (num_steps, env.config.num_agents), -1, env.num_actions + 1, jnp.int32)
 
     def step(state: State, actions: jax.Array) -> tuple[State, tuple[State, TimeStep]]:
         state, timestep = env.step(state, actions)

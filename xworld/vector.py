@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from xworld.core.env import Env, select
 from xworld.core.fusion import apart
+from xworld.core.keys import as_key
 from xworld.core.types import Briefing, Observation, State, Task, TimeStep
 from xworld.errors import ConfigError
 
@@ -78,7 +79,7 @@ class VectorEnv:
         """
         # Both at once: the sampler is the largest piece to compile, and would be compiled twice.
         fold = jax.vmap(jax.vmap(jax.random.fold_in, in_axes=(None, 0)), in_axes=(0, None))
-        keys = fold(jax.random.split(key), first_index + jnp.arange(self.num_envs)).reshape(-1)
+        keys = fold(jax.random.split(as_key(key)), first_index + jnp.arange(self.num_envs)).reshape(-1)
         states, timesteps = self._start(keys, tasks)
         current, prepared = (
             jax.tree.map(lambda leaf, part=part: leaf[..., part], (states, timesteps))
@@ -124,6 +125,7 @@ class VectorEnv:
         What an environment gets depends on the key and its index, not on which others were refilled; `first_index` is
         as in `reset`.
         """
+        key = as_key(key)
         chunk = -(-self.num_envs // _REFILL_CHUNKS)
         used = jnp.nonzero(~state.is_ready, size=chunk * _REFILL_CHUNKS, fill_value=self.num_envs)[0]
         num_used = (~state.is_ready).sum()

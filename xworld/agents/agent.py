@@ -18,6 +18,7 @@ from xworld.agents.linear import Linear
 from xworld.agents.memory import Memory, empty_memory, make_memory
 from xworld.core.actions import NOOP, NUM_ACTIONS
 from xworld.core.config import EnvConfig
+from xworld.core.keys import as_key
 from xworld.core.types import Briefing, Observation, TimeStep
 
 Params = nnx.State
@@ -65,7 +66,7 @@ class Agent:
 
     def init(self, key: jax.Array) -> Params:
         """Fresh parameters."""
-        return nnx.state(Network(self.config, self.env_config, nnx.Rngs(key)))
+        return nnx.state(Network(self.config, self.env_config, nnx.Rngs(as_key(key))))
 
     def start_memory(self, *batch: int) -> Memory:
         """The empty memory: a pytree of arrays [*batch, A, ...]."""

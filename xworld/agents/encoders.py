@@ -36,7 +36,7 @@ class ByteEmbedding(nnx.Module):
 
 def _vectors(config: AgentConfig, num: int, rngs: nnx.Rngs) -> nnx.Param[jax.Array]:
     """[num, embedding_size], one for each of so many values."""
-    return nnx.Param(jax.random.normal(rngs.params(), (num, config.embedding_size)) * 0.5)
+    return nnx.Param(jax.random.normal(rngs.params(), (num, config.embedding_size), jnp.float32) * 0.5)
 
 
 class ObservationEncoder(nnx.Module):

@@ -36,7 +36,7 @@ class GRUAttention(nnx.Module):
         self.gru = GRU(config, rngs)
         self.query = Linear(size, num_heads * size, use_bias=False, dtype=dtype, rngs=rngs)
         self.output = Linear(num_heads * size, size, dtype=dtype, rngs=rngs)
-        self.age_bias = nnx.Param(jnp.zeros((config.num_kept, num_heads)))
+        self.age_bias = nnx.Param(jnp.zeros((config.num_kept, num_heads), jnp.float32))
 
     @staticmethod
     def empty(config: AgentConfig, *batch: int) -> Kept:
@@ -96,7 +96,7 @@ class GRUAttention(nnx.Module):
         scores = jnp.einsum("nthm,nkm->nthk", query, entries, preferred_element_type=jnp.float32) * size**-0.5
         bias = jnp.take(self.age_bias[...], jnp.maximum(age, 0), axis=0)  # [N, T, S + K, H]
         scores = jnp.where((age >= 0)[:, :, None], scores + jnp.swapaxes(bias, -1, -2), -jnp.inf)
-        nothing = jnp.zeros((*scores.shape[:-1], 1))  # to read nothing is always possible
+        nothing = jnp.zeros((*scores.shape[:-1], 1), scores.dtype)  # to read nothing is always possible
         weights = jax.nn.softmax(jnp.concatenate([scores, nothing], axis=-1), axis=-1)[..., :-1]
         found = jnp.einsum("nthk,nkm->nthm", weights.astype(self.dtype), entries)
         return self.output(found.reshape(*hidden.shape[:-1], -1))

@@ -12,6 +12,7 @@ from xworld.agents.agent import Agent, Params
 from xworld.agents.config import AgentConfig
 from xworld.agents.memory import Memory
 from xworld.core.config import EnvConfig
+from xworld.core.keys import as_key
 from xworld.core.types import Briefing, Observation
 from xworld.errors import ConfigError
 
@@ -63,7 +64,7 @@ class LoadedAgent:
         if key is None:
             self._key, key = jax.random.split(self._key)
         self._batch, self._is_greedy, self._decision = tuple(batch), is_greedy, None
-        self._episode = _begin(self.agent, self.params, briefing, key)
+        self._episode = _begin(self.agent, self.params, briefing, as_key(key))
 
     def act(self, observation: Observation) -> np.ndarray:
         """[A] int32 actions at the next timestep of the episode, the first being the one of `Env.reset`.

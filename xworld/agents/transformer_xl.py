@@ -141,8 +141,8 @@ class Layer(nnx.Module):
         self.key = linear(size, size, use_bias=False)
         self.value = linear(size, size, use_bias=False)
         self.attention_output = linear(size, size, use_bias=False, kernel_init=small)
-        self.content_bias = nnx.Param(jnp.zeros((self.num_heads, self.head_size)))
-        self.position_bias = nnx.Param(jnp.zeros((self.num_heads, self.head_size)))
+        self.content_bias = nnx.Param(jnp.zeros((self.num_heads, self.head_size), jnp.float32))
+        self.position_bias = nnx.Param(jnp.zeros((self.num_heads, self.head_size), jnp.float32))
         # A gate halves what an ungated layer of this width could hold, so two thirds of it have as many parameters.
         hidden = 2 * config.feed_forward_size // 3
         self.feed_forward_norm = norm()

@@ -16,6 +16,7 @@ from xworld.core.config import EnvConfig
 from xworld.core.fusion import apart
 from xworld.core.goals import judge
 from xworld.core.hashing import hash_words
+from xworld.core.keys import as_key
 from xworld.core.observation import brief, observe
 from xworld.core.relations import look_around, trace_sight_lines
 from xworld.core.rules import fire
@@ -53,7 +54,7 @@ class Env:
 
     def reset(self, key: jax.Array, task: Task) -> tuple[State, TimeStep]:
         """Starts an episode of `task`. `key` decides the agents' directions at the start of its trials."""
-        seed = jax.random.bits(key, dtype=jnp.uint32)
+        seed = jax.random.bits(as_key(key), dtype=jnp.uint32)
         return self.reset_from_seed(seed, task)
 
     def reset_from_seed(self, seed: jax.Array, task: Task) -> tuple[State, TimeStep]:

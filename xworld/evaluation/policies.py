@@ -38,7 +38,7 @@ class RandomPolicy:
 
     def act(self, memory: tuple[()], key: jax.Array, state: State, timestep: TimeStep) -> tuple[tuple[()], jax.Array]:
         """[A] uniform actions."""
-        return memory, jax.random.randint(key, state.last_action.shape, 0, NUM_ACTIONS)
+        return memory, jax.random.randint(key, state.last_action.shape, 0, NUM_ACTIONS, jnp.int32)
 
 
 @jax.tree_util.register_dataclass
@@ -52,7 +52,7 @@ class NoopPolicy:
 
     def act(self, memory: tuple[()], key: jax.Array, state: State, timestep: TimeStep) -> tuple[tuple[()], jax.Array]:
         """[A] noops."""
-        return memory, jnp.full(state.last_action.shape, NOOP)
+        return memory, jnp.full(state.last_action.shape, NOOP, jnp.int32)
 
 
 @jax.tree_util.register_dataclass

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from xworld.core.env import Env
+from xworld.core.keys import as_key
 from xworld.core.types import State, Task, TimeStep
 from xworld.errors import ConfigError
 from xworld.evaluation.episodes import make_batches, play_batch, record_episode
@@ -47,6 +48,7 @@ def evaluate(
       ConfigError: no tasks, tasks of another environment, or `num_trials` or `batch_size` below 1.
     """
     check_tasks(env, tasks)
+    key = as_key(key)
     tasks = jax.device_get(with_num_trials(tasks, num_trials))
     trials = np.asarray(tasks.num_trials, np.int64)
     max_trials = int(trials.max())
@@ -69,7 +71,7 @@ def record(
     """
     check_tasks(env, jax.tree.map(lambda leaf: leaf[None], task))
     task = with_num_trials(task, num_trials)
-    return record_episode(env, int(task.trial_length) * int(task.num_trials), task, policy, key)
+    return record_episode(env, int(task.trial_length) * int(task.num_trials), task, policy, as_key(key))
 
 
 def check_tasks(env: Env, tasks: Task) -> None:
@@ -107,7 +109,7 @@ def sample_tasks(source: TaskSource, key: jax.Array, num_tasks: int) -> Task:
     """
     if num_tasks < 1:
         raise ConfigError(f"The number of tasks is {num_tasks}; write a whole number of at least 1.")
-    return jax.jit(jax.vmap(source.sample))(jax.random.split(key, num_tasks))
+    return jax.jit(jax.vmap(source.sample))(jax.random.split(as_key(key), num_tasks))
 
 
 def with_num_trials(tasks: Task, num_trials: int | None) -> Task:

@@ -82,5 +82,5 @@ class Searcher:
 
         is_ahead = in_front(objects)[:, row, column, direction]  # [N], at most one
         picked = jnp.where((action == PICK_UP) & is_ahead.any(), is_ahead.argmax(), -1)
-        actions = jnp.full(state.last_action.shape, NOOP).at[0].set(action)
+        actions = jnp.full(state.last_action.shape, NOOP, jnp.int32).at[0].set(action)
         return SearcherMemory(picked=picked.astype(jnp.int32), winner=winner, is_wrong=is_wrong), actions

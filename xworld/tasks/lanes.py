@@ -3,9 +3,14 @@
 `jax.vmap` puts the batch first. What is made for a task is short arrays, [13] rows or [16] objects, and with these in
 the last axis hardly anything of it becomes vector instructions on a CPU. Behind them the batch, the *lanes*, is a long
 last axis, and every scalar of a task is one contiguous vector. The results are the same numbers.
+
+JAX promises nothing about how a traced function is written down, and changes it now and then. So an operation runs over
+lanes only where its parameters have the names in `_PARAMETERS`; any other one, and a function whose trace cannot be
+read at all, runs as `jax.vmap` does it: slower, with the same results, and with one warning.
 """
 
 import functools
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -56,10 +61,32 @@ def over_lanes(function: Callable[..., Any]) -> Callable[..., Any]:
         num_lanes = leaves[0].shape[-1]
         one = [jax.ShapeDtypeStruct(leaf.shape[:-1], leaf.dtype) for leaf in leaves]
         traced, shapes = jax.make_jaxpr(function, return_shape=True)(*jax.tree.unflatten(tree, one))
-        results = _run(traced, [(leaf, True) for leaf in leaves], num_lanes)
-        return jax.tree.unflatten(jax.tree.structure(shapes), _with_lanes(results, num_lanes))
+        try:
+            results = _with_lanes(_run(traced, [(leaf, True) for leaf in leaves], num_lanes), num_lanes)
+            _check_results(results, jax.tree.leaves(shapes), num_lanes)
+        except Exception as error:  # whatever a JAX of tomorrow makes of reading its traces
+            _warn_once(f"a trace cannot be read ({type(error).__name__}: {error})")
+            return jax.vmap(function, in_axes=-1, out_axes=-1)(*args)
+        return jax.tree.unflatten(jax.tree.structure(shapes), results)
 
     return run
+
+
+def _check_results(results: Sequence[jax.Array], shapes: Sequence[jax.ShapeDtypeStruct], num_lanes: int) -> None:
+    """Raises TypeError unless the results have the shapes and dtypes of the traced function's, and lanes."""
+    for result, one in zip(results, shapes, strict=True):
+        if (result.shape, result.dtype) != ((*one.shape, num_lanes), one.dtype):
+            raise TypeError(f"{result.dtype}{result.shape} for {one.dtype}{one.shape} in {num_lanes} lanes")
+
+
+@functools.cache
+def _warn_once(reason: str) -> None:
+    """Warns that tasks are made the slower way; once in a process for each reason."""
+    warnings.warn(
+        f"JAX {jax.__version__} is newer than this version of xworld knows: {reason}. Tasks are the same, but are made "
+        "more slowly. A newer xworld may know it.",
+        stacklevel=2,
+    )
 
 
 def _run(traced: core.ClosedJaxpr, arguments: Sequence[_Value], num_lanes: int) -> list[_Value]:
@@ -83,6 +110,9 @@ def _apply(equation: core.JaxprEqn, values: list[_Value], num_lanes: int) -> lis
     primitive, params = equation.primitive, equation.params
     arrays = [array for array, _ in values]
     has_lanes = [is_lanes for _, is_lanes in values]
+    if not _is_known(equation):
+        _warn_once(f"the operation {primitive.name!r} has the parameters {sorted(params)}")
+        return _apply_by_vmap(equation, values)
     if primitive.name == "jit":
         return _call(equation, values, num_lanes)
     if primitive.name == "while" and any(has_lanes):
@@ -90,8 +120,7 @@ def _apply(equation: core.JaxprEqn, values: list[_Value], num_lanes: int) -> lis
     if primitive.name == "scan" and any(has_lanes):
         return _scan(equation, values, num_lanes)
     if not any(has_lanes):
-        results = primitive.bind(*arrays, **params)
-        return [(result, False) for result in (results if primitive.multiple_results else [results])]
+        return _apply_by_vmap(equation, values)
     if primitive.name in _ELEMENTWISE:
         shape = (*_shape(equation.outvars[0]), num_lanes)
         return [(primitive.bind(*(_broadcast(value, shape) for value in values), **params), True)]
@@ -101,10 +130,24 @@ def _apply(equation: core.JaxprEqn, values: list[_Value], num_lanes: int) -> lis
         return [(_OF_ONE[primitive.name](arrays, num_lanes, params), True)]
     if primitive.name == "gather" and all(has_lanes) and _reads_numbers(equation):
         return [(_read_numbers(arrays[0], arrays[1], num_lanes), True)]
-    # Anything else: as `jax.vmap` does it, which is right but may turn arrays around.
-    axes = [-1 if is_lanes else None for is_lanes in has_lanes]
-    results = jax.vmap(functools.partial(primitive.bind, **params), tuple(axes), -1)(*arrays)
-    return [(result, True) for result in (results if primitive.multiple_results else [results])]
+    return _apply_by_vmap(equation, values)
+
+
+def _is_known(equation: core.JaxprEqn) -> bool:
+    """Whether the operation is none that this file treats, or has just the parameters that it has been tested with."""
+    known = _PARAMETERS.get(equation.primitive.name)
+    return known is None or frozenset(equation.params) in known
+
+
+def _apply_by_vmap(equation: core.JaxprEqn, values: list[_Value]) -> list[_Value]:
+    """The results as `jax.vmap` gives them: right for every operation, but it may turn arrays around."""
+    primitive = equation.primitive
+    bind = functools.partial(primitive.bind, **equation.params)
+    has_lanes = any(is_lanes for _, is_lanes in values)
+    if has_lanes:
+        bind = jax.vmap(bind, tuple(-1 if is_lanes else None for _, is_lanes in values), -1)
+    results = bind(*(array for array, _ in values))
+    return [(result, has_lanes) for result in (results if primitive.multiple_results else [results])]
 
 
 def _shape(atom: Any) -> tuple[int, ...]:
@@ -168,7 +211,7 @@ def _loop(equation: core.JaxprEqn, values: list[_Value], num_lanes: int) -> list
 def _scan(equation: core.JaxprEqn, values: list[_Value], num_lanes: int) -> list[_Value]:
     """A loop of so many rounds in every lane."""
     params = equation.params
-    num_used, num_carried = params["num_consts"], params["num_carry"]
+    num_used, num_carried = _scan_parts(equation)
     used, carried = values[:num_used], values[num_used : num_used + num_carried]
     inputs = values[num_used + num_carried :]
     inputs_lanes = [is_lanes for _, is_lanes in inputs]
@@ -187,6 +230,23 @@ def _scan(equation: core.JaxprEqn, values: list[_Value], num_lanes: int) -> list
     rows = [array for array, _ in inputs]
     state, outputs = lax.scan(go_on, _match(carried, has_lanes, num_lanes), rows, **options)
     return list(zip([*state, *outputs], has_lanes + outputs_lanes, strict=True))
+
+
+def _scan_parts(equation: core.JaxprEqn) -> tuple[int, int]:
+    """How many constants a scan has, and how many values it carries, from the shapes alone.
+
+    Operands are constants, then what is carried, then inputs; results are what is carried, then outputs. The body is
+    given one row of an input and gives one row of an output, so that these have an axis less in it.
+    """
+    body = equation.params["jaxpr"].jaxpr
+
+    def num_rows(outside: Sequence[Any], inside: Sequence[Any]) -> int:
+        pairs = zip(outside, inside, strict=True)
+        return sum(len(_shape(whole)) > len(_shape(row)) for whole, row in pairs)
+
+    num_inputs = num_rows(equation.invars, body.invars)
+    num_carried = len(body.outvars) - num_rows(equation.outvars, body.outvars)
+    return len(body.invars) - num_carried - num_inputs, num_carried
 
 
 def _match(values: Sequence[_Value], has_lanes: Sequence[bool], num_lanes: int) -> list[jax.Array]:
@@ -307,3 +367,39 @@ _ELEMENTWISE = {
     "gt", "ge", "select_n", "clamp", "convert_element_type", "shift_left", "shift_right_logical",
     "shift_right_arithmetic", "clz", "population_count",
 }  # fmt: skip
+# Names of the parameters of what is treated here, as JAX 0.10 to 0.12 have them.
+_NO_PARAMETERS = frozenset[str]()
+_PARAMETERS: dict[str, set[frozenset[str]]] = {
+    **{name: {_NO_PARAMETERS} for name in _ELEMENTWISE},
+    "mul": {_NO_PARAMETERS, frozenset({"out_dtype"})},
+    "convert_element_type": {frozenset({"new_dtype", "weak_type", "sharding"})},
+    "concatenate": {frozenset({"dimension"})},
+    "stack": {frozenset({"axis"})},
+    "broadcast_in_dim": {frozenset({"shape", "broadcast_dimensions", "sharding"})},
+    "reshape": {frozenset({"new_sizes", "dimensions", "sharding"})},
+    "squeeze": {frozenset({"dimensions"})},
+    "slice": {frozenset({"start_indices", "limit_indices", "strides"})},
+    "rev": {frozenset({"dimensions"})},
+    "transpose": {frozenset({"permutation"})},
+    "pad": {frozenset({"padding_config"})},
+    "dynamic_slice": {frozenset({"slice_sizes"})},
+    "cumsum": {frozenset({"axis", "reverse"})},
+    **{
+        name: {frozenset({"axes"}), frozenset({"axes", "out_sharding"})}
+        for name in ("reduce_sum", "reduce_or", "reduce_and", "reduce_max", "reduce_min")
+    },
+    "gather": {
+        frozenset({"dimension_numbers", "slice_sizes", "indices_are_sorted", "unique_indices", "mode", "fill_value"})
+    },
+    "jit": {
+        frozenset(
+            {"jaxpr", "name", "ctx_mesh", "inline", "keep_unused", "donated_invars", "compiler_options_kvs"}
+            | {"in_shardings", "out_shardings", "in_layouts", "out_layouts"}
+        )
+    },
+    "while": {frozenset({"cond_jaxpr", "cond_nconsts", "body_jaxpr", "body_nconsts"})},
+    "scan": {
+        frozenset({"jaxpr", "length", "reverse", "unroll", *parts})
+        for parts in (("num_consts", "num_carry"), ("ft_in", "ft_out"))
+    },
+}

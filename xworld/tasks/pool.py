@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from xworld.core.hashing import Word
+from xworld.core.keys import as_key
 from xworld.core.types import Task
 from xworld.tasks.knobs import check_whole
 from xworld.tasks.universe import TaskInfo, Universe
@@ -43,7 +44,7 @@ class TaskPool:
 
     def sample_with_info(self, key: jax.Array) -> tuple[Task, TaskInfo]:
         """One of the tasks and what is known about it, for a JAX key."""
-        bits = jax.random.bits(key, (2,), jnp.uint32)
+        bits = jax.random.bits(as_key(key), (2,), jnp.uint32)
         return self.universe.task_with_info(bits[0] % self.num_worlds, bits[1] % self.num_games)
 
     def task(self, world: Word, game: Word) -> Task:

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from xworld.core.keys import as_key
 from xworld.core.types import Task
 from xworld.errors import ConfigError
 
@@ -36,7 +37,7 @@ class TaskSet:
 
     def sample(self, key: jax.Array) -> Task:
         """One of the tasks, uniformly."""
-        return self.task(jax.random.randint(key, (), 0, len(self)))
+        return self.task(jax.random.randint(as_key(key), (), 0, len(self), jnp.int32))
 
     @classmethod
     def from_tasks(cls, tasks: Sequence[Task]) -> "TaskSet":
@@ -65,4 +66,4 @@ class TaskSet:
         """
         if num_tasks < 1:
             raise ConfigError(f"num_tasks is {num_tasks}; write a whole number of at least 1.")
-        return cls(jax.jit(jax.vmap(source.sample))(jax.random.split(key, num_tasks)))
+        return cls(jax.jit(jax.vmap(source.sample))(jax.random.split(as_key(key), num_tasks)))

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from xworld.core import kinds
 from xworld.core.config import EnvConfig
 from xworld.core.hashing import Word
+from xworld.core.keys import as_key
 from xworld.core.relations import NEVER
 from xworld.core.types import MAX_HIDDEN_KINDS, NOWHERE, NUM_RELATIONS, RANDOM_FACING, Goals, Hidden, Rules, Task
 from xworld.tasks import chance, lanes
@@ -69,7 +70,7 @@ class Universe:
 
     def sample_with_info(self, key: jax.Array) -> tuple[Task, TaskInfo]:
         """A task and what is known about it, for a JAX key."""
-        world_id, game_id = jax.random.bits(key, (2,), jnp.uint32) >> 1  # not negative as int32
+        world_id, game_id = jax.random.bits(as_key(key), (2,), jnp.uint32) >> 1  # not negative as int32
         return self.task_with_info(world_id, game_id)
 
     def with_split(self, split: Literal["train", "test", "all"]) -> "Universe":

@@ -9,6 +9,7 @@ import numpy as np
 from xworld.core import kinds
 from xworld.core.config import RELATIONS, EnvConfig
 from xworld.core.hashing import Word, below
+from xworld.core.keys import as_key
 from xworld.core.relations import ALL_DIRECTIONS, NEVER, TOUCH
 from xworld.core.types import MAX_HIDDEN_KINDS, NOWHERE, NUM_RELATIONS, RANDOM_FACING, Goals, Hidden, Rules, Task
 from xworld.errors import ConfigError
@@ -48,8 +49,8 @@ class RulesetTasks:
 
     def sample(self, key: jax.Array) -> Task:
         """One of the rulesets, uniformly, in a world of its own."""
-        ruleset_key, world_key = jax.random.split(key)
-        ruleset_id = jax.random.randint(ruleset_key, (), 0, len(self))
+        ruleset_key, world_key = jax.random.split(as_key(key))
+        ruleset_id = jax.random.randint(ruleset_key, (), 0, len(self), jnp.int32)
         return self.task(jax.random.bits(world_key, dtype=jnp.uint32) >> 1, ruleset_id)
 
     def task_set(self, world_id: int = 0) -> TaskSet:
