@@ -1,10 +1,11 @@
 # `make demo` trains, evaluates and films an agent, `make test` checks everything, `make docs` builds the site.
+# `make test-newest` and `make test-oldest` check with the newest and the oldest packages that pyproject.toml allows.
 # All set up what they need.
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test lint docs clean
+.PHONY: demo test test-newest test-oldest lint docs clean
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "xworld needs Python 3.11 or newer; set PYTHON=..." >&2; exit 2; }
@@ -20,6 +21,26 @@ demo: $(READY)
 test: $(READY) lint
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
+# The newest Python there is, and what pip gives it without constraints. Runs are read by the other environment too.
+NEWEST_PYTHON ?= $(shell ls -d $${PYENV_ROOT:-$$HOME/.pyenv}/versions/3.*/bin/python 2>/dev/null | sort -V | tail -n 1)
+test-newest: $(READY)
+	rm -rf .venv-newest runs/versions
+	$(or $(NEWEST_PYTHON),$(PYTHON)) -m venv .venv-newest
+	.venv-newest/bin/python -m pip install --quiet --editable '.[dev]'
+	.venv-newest/bin/python -m pytest -n 2 --dist worksteal --lenient
+	$(BIN)/xworld train --preset smoke --run runs/versions/pinned
+	.venv-newest/bin/xworld train --preset smoke --run runs/versions/newest
+	$(BIN)/python tests/across_versions.py runs/versions/pinned runs/versions/newest
+	.venv-newest/bin/python tests/across_versions.py runs/versions/pinned runs/versions/newest
+
+test-oldest:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "This needs Python 3.11, the oldest; set PYTHON=..." >&2; exit 2; }
+	rm -rf .venv-oldest
+	$(PYTHON) -m venv .venv-oldest
+	$(PYTHON) tests/lower_bounds.py > .venv-oldest/constraints.txt
+	.venv-oldest/bin/python -m pip install --quiet --constraint .venv-oldest/constraints.txt --editable '.[dev]'
+	.venv-oldest/bin/python -m pytest -n 2 --dist worksteal --lenient
+
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -31,4 +52,4 @@ docs: $(READY)
 	@echo 'Wrote site/index.html'
 
 clean:
-	rm -rf site .venv .jax_cache build dist *.egg-info
+	rm -rf site .venv .venv-newest .venv-oldest .jax_cache build dist *.egg-info

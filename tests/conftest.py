@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import pytest
 from machine_code import QUICKLY
 
 os.environ.update(QUICKLY | os.environ)  # unless they are told otherwise
@@ -17,3 +18,15 @@ import jax
 pytest_plugins = ["window_fixtures"]
 
 jax.devices()  # jax starts here, so that no command under test gives a worker more devices than the others have
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """For packages that are not pinned: what they warn of is shown, what xworld's own code causes is an error."""
+    parser.addoption("--lenient", action="store_true", help="let only warnings of xworld's own modules fail tests")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Later filters come first."""
+    if config.getoption("--lenient"):
+        config.addinivalue_line("filterwarnings", "default")
+        config.addinivalue_line("filterwarnings", r"error:::xworld(\..*)?$")

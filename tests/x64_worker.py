@@ -10,7 +10,7 @@ import xworld
 from xworld import VectorEnv, agents
 from xworld.agents import make_agent
 from xworld.agents.config import MEMORIES
-from xworld.evaluation import RandomPolicy, evaluate
+from xworld.evaluation import RandomPolicy
 from xworld.tasks import TaskSet, Universe
 from xworld.tasks.digest import digest
 from xworld.training.presets import smoke
@@ -25,9 +25,9 @@ def describe() -> list[str]:
     actions = jnp.asarray(np.random.default_rng(0).integers(0, 7, (40, 8, 1)), jnp.int32)
     stepped = jax.jit(lambda state, actions: jax.lax.scan(vec.step, state, actions))(state, actions)
     refilled = jax.jit(vec.refill)(stepped[0], jax.random.key(1), universe)
-    tasks = TaskSet(universe_tasks := vec.states(state).task)
+    tasks = TaskSet(vec.states(state).task)
     drawn = [tasks.sample(jax.random.key(seed)) for seed in range(6)]
-    returns = evaluate(env, universe_tasks, RandomPolicy(), jax.random.key(3)).returns
+    chance = RandomPolicy().act((), jax.random.key(3), vec.states(state), None)[1]
     config = smoke()
     fresh = {
         memory: make_agent(dataclasses.replace(config.agent, memory=memory), config.env).init(jax.random.key(0))
@@ -37,7 +37,7 @@ def describe() -> list[str]:
         "steps": stepped,
         "refilled": refilled,
         "drawn": drawn,
-        "returns": returns,
+        "chance": chance,
         "pretrained": agents.load(agents.PRETRAINED).params,
         **fresh,
     }
