@@ -18,7 +18,7 @@ import measure
 import rulesets
 
 from xworld import Env, VectorEnv
-from xworld.agents import AgentConfig, Params, agent_preset
+from xworld.agents import AgentConfig, Output, Params, agent_preset
 from xworld.core.actions import NUM_ACTIONS
 from xworld.core.types import Briefing, Observation, State, TimeStep
 from xworld.registry import make, make_universe
@@ -185,10 +185,10 @@ class _NoAgent:
 
     def step(
         self, params: Params, observation: Observation, told: jax.Array, memory: jax.Array, is_reset: jax.Array
-    ) -> tuple[jax.Array, jax.Array, jax.Array]:
+    ) -> Output:
         """Logits and values of 0."""
         shape = observation.held.shape
-        return jnp.zeros((*shape, NUM_ACTIONS)), jnp.zeros(shape), memory
+        return Output(jnp.zeros((*shape, NUM_ACTIONS)), jnp.zeros(shape), jnp.zeros((*shape, 0)), memory)
 
 
 if __name__ == "__main__":

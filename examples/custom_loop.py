@@ -42,10 +42,10 @@ def play(params, key):
     def step(carry, key):
         state, timestep, memory = carry
         is_reset = agent.is_reset(timestep)
-        logits, _, memory = agent.step(params, timestep.observation, told, memory, is_reset)
-        action = distribution.sample(key, logits)
+        output = agent.step(params, timestep.observation, told, memory, is_reset)
+        action = distribution.sample(key, output.logits)
         state, after = vec.step(state, action)
-        return (state, after, memory), (timestep.observation, is_reset, action, after.reward)
+        return (state, after, output.memory), (timestep.observation, is_reset, action, after.reward)
 
     carry = state, timestep, agent.start_memory(NUM_ENVS)
     return told, jax.lax.scan(step, carry, jax.random.split(act_key, EPISODE))[1]
@@ -57,7 +57,7 @@ def loss(params, told, episode):
     to_go = jnp.cumsum(reward[::-1], axis=0)[::-1]  # [T, B, A]
     advantage = (to_go - to_go.mean(1, keepdims=True)) / (to_go.std() + 1e-6)
     told = jnp.broadcast_to(told, (EPISODE, *told.shape))
-    logits, _, _ = agent.unroll(params, observation, told, agent.start_memory(NUM_ENVS), is_reset)
+    logits = agent.unroll(params, observation, told, agent.start_memory(NUM_ENVS), is_reset).logits
     log_probability = distribution.log_probability(logits, action)
     return -(log_probability * advantage + 0.01 * distribution.entropy(logits)).mean()
 

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 import xworld
+from xworld.agents import Output
 from xworld.training import PPOConfig, RunConfig
 from xworld.training.metrics import summarise
 from xworld.training.trainer import make_trainer
@@ -50,22 +51,22 @@ class PlainRNN:
         return jnp.zeros((*briefing.agent_id.shape, 1))
 
     def step(self, params, observation, told, memory, is_reset):
-        """Logits [..., A, 7], values [..., A], and the next memory."""
+        """Logits [..., A, 7], values [..., A], features [..., A, M] that the two are made of, and the next memory."""
         cells = observation.view[..., 1] > 0
         inputs = jnp.concatenate([cells.reshape(*cells.shape[:-2], -1), observation.held[..., None] > 0], axis=-1)
         memory = jnp.where(is_reset[..., None, None], 0, memory)
         memory = jnp.tanh(inputs @ params["see"] + memory @ params["recall"])
-        return memory @ params["policy"], (memory @ params["value"])[..., 0], memory
+        return Output(memory @ params["policy"], (memory @ params["value"])[..., 0], memory, memory)
 
     def unroll(self, params, observation, told, memory, is_reset):
         """The same for [T, ...] timesteps."""
 
         def step(memory, inputs):
-            logits, value, memory = self.step(params, inputs[0], inputs[1], memory, inputs[2])
-            return memory, (logits, value)
+            output = self.step(params, inputs[0], inputs[1], memory, inputs[2])
+            return output.memory, output
 
-        memory, (logits, values) = jax.lax.scan(step, memory, (observation, told, is_reset))
-        return logits, values, memory
+        memory, outputs = jax.lax.scan(step, memory, (observation, told, is_reset))
+        return Output(outputs.logits, outputs.value, outputs.features, memory)
 
 
 env_config = xworld.EnvConfig(height=5, width=5, max_objects=1, max_rules=1, push=False, relations=("hold",))

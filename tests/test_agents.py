@@ -97,12 +97,14 @@ def rough_params(agent: Agent) -> Params:
 def unroll(agent: Agent, params: Params, timestep: TimeStep, briefing: Briefing):
     told, is_reset = agent.encode_briefing(params, briefing), agent.is_reset(timestep)
     memory = agent.start_memory(is_reset.shape[1])
-    return agent.unroll(params, timestep.observation, told, memory, is_reset)
+    output = agent.unroll(params, timestep.observation, told, memory, is_reset)
+    return output.logits, output.value, output.memory
 
 
 @functools.partial(jax.jit, static_argnums=0)
 def step(agent: Agent, params: Params, timestep: TimeStep, told: jax.Array, memory: jax.Array):
-    return agent.step(params, timestep.observation, told, memory, agent.is_reset(timestep))
+    output = agent.step(params, timestep.observation, told, memory, agent.is_reset(timestep))
+    return output.logits, output.value, output.memory
 
 
 def with_observation(timestep: TimeStep, **changes: object) -> TimeStep:
@@ -185,7 +187,8 @@ def test_computations_on_a_cpu_are_float32(agent):
 @functools.partial(jax.jit, static_argnums=0)
 def unroll_from(agent: Agent, params: Params, timestep: TimeStep, briefing: Briefing, memory: Memory):
     told = agent.encode_briefing(params, briefing)
-    return agent.unroll(params, timestep.observation, told, memory, agent.is_reset(timestep))
+    output = agent.unroll(params, timestep.observation, told, memory, agent.is_reset(timestep))
+    return output.logits, output.value, output.memory
 
 
 def unroll_on(agent: Agent, params: Params, recording: Recording, memory: Memory):
@@ -308,7 +311,8 @@ def test_two_agents_share_parameters_and_not_memories(recording):
     briefing = double(recording.briefing, 1)
     is_reset = recording.timestep.is_first[:, :3]
     told = jax.jit(pair.encode_briefing)(params, briefing)
-    logits, values, _ = jax.jit(pair.unroll)(params, joined, told, pair.start_memory(3), is_reset)
+    output = jax.jit(pair.unroll)(params, joined, told, pair.start_memory(3), is_reset)
+    logits, values = output.logits, output.value
 
     single = make_agent(SMALL, env_config())
     alone_logits, alone_values, _ = unroll(single, params, recording.timestep, recording.briefing)

@@ -77,7 +77,8 @@ def test_it_acts_as_agent_step_does(clear):
     step = jax.jit(agent.step)
     for time, observation in enumerate(observations()):
         is_reset = jnp.bool(time == 0 or (clear and time % TRIAL == 0))
-        logits, value, memory = step(params, observation, told, memory, is_reset)
+        output = step(params, observation, told, memory, is_reset)
+        logits, value, memory = output.logits, output.value, output.memory
         actions = loaded.act(observation)
         assert actions.shape == (1,) and actions[0] == logits.argmax()
         np.testing.assert_allclose(loaded.probabilities, jax.nn.softmax(logits), atol=1e-6)

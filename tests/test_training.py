@@ -15,7 +15,7 @@ from xworld.training import PRESETS, PPOConfig, RunConfig, use_host_devices
 from xworld.training.losses import ReturnScale, clipped_surrogate
 from xworld.training.metrics import summarise
 from xworld.training.returns import generalised_advantage
-from xworld.training.rollout import collect, start_actor
+from xworld.training.rollout import collect, start_actor, unroll
 from xworld.training.schedules import anneal, warm_up
 from xworld.training.trainer import make_trainer
 
@@ -84,12 +84,11 @@ def test_training_sees_what_acting_saw(does_clear):
         params = jax.tree.map(lambda leaf: leaf + 0.3 * jax.random.normal(key, leaf.shape), agent.init(key))
 
         def roll_out(actor, key):
-            actor, steps, context, trials = collect(agent, params, vec, actor, key, TASKS, LENGTH)
-            told_now, told_next = (agent.encode_briefing(params, briefing) for briefing in context.briefings)
-            told = jnp.where(steps.is_next_task[..., None, None], told_next, told_now)
-            logits, values, _ = agent.unroll(params, steps.observation, told, context.memory, steps.is_reset)
-            log_probability = distribution.log_probability(logits, steps.action)
-            return actor, (steps, trials, log_probability, values, jnp.abs(told_next - told_now).max())
+            actor, rollout, trials = collect(agent, params, vec, actor, key, TASKS, LENGTH)
+            told_now, told_next = (agent.encode_briefing(params, briefing) for briefing in rollout.context.briefings)
+            output = unroll(agent, params, rollout)
+            log_probability = distribution.log_probability(output.logits, rollout.steps.action)
+            return actor, (rollout.steps, trials, log_probability, output.value, jnp.abs(told_next - told_now).max())
 
         return jax.lax.scan(roll_out, start_actor(agent, vec, key, TASKS), jax.random.split(key, 2))[1]
 
@@ -131,7 +130,8 @@ def test_episodes_of_different_lengths_fill_rollouts_without_gaps():
     for index in range(4):
         actor, *rest = roll_out(actor, jax.random.key(index))
         rollouts.append(rest)
-    steps, _, trials = jax.tree.map(lambda *leaves: np.concatenate(leaves), *rollouts)
+    rollout, trials = jax.tree.map(lambda *leaves: np.concatenate(leaves), *rollouts)
+    steps = rollout.steps
     seen = steps.observation
     assert (seen.time_left > 0).all()  # after an episode's end the next begins at once
     assert {3, 4, 5, 6} == set(seen.trial_length.ravel())

@@ -1,6 +1,6 @@
 """Agents that remember: networks as pure functions, with the memory passed in and out. Start with `agent.py`."""
 
-from xworld.agents.agent import Agent, Params, make_agent
+from xworld.agents.agent import Agent, Output, Params, make_agent
 from xworld.agents.config import MEMORIES, AgentConfig
 from xworld.agents.loaded import LoadedAgent
 from xworld.agents.memory import Memory
@@ -16,6 +16,7 @@ __all__ = [
     "AgentConfig",
     "LoadedAgent",
     "Memory",
+    "Output",
     "Params",
     "agent_preset",
     "load",

@@ -22,7 +22,17 @@ from xworld.core.keys import as_key
 from xworld.core.types import Briefing, Observation, TimeStep
 
 Params = nnx.State
-Output = tuple[jax.Array, jax.Array, Memory]  # logits [..., A, 7], value [..., A], the memory after
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Output:
+    """What an agent makes of a timestep, or of [T, ...] of them."""
+
+    logits: jax.Array  # [..., A, 7] float32, of the actions
+    value: jax.Array  # [..., A] float32, the return it expects, as training normalises returns
+    features: jax.Array  # [..., A, M] float32, what the heads read; a head of one's own can read it too
+    memory: Memory  # after the last timestep
 
 
 class Network(nnx.Module):
@@ -98,25 +108,21 @@ class Agent:
           is_reset: [...] bool, from `is_reset`.
 
         Returns:
-          float32 logits [..., A, 7] and values [..., A], and the next memory.
+          The output, with the next memory.
         """
         observation, told, is_reset = jax.tree.map(lambda leaf: leaf[None], (observation, told, is_reset))
-        logits, values, memory = self.unroll(params, observation, told, memory, is_reset)
-        return logits[0], values[0], memory
+        output = self.unroll(params, observation, told, memory, is_reset)
+        return Output(output.logits[0], output.value[0], output.features[0], output.memory)
 
     def unroll(
         self, params: Params, observation: Observation, told: jax.Array, memory: Memory, is_reset: jax.Array
     ) -> Output:
-        """[T, ...] timesteps, as `step` one after the other; `memory` is the one before the first.
-
-        Returns:
-          Logits [T, ..., A, 7], values [T, ..., A], and the memory after the last timestep.
-        """
+        """[T, ...] timesteps, as `step` one after the other; `memory` is the one before the first."""
         network = self._network(params)
         encoded = network.encode(_forget_last_step(observation, is_reset), told)
         is_reset = jnp.broadcast_to(is_reset[..., None], encoded.shape[:-1])
-        outputs, memory = network.memory.unroll(memory, encoded, is_reset)
-        return *network.decide(outputs), memory
+        features, memory = network.memory.unroll(memory, encoded, is_reset)
+        return Output(*network.decide(features), features, memory)
 
     def _network(self, params: Params) -> Network:
         return nnx.merge(self.graphdef, params)

@@ -139,9 +139,9 @@ def _act(
     # A trial's first view is the only one that has all of its time left.
     is_trial_first = observation.time_left == observation.trial_length
     is_reset = episode.is_first | (is_trial_first & agent.config.clear_memory_at_trials)
-    logits, value, memory = agent.step(params, observation, episode.told, episode.memory, is_reset)
+    output = agent.step(params, observation, episode.told, episode.memory, is_reset)
     key, sample_key = jax.random.split(episode.key)
-    likeliest = logits.argmax(-1).astype(jnp.int32)
-    actions = jnp.where(is_greedy, likeliest, distribution.sample(sample_key, logits))
-    after = _Episode(episode.told, memory, jnp.bool(False), key)
-    return after, _Decision(actions, value, jax.nn.softmax(logits))
+    likeliest = output.logits.argmax(-1).astype(jnp.int32)
+    actions = jnp.where(is_greedy, likeliest, distribution.sample(sample_key, output.logits))
+    after = _Episode(episode.told, output.memory, jnp.bool(False), key)
+    return after, _Decision(actions, output.value, jax.nn.softmax(output.logits))

@@ -84,6 +84,6 @@ class AgentPolicy:
         is_reset = self.agent.is_reset(timestep)
         if self.clear_memory_at_trials:
             is_reset |= timestep.is_trial_first
-        logits, values, memory_ = self.agent.step(self.params, timestep.observation, told, memory_, is_reset)
-        actions = logits.argmax(-1) if self.is_greedy else distribution.sample(key, logits)
-        return (told, memory_), actions, logits, values
+        output = self.agent.step(self.params, timestep.observation, told, memory_, is_reset)
+        actions = output.logits.argmax(-1) if self.is_greedy else distribution.sample(key, output.logits)
+        return (told, output.memory), actions, output.logits, output.value

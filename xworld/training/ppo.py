@@ -15,7 +15,7 @@ from xworld.agents import Agent, Params, distribution
 from xworld.errors import ConfigError, did_you_mean
 from xworld.training.losses import ReturnScale, clipped_surrogate, value_loss
 from xworld.training.returns import generalised_advantage
-from xworld.training.rollout import Actor, Context, Steps, TrialReturns, collect, is_present, start_actor
+from xworld.training.rollout import Actor, Rollout, Steps, TrialReturns, collect, start_actor, unroll
 from xworld.training.schedules import SHAPES, anneal, warm_up
 from xworld.training.sharding import AXIS, gather, own_part
 from xworld.vector import TaskSource, VectorEnv
@@ -111,11 +111,12 @@ class PPO:
         """One rollout, and `num_epochs` passes over it in minibatches."""
         key, act_key, shuffle_key = jax.random.split(state.key, 3)
         params = gather(state.params, self.param_specs)
-        actor, steps, context, trials = collect(
+        actor, rollout, trials = collect(
             self.agent, params, self.vec, state.actor, act_key, tasks, self.config.rollout_length, self._first_index()
         )
+        steps, context = rollout.steps, rollout.context
         advantages, returns = self._advantages(steps, context.last_value, state.return_scale)
-        weights = is_present(steps.observation)
+        weights = steps.weight
         return_scale = state.return_scale.update(
             _mean(returns, weights), _mean(jnp.square(returns), weights), self.config.return_decay
         )
@@ -133,7 +134,7 @@ class PPO:
             batch, batch_advantages, batch_targets = _take(1, (steps, normalised, targets), envs)
             batch_context = _take(0, context, envs)
             gradient, metrics = jax.grad(self._loss, has_aux=True)(
-                params, batch, batch_context, batch_advantages, batch_targets, entropy_weight
+                params, Rollout(batch, batch_context), batch_advantages, batch_targets, entropy_weight
             )
             gradient, metrics = jax.lax.psum((gradient, metrics), AXIS)
             params, optimiser_state, norm = self._descend(params, optimiser_state, gradient, learning_rate)
@@ -152,22 +153,18 @@ class PPO:
     def _loss(
         self,
         params: Params,
-        steps: Steps,
-        context: Context,
+        rollout: Rollout,
         advantages: jax.Array,
         targets: jax.Array,
         entropy_weight: jax.Array,
     ) -> tuple[jax.Array, Metrics]:
         """This device's share of the loss and of the metrics: added up over the devices they are means."""
-        told_now, told_next = (self.agent.encode_briefing(params, briefing) for briefing in context.briefings)
-        told = jnp.where(steps.is_next_task[..., None, None], told_next, told_now)
-        logits, values, _ = self.agent.unroll(params, steps.observation, told, context.memory, steps.is_reset)
-        log_ratio = distribution.log_probability(logits, steps.action) - steps.log_probability
-        weights = is_present(steps.observation)
-        weights /= jnp.maximum(jax.lax.psum(weights.sum(), AXIS), 1)
+        steps, output = rollout.steps, unroll(self.agent, params, rollout)
+        log_ratio = distribution.log_probability(output.logits, steps.action) - steps.log_probability
+        weights = steps.weight / jnp.maximum(jax.lax.psum(steps.weight.sum(), AXIS), 1)
         policy = (weights * clipped_surrogate(log_ratio, advantages, self.config.clip)).sum()
-        value = (weights * value_loss(values, targets)).sum()
-        entropy = (weights * distribution.entropy(logits)).sum()
+        value = (weights * value_loss(output.value, targets)).sum()
+        entropy = (weights * distribution.entropy(output.logits)).sum()
         loss = policy + self.config.value_weight * value - entropy_weight * entropy
         return loss, {
             "loss": loss,

@@ -6,11 +6,12 @@ briefings of the current and of the next task are encoded once a rollout, and ea
 
 import dataclasses
 from dataclasses import dataclass
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
 
-from xworld.agents import Agent, Memory, Params, distribution
+from xworld.agents import Agent, Memory, Output, Params, distribution
 from xworld.core.types import Briefing, Observation
 from xworld.vector import TaskSource, VectorEnv, VectorState
 
@@ -29,10 +30,16 @@ class Actor:
     trial_return: jax.Array  # [B] float32, since the trial began; mean over the agents that are there
 
 
+T = TypeVar("T")
+
+
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Steps:
     """T steps of B environments."""
+
+    weight: jax.Array  # [T, B, A] float32, how much is learned from it: 0 where the agent is absent. The one mask.
+    task_id: jax.Array  # [T, B, 2] int32, the task's world and game: what a curriculum knows it by
 
     observation: Observation  # [T, B, ...], before the action
     is_reset: jax.Array  # [T, B] bool, whether the memory was emptied before it
@@ -52,6 +59,33 @@ class Context:
     briefings: tuple[Briefing, Briefing]  # [B, ...] of the current and of the next task
     memory: Memory  # arrays [B, A, ...], before the first step
     last_value: jax.Array  # [B, A] float32, of the observation after the last step, as the network gives it
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Rollout:
+    """What is learned from: T steps of B environments, and what they began with."""
+
+    steps: Steps
+    context: Context
+
+
+def unroll(agent: Agent, params: Params, rollout: Rollout) -> Output:
+    """The agent's outputs [T, B, ...] along a rollout, computed again with these parameters."""
+    steps, context = rollout.steps, rollout.context
+    told_now, told_next = (agent.encode_briefing(params, briefing) for briefing in context.briefings)
+    told = pick_told(steps.is_next_task, told_now, told_next)
+    return agent.unroll(params, steps.observation, told, context.memory, steps.is_reset)
+
+
+def pick_told(is_next_task: jax.Array, now: T, following: T) -> T:
+    """What agents are told at each step: [..., B, ...] leaves, from [..., B] bool and [B, ...] leaves of two tasks."""
+
+    def pick(now: jax.Array, following: jax.Array) -> jax.Array:
+        is_next = is_next_task.reshape(*is_next_task.shape, *(1,) * (now.ndim - 1))
+        return jnp.where(is_next, following, now)
+
+    return jax.tree.map(pick, now, following)
 
 
 @jax.tree_util.register_dataclass
@@ -86,7 +120,7 @@ def collect(
     tasks: TaskSource,
     length: int,
     first_index: int | jax.Array = 0,
-) -> tuple[Actor, Steps, Context, TrialReturns]:
+) -> tuple[Actor, Rollout, TrialReturns]:
     """Prepares next tasks where they were used, then acts for `length` steps.
 
     Chance is each environment's own, by its index in the whole batch, of which this may be the share that begins at
@@ -98,16 +132,17 @@ def collect(
     briefings = vec.briefings(env_state)
     told_now, told_next = (agent.encode_briefing(params, briefing) for briefing in briefings)
 
-    def decide(actor: Actor, is_next_task: jax.Array) -> tuple[jax.Array, jax.Array, Memory]:
-        told = jnp.where(is_next_task[:, None, None], told_next, told_now)
+    def decide(actor: Actor, is_next_task: jax.Array) -> Output:
+        told = pick_told(is_next_task, told_now, told_next)
         return agent.step(params, actor.observation, told, actor.memory, actor.is_reset)
 
     def step(
         carry: tuple[Actor, jax.Array], keys: jax.Array
     ) -> tuple[tuple[Actor, jax.Array], tuple[Steps, jax.Array, jax.Array]]:
         actor, is_next_task = carry
-        logits, value, memory = decide(actor, is_next_task)
-        action = jax.vmap(distribution.sample)(keys, logits)
+        output = decide(actor, is_next_task)
+        action = jax.vmap(distribution.sample)(keys, output.logits)
+        task = actor.env_state.current.task
         env_state, timestep = vec.step(actor.env_state, action)
 
         weights = is_present(actor.observation)
@@ -116,16 +151,18 @@ def collect(
             env_state=env_state,
             observation=timestep.observation,
             is_reset=agent.is_reset(timestep),
-            memory=memory,
+            memory=output.memory,
             trial_return=jnp.where(timestep.is_trial_first, 0.0, trial_return),
         )
         taken = Steps(
+            weight=weights,
+            task_id=jnp.stack([task.world_id, task.game_id], axis=-1),
             observation=actor.observation,
             is_reset=actor.is_reset,
             is_next_task=is_next_task,
             action=action,
-            log_probability=distribution.log_probability(logits, action),
-            value=value,
+            log_probability=distribution.log_probability(output.logits, action),
+            value=output.value,
             reward=timestep.reward,
             discount=timestep.discount,
         )
@@ -136,9 +173,8 @@ def collect(
     keys = jax.vmap(lambda key: jax.random.split(key, length), out_axes=1)(env_keys)  # [T, B]
     carry, (steps, trial_return, has_ended) = jax.lax.scan(step, carry, keys)
     after, _ = carry
-    _, last_value, _ = decide(*carry)
-    context = Context(briefings=briefings, memory=actor.memory, last_value=last_value)
-    return after, steps, context, _trial_returns(steps.observation, trial_return, has_ended)
+    context = Context(briefings=briefings, memory=actor.memory, last_value=decide(*carry).value)
+    return after, Rollout(steps, context), _trial_returns(steps.observation, trial_return, has_ended)
 
 
 def is_present(observation: Observation) -> jax.Array:
