@@ -30,14 +30,14 @@ test-newest: $(READY)
 	.venv-newest/bin/python -m pytest -n 2 --dist worksteal --lenient
 	$(BIN)/xworld train --preset smoke --run runs/versions/pinned
 	.venv-newest/bin/xworld train --preset smoke --run runs/versions/newest
-	$(BIN)/python tests/across_versions.py runs/versions/pinned runs/versions/newest
-	.venv-newest/bin/python tests/across_versions.py runs/versions/pinned runs/versions/newest
+	$(BIN)/python tests/helpers/across_versions.py runs/versions/pinned runs/versions/newest
+	.venv-newest/bin/python tests/helpers/across_versions.py runs/versions/pinned runs/versions/newest
 
 test-oldest:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "This needs Python 3.11, the oldest; set PYTHON=..." >&2; exit 2; }
 	rm -rf .venv-oldest
 	$(PYTHON) -m venv .venv-oldest
-	$(PYTHON) tests/lower_bounds.py > .venv-oldest/constraints.txt
+	$(PYTHON) tests/helpers/lower_bounds.py > .venv-oldest/constraints.txt
 	.venv-oldest/bin/python -m pip install --quiet --constraint .venv-oldest/constraints.txt --editable '.[dev]'
 	.venv-oldest/bin/python -m pytest -n 2 --dist worksteal --lenient
 

@@ -4,7 +4,7 @@ Every seed of both trains with the demo preset and is then evaluated on the same
 cleared at the start of every trial, while it acts and while it learns. A run that was finished before is not trained
 again, and one that was stopped goes on. Prints JSON, and writes it to `adaptation.json` beside the runs:
 
-    python benchmarks/adaptation.py --output runs/adaptation
+    python -m benchmarks.adaptation --output runs/adaptation
 """
 
 import csv
@@ -22,18 +22,10 @@ import jax
 import tyro
 
 from xworld import ConfigError, Env
-from xworld.agents import load
-from xworld.evaluation import (
-    AGENT,
-    AgentPolicy,
-    Comparison,
-    check_folder,
-    compare,
-    estimate,
-    gain,
-    sample_tasks,
-)
-from xworld.evaluation.comparison import SEARCHER
+from xworld.agents import AgentPolicy, load
+from xworld.base.files import check_folder
+from xworld.evaluation import AGENT, Comparison, compare, estimate, gain, sample_tasks
+from xworld.evaluation.scores.comparison import SEARCHER
 from xworld.tasks import Universe
 from xworld.training import PRESETS, RunConfig, train, use_host_devices
 

@@ -3,17 +3,17 @@
 Every agent trains on episodes of four to six trials and is then evaluated on held-out tasks with 13. A run that was
 finished before is not trained again, and one that was stopped goes on. Prints JSON, and writes it with its figure:
 
-    python benchmarks/memories.py --total-steps 30000000
-    python benchmarks/memories.py --memories gru --name memory_preset
+    python -m benchmarks.memories --total-steps 30000000
+    python -m benchmarks.memories --memories gru --name memory_preset
 
 Two runs at a time, each on a core of its own, take less time than one after the other on both. Runs are found by their
 memory and seed, so that parts may be trained beforehand, in any order:
 
-    taskset -c 0 python benchmarks/memories.py --total-steps 30000000 --num-devices 1 --seeds 0 --name part
+    taskset -c 0 python -m benchmarks.memories --total-steps 30000000 --num-devices 1 --seeds 0 --name part
 
 Memories of one length of training can come into one file and figure one after the other:
 
-    python benchmarks/memories.py --memories transformer_xl --name memory_preset --keep
+    python -m benchmarks.memories --memories transformer_xl --name memory_preset --keep
 """
 
 import dataclasses
@@ -24,16 +24,17 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import measure
 import numpy as np
 import tyro
-from adaptation import load_policy, train_once
 
+from benchmarks import measure
+from benchmarks.adaptation import load_policy, train_once
 from xworld import ConfigError, Env
 from xworld.agents import MEMORIES, agent_preset
-from xworld.evaluation import AGENT, Comparison, check_folder, compare, estimate, sample_tasks
-from xworld.evaluation.comparison import EXPERT, NOOP, RANDOM, REMEMBERING_SEARCHER, SEARCHER
-from xworld.evaluation.figures import label_ends, new_figure, write_title
+from xworld.base.files import check_folder
+from xworld.evaluation import AGENT, Comparison, compare, estimate, sample_tasks
+from xworld.evaluation.report.look import label_ends, new_figure, write_title
+from xworld.evaluation.scores.comparison import EXPERT, NOOP, RANDOM, REMEMBERING_SEARCHER, SEARCHER
 from xworld.tasks import Universe
 from xworld.training import PRESETS, RunConfig, use_host_devices
 

@@ -1,6 +1,6 @@
 """Makes the tables and figures of `docs/speed.md` from the JSON files of the benchmarks.
 
-    python benchmarks/report.py
+    python -m benchmarks.report
 
 A table goes between its two markers in the page; a benchmark that has not been run leaves how to run it there.
 """
@@ -12,10 +12,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import measure
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from vs_xland_minigrid import EVERYTHING, NEW_TASKS, OURS, PEER, SAME_RULESETS, STEP
+
+from benchmarks import measure
+from benchmarks.speed.vs_xland_minigrid import EVERYTHING, NEW_TASKS, OURS, PEER, SAME_RULESETS, STEP
 
 Results = dict[str, Any]
 
@@ -52,8 +53,11 @@ def fill(page: str, found: dict[str, Results], folder: str) -> str:
                 parts += [_origin(results), *_TABLES[benchmark](results)]
                 if benchmark in _FIGURES:
                     parts.append(f"![{benchmark}]({folder}/{name}.png)")
-        command = _COMMANDS.get(benchmark, f"{benchmark}.py")
-        text = "\n\n".join(parts) or f"No results are here: run `python benchmarks/{command}`."
+        command = _COMMANDS.get(benchmark, benchmark)
+        text = (
+            "\n\n".join(parts)
+            or f"No results are here: run `python -m benchmarks.{_HOMES.get(benchmark, 'speed')}.{command}`."
+        )
         return f"<!-- results: {benchmark} -->\n{text}\n<!-- end -->"
 
     return re.sub(r"<!-- results: (\w+) -->\n.*?<!-- end -->", section, page, flags=re.DOTALL)
@@ -297,7 +301,8 @@ def _yes(is_met: bool | None) -> str:
 
 
 _PARTS = ("environment", "inference", "update")
-_COMMANDS = {"train_vs_peer": "train.py --peer FOLDER"}  # of those that are not the benchmark's name
+_COMMANDS = {"train_vs_peer": "train --peer FOLDER"}  # of those that are not the benchmark's name
+_HOMES = {"gpu_estimate": "estimate"}  # folders of those that do not measure speed
 
 
 _TABLES: dict[str, Callable[[Results], list[str]]] = {

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import xworld
 from xworld.agents import Output
 from xworld.training import PPOConfig, RunConfig
-from xworld.training.metrics import summarise
-from xworld.training.trainer import make_trainer
+from xworld.training.logs.metrics import summarise
+from xworld.training.run.trainer import make_trainer
 
 TEXT = '''
 goal = "hold(agent, red ball)"

@@ -4,7 +4,8 @@ import jax
 import matplotlib.pyplot as plt
 
 import xworld
-from xworld.evaluation import Expert, RandomPolicy, Searcher, estimate, evaluate
+from xworld.agents import Expert, RandomPolicy, Searcher
+from xworld.evaluation import estimate, evaluate
 
 TEXT = '''
 goal = "hold(agent, {goal} star)"

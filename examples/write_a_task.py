@@ -3,7 +3,8 @@
 import jax
 
 import xworld
-from xworld.evaluation import Expert, evaluate, make_expert_policy, record
+from xworld.agents import Expert, make_expert_policy
+from xworld.evaluation import evaluate, record
 from xworld.rendering import episode_frames, save_animation
 
 TEXT = '''

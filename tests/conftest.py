@@ -1,7 +1,10 @@
 """Shared set-up: compiled functions are cached on disk between tests, workers, runs, and the processes tests start."""
 
 import os
+import sys
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent / "helpers"))
 
 import pytest
 from machine_code import QUICKLY

@@ -1,12 +1,12 @@
 """xworld: a universe of small grid-world tasks for agents that learn while they act."""
 
 from xworld import tasks
+from xworld.base.errors import ConfigError
 from xworld.core.config import EnvConfig
 from xworld.core.env import Env
 from xworld.core.types import Briefing, Observation, State, Task, TimeStep
-from xworld.errors import ConfigError
-from xworld.registry import environment_names, make, make_universe, register
-from xworld.vector import VectorEnv
+from xworld.core.vector import VectorEnv
+from xworld.tasks.sets.named import environment_names, make, make_universe, register
 
 __all__ = [
     "Briefing",

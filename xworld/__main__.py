@@ -13,7 +13,7 @@ _EXTRAS = {
 def main() -> int:
     """Runs the command line; returns its exit status."""
     try:
-        from xworld import cli
+        from xworld.apps.commands import main as cli
 
         return cli.main()
     except ModuleNotFoundError as error:

@@ -1,12 +1,18 @@
-"""Agents that remember: networks as pure functions, with the memory passed in and out. Start with `agent.py`."""
+"""Who acts: networks that remember, scripted players, the expert. Start with `policy.py`."""
 
-from xworld.agents.agent import Agent, Output, Params, make_agent
-from xworld.agents.config import MEMORIES, AgentConfig
-from xworld.agents.loaded import LoadedAgent
-from xworld.agents.memory import Memory
-from xworld.agents.presets import AGENT_PRESETS, agent_preset
-from xworld.agents.saved import PRETRAINED, load
-from xworld.agents.saved import save_agent as save
+from xworld.agents.expert.expert import Expert, Plan, PlanTable
+from xworld.agents.expert.policy import ExpertPolicy, make_expert_policy
+from xworld.agents.network import distribution as distribution
+from xworld.agents.network.agent import Agent, Output, Params, make_agent
+from xworld.agents.network.config import MEMORIES, AgentConfig
+from xworld.agents.network.memory.memory import Memory
+from xworld.agents.network.presets import AGENT_PRESETS, agent_preset
+from xworld.agents.players import Player, make_player
+from xworld.agents.policy import AgentPolicy, NoopPolicy, Policy, RandomPolicy
+from xworld.agents.saved.loaded import LoadedAgent
+from xworld.agents.saved.saved import PRETRAINED, load
+from xworld.agents.saved.saved import save_agent as save
+from xworld.agents.scripted.searcher import Searcher
 
 __all__ = [
     "AGENT_PRESETS",
@@ -14,12 +20,24 @@ __all__ = [
     "PRETRAINED",
     "Agent",
     "AgentConfig",
+    "AgentPolicy",
+    "Expert",
+    "ExpertPolicy",
     "LoadedAgent",
     "Memory",
+    "NoopPolicy",
     "Output",
     "Params",
+    "Plan",
+    "PlanTable",
+    "Player",
+    "Policy",
+    "RandomPolicy",
+    "Searcher",
     "agent_preset",
     "load",
     "make_agent",
+    "make_expert_policy",
+    "make_player",
     "save",
 ]

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from xworld.errors import ConfigError, did_you_mean
+from xworld.base.errors import ConfigError, did_you_mean
 
 RELATIONS = ("touch", "near", "hold", "see", "on")  # codes 1 to 5, whatever a configuration compiles in
 MAX_SIDE = 127  # rows and columns stay below the codes of `types.NOWHERE` and `types.HAND`

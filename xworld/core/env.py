@@ -11,16 +11,16 @@ from typing import Any, TypeVar
 import jax
 import jax.numpy as jnp
 
-from xworld.core import actions as actions_lib
+from xworld.base.hashing import hash_words
+from xworld.base.xla.fusion import apart
 from xworld.core.config import EnvConfig
-from xworld.core.fusion import apart
-from xworld.core.goals import judge
-from xworld.core.hashing import hash_words
 from xworld.core.keys import as_key
-from xworld.core.observation import brief, observe
-from xworld.core.relations import look_around, trace_sight_lines
-from xworld.core.rules import fire
-from xworld.core.slots import count_slots
+from xworld.core.step import actions as actions_lib
+from xworld.core.step.goals import judge
+from xworld.core.step.observation import brief, observe
+from xworld.core.step.relations import look_around, trace_sight_lines
+from xworld.core.step.rules import fire
+from xworld.core.step.slots import count_slots
 from xworld.core.types import RANDOM_FACING, Briefing, Scene, State, Task, TimeStep
 
 T = TypeVar("T")

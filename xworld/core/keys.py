@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 
-from xworld.errors import ConfigError
+from xworld.base.errors import ConfigError
 
 
 def as_key(key: jax.Array) -> jax.Array:

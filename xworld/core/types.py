@@ -6,6 +6,7 @@ All bytes are uint8. Coordinates are (row, column); a thing that is in no cell h
 """
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import jax
 import jax.numpy as jnp
@@ -192,3 +193,11 @@ class TimeStep:
 def _ground_position(row: jax.Array, column: jax.Array) -> jax.Array:
     position = jnp.stack([row, column], axis=-1).astype(jnp.int32)
     return jnp.where(position[..., :1] < NOWHERE, position, -1)
+
+
+class TaskSource(Protocol):
+    """Anything tasks come from: a pytree with a pure `sample`."""
+
+    def sample(self, key: jax.Array) -> Task:
+        """A task, for a JAX key."""
+        ...

@@ -15,11 +15,11 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from xworld.agents.policy import Policy
+from xworld.base.errors import ConfigError
+from xworld.base.xla.jit_key import jit_key
 from xworld.core.env import Env, Outcome
-from xworld.core.jit_key import jit_key
 from xworld.core.types import NOWHERE, State, Task, TimeStep
-from xworld.errors import ConfigError
-from xworld.evaluation.policies import Policy
 
 _AXIS = "episodes"
 

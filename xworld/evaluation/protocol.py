@@ -12,13 +12,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from xworld.agents.policy import Policy
+from xworld.base.errors import ConfigError
 from xworld.core.env import Env
 from xworld.core.keys import as_key
-from xworld.core.types import State, Task, TimeStep
-from xworld.errors import ConfigError
+from xworld.core.types import State, Task, TaskSource, TimeStep
 from xworld.evaluation.episodes import make_batches, play_batch, record_episode
-from xworld.evaluation.policies import Policy
-from xworld.vector import TaskSource
+from xworld.tasks.sets.task_set import check_tasks
 
 MAX_TRIALS = 2**16 - 1  # `Task.num_trials` is uint16
 
@@ -72,33 +72,6 @@ def record(
     check_tasks(env, jax.tree.map(lambda leaf: leaf[None], task))
     task = with_num_trials(task, num_trials)
     return record_episode(env, int(task.trial_length) * int(task.num_trials), task, policy, as_key(key))
-
-
-def check_tasks(env: Env, tasks: Task) -> None:
-    """Makes sure that `tasks` are stacked tasks for `env`.
-
-    Raises:
-      ConfigError: there is no leading axis, or the sizes are not those of `env.config`.
-    """
-    if tasks.terrain.ndim != 3 or tasks.terrain.shape[0] == 0:
-        raise ConfigError("The tasks have no leading axis of at least 1. Stack them: jax.tree.map with jnp.stack.")
-    config = env.config
-    sizes = {
-        "height": tasks.terrain.shape[1],
-        "width": tasks.terrain.shape[2],
-        "num_agents": tasks.agent_position.shape[1],
-        "max_objects": tasks.object_kind.shape[1],
-        "max_rules": tasks.rules.relation.shape[1],
-        "max_doors": tasks.door_state.shape[1],
-        "goal_clauses": tasks.goals.relation.shape[2],
-        "goal_literals": tasks.goals.relation.shape[3],
-    }
-    for name, size in sizes.items():
-        if size != getattr(config, name):
-            raise ConfigError(
-                f"The tasks are for another environment: their {name} is {size}, EnvConfig.{name} is "
-                f"{getattr(config, name)}. Make both with the same EnvConfig."
-            )
 
 
 def sample_tasks(source: TaskSource, key: jax.Array, num_tasks: int) -> Task:

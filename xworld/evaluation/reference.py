@@ -9,12 +9,12 @@ from typing import Any
 import jax
 import numpy as np
 
+from xworld.base.digest import digest
+from xworld.base.errors import ConfigError
+from xworld.base.files import check_folder, read_array, write_array
+from xworld.base.progress import progress_bar
 from xworld.core.env import Env
 from xworld.core.types import Task
-from xworld.errors import ConfigError
-from xworld.evaluation.files import check_folder, read_array, write_array
-from xworld.evaluation.progress import progress_bar
-from xworld.tasks.digest import digest
 
 BY_EXPERT, BY_FINE_TUNED = "the expert's best known return", "the best last trial of an agent trained on the tasks"
 SCHEMA = "xworld.scores/1"  # of scores.json

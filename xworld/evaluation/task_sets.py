@@ -8,17 +8,17 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from xworld.base.digest import digest
+from xworld.base.errors import ConfigError, did_you_mean
 from xworld.core import kinds
 from xworld.core.env import Env
 from xworld.core.types import NUM_RELATIONS, Task
-from xworld.errors import ConfigError, did_you_mean
-from xworld.registry import environment_names, make_universe
 from xworld.tasks import TaskInfo, TaskSet, Universe, load, load_config, probes
-from xworld.tasks.digest import digest
-from xworld.tasks.probe_files import GROUPS, SHAPES
-from xworld.tasks.storage import has_task_set
-from xworld.tasks.task_file import read_task
-from xworld.tasks.test_sets import VERSIONS, test_set_universe, test_set_with_info
+from xworld.tasks.language.files import read_task
+from xworld.tasks.sets.fixed import VERSIONS, test_set_universe, test_set_with_info
+from xworld.tasks.sets.named import environment_names, make_universe
+from xworld.tasks.sets.probes import GROUPS, SHAPES
+from xworld.tasks.sets.storage import has_task_set
 
 NUM_HELD_OUT = 512
 

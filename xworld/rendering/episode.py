@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterator
 import jax
 import numpy as np
 
+from xworld.base.errors import ConfigError
 from xworld.core.env import Env
 from xworld.core.types import State, TimeStep
-from xworld.errors import ConfigError
 from xworld.rendering.frame import Style, draw_frame, make_style
 from xworld.rendering.panel import Moment
 from xworld.rendering.snapshot import Snapshot, take_snapshot

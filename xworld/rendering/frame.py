@@ -9,9 +9,9 @@ import numpy as np
 from xworld.core.config import EnvConfig
 from xworld.core.env import Env
 from xworld.core.types import State, TimeStep
-from xworld.rendering.backend import pygame
-from xworld.rendering.canvas import Surface, new_clear_surface, new_surface, stamp, to_array, write
-from xworld.rendering.palette import ACCENT, GOOD, INK, PAGE, TEXT, mix
+from xworld.rendering.drawing.backend import pygame
+from xworld.rendering.drawing.canvas import Surface, new_clear_surface, new_surface, stamp, to_array, write
+from xworld.rendering.drawing.palette import ACCENT, GOOD, INK, PAGE, TEXT, mix
 from xworld.rendering.panel import MIN_HEIGHT, WIDTH, Moment, draw_panel
 from xworld.rendering.scene import check_tile_size, draw_grid
 from xworld.rendering.snapshot import Snapshot, check_agent, take_snapshot

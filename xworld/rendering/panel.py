@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from xworld.core import kinds
-from xworld.core.relations import NEVER
-from xworld.rendering.backend import pygame
-from xworld.rendering.canvas import Surface, new_surface, stamp, write
-from xworld.rendering.palette import ACCENT, CARD, GOOD, MUTED, PAGE, TEXT, TRACK, Colour, mix
+from xworld.core.step.relations import NEVER
+from xworld.rendering.drawing.backend import pygame
+from xworld.rendering.drawing.canvas import Surface, new_surface, stamp, write
+from xworld.rendering.drawing.palette import ACCENT, CARD, GOOD, MUTED, PAGE, TEXT, TRACK, Colour, mix
+from xworld.rendering.drawing.sprites import kind_picture
 from xworld.rendering.sentences import (
     Row,
     draw_line,
@@ -18,7 +19,6 @@ from xworld.rendering.sentences import (
     rule_pictures,
 )
 from xworld.rendering.snapshot import Snapshot
-from xworld.rendering.sprites import kind_picture
 
 WIDTH, MIN_HEIGHT = 25, 26  # in units; a unit is the height of a line of text
 _MAX_BARS = 16  # trials whose scores are shown at once

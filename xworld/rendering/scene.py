@@ -4,14 +4,14 @@ from functools import lru_cache
 
 import numpy as np
 
+from xworld.base.errors import ConfigError
 from xworld.core.env import Env
 from xworld.core.types import State
-from xworld.errors import ConfigError
-from xworld.rendering.canvas import Surface, new_surface, stamp, to_array
-from xworld.rendering.palette import PAGE
+from xworld.rendering.drawing.canvas import Surface, new_surface, stamp, to_array
+from xworld.rendering.drawing.palette import PAGE
+from xworld.rendering.drawing.sprites import agent_picture, ice_picture, kind_picture
+from xworld.rendering.drawing.tiles import tile_picture
 from xworld.rendering.snapshot import Snapshot, take_snapshot
-from xworld.rendering.sprites import agent_picture, ice_picture, kind_picture
-from xworld.rendering.tiles import tile_picture
 
 MIN_TILE_SIZE, MAX_TILE_SIZE = 8, 256
 _UNSEEN_TERRAIN, _UNSEEN_THING = 0.52, 0.78  # brightness of what the agent does not see

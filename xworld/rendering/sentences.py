@@ -4,11 +4,11 @@ from functools import lru_cache
 
 from xworld.core import kinds
 from xworld.core.config import RELATIONS
-from xworld.core.observation import HIDDEN_RELATION
-from xworld.core.relations import ALL_DIRECTIONS, HIDDEN_RULE, NEVER, TOUCH
-from xworld.rendering.canvas import Brush, Surface, new_clear_surface, stamp, write
-from xworld.rendering.palette import BAD, MUTED, SECRET, TEXT, TRACK, Colour
-from xworld.rendering.sprites import kind_picture, placeholder_picture
+from xworld.core.step.observation import HIDDEN_RELATION
+from xworld.core.step.relations import ALL_DIRECTIONS, HIDDEN_RULE, NEVER, TOUCH
+from xworld.rendering.drawing.canvas import Brush, Surface, new_clear_surface, stamp, write
+from xworld.rendering.drawing.palette import BAD, MUTED, SECRET, TEXT, TRACK, Colour
+from xworld.rendering.drawing.sprites import kind_picture, placeholder_picture
 
 Row = tuple[int, ...]  # of a briefing: relation, directions, first, second, then products or the negation
 

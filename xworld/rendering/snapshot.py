@@ -9,11 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from xworld.base.errors import ConfigError
 from xworld.core.config import EnvConfig
 from xworld.core.env import Env
+from xworld.core.step.view import OUT_OF_VIEW, look, view_cell
 from xworld.core.types import NOWHERE, State
-from xworld.core.view import OUT_OF_VIEW, look, view_cell
-from xworld.errors import ConfigError
 
 
 @jax.tree_util.register_dataclass

@@ -1,19 +1,19 @@
-"""Where tasks come from: task files, the universe, and sets of tasks."""
+"""Where tasks come from: task files, worlds, the universe, and sets of tasks."""
 
-from xworld.tasks.phrases import briefing_text, goal_text, parse_goal, parse_kind, parse_rule, rule_text
-from xworld.tasks.pool import TaskPool
-from xworld.tasks.presets import preset
-from xworld.tasks.probe_files import Probe, probe, probes
-from xworld.tasks.rows import DoorRow, Goal, HiddenRow, Literal, ObjectRow, RuleRow, kind_text
-from xworld.tasks.storage import load, load_config, save
-from xworld.tasks.task import make_task
-from xworld.tasks.task_set import TaskSet
-from xworld.tasks.test_sets import test_set, test_set_universe, test_set_with_info
-from xworld.tasks.text import config_for, parse
-from xworld.tasks.universe import TaskInfo, Universe
-from xworld.tasks.universe_config import UniverseConfig
-from xworld.tasks.world_config import WorldConfig
-from xworld.tasks.writing import to_text
+from xworld.tasks.language.making import make_task
+from xworld.tasks.language.phrases import briefing_text, goal_text, parse_goal, parse_kind, parse_rule, rule_text
+from xworld.tasks.language.reading import config_for, parse
+from xworld.tasks.language.rows import DoorRow, Goal, HiddenRow, Literal, ObjectRow, RuleRow, kind_text
+from xworld.tasks.language.writing import to_text
+from xworld.tasks.sets.fixed import test_set, test_set_universe, test_set_with_info
+from xworld.tasks.sets.named import preset
+from xworld.tasks.sets.pool import TaskPool
+from xworld.tasks.sets.probes import Probe, probe, probes
+from xworld.tasks.sets.storage import load, load_config, save
+from xworld.tasks.sets.task_set import TaskSet
+from xworld.tasks.universe.config import UniverseConfig
+from xworld.tasks.universe.universe import TaskInfo, Universe
+from xworld.tasks.worlds.config import WorldConfig
 from xworld.tasks.xland_minigrid import (
     RulesetArrays,
     RulesetTasks,

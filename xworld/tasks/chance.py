@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from xworld.core.fusion import apart
-from xworld.core.hashing import Word, below, hash_words
+from xworld.base.hashing import Word, below, hash_words
+from xworld.base.xla.fusion import apart
 
 T = TypeVar("T")
 

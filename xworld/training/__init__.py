@@ -1,12 +1,12 @@
-"""Training by PPO over episodes of many trials. Start with `ppo.py`; `loop.py` is the host's side."""
+"""Training by PPO over episodes of many trials. Start with `learners/ppo.py`; `run/loop.py` is the host's side."""
 
-from xworld.training.checkpoint import load_config
-from xworld.training.config import RunConfig
-from xworld.training.devices import join_processes, use_host_devices
-from xworld.training.finetune import check_not_fine_tuned, finetune
-from xworld.training.loop import TrainingDiverged, train
-from xworld.training.ppo import PPOConfig
-from xworld.training.presets import PRESETS
+from xworld.training.devices.devices import join_processes, use_host_devices
+from xworld.training.learners.ppo import PPOConfig
+from xworld.training.run.checkpoint import load_config
+from xworld.training.run.config import RunConfig
+from xworld.training.run.finetune import check_not_fine_tuned, finetune
+from xworld.training.run.loop import TrainingDiverged, train
+from xworld.training.run.presets import PRESETS
 
 __all__ = [
     "PRESETS",

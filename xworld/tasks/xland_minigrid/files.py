@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from xworld.errors import ConfigError
+from xworld.base.errors import ConfigError
 
 _FIELDS = ("goals", "rules", "init_tiles")
 

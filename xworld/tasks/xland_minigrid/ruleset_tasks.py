@@ -6,17 +6,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from xworld.base.errors import ConfigError
+from xworld.base.hashing import Word, below
 from xworld.core import kinds
 from xworld.core.config import RELATIONS, EnvConfig
-from xworld.core.hashing import Word, below
 from xworld.core.keys import as_key
-from xworld.core.relations import ALL_DIRECTIONS, NEVER, TOUCH
+from xworld.core.step.relations import ALL_DIRECTIONS, NEVER, TOUCH
 from xworld.core.types import MAX_HIDDEN_KINDS, NOWHERE, NUM_RELATIONS, RANDOM_FACING, Goals, Hidden, Rules, Task
-from xworld.errors import ConfigError
 from xworld.tasks import chance
-from xworld.tasks.rows import MAX_PRODUCTS, check_whole
-from xworld.tasks.task import MAX_TIME
-from xworld.tasks.task_set import TaskSet
+from xworld.tasks.language.making import MAX_TIME
+from xworld.tasks.language.rows import MAX_PRODUCTS, check_whole
+from xworld.tasks.sets.task_set import TaskSet
 from xworld.tasks.xland_minigrid.files import Rulesets
 from xworld.tasks.xland_minigrid.translation import AGENT, MARK, Translation, translate
 from xworld.tasks.xland_minigrid.worlds import draw_world, layout_of

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from xworld.base.errors import ConfigError
 from xworld.core import kinds
-from xworld.core.relations import ALL_DIRECTIONS, HOLD, NEVER, ON, TOUCH
+from xworld.core.step.relations import ALL_DIRECTIONS, HOLD, NEVER, ON, TOUCH
 from xworld.core.types import NOWHERE
-from xworld.errors import ConfigError
 from xworld.tasks.xland_minigrid.files import Rulesets
 
 EMPTY, FLOOR, WALL, BALL, SQUARE, PYRAMID, GOAL, KEY, DOOR_LOCKED, DOOR_CLOSED, DOOR_OPEN, HEX, STAR = range(13)

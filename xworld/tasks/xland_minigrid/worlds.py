@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from xworld.base.errors import ConfigError, did_you_mean
+from xworld.base.hashing import below
 from xworld.core import kinds
-from xworld.core.hashing import below
-from xworld.errors import ConfigError, did_you_mean
 from xworld.tasks.chance import Dice
 
 # Sides of the square worlds by their number of rooms.

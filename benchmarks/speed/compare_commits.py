@@ -1,0 +1,81 @@
+"""Guards the speed: runs two commits in turn and says how much faster the second is, as a ratio.
+
+    python -m benchmarks.speed.compare_commits HEAD~1            # against what is in the working tree
+    python -m benchmarks.speed.compare_commits v0.1 --head main
+
+Exits with 1 when a case runs at less than `--limit` of the first commit's speed.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tarfile
+import tempfile
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from benchmarks import measure
+from benchmarks.worker import ROOT, Worker
+
+
+def main() -> int:
+    """Compares two commits; returns the exit code."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("base", help="commit to compare with")
+    parser.add_argument("--head", help="commit to judge; the working tree if not given")
+    parser.add_argument("--limit", type=float, default=0.9, help="least ratio of speeds that passes")
+    parser.add_argument("--num-envs", type=int, default=1024)
+    parser.add_argument("--repetitions", type=int, default=9)
+    parser.add_argument("--devices", type=int, default=2, help="devices the CPU appears as")
+    arguments = parser.parse_args()
+    measure.use_devices(arguments.devices)
+    with tempfile.TemporaryDirectory() as folder:
+        base = export(ROOT, arguments.base, Path(folder) / "base")
+        head = export(ROOT, arguments.head, Path(folder) / "head") if arguments.head else ROOT
+        sizes = [str(arguments.num_envs), str(arguments.devices)]
+        workers = [Worker("speed/commit_worker.py", [str(at), *sizes], folder=at) for at in (base, head)]
+        rounds = [[worker.run() for worker in workers] for _ in range(arguments.repetitions)]
+        for worker in workers:
+            worker.stop()
+    cases = judge([(base, head) for base, head in rounds], arguments.limit)
+    summary = {
+        "benchmark": "compare_commits",
+        "base": arguments.base,
+        "head": arguments.head or "working tree",
+        "machine": measure.machine(),
+        "sizes": {"num_envs": arguments.num_envs, "repetitions": arguments.repetitions},
+        "compile_s": {"base": workers[0].ready, "head": workers[1].ready},
+        "cases": cases,
+    }
+    print(json.dumps(summary, indent=1))
+    return 0 if all(case["passes"] for case in cases) else 1
+
+
+def export(repository: Path, commit: str, folder: Path) -> Path:
+    """Unpacks the package as it was at a commit into `folder`."""
+    archive = subprocess.run(
+        ["git", "archive", "--format=tar", commit, "xworld"], cwd=repository, stdout=subprocess.PIPE, check=False
+    )
+    if archive.returncode != 0:
+        sys.exit(f"git has no xworld at {commit!r}; write a commit, branch or tag.")
+    with tarfile.open(fileobj=BytesIO(archive.stdout)) as files:
+        files.extractall(folder, filter="data")
+    return folder
+
+
+def judge(rounds: list[tuple[dict[str, float], dict[str, float]]], limit: float) -> list[dict[str, Any]]:
+    """For every case the ratio of head's rate to base's in the same round: median, min, max, and whether it passes."""
+    cases = []
+    for name in rounds[0][0]:
+        ratios = [head[name] / base[name] for base, head in rounds]
+        median = statistics.median(ratios)
+        row: dict[str, Any] = {"case": name, "ratio": round(median, 3)}
+        cases.append(row | {"min": round(min(ratios), 3), "max": round(max(ratios), 3), "passes": median >= limit})
+    return cases
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,160 @@
+"""Agents in folders: what is written is read again, whole or not at all, and what cannot be read is said."""
+
+import json
+import resource
+import shutil
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tiny_rooms import SMALL_AGENT, env_config
+
+from xworld import ConfigError
+from xworld.agents import PRETRAINED, load, make_agent, save
+from xworld.agents.saved.saved import checkpoint_folder, describe, remove_others
+from xworld.agents.saved.trees import read_part, write_parts
+from xworld.training import load_config
+
+AGENT = make_agent(SMALL_AGENT, env_config())
+PARAMS = jax.jit(AGENT.init)(jax.random.key(0))
+OTHER = jax.tree.map(lambda leaf: leaf + 1, PARAMS)
+
+
+@pytest.fixture
+def run(tmp_path) -> Path:
+    """The folder of a run with two finished checkpoints, and one that a killed process left."""
+    for update in (9, 120):
+        parts = {"params": OTHER if update == 120 else PARAMS, "rest": {"update": jnp.int32(update)}}
+        write_parts(checkpoint_folder(tmp_path, "last", update), parts, describe(AGENT.config, AGENT.env_config))
+    (tmp_path / "unfinished-checkpoint-130").mkdir()
+    return tmp_path
+
+
+def assert_same(one: object, other: object) -> None:
+    for leaf, expected in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
+        np.testing.assert_array_equal(leaf, expected)
+
+
+def test_a_saved_agent_loads(tmp_path):
+    folder = tmp_path / "agents" / "one"
+    folder.mkdir(parents=True)
+    for params in (OTHER, PARAMS):  # the second takes the place of the first
+        save(folder, AGENT, params)
+    loaded = load(str(folder))
+    assert loaded.agent == AGENT
+    assert_same(loaded.params, PARAMS)
+    assert [path.name for path in folder.parent.iterdir()] == ["one"]
+
+
+def test_the_newest_checkpoint_of_a_run_loads_and_the_best(run):
+    assert_same(load(run).params, OTHER)
+    assert_same(load(run / "checkpoint-9").params, PARAMS)
+    with pytest.raises(ConfigError, match="has no best agent yet: it was not evaluated. Take the last"):
+        load(run, "best")
+    shutil.copytree(run / "checkpoint-9", run / "best-9")
+    assert_same(load(run, "best").params, PARAMS)
+    with pytest.raises(ConfigError, match="is one saved agent. To have the best of a training run, name the run"):
+        load(run / "best-9", "best")
+
+    remove_others(run / "checkpoint-120", "last")
+    assert {path.name for path in run.iterdir()} == {"best-9", "checkpoint-120"}
+
+
+def test_parts_keep_dtypes_and_structure(tmp_path):
+    tree = {"cache": [jnp.full((2, 3), 0.1, jnp.bfloat16), np.uint8(3)], "flag": np.zeros((), bool)}
+    write_parts(tmp_path / "x", {"one": tree, "two": {"a": jnp.int32(1)}}, {"note.txt": "words"})
+    assert (tmp_path / "x" / "note.txt").read_text() == "words"
+    found = read_part(tmp_path / "x", "one", jax.eval_shape(lambda: tree))
+    assert jax.tree.structure(found) == jax.tree.structure(tree)
+    assert [leaf.dtype for leaf in jax.tree.leaves(found)] == [jnp.bfloat16, np.uint8, bool]
+    assert_same(found, tree)
+    with pytest.raises(ConfigError, match="x holds no 'three', only one, two"):
+        read_part(tmp_path / "x", "three", tree)
+    with pytest.raises(ConfigError, match=r"x does not fit: b is not there in it and should be int32\[2\]"):
+        read_part(tmp_path / "x", "two", {"a": jnp.int32(1), "b": jnp.zeros(2, jnp.int32)})
+
+
+def test_where_there_is_no_agent(tmp_path):
+    (tmp_path / "file").write_text("")
+    for path, message in [
+        (tmp_path, "holds no agent: there is no checkpoint of a training run in it"),
+        (tmp_path / "nowhere", "nowhere does not exist. Name the folder of a training run or of a saved agent"),
+        (tmp_path / "file", "file is a file. Name the folder"),
+    ]:
+        with pytest.raises(ConfigError, match=message):
+            load(path)
+    with pytest.raises(ConfigError, match="which is 'first'; write 'last' or 'best'"):
+        load(tmp_path, "first")
+    with pytest.raises(ConfigError, match="exists and holds no saved agent. Choose another folder"):
+        save(tmp_path, AGENT, PARAMS)
+    assert (tmp_path / "file").exists()
+
+
+def test_damage_is_named(run):
+    folder = run / "checkpoint-120"
+    description = (folder / "agent.json").read_text()
+    for text in ("", description.replace("32", "33")):
+        (folder / "agent.json").write_text(text)
+        with pytest.raises(ConfigError, match="checkpoint-120 is damaged: agent.json is not as it was written"):
+            load(run)
+    (folder / "agent.json").write_text(description)
+    for file in [path for path in (folder / "rest").rglob("*") if path.is_file()]:
+        file.write_bytes(b"")
+    assert_same(load(run).params, OTHER)  # which does not need the rest
+    with pytest.raises(ConfigError, match="checkpoint-120 is damaged: rest.* is not as it was written"):
+        read_part(folder, "rest", {"update": jnp.int32(1)})
+    (folder / "agent.json").unlink()
+    with pytest.raises(ConfigError, match="checkpoint-120 is damaged: .*No such file"):
+        load(run)
+
+
+def test_an_agent_of_another_version_is_named(tmp_path):
+    values = json.loads(describe(AGENT.config, AGENT.env_config)["agent.json"])
+    for changed, message in [
+        (values | {"shoes": 2}, "has no field 'shoes'"),
+        ({"agent": values["agent"]}, "has no 'env'; write it"),
+    ]:
+        write_parts(tmp_path / "x", {"params": PARAMS}, {"agent.json": json.dumps(changed)})
+        with pytest.raises(ConfigError, match=f"x holds no agent that can be read. .*{message}"):
+            load(tmp_path / "x")
+    wider = json.loads(json.dumps(values))
+    wider["agent"]["memory_size"] = 64
+    write_parts(tmp_path / "x", {"params": PARAMS}, {"agent.json": json.dumps(wider)})
+    with pytest.raises(ConfigError, match="x does not fit: .* Use it with the configuration and the version"):
+        load(tmp_path / "x")
+
+
+def test_a_full_disk_loses_nothing(run, monkeypatch):
+    def save_again() -> None:
+        write_parts(run / "checkpoint-120", {"params": PARAMS, "big": np.zeros(10**6, np.float32)})
+
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3_000_000, limits[1]))
+    try:
+        with pytest.raises(ConfigError, match="checkpoint-120 cannot be written: File too large. Make room for 5 MB"):
+            save_again()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    # Where the disk fills up while orbax writes, it says so in its own way.
+    monkeypatch.setattr("orbax.checkpoint.StandardCheckpointer.save", _out_of_space)
+    with pytest.raises(ConfigError, match="cannot be written: No space left on device .what it was doing."):
+        save_again()
+    assert_same(load(run).params, OTHER)
+    assert not (run / "unfinished-checkpoint-120").exists()
+    with pytest.raises(ConfigError, match="cannot be written"):
+        write_parts(Path("/proc/xworld"), {"params": PARAMS})  # read-only for everybody
+
+
+def _out_of_space(*arguments: object) -> None:
+    raise ValueError("No space left on device\n(what it was doing)")
+
+
+def test_the_agent_that_comes_with_the_package_loads_and_is_small():
+    config, loaded = load_config(PRETRAINED), load(PRETRAINED)
+    assert (loaded.config, loaded.env_config) == (config.agent, config.env)
+    assert (PRETRAINED / "metrics.csv").is_file()  # for the learning curve
+    files = [path for path in PRETRAINED.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 10_000_000
+    assert not any(str(Path.home()).encode() in path.read_bytes() for path in files)

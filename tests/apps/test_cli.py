@@ -1,0 +1,212 @@
+"""The command line: what it prints and writes, and that bad input is one line and exit status 2."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from xworld.apps.commands.main import main
+from xworld.core.config import EnvConfig
+from xworld.tasks import parse
+
+TASK = '''
+goal = "hold(agent, black cube)"
+rules = ["hold(agent, purple ball) -> black cube"]
+hidden = "all"
+trial_length = 12
+num_trials = 2
+map = """
+#####
+#0.b#
+#...#
+#####
+"""
+[legend]
+b = "purple ball"
+'''
+
+
+@pytest.fixture
+def task_file(tmp_path):
+    path = tmp_path / "task.toml"
+    path.write_text(TASK)
+    return path
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory):
+    """A run of the smoke preset, trained by the command on two host devices."""
+    folder = tmp_path_factory.mktemp("runs") / "smoke"
+    done = _xworld("train", "--preset", "smoke", "--run", folder)
+    assert done.returncode == 0, done.stderr
+    assert "xworld evaluate" in done.stdout
+    return folder
+
+
+def _xworld(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "xworld", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def _refused(capsys, *arguments: object) -> str:
+    """The one line that a refused command prints."""
+    assert main([str(argument) for argument in arguments]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("xworld: ") and captured.err.count("\n") == 1
+    return captured.err
+
+
+def test_train_leaves_a_run(run_folder):
+    assert json.loads((run_folder / "config.json").read_text())["num_envs"] == 32
+    rows = (run_folder / "metrics.csv").read_text().splitlines()
+    assert len(rows) == 1 + 6  # chunks
+    assert len((run_folder / "metrics.jsonl").read_text().splitlines()) == 6
+
+
+def test_evaluate_writes_scores_and_plots(run_folder, tmp_path, capsys):
+    arguments = ["evaluate", "--agent", str(run_folder), "--num-tasks", "16", "--output", str(tmp_path / "report")]
+    assert main(arguments) == 0
+    assert "expert" in capsys.readouterr().out
+    scores = json.loads((tmp_path / "report" / "scores.json").read_text())
+    assert scores["num_tasks"] == 16
+    assert scores["policies"]["expert"]["score"]["mean"] == [1.0] * 4
+    assert {path.name for path in (tmp_path / "report").iterdir()} == {
+        "scores.json",
+        "scores.png",
+        "learning_curve.png",
+    }
+
+
+def test_render_films_a_run(run_folder, tmp_path, capsys):
+    assert main(["render", str(run_folder), "--output", str(tmp_path / "replay.gif")]) == 0
+    assert (tmp_path / "replay.gif").read_bytes()[:6] == b"GIF89a"
+    assert "held-out task" in capsys.readouterr().out
+
+
+def test_finished_run_can_be_continued_and_is_not_started_again(run_folder, capsys):
+    before = (run_folder / "metrics.csv").read_bytes()
+    done = _xworld("train", "--preset", "smoke", "--run", run_folder, "--continue-if-started")
+    assert done.returncode == 0, done.stderr
+    assert (run_folder / "metrics.csv").read_bytes() == before
+    done = _xworld("train", "--preset", "smoke", "--run", run_folder)
+    assert done.returncode == 2
+    assert "not empty" in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_render_draws_a_task_file(task_file):
+    assert main(["render", str(task_file)]) == 0
+    assert task_file.with_suffix(".png").read_bytes()[:4] == b"\x89PNG"
+
+
+@pytest.mark.parametrize("player", ["random", "expert"])
+def test_render_films_a_task_file(task_file, player):
+    assert main(["render", str(task_file), "--agent", player]) == 0
+    assert task_file.with_suffix(".gif").read_bytes()[:6] == b"GIF89a"
+
+
+def test_tasks_show_says_what_the_agent_is_told(task_file, capsys):
+    assert main(["tasks", "show", str(task_file)]) == 0
+    printed = capsys.readouterr().out
+    assert "hold(agent, purple ball) -> black cube" in printed
+    assert "agent0 is told: goal hold(agent, black cube); rules ?" in printed
+
+
+def test_tasks_check(task_file, tmp_path, capsys):
+    assert main(["tasks", "check", str(task_file)]) == 0
+    assert "ok" in capsys.readouterr().out
+    broken = tmp_path / "broken.toml"
+    broken.write_text(TASK.replace("purple ball ", "purpel ball ").replace('"purple ball"', '"purpel ball"'))
+    assert main(["tasks", "check", str(task_file), str(broken)]) == 2
+    complaint = capsys.readouterr().err
+    assert "broken.toml" in complaint and "'purple'" in complaint and complaint.count("\n") == 1
+
+
+def test_tasks_sample_writes_tasks_that_parse(tmp_path, capsys):
+    arguments = ["tasks", "sample", "--env", "rooms1-9x9", "--number", "2", "--output", str(tmp_path)]
+    assert main(arguments) == 0
+    texts = [path.read_text() for path in sorted(tmp_path.glob("*.toml"))]
+    assert len(texts) == 2 and texts[0] != texts[1]
+    config = EnvConfig(height=9, width=9)
+    assert {int(parse(text, config).game_id) >= 0 for text in texts} == {True}
+    assert main(arguments[:-2]) == 0  # the same seed, printed instead
+    printed = capsys.readouterr().out
+    assert all(text in printed for text in texts)
+
+
+def test_help_of_every_command(capsys):
+    for arguments in (
+        ["--help"],
+        ["train", "--help"],
+        ["evaluate", "--help"],
+        ["finetune", "--help"],
+        ["render", "--help"],
+        ["tasks", "--help"],
+    ):
+        with pytest.raises(SystemExit) as stop:
+            main(arguments)
+        assert stop.value.code == 0
+    printed = capsys.readouterr().out
+    assert "--ppo.learning-rate" in printed and "sample" in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["trian"], "trian"),
+        (["train", "--preset", "dmeo"], "Did you mean 'demo'?"),
+        (["train", "--ppo.learning-rat", "1"], "--ppo.learning-rate"),
+        (["train", "--ppo.learning-rate", "fast"], "fast"),
+        (["train", "--ppo.clip", "-1"], "PPOConfig.clip is -1"),
+        (["train", "--env.view-size", "4"], "no middle column"),
+        (["train", "--preset", "demo", "--resume", "somewhere"], "exclude"),
+        (["train", "--resume", "nowhere"], "nowhere"),
+        (["evaluate", "--agent", "nowhere"], "nowhere"),
+        (["evaluate"], "--agent"),
+        (["render", "nowhere.toml"], "nowhere.toml"),
+        (["tasks", "show", "nowhere.toml"], "nowhere.toml"),
+        (["tasks", "check"], "nothing to check"),
+        (["tasks", "sample", "--env", "rooms4-13x14"], "rooms4-13x13"),
+        (["tasks", "sample", "--number", "0"], "--number"),
+    ],
+)
+def test_bad_input_is_one_line(capsys, arguments, words):
+    assert words in _refused(capsys, *arguments)
+
+
+def test_unwritable_output_is_said_before_anything_is_trained(tmp_path, capsys):
+    blocker = tmp_path / "file"
+    blocker.write_text("")
+    done = _xworld("train", "--preset", "smoke", "--run", blocker / "run")
+    assert done.returncode == 2
+    assert "cannot be written" in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_damaged_checkpoint_is_one_line(run_folder, tmp_path, capsys):
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(run_folder, copy)
+    for file in copy.rglob("*"):
+        if file.is_file() and file.suffix not in (".json", ".csv", ".jsonl"):
+            file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    assert "copy" in _refused(capsys, "evaluate", "--agent", copy)
+
+
+def test_a_taskfile_that_is_not_text(tmp_path, capsys):
+    path = tmp_path / "noise.toml"
+    path.write_bytes(np.arange(256, dtype=np.uint8).tobytes())
+    assert "noise.toml" in _refused(capsys, "tasks", "check", path)
+
+
+def test_another_agent_is_refused_for_runs(run_folder, capsys):
+    assert "--agent" in _refused(capsys, "render", run_folder, "--agent", "random")
+
+
+def test_module_path_is_the_same_command():
+    done = _xworld("--help")
+    assert done.returncode == 0 and "evaluate" in done.stdout
+    assert Path(sys.executable).with_name("xworld").exists()

@@ -1,0 +1,184 @@
+"""`xworld evaluate --task-set` and `xworld finetune`: what they write, how they go on, and what they refuse."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+from evaluation_tasks import CONFIG, make_tasks
+from tiny_rooms import SANITY_TASKS, sanity_config
+
+from xworld.agents import load
+from xworld.apps.commands.main import main
+from xworld.base.digest import digest
+from xworld.evaluation import TaskCollection, find_task_set
+from xworld.tasks import TaskSet, save, to_text
+from xworld.training import train
+
+ROOM = '''
+goal = "hold(agent, black cube)"
+rules = ["hold(agent, purple ball) -> black cube"]
+hidden = "all"
+trial_length = 6
+map = """
+#####
+#0.b#
+#...#
+#####
+"""
+[legend]
+b = "purple ball"
+'''
+FEW = ("--repetitions", "3", "--num-trials", "1", "2")
+
+
+@pytest.fixture
+def room(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "room.toml"
+    path.write_text(ROOM)
+    return path
+
+
+def _refused(capsys, *arguments: object) -> str:
+    """The one line that a refused command prints."""
+    assert main([str(argument) for argument in arguments]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("xworld: ") and captured.err.count("\n") == 1
+    return captured.err
+
+
+def test_evaluate_on_a_task_file(room, tmp_path, capsys, monkeypatch):
+    arguments = ["evaluate", "--agent", "expert", "--task-set", str(room), *FEW]
+    assert main(arguments) == 0
+    folder = tmp_path / "runs" / "expert-on-room.toml"
+    assert "20th percentile" in capsys.readouterr().out
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"returns", "scores.json", "report.html", "replay-best.gif", "replay-best.jsonl"}
+    first = (folder / "scores.json").read_bytes()
+    content = json.loads(first)
+    (task,) = content["tasks"]
+    returns = np.concatenate([np.ravel(values) for values in task["return_by_trial"].values()])
+    assert task["name"] == "room" and (returns >= 3).all() and (returns <= 5).all()
+    # A step and a pick from a start that faces east: five of six steps pay. The turns come before that.
+    assert task["best"] == np.mean([5 - turns for turns in (1, 0, 1, 2)])
+    assert len(list((tmp_path / "runs" / "best-returns").iterdir())) == 1
+
+    assert main([*arguments, "--output", str(tmp_path / "again")]) == 0
+    assert (tmp_path / "again" / "scores.json").read_bytes() == first
+    capsys.readouterr()
+
+    monkeypatch.setattr("xworld.evaluation.scores.sweep.play_batch", _interrupt)
+    assert main([*arguments, "--seed", "1", "--output", str(tmp_path / "stopped")]) == 130
+    assert "the same command goes on" in capsys.readouterr().out
+    assert "holds another evaluation (seed: 0 there, 1 here)" in _refused(capsys, *arguments, "--seed", "1")
+    tuned = ("--normalise-by", tmp_path / "again", "--task-set", "probes:memory", "--num-tasks", "1")
+    assert "is of other tasks" in _refused(capsys, "evaluate", "--agent", "random", *tuned)
+
+
+def _interrupt(*arguments):
+    raise KeyboardInterrupt
+
+
+def test_finetune_goes_on_from_a_run_and_its_scores_normalise(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config, run = sanity_config(), tmp_path / "runs" / "base"
+    source = TaskSet.from_source(SANITY_TASKS, jax.random.key(3), 4)
+    assert train(config, run, tasks=source, show_progress=False)
+    collection = TaskCollection("four rooms", None, source.tasks)
+    _serve(monkeypatch, collection, config)
+    arguments = ["finetune", str(run), "--task-set", "four"]
+    assert main(arguments) == 0
+    tuned = tmp_path / "runs" / "base-tuned-on-four-rooms"
+    assert f"xworld evaluate --agent {tuned}" in capsys.readouterr().out
+    before, after = (load(folder).params for folder in (run, tuned))
+    distance = [float(np.abs(a - b).max()) for a, b in zip(*map(jax.tree.leaves, (before, after)), strict=True)]
+    assert 0 < max(distance) < 1  # it learned, and began where the run ended
+    rows = (tuned / "metrics.csv").read_text().splitlines()
+    fresh = (run / "metrics.csv").read_text().splitlines()
+    column = rows[0].split(",").index("return_trial_1")
+    assert float(rows[1].split(",")[column]) > 1.5 * float(fresh[1].split(",")[column])
+
+    assert main(arguments) == 0  # it is finished, and nothing happens
+    assert (tuned / "metrics.csv").read_text().splitlines() == rows
+    assert "xworld finetune" in _refused(capsys, "train", "--resume", tuned)
+    other = TaskCollection("four rooms", None, source.tasks).first(2)
+    _serve(monkeypatch, other, config)
+    assert "trains on other tasks" in _refused(capsys, *arguments)
+
+    _serve(monkeypatch, collection, config)
+    best = tmp_path / "best.json"
+    tasks = [{"return_by_trial": {"1": [1.0], "2": [0.5, best_return]}} for best_return in (2, 4, 0, 8)]
+    task_set = {"name": "four rooms", "content_hash": collection.content_hash}
+    best.write_text(json.dumps({"schema": "xworld.scores/1", "task_set": task_set, "tasks": tasks}))
+    assert (
+        main(["evaluate", "--agent", str(tuned), "--task-set", "four", *FEW, "--greedy", "--normalise-by", str(best)])
+        == 0
+    )
+    content = json.loads((tuned / "on-four-rooms" / "scores.json").read_text())
+    assert [task["best"] for task in content["tasks"]] == [2, 4, 1, 8]
+    for task in content["tasks"]:
+        assert task["score"]["2"] == pytest.approx(task["return_by_trial"]["2"][1] / task["best"])
+    assert content["reference"]["kind"].endswith("trained on the tasks")
+    # The best of a run has a place of its own; an agent that is no run's is evaluated outside its folder.
+    same = ("--task-set", "four", *FEW, "--greedy", "--normalise-by", str(best))
+    (checkpoint,) = tuned.glob("best-*")
+    assert main(["evaluate", "--agent", str(tuned), "--which", "best", *same]) == 0
+    assert main(["evaluate", "--agent", f"runs/{tuned.name}/{checkpoint.name}", *same]) == 0
+    alone = tmp_path / "runs" / f"runs-{tuned.name}-{checkpoint.name}-on-four-rooms"
+    one, other = ((folder / "scores.json").read_bytes() for folder in (tuned / "best-on-four-rooms", alone))
+    assert one == other
+    assert content["player"]["is_greedy"] and content["player"]["config"]["memory_size"] == config.agent.memory_size
+
+
+def test_sets_by_name(room):
+    assert find_task_set("probes:one_player").tasks.terrain.shape[1:] == (13, 13)
+    crafting = find_task_set("probes:crafting", num_tasks=2)
+    assert len(crafting.task_names) == len(crafting.tasks.trial_length) == 2
+    (task,) = [jax.tree.map(lambda leaf: leaf[0], find_task_set(str(room)).tasks)]
+    assert "purple ball" in to_text(task)
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".toml"])
+def test_saved_sets_by_name(tmp_path, suffix, capsys):
+    tasks = TaskSet(make_tasks(7))
+    path = save(tmp_path / f"mine{suffix}", tasks, CONFIG)
+    collection = find_task_set(str(path))
+    assert (collection.name, collection.env.config) == (path.name, CONFIG)
+    assert collection.content_hash == digest(tasks.tasks)
+    assert set(collection.features["num_rules"]) == {1}  # nothing is known but what the arrays say
+    assert len(find_task_set(str(path), num_tasks=2).tasks.trial_length) == 2
+    path.write_text("format = 'xworld tasks 0'")
+    assert "Write one with xworld.tasks.save" in _refused(capsys, "evaluate", "--agent", "random", "--task-set", path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["random"], "--agent random goes with --task-set"),
+        (["random", "--task-set", "v0"], "No set of tasks is called 'v0'"),
+        (["random", "--task-set", "test_set:v0"], "There is no test set 'v0'. Write one of: v1"),
+        (["random", "--task-set", "nowhere.npz"], "nowhere.npz cannot be read"),
+        (["random", "--task-set", "probes:crafted"], "Did you mean 'crafting'?"),
+        (["random", "--task-set", "nowhere.toml"], "nowhere.toml cannot be read"),
+        (["rando", "--task-set", "probes:memory"], "Did you mean 'random'?"),
+        (["random", "--task-set", "probes:memory", "--num-tasks", "100"], "write 1 to 2"),
+        (["random", "--task-set", "probes:memory", "--num-trials", "3", "2"], "rising"),
+        (["random", "--task-set", "probes:memory", "--repetitions", "0"], "num_repetitions has 0"),
+        (["random", "--task-set", "probes:memory", "--greedy"], "--greedy is for trained agents"),
+        (["expert", "--task-set", "probes:memory", "--which", "best"], "--which is for trained agents"),
+        (["random", "--task-set", "probes:memory", "--normalise-by", "nowhere"], "cannot be read"),
+        (["somewhere", "--repetitions", "3"], "--repetitions goes with --task-set"),
+        (["somewhere", "--num-trials", "3", "5"], "Several numbers of trials"),
+    ],
+)
+def test_evaluations_that_cannot_be_meant(capsys, arguments, words):
+    assert words in _refused(capsys, "evaluate", "--agent", *arguments)
+
+
+def _serve(monkeypatch, collection, config):
+    """Makes every set of tasks the given one."""
+    from xworld import Env
+
+    served = TaskCollection(collection.name, Env(config.env), collection.tasks)
+    monkeypatch.setattr("xworld.evaluation.task_sets.find_task_set", lambda *_: served)

@@ -1,0 +1,84 @@
+"""What is played with which keys and settings: names, files and settings that go together, without a window."""
+
+import pytest
+from window_fixtures import ROOM
+
+from xworld import ConfigError, Env, make
+from xworld.apps.commands.main import main
+from xworld.apps.play import Bindings, Game, Settings, find_source, read_bindings
+from xworld.apps.play.sources import Listed
+from xworld.tasks import config_for, parse
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"watch": "random", "partner": "noop"}, "exclude each other"),
+        ({"pace": 100.0}, "0 to 30 steps"),
+        ({"seed": -1}, "--seed is -1"),
+        ({"play_as": (1,)}, r"agents \[0\] only"),
+        ({"is_greedy": True}, "--partner or --watch"),
+        ({"watch": "randum"}, "Did you mean 'random'"),
+        ({"watch": "noop", "is_greedy": True}, "for trained agents"),
+        ({"watch": "noop", "play_as": (0,)}, "that people play"),
+    ],
+)
+def test_settings_that_do_not_go_together(room, settings, words):
+    with pytest.raises(ConfigError, match=words):
+        Game(find_source(str(room)), Settings(**settings), Bindings())
+
+
+def test_more_agents_than_a_keyboard_has_keys_for():
+    text = ROOM.replace("#0b.#", "#0b1#").replace("#...#", "#2..#")
+    config = config_for(text)
+    source = Listed(Env(config), [parse(text, config)], ["three"])
+    with pytest.raises(ConfigError, match="3 agents, and a keyboard has keys for 2 people"):
+        Game(source, Settings(), Bindings())
+    with pytest.raises(ConfigError, match="leaves agents to nobody"):
+        Game(source, Settings(play_as=(0, 1)), Bindings())
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("two_dors", "Did you mean 'two_doors'"),
+        ("xxxxxxxx", "no task file, probe, environment"),
+        ("ada:1", "Write ada:WORLD:GAME"),
+        ("nowhere.toml", "cannot be read"),
+        ("nowhere.jsonl", "cannot be read"),
+        ("probes:nothing", "No probe tasks are called"),
+    ],
+)
+def test_names_of_nothing(capsys, name, words):
+    assert main(["play", name]) == 2
+    error = capsys.readouterr().err
+    assert words in error and error.count("\n") == 1
+
+
+def test_sources_have_names_and_ends(monkeypatch):
+    monkeypatch.setattr("xworld.apps.play.sources._make", lambda universe, *ids: (universe, ids))
+    source = find_source("trivial", seed=3)
+    env, task, name = source.task(1)
+    assert env == make("trivial") and task != source.task(0)[1]
+    assert find_source("trivial", seed=3).task(1) == (env, task, name) != find_source("trivial", seed=4).task(1)
+    assert find_source(name).task(0) == (env, task, name) and find_source(name).task(1) is None
+    assert find_source("two_doors").task(1)[2] != "two_doors"
+    assert find_source("three_jumbled").task(58) is None
+    assert [find_source("probes:memory").task(n)[2][:6] for n in range(2)] == ["object"] * 2
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[third]", "'third' is no table of keys"),
+        ('[first]\npick = "a"', "Did you mean 'pick_up'"),
+        ('[first]\npick_up = "spcae"', "Did you mean 'space'"),
+        ('[first]\npick_up = "h"', "The key 'h' is for 'pick_up' and for 'help'"),
+        ("[first", "cannot be read"),
+    ],
+)
+def test_keys_that_cannot_be_meant(tmp_path, text, words):
+    path = tmp_path / "keys.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=words):
+        read_bindings(path)

@@ -1,0 +1,315 @@
+import dataclasses
+import json
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from evaluation_tasks import (
+    BATCH_SIZE,
+    CONFIG,
+    ENV,
+    KEY,
+    NUM_TRIALS,
+    TRIAL_LENGTH,
+    join,
+    make_room,
+    make_tasks,
+    stack,
+    take,
+)
+from rich.console import Console
+
+from xworld import ConfigError, Env
+from xworld.agents import AgentConfig, AgentPolicy, NoopPolicy, RandomPolicy, Searcher, make_agent
+from xworld.base.files import check_folder
+from xworld.evaluation import (
+    Comparison,
+    compare,
+    episode_key,
+    estimate,
+    evaluate,
+    gain,
+    most_telling,
+    normalise,
+    plot_learning_curve,
+    record,
+    sample_tasks,
+    scores_table,
+    summarise,
+    telling_episode,
+    write_report,
+)
+from xworld.evaluation.report.look import spread_out
+
+NUM_TASKS = BATCH_SIZE
+EMPTY = "0....|.....|.....|.....|....."
+
+
+@pytest.fixture(scope="module")
+def tasks():
+    return make_tasks(NUM_TASKS)
+
+
+@pytest.fixture(scope="module")
+def agent():
+    agent = make_agent(
+        AgentConfig(embedding_size=4, encoder_size=8, briefing_size=8, memory_size=8, head_size=8), CONFIG
+    )
+    params = jax.jit(agent.init)(jax.random.key(1))
+    # Large random weights, so that the policy has preferences and what it remembers matters.
+    params = jax.tree.map(lambda leaf: leaf + 0.5 * jax.random.normal(KEY, leaf.shape), params)
+    return AgentPolicy(params, agent)
+
+
+@pytest.fixture(scope="module")
+def comparison(tasks, agent):
+    other = dataclasses.replace(agent, params=jax.tree.map(jnp.negative, agent.params))
+    return compare(ENV, tasks, [agent, other], KEY)
+
+
+def test_noop_earns_what_a_task_pays_by_itself(tasks):
+    rooms = [
+        make_room(EMPTY, goal='"not hold(agent, black cube)"', rules="[]", trial_length=7, num_trials=2),
+        make_room(EMPTY, goal='"hold(agent, black cube)"', rules="[]", trial_length=5, num_trials=3),
+        make_room(EMPTY, goal='"not hold(agent, black cube)"', rules="[]", trial_length=6, num_trials=1),
+    ]
+    rooms = join(stack(rooms), jax.tree.map(lambda leaf: leaf[3:], tasks))
+    played = evaluate(ENV, rooms, NoopPolicy(), KEY)
+    np.testing.assert_array_equal(played.returns[:4], [[7, 7, 0, 0], [0, 0, 0, 0], [6, 0, 0, 0], [0, 0, 0, 0]])
+    np.testing.assert_array_equal(played.is_played[:4].sum(1), [2, 3, 1, 4])
+    assert played.is_played[:, 0].all()
+    longer = evaluate(ENV, rooms, NoopPolicy(), KEY, num_trials=4)
+    np.testing.assert_array_equal(longer.returns[:3], [[7] * 4, [0] * 4, [6] * 4])
+    assert longer.is_played.all()
+
+
+def test_the_random_policy_takes_every_action():
+    state = SimpleNamespace(last_action=jnp.zeros(2))
+    actions = jax.vmap(lambda key: RandomPolicy().act((), key, state, None)[1])(jax.random.split(KEY, 700))
+    assert actions.shape == (700, 2)
+    counts = np.bincount(np.asarray(actions).ravel())
+    assert counts.shape == (7,) and (np.abs(counts - 200) < 60).all()  # more than four standard deviations
+
+
+def test_the_key_decides_and_the_batch_size_does_not(tasks, agent):
+    one = evaluate(ENV, tasks, RandomPolicy(), KEY, batch_size=12).returns
+    np.testing.assert_array_equal(evaluate(ENV, tasks, RandomPolicy(), KEY, batch_size=12).returns, one)
+    np.testing.assert_array_equal(evaluate(ENV, tasks, RandomPolicy(), KEY).returns, one)
+    assert (evaluate(ENV, tasks, RandomPolicy(), jax.random.key(6), batch_size=12).returns != one).any()
+
+
+def test_a_recorded_episode_is_the_evaluated_one(tasks, agent, comparison):
+    for index in (8, 9):
+        states, timesteps = record(ENV, take(tasks, index), agent, episode_key(KEY, index))
+        assert timesteps.reward.shape == (NUM_TRIALS * TRIAL_LENGTH + 1, 1)
+        rewards = np.asarray(timesteps.reward)[1:, 0].reshape(NUM_TRIALS, TRIAL_LENGTH)
+        np.testing.assert_array_equal(rewards.sum(1), comparison.returns["agent"][0, index])
+        assert bool(timesteps.is_first[0]) and bool(timesteps.is_last[-1])
+        assert int(states.trial[-1]) == NUM_TRIALS - 1
+
+
+def test_the_agent_policy_acts_by_the_agents_logits(tasks, agent):
+    task = take(tasks, 10)
+    states, timesteps = record(ENV, task, agent, episode_key(KEY, 10))
+    told = agent.agent.encode_briefing(agent.params, ENV.briefing(task))
+    unroll, logits = jax.jit(agent.agent.unroll), {}
+    for clears in (False, True):
+        policy = dataclasses.replace(agent, is_greedy=True, clear_memory_at_trials=clears)
+        is_reset = timesteps.is_first | (timesteps.is_trial_first & clears)
+        memory = agent.agent.start_memory()
+        logits[clears] = np.asarray(unroll(agent.params, timesteps.observation, told, memory, is_reset)[0])
+
+        memory = policy.start(KEY, take(states, 0), ENV.briefing(task))
+        step = jax.jit(policy.act)
+        for index in range(TRIAL_LENGTH + 5):
+            memory, actions = step(memory, KEY, take(states, index), take(timesteps, index))
+            runner_up, best = np.sort(logits[clears][index, 0])[-2:]
+            assert actions.shape == (1,)
+            assert best - runner_up < 1e-4 or actions[0] == logits[clears][index, 0].argmax()
+    assert np.allclose(logits[False][:TRIAL_LENGTH], logits[True][:TRIAL_LENGTH], atol=1e-5)
+    assert not np.allclose(logits[False][TRIAL_LENGTH], logits[True][TRIAL_LENGTH])  # the memory is gone
+    assert len(set(logits[False][:, 0].argmax(-1).tolist())) > 1  # or the test says little
+
+
+def test_sample_tasks_stacks_what_a_source_gives():
+    class Source:
+        def sample(self, key):
+            return dataclasses.replace(make_room(EMPTY, rules="[]"), game_id=jax.random.randint(key, (), 0, 1000))
+
+    tasks = sample_tasks(Source(), KEY, 5)
+    assert tasks.terrain.shape == (5, 7, 7)
+    assert len(set(np.asarray(tasks.game_id).tolist())) > 1
+    with pytest.raises(ConfigError, match="number of tasks is 0"):
+        sample_tasks(Source(), KEY, 0)
+
+
+def test_scores_are_means_of_ratios():
+    returns, best = np.array([[1.0, 4.0], [6.0, 6.0]]), np.array([[2.0, 4.0], [6.0, 8.0]])
+    np.testing.assert_array_equal(normalise(returns, best), [[0.5, 1.0], [1.0, 0.75]])
+    np.testing.assert_array_equal(normalise(returns[None], best).mean(1), [[0.75, 0.875]])
+    # Where nothing can be earned there is no score, and the task counts nowhere.
+    scores = normalise(returns[None], np.array([[2.0, 4.0], [6.0, 0.0]]))
+    np.testing.assert_array_equal(scores, [[[0.5, 1.0], [np.nan, np.nan]]])
+    np.testing.assert_array_equal(estimate(scores).mean, [0.5, 1.0])
+    np.testing.assert_array_equal(most_telling(scores[0]), [0, 1])
+    with pytest.raises(ConfigError, match="one task that has a score"):
+        estimate(scores[:, 1:])
+    with pytest.raises(ConfigError, match="same tasks"):
+        normalise(returns, best[:1])
+
+
+def test_intervals_against_known_values():
+    generator = np.random.default_rng(0)
+    scores = generator.normal(0.5, 0.2, (1, 400, 3))
+    points = estimate(scores)
+    np.testing.assert_allclose(points.mean, scores[0].mean(0))
+    half = 1.96 * scores[0].std(0) / 20  # the central limit theorem, with 400 tasks
+    np.testing.assert_allclose(points.high - points.mean, half, rtol=0.1)
+    np.testing.assert_allclose(points.mean - points.low, half, rtol=0.1)
+    np.testing.assert_array_equal(estimate(scores).low, points.low)
+    assert (estimate(scores, seed=1).low != points.low).any()
+
+    constant = estimate(np.full((3, 10), 0.25))
+    np.testing.assert_allclose([constant.low, constant.mean, constant.high], 0.25)
+    # Seeds that differ by 0.4 in all tasks: the interval over tasks has no width, that over seeds reaches both.
+    differing = estimate(np.stack([np.full(50, 0.2), np.full(50, 0.6)]))
+    np.testing.assert_allclose([differing.low, differing.mean, differing.high], [0.2, 0.4, 0.6])
+    with pytest.raises(ConfigError, match="at least one seed"):
+        estimate(np.zeros((0, 5)))
+
+
+def test_gain_and_the_most_telling_episode():
+    scores = np.array([[0.0, 1, 0.5], [0.2, 1, 1], [0, 0.5, 1], [0, 1, 1], [0, 1, 1]])
+    np.testing.assert_allclose(gain(scores), [0.5, 0.8, 1, 1, 1])
+    np.testing.assert_array_equal(most_telling(scores), [3, 4, 2, 1, 0])
+
+
+def test_the_telling_episode_shows_a_mistake_first_and_none_in_the_end(tasks, comparison):
+    scores = comparison.scores["searcher with memory"][0]
+    index, states, timesteps = telling_episode(ENV, tasks, Searcher(), KEY, scores)
+    again, _, _ = telling_episode(ENV, tasks, Searcher(), KEY, scores)
+    assert index == again and scores[index, 0] < scores[index, -1] == 1
+    is_wrong = (np.asarray(states.agent_held)[:, 0] >= 0) & (np.asarray(timesteps.reward)[:, 0] == 0)
+    trial = np.asarray(states.trial)
+    assert is_wrong[trial == 0].any() and not is_wrong[trial == NUM_TRIALS - 1].any()
+
+
+def test_compare_plays_everybody_on_the_same_tasks(comparison):
+    assert list(comparison.scores) == [
+        "agent", "random", "no-op", "searcher without memory", "searcher with memory", "expert",
+    ]  # fmt: skip
+    assert comparison.scores["agent"].shape == (2, NUM_TASKS, NUM_TRIALS)
+    assert (comparison.scores["expert"] == 1).all() and (comparison.scores["no-op"] == 0).all()
+    assert comparison.num_scored == NUM_TASKS
+    assert (np.stack([scores.max() for scores in comparison.scores.values()]) <= 1).all()
+
+
+def test_tasks_without_a_plan_have_no_score(tasks):
+    rooms = join(stack([make_room(EMPTY)]), jax.tree.map(lambda leaf: leaf[1:], tasks))  # no red ball in the first
+    comparison = compare(ENV, rooms, [], KEY, show_progress=True)
+    assert comparison.num_scored == NUM_TASKS - 1
+    assert np.isnan(comparison.scores["random"][0, 0]).all() and not np.isnan(comparison.scores["random"][0, 1:]).any()
+    assert "Left out: 1 tasks" in scores_table(comparison).caption
+
+
+def test_the_report(comparison, tmp_path):
+    metrics = tmp_path / "metrics.csv"
+    rows = [f"{step},{0.001 * step},{0.002 * step}," for step in range(0, 2000, 100)]
+    metrics.write_text("steps,return_trial_1,return_trial_2,return_trial_3\n" + "\n".join(rows) + "\n")
+    folder = tmp_path / "new" / "report"
+    content = write_report(folder, comparison, {"command": "xworld evaluate runs/demo"}, metrics)
+
+    assert json.loads((folder / "scores.json").read_text()) == content
+    assert content["num_tasks"] == NUM_TASKS and content["num_tasks_without_score"] == 0
+    assert content["about"]["command"] == "xworld evaluate runs/demo"
+    agent = content["policies"]["agent"]
+    np.testing.assert_allclose(agent["score"]["mean"], comparison.scores["agent"].mean((0, 1)))
+    np.testing.assert_allclose(agent["return"]["mean"], comparison.returns["agent"].mean((0, 1)), rtol=1e-6)
+    np.testing.assert_allclose(agent["gain"]["mean"], agent["score"]["mean"][-1] - agent["score"]["mean"][0])
+    assert agent["num_seeds"] == len(agent["score_by_seed"]) == 2
+    for name in ("scores.png", "learning_curve.png"):
+        assert (folder / name).read_bytes().startswith(b"\x89PNG")
+
+    console = Console(width=200, record=True, file=(tmp_path / "table.txt").open("w"))
+    console.print(scores_table(comparison))
+    console.file.close()
+    table = console.export_text()
+    assert "1.00" in table and all(name.split()[0] in table for name in comparison.scores)
+    assert summarise(comparison) == {name: value for name, value in content.items() if name != "about"}
+
+
+@pytest.mark.parametrize(("num_trials", "shown"), [(6, [1, 2, 3, 4, 5, 6]), (13, [1, 2, 3, 5, 8, 13])])
+def test_the_table_fits_a_terminal(num_trials, shown, tmp_path):
+    returns = np.random.default_rng(0).uniform(0, 5, (2, 20, num_trials))
+    comparison = Comparison({"searcher without memory": returns, "agent": returns + 5}, np.full((20, num_trials), 10.0))
+    console = Console(width=80, record=True, file=(tmp_path / "table.txt").open("w"))
+    console.print(scores_table(comparison))
+    console.file.close()
+    table = console.export_text()
+    assert all(word in table for word in ("searcher", "without", "memory")) and "…" not in table
+    header = " ".join(table.splitlines()[1:3])
+    assert [int(word) for word in header.split() if word.isdigit()] == shown
+
+
+def test_reports_that_cannot_be_written(comparison, tmp_path):
+    file = tmp_path / "file"
+    file.write_text("")
+    with pytest.raises(ConfigError, match="cannot be written to"):
+        write_report(file, comparison, {})
+    with pytest.raises(ConfigError, match="Choose another folder"):
+        check_folder(file / "below")
+    (tmp_path / "scores.json").mkdir()
+    with pytest.raises(ConfigError, match="report cannot be written"):
+        write_report(tmp_path, comparison, {})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "cannot be read"),
+        ("", "has no rows"),
+        ("steps,loss\n1,2\n", "has no rows with"),
+        ("steps,return_trial_1\n1,two\n", "not numbers"),
+        ("steps,return_trial_1\n1,\n", "no finished trial"),
+    ],
+)
+def test_metrics_that_are_none(text, message, tmp_path):
+    path = tmp_path / "metrics.csv"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        plot_learning_curve(path, tmp_path / "curve.png")
+
+
+def test_labels_keep_their_distance_and_order():
+    heights = [0.0, 0.01, 0.5, 0.95, 0.99, 1.0]
+    spread = spread_out(heights, gap=0.05)
+    assert (np.diff(spread) >= 0.05 - 1e-9).all()
+    assert spread[2] == 0.5 and np.abs(np.subtract(spread, heights)).max() < 0.06
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"num_trials": 0}, "num_trials is 0"),
+        ({"num_trials": 65536}, "num_trials is 65536"),
+    ],
+)
+def test_evaluate_refuses(tasks, arguments, message):
+    with pytest.raises(ConfigError, match=message):
+        evaluate(ENV, tasks, NoopPolicy(), KEY, **arguments)
+
+
+def test_evaluate_and_compare_refuse_tasks_that_do_not_fit(tasks):
+    with pytest.raises(ConfigError, match="leading axis"):
+        evaluate(ENV, take(tasks, 0), NoopPolicy(), KEY)
+    with pytest.raises(ConfigError, match="leading axis"):
+        evaluate(ENV, jax.tree.map(lambda leaf: leaf[:0], tasks), NoopPolicy(), KEY)
+    with pytest.raises(ConfigError, match="their width is 7, EnvConfig.width is 9"):
+        evaluate(Env(dataclasses.replace(CONFIG, width=9)), tasks, NoopPolicy(), KEY)
+    different = dataclasses.replace(tasks, num_trials=jnp.arange(1, NUM_TASKS + 1, dtype=jnp.uint16))
+    with pytest.raises(ConfigError, match="1 to 32 trials"):
+        compare(ENV, different, [], KEY)

@@ -1,0 +1,271 @@
+"""AdA's protocol: known answers, resuming, what is written, and what is refused."""
+
+import dataclasses
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from evaluation_tasks import CONFIG, ENV, make_room, stack
+from rich.console import Console
+
+from xworld import ConfigError
+from xworld.agents import NoopPolicy, RandomPolicy, make_player
+from xworld.agents.players import check_same_physics, own_player
+from xworld.evaluation import (
+    Reference,
+    SweepConfig,
+    TaskCollection,
+    expert_reference,
+    fine_tuned_reference,
+    run_sweep,
+    sweep_table,
+)
+from xworld.evaluation.report.files import choose_tasks, write_scores
+from xworld.evaluation.scores import sweep as sweep_module
+from xworld.evaluation.scores.statistics import interval
+from xworld.evaluation.scores.summary import STATISTICS, summarise_sweep
+
+EMPTY = "0....|.....|.....|.....|....."
+REACHED, ALWAYS, NEVER = range(3)
+# A ball in front of the agent, two steps: a random agent picks it up in the first (1/7), and then does not put it back
+# (6/7), or in the second, unless it turned away (4/7 * 1/7).
+RANDOM_REACHES = 1 / 7 + 1 / 7 * 6 / 7 + 4 / 7 * 1 / 7
+BEST = np.array([2, 3, 0], np.float32)  # nothing can be earned in the third task
+SWEEP = SweepConfig(num_trials=(1, 3), num_repetitions=128, seed=7, batch_size=96)
+NUM_BATCHES = 4  # for each number of trials: 3 * 128 episodes
+
+
+@pytest.fixture(scope="module")
+def collection():
+    rooms = [
+        make_room("0x...|.....|.....|.....|.....", goal='"hold(agent, red ball)"', rules="[]", trial_length=2),
+        make_room(EMPTY, goal='"not hold(agent, black cube)"', rules="[]", trial_length=3),
+        make_room(EMPTY, goal='"hold(agent, black cube)"', trial_length=5),
+    ]
+    return TaskCollection("three rooms", ENV, stack(rooms))
+
+
+@pytest.fixture(scope="module")
+def random_sweep(collection):
+    return run_sweep(ENV, collection.tasks, RandomPolicy(), SWEEP, show_progress=False)
+
+
+@pytest.fixture(scope="module")
+def reference():
+    return Reference("a person's best return", BEST)
+
+
+def test_noop_and_random_earn_what_arithmetic_says(collection, random_sweep):
+    noop = run_sweep(ENV, collection.tasks, NoopPolicy(), SWEEP, show_progress=False)
+    for num_trials in SWEEP.num_trials:
+        expected = np.broadcast_to(np.array([0, 3, 0])[:, None, None], (3, 128, num_trials))
+        np.testing.assert_array_equal(noop.returns[num_trials], expected)
+        np.testing.assert_array_equal(random_sweep.returns[num_trials][[ALWAYS, NEVER]], expected[[ALWAYS, NEVER]])
+    trials = np.concatenate([random_sweep.returns[num_trials][REACHED].ravel() for num_trials in SWEEP.num_trials])
+    assert trials.size == 512 and set(trials) == {0, 1, 2}
+    assert abs(trials.mean() - RANDOM_REACHES) < 4 * trials.std() / trials.size**0.5
+    scores = summarise_sweep(noop, Reference("", BEST), {})["summary"]["3"]
+    assert scores["mean"]["value"] == 0.5 and scores["share_at_0"]["value"] == 0.5
+    assert scores["median"]["value"] == 0.5 and scores["percentile_20"]["value"] == pytest.approx(0.2)
+
+
+def test_every_repetition_and_number_of_trials_has_its_own_chance(random_sweep):
+    one, three = (random_sweep.returns[num_trials][REACHED, :, 0] for num_trials in SWEEP.num_trials)
+    assert (one != three).any() and len(set(one)) > 1
+    assert (random_sweep.returns[3][REACHED, :, 0] != random_sweep.returns[3][REACHED, :, 2]).any()
+
+
+def test_all_numbers_of_trials_are_one_compilation(collection):
+    traced = []
+
+    @jax.tree_util.register_dataclass
+    @dataclasses.dataclass(frozen=True)
+    class Counting(NoopPolicy):
+        def start(self, key, state, briefing):
+            traced.append(1)
+            return ()
+
+    config = SweepConfig(num_trials=(1, 2, 4), num_repetitions=5, batch_size=6)
+    run_sweep(ENV, collection.tasks, Counting(), config, show_progress=False)
+    assert len(traced) == 1
+
+
+def test_what_was_interrupted_goes_on_and_gives_the_same_bytes(
+    collection, random_sweep, reference, tmp_path, monkeypatch
+):
+    player = make_player("random", RandomPolicy())
+    play_batch, calls = sweep_module.play_batch, []
+
+    def play_until(limit):
+        def play(*arguments):
+            if len(calls) == limit:
+                raise KeyboardInterrupt
+            calls.append(1)
+            return play_batch(*arguments)
+
+        return play
+
+    def run(folder, show_progress=False):
+        return run_sweep(ENV, collection.tasks, player.policy, SWEEP, folder, player.about, show_progress=show_progress)
+
+    monkeypatch.setattr(sweep_module, "play_batch", play_until(NUM_BATCHES + 1))
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "a")
+    monkeypatch.setattr(sweep_module, "play_batch", play_until(2 * NUM_BATCHES))
+    resumed = run(tmp_path / "a", show_progress=True)
+    assert len(calls) == 2 * NUM_BATCHES  # nothing was played twice
+    for num_trials, returns in random_sweep.returns.items():
+        np.testing.assert_array_equal(resumed.returns[num_trials], returns)
+
+    monkeypatch.setattr(sweep_module, "play_batch", play_batch)
+    (tmp_path / "b").mkdir()
+    content = write_scores(tmp_path / "a", collection, player, resumed, reference)
+    write_scores(tmp_path / "b", collection, player, random_sweep, reference)
+    for name in ("scores.json", "report.html"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    check_content(content, collection, random_sweep)
+
+    page = (tmp_path / "a" / "report.html").read_text()
+    assert (
+        page.count("data:image/png") == 4 and page.count("data:image/gif") == 2
+    )  # the worst of two is the typical one
+    assert "src=" in page and page.count("src=") == page.count('src="data:')  # it needs no other file
+    console = Console(width=150, record=True, file=(tmp_path / "table.txt").open("w"))
+    console.print(sweep_table(content))
+    console.file.close()
+    assert "20th percentile" in console.export_text()
+
+    other = {**player.about, "digest": "0"}
+    with pytest.raises(ConfigError, match="digest: .* there, 0 here"):
+        run_sweep(ENV, collection.tasks, player.policy, SWEEP, tmp_path / "a", other, show_progress=False)
+    damaged = tmp_path / "a" / "returns" / "1-trials-batch-0.npy"
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    with pytest.raises(ConfigError, match="damaged"):
+        run(tmp_path / "a")
+    np.save(damaged, np.zeros((2, 1), np.float32))
+    with pytest.raises(ConfigError, match=r"its shape is \[2, 1\]"):
+        run(tmp_path / "a")
+
+    tuned = fine_tuned_reference(tmp_path / "a", collection.content_hash)
+    last = np.stack([random_sweep.last[num_trials] for num_trials in SWEEP.num_trials])
+    np.testing.assert_allclose(tuned.best, last.max(0), rtol=1e-6)
+    with pytest.raises(ConfigError, match="of other tasks"):
+        fine_tuned_reference(tmp_path / "a" / "scores.json", "0")
+
+
+def check_content(content, collection, sweep):
+    """What `scores.json` says, against the returns."""
+    assert content["schema"] == "xworld.scores/1"
+    assert content["task_set"] == {"name": "three rooms", "content_hash": collection.content_hash}
+    assert content["num_tasks"] == 3 and content["reference"]["num_tasks_without"] == 1
+    assert content["env"] == json.loads(json.dumps(dataclasses.asdict(CONFIG)))
+    scores = sweep.returns[3][:2, :, -1].mean(1) / BEST[:2]
+    np.testing.assert_allclose([task["score"]["3"] for task in content["tasks"][:2]], scores, rtol=1e-6)
+    assert content["tasks"][NEVER]["score"] == {"1": None, "3": None}
+    assert content["tasks"][NEVER]["num_hidden_rules"] == content["tasks"][NEVER]["num_rules"] == 1
+    curve = (sweep.returns[3][:2].mean(1) / BEST[:2, None]).mean(0)
+    np.testing.assert_allclose(content["mean_score_by_trial"]["3"], curve, rtol=1e-6)
+    mean = content["summary"]["3"]["mean"]
+    assert mean["low"] <= mean["value"] <= mean["high"] and mean["value"] == pytest.approx(scores.mean())
+    (few, many) = content["breakdown"]["num_objects"]
+    assert (few["value"], few["num_tasks"], many["value"], many["num_tasks"]) == (0, 1, 1, 1)
+    assert many["summary"]["3"]["mean"]["value"] == pytest.approx(scores[REACHED])
+
+
+def test_statistics_and_intervals_of_known_scores():
+    scores = np.arange(11) / 10
+    values = {name: float(statistic(scores)) for name, statistic in STATISTICS.items()}
+    expected = {"median": 0.5, "percentile_20": 0.2, "mean": 0.5, "share_above_0.8": 2 / 11, "share_at_0": 1 / 11}
+    assert values == pytest.approx(expected)
+    many = np.random.default_rng(0).uniform(size=2_000)
+    low, high = interval(many, STATISTICS["median"])
+    half = 1.96 * 0.5 / 2_000**0.5  # of the median of uniform values: half their density's inverse over sqrt(n)
+    assert high - low == pytest.approx(2 * half, rel=0.2) and low < 0.5 < high
+    assert interval(many, STATISTICS["median"]) == (low, high)
+    assert interval(np.full(5, 0.3), STATISTICS["mean"]) == pytest.approx((0.3, 0.3))
+
+
+def test_chosen_tasks():
+    assert choose_tasks(np.array([0.5, 0.125, np.nan, 0.875, 0.625])) == {"best": 3, "typical": 0, "worst": 1}
+
+
+def test_best_returns_are_kept_and_their_search_goes_on(collection, tmp_path, monkeypatch):
+    tasks = jax.tree.map(lambda leaf: jnp.concatenate([leaf] * 12), collection.tasks)
+    asked = []
+
+    def best_returns(some):
+        if len(asked) == 1:
+            asked.append(0)
+            raise KeyboardInterrupt
+        asked.append(len(some.trial_length))
+        return np.where(np.asarray(some.trial_length) == 5, 0, np.asarray(some.trial_length))
+
+    with pytest.raises(KeyboardInterrupt):
+        expert_reference(ENV, tasks, best_returns, tmp_path, show_progress=False)
+    found = expert_reference(ENV, tasks, best_returns, tmp_path)
+    np.testing.assert_array_equal(found.best, np.tile(BEST, 12))
+    assert asked == [16, 0, 16, 4]
+    np.testing.assert_array_equal(expert_reference(ENV, tasks, best_returns, tmp_path).best, found.best)
+    assert len(asked) == 4
+    (path,) = tmp_path.iterdir()
+    np.save(path, np.zeros((3, 2), np.float32))
+    with pytest.raises(ConfigError, match="damaged"):
+        expert_reference(ENV, tasks, best_returns, tmp_path)
+
+
+def test_no_scores_without_any_reference(random_sweep):
+    with pytest.raises(ConfigError, match="None of the 3 tasks"):
+        summarise_sweep(random_sweep, Reference("nobody", np.zeros(3, np.float32)), {})
+    with pytest.raises(ConfigError, match="of 2 tasks"):
+        summarise_sweep(random_sweep, Reference("nobody", np.ones(2, np.float32)), {})
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"num_trials": ()}, "at least one, rising"),
+        ({"num_trials": (3, 1)}, "at least one, rising"),
+        ({"num_trials": (1, 1)}, "at least one, rising"),
+        ({"num_trials": (0, 1)}, "num_trials has 0"),
+        ({"num_repetitions": 0}, "num_repetitions has 0"),
+        ({"seed": -1}, "seed is -1"),
+        ({"batch_size": 0}, "batch_size is 0"),
+    ],
+)
+def test_sweeps_that_cannot_be_meant(fields, message):
+    with pytest.raises(ConfigError, match=message):
+        SweepConfig(**fields)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [(None, "cannot be read"), ("{", "is not JSON"), ('{"unit": 1}', "has the schema None")]
+)
+def test_score_files_that_are_none(text, message, tmp_path):
+    path = tmp_path / "scores.json"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        fine_tuned_reference(path, "0")
+
+
+def test_own_players_and_other_environments():
+    assert isinstance(own_player("test_sweep:make_noop", ENV).policy, NoopPolicy)
+    for name, message in {
+        "no_such_module:make": "No module",
+        "test_sweep:nothing": "no attribute",
+        "test_sweep:make_nonsense": "is no policy",
+    }.items():
+        with pytest.raises(ConfigError, match=message):
+            own_player(name, ENV)
+    with pytest.raises(ConfigError, match="push: False -> True"):
+        check_same_physics(CONFIG, dataclasses.replace(CONFIG, push=True))
+
+
+def make_noop(env):
+    return NoopPolicy()
+
+
+def make_nonsense(env):
+    return 3

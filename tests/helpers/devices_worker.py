@@ -1,0 +1,47 @@
+"""A short run in a process of its own, on as many devices as it is told: `python devices_worker.py JSON FOLDER`."""
+
+import dataclasses
+import json
+import signal
+import sys
+from pathlib import Path
+
+from xworld.training import RunConfig, train, use_host_devices
+from xworld.training.devices.devices import join_processes
+
+
+def short_config(**changes: object) -> RunConfig:
+    """Four updates of the sanity task, in two chunks."""
+    from tiny_rooms import sanity_config
+
+    config = sanity_config()
+    steps = 4 * config.steps_per_update
+    return dataclasses.replace(
+        config, total_steps=steps, updates_per_chunk=2, chunks_per_checkpoint=1, chunks_per_evaluation=2, **changes
+    )
+
+
+def main() -> None:
+    """Trains, and stops after the first chunk if told so."""
+    options, folder = json.loads(sys.argv[1]), Path(sys.argv[2])
+    use_host_devices(options["num_devices"])
+    if "coordinator" in options:
+        join_processes(options["coordinator"], 2, options["process"])
+    sys.path.append(str(Path(__file__).parents[1]))
+    import conftest  # the compilation cache; it starts jax
+    import jax
+    from tiny_rooms import SANITY_TASKS
+
+    assert conftest and jax.device_count() == options["total_devices"]
+
+    def stop(row: dict[str, float]) -> None:
+        if options.get("stops") and jax.process_index() == 0:  # the other process has to follow
+            signal.raise_signal(signal.SIGTERM)
+
+    config = short_config(**options.get("changes", {}))
+    is_finished = train(config, folder, tasks=SANITY_TASKS, show_progress=False, on_row=stop)
+    assert is_finished != options.get("stops", False)
+
+
+if __name__ == "__main__":
+    main()

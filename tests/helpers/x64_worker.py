@@ -1,0 +1,56 @@
+"""Digests of what is drawn, stepped and loaded. `test_x64.py` runs it as a script, with 64 bits allowed."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import xworld
+from xworld import VectorEnv, agents
+from xworld.agents import RandomPolicy, make_agent
+from xworld.agents.network.config import MEMORIES
+from xworld.base.digest import digest
+from xworld.tasks import TaskSet, Universe
+from xworld.training.run.presets import smoke
+from xworld.training.run.trainer import make_trainer
+
+
+def describe() -> list[str]:
+    """Lines that say what is drawn, stepped and loaded."""
+    env, universe = xworld.make("trivial"), xworld.make_universe("trivial")
+    vec = VectorEnv(env, 8)
+    state, _ = jax.jit(vec.reset)(jax.random.key(0), universe)
+    actions = jnp.asarray(np.random.default_rng(0).integers(0, 7, (40, 8, 1)), jnp.int32)
+    stepped = jax.jit(lambda state, actions: jax.lax.scan(vec.step, state, actions))(state, actions)
+    refilled = jax.jit(vec.refill)(stepped[0], jax.random.key(1), universe)
+    tasks = TaskSet(vec.states(state).task)
+    drawn = [tasks.sample(jax.random.key(seed)) for seed in range(6)]
+    chance = RandomPolicy().act((), jax.random.key(3), vec.states(state), None)[1]
+    config = smoke()
+    fresh = {
+        memory: make_agent(dataclasses.replace(config.agent, memory=memory), config.env).init(jax.random.key(0))
+        for memory in MEMORIES
+    }
+    named = {
+        "steps": stepped,
+        "refilled": refilled,
+        "drawn": drawn,
+        "chance": chance,
+        "pretrained": agents.load(agents.PRETRAINED).params,
+        **fresh,
+    }
+    return [f"{name} {digest(tree)} {_dtypes(tree)}" for name, tree in named.items()]
+
+
+def _dtypes(tree: object) -> list[str]:
+    return sorted({str(leaf.dtype) for leaf in jax.tree.leaves(tree)})
+
+
+if __name__ == "__main__":
+    print("\n".join(describe()))
+    # Tracing an update is enough: a loop whose carry changes its dtype is refused then, and nothing is compiled.
+    trainer, universe = make_trainer(smoke()), Universe(smoke().env, smoke().universe)
+    before = jax.eval_shape(trainer.start, universe)
+    after, metrics = jax.eval_shape(trainer.chunk, before, universe)
+    print(f"trained {_dtypes(after.params)} {_dtypes(metrics)} {_dtypes(before) == _dtypes(after)}")

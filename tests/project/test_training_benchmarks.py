@@ -1,0 +1,109 @@
+"""Training is timed in parts, and killed and resumed, in miniature."""
+
+import json
+import sys
+from pathlib import Path
+from subprocess import Popen
+
+import numpy as np
+import pytest
+from test_benchmarks import load, train
+from tiny_rooms import SANITY_TASKS, sanity_config
+
+from xworld import ConfigError
+
+kill_and_resume, memories, train_worker = map(load, ("checks.kill_and_resume", "memories", "speed.train_worker"))
+
+
+@pytest.fixture(scope="module")
+def cases():
+    config = sanity_config()
+    return {
+        "training": train_worker.training_case(config, SANITY_TASKS),
+        "environment": train_worker.rollout_case(config, SANITY_TASKS, train_worker.ENVIRONMENT),
+    }
+
+
+def test_a_run_of_training_is_a_chunk_with_ends_spread_over_an_episode(cases):
+    config, training = sanity_config(), cases["training"]
+    current = training.state.actor.env_state.current
+    steps = np.asarray(current.trial).astype(int) * 8 + np.asarray(current.time)  # trials of 8 steps, 3 an episode
+    np.testing.assert_array_equal(steps.reshape(-1), np.arange(64) * 24 // 64)
+    before = int(training.state.update)
+    training.run()
+    assert training.num_steps == config.updates_per_chunk * config.steps_per_update
+    assert int(training.state.update) == before + config.updates_per_chunk
+    assert train_worker.memory_of(training)["peak_process_mb"] > 10
+
+
+def test_shares_are_of_the_time_of_training():
+    shares = train.shares({"training": 1000.0, "acting": 4000.0, "environment": 10000.0})
+    assert shares == pytest.approx({"environment": 0.1, "inference": 0.15, "update": 0.75})
+
+
+def test_rollouts_without_an_agent_do_all_actions_alike(cases):
+    case = cases["environment"]
+    assert case.num_steps == 10 * sanity_config().steps_per_update
+    _, (steps, *_) = case.compiled(case.state, case.inputs)
+    actions = np.asarray(steps.action)  # of 10 rollouts, summed
+    assert actions.mean() / 10 == pytest.approx(3, abs=0.1)  # actions 0 to 6
+    np.testing.assert_allclose(steps.log_probability, -10 * np.log(7), rtol=1e-5)
+
+
+# A run in place of training: a row for each chunk, a state that is saved by a rename; it forgets if told to.
+STAND_IN = """
+import hashlib, pathlib, sys, time
+folder, forgets = pathlib.Path(sys.argv[1]), sys.argv[2] == "True"
+folder.mkdir(exist_ok=True)
+state = folder / "state"
+done, digest = state.read_text().split() if state.exists() else ("0", "")
+for chunk in range(int(done), 30):
+    digest = hashlib.sha256(f"{digest if not forgets or chunk > int(done) else ''}{chunk}".encode()).hexdigest()
+    time.sleep(0.002)
+    unfinished = folder / "unfinished-state"
+    unfinished.write_text(f"{chunk + 1} {digest}")
+    unfinished.rename(state)
+    rows = "row\\n" * (chunk + 1)
+    (folder / "metrics.jsonl").write_text(rows)
+"""
+
+
+@pytest.mark.parametrize("forgets", [False, True])
+def test_a_run_that_is_killed_and_forgets_is_found_out(tmp_path, forgets):
+    def start(folder: Path) -> Popen:
+        return Popen([sys.executable, "-S", "-c", STAND_IN, str(folder), str(forgets)])
+
+    def result(folder: Path) -> str:
+        return (folder / "state").read_text()
+
+    found = kill_and_resume.compare(start, result, tmp_path, num_kills=4, num_chunks=30, seed=0)
+    assert found["are_equal"] is not forgets
+    rows = [kill["row"] for kill in found["kills"]]
+    assert len(rows) == 4 and rows == sorted(set(rows)) and rows[-1] < 27
+    assert all(kill["rows_written"] < 30 for kill in found["kills"])
+
+
+def test_moments_depend_on_the_seed_alone():
+    moments = [kill_and_resume.draw_moments(10, 120, seed) for seed in (0, 0, 1)]
+    assert moments[0] == moments[1] != moments[2]
+    assert all(1 <= row < 108 and 0 <= chunks <= 2 for row, chunks in moments[0])
+
+
+SIZES = {"num_tasks": 512, "seeds": [0, 1, 2], "total_steps": 30_000_000}
+
+
+def test_memories_that_were_measured_before_are_kept_if_they_can_stand_beside_others(tmp_path):
+    path = tmp_path / "memories.json"
+    with pytest.raises(ConfigError, match=r"no .*memories\.json to keep"):
+        memories.read_earlier(path, SIZES)
+    path.write_text(json.dumps({"agents": {"gru": {}}} | SIZES))
+    assert list(memories.read_earlier(path, SIZES)["agents"]) == ["gru"]
+    with pytest.raises(ConfigError, match=r"there it is \{'seeds': \[0, 1, 2\]\}"):
+        memories.read_earlier(path, SIZES | {"seeds": [0]})
+
+
+def test_agents_that_played_other_tasks_are_not_put_side_by_side(tmp_path):
+    scores = {"random": {"mean": [0.01, 0.02]}}
+    memories.check_same_scores(tmp_path, scores, {"random": {"mean": [0.01, 0.02000001]}})
+    with pytest.raises(ConfigError, match=r"random policy scores 0\.0200 in trial 1, and 0\.0100"):
+        memories.check_same_scores(tmp_path, scores, {"random": {"mean": [0.02, 0.02]}})

@@ -1,0 +1,184 @@
+import dataclasses
+import json
+import resource
+import shutil
+import signal
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from tiny_rooms import SANITY_TASKS, sanity_config
+
+from xworld import ConfigError
+from xworld.agents import load as load_agent
+from xworld.training import RunConfig, TrainingDiverged, load_config, train
+from xworld.training.devices.sharding import fetch
+from xworld.training.logs.metrics import COLUMNS, MetricsWriter
+from xworld.training.run.checkpoint import load, save, save_config
+from xworld.training.run.trainer import make_trainer
+
+CONFIG = sanity_config()
+UPDATES = [10, 20, 30, 40, 50, 60]
+
+
+def run(folder: Path, config: RunConfig = CONFIG, **options: object) -> bool:
+    return train(config, folder, tasks=SANITY_TASKS, show_progress=False, **options)
+
+
+def state_in(folder: Path) -> dict[str, np.ndarray]:
+    like = jax.eval_shape(make_trainer(CONFIG).start, SANITY_TASKS)
+    state = load(folder, like, CONFIG)
+    state = dataclasses.replace(state, key=jax.random.key_data(state.key))
+    return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in jax.tree.leaves_with_path(state)}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    """The folder of an undisturbed run."""
+    folder = tmp_path_factory.mktemp("run") / "undisturbed"
+    assert run(folder, loggers=["tensorboard"])
+    return folder
+
+
+def best_update(folder: Path) -> int:
+    """The update after which the agent did best on held-out tasks, the first of several."""
+    rows = [row for row in MetricsWriter.read(folder) if not np.isnan(row["held_out_last_trial"])]
+    return int(max(rows, key=lambda row: row["held_out_last_trial"])["update"])
+
+
+def test_a_run_leaves_everything_in_its_folder(finished):
+    assert sorted(path.name for path in finished.iterdir()) == [
+        f"best-{best_update(finished)}", "checkpoint-60", "config.json", "metrics.csv", "metrics.jsonl",
+        "tensorboard",
+    ]  # fmt: skip
+    assert load_config(finished) == CONFIG
+    rows = MetricsWriter.read(finished)
+    assert [row["update"] for row in rows] == UPDATES
+    assert rows[-1]["steps"] == CONFIG.total_steps
+    assert all(np.isfinite(row["return_last_trial"]) and row["steps_per_second"] > 0 for row in rows[1:])
+    assert np.isnan(rows[0]["return_trial_4"])  # tasks have three trials
+    lines = (finished / "metrics.csv").read_text().splitlines()
+    assert lines[0] == ",".join(COLUMNS) and len(lines) == 1 + len(UPDATES)
+    evaluated = [row["update"] for row in rows if not np.isnan(row["held_out_last_trial"])]
+    assert evaluated == [20, 40, 60]
+    assert rows[-1]["held_out_last_trial"] == rows[-1]["held_out_trial_3"] > 2
+    mean_progress = 4.5 / 59  # of updates 0 to 9 of 60
+    np.testing.assert_allclose(rows[0]["learning_rate"], 6e-3 + (3e-4 - 6e-3) * mean_progress, rtol=1e-5)
+
+
+@pytest.fixture
+def handler(number):
+    """What the signal does before the run: not nothing, as in jobs that a shell has put into the background."""
+    before = signal.signal(number, signal.default_int_handler)
+    yield signal.getsignal(number)
+    signal.signal(number, before)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_goes_on_bit_for_bit(finished, tmp_path, number, handler):
+
+    def interrupt(row: dict[str, float]) -> None:
+        if row["update"] == 30:  # no checkpoint is due here
+            signal.raise_signal(number)
+
+    folder = tmp_path / "run"
+    assert not run(folder, on_row=interrupt)
+    assert signal.getsignal(number) is handler
+    assert [row["update"] for row in MetricsWriter.read(folder)] == UPDATES[:3]
+    # As a process that was killed after its last checkpoint would leave it: a later row, and one cut short.
+    with (folder / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps(dict.fromkeys(COLUMNS, 40.0)) + '\n{"update": 40')
+    assert run(folder, resume=True)
+
+    expected, found = state_in(finished), state_in(folder)
+    assert list(expected) == list(found)
+    for name, leaf in expected.items():
+        np.testing.assert_array_equal(found[name], leaf, err_msg=name)
+    for row, expected_row in zip(MetricsWriter.read(folder), MetricsWriter.read(finished), strict=True):
+        for name in set(COLUMNS) - {"seconds", "steps_per_second"}:
+            np.testing.assert_equal(row[name], expected_row[name])
+
+
+def test_parameters_load_without_the_rest(finished):
+    loaded = load_agent(finished)
+    expected = {name: leaf for name, leaf in state_in(finished).items() if name.startswith(".params")}
+    for leaf, other in zip(jax.tree.leaves(loaded.params), expected.values(), strict=True):
+        np.testing.assert_array_equal(leaf, other)
+    assert loaded.agent.start_memory(3).shape == (3, 1, CONFIG.agent.memory_size)
+
+
+def test_a_finished_run_that_is_resumed_does_nothing(finished):
+    before = state_in(finished)
+    assert run(finished, resume=True)
+    after = state_in(finished)
+    assert all(np.array_equal(before[name], after[name]) for name in before)
+
+
+def test_divergence_stops_and_keeps_the_checkpoint(tmp_path):
+    def interrupt(row: dict[str, float]) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+    folder = tmp_path / "run"
+    assert not run(folder, on_row=interrupt)
+    state = load(folder, jax.eval_shape(make_trainer(CONFIG).start, SANITY_TASKS), CONFIG)
+    huge = jax.tree.map(lambda leaf: leaf + np.float32(1e30), state.params)
+    save(folder, CONFIG, fetch(dataclasses.replace(state, params=huge)), "last")
+    with pytest.raises(TrainingDiverged, match=r"The checkpoint of update 10 is kept. Try a lower ppo.learning_rate"):
+        run(folder, resume=True)
+    assert all((leaf == 1e30).all() for leaf in jax.tree.leaves(load_agent(folder).params))
+    assert [row["update"] for row in MetricsWriter.read(folder)] == [10]
+
+
+def test_resume_refuses_another_configuration(finished):
+    other = dataclasses.replace(CONFIG, seed=1, ppo=dataclasses.replace(CONFIG.ppo, clip=0.1))
+    with pytest.raises(ConfigError, match=r"of another configuration \(ppo.clip: 0.2 -> 0.1; seed: 0 -> 1\)"):
+        run(finished, other, resume=True)
+
+
+def test_missing_runs_and_checkpoints_are_named(tmp_path):
+    with pytest.raises(ConfigError, match="holds no training run: there is no config.json in it"):
+        run(tmp_path / "nothing", resume=True)
+    assert not (tmp_path / "nothing").exists()
+    save_config(tmp_path, CONFIG)
+    with pytest.raises(ConfigError, match="has no checkpoint"):
+        load(tmp_path, None, CONFIG)
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(ConfigError, match="config.json cannot be read. The configuration is not JSON"):
+        load_config(tmp_path)
+
+
+def test_truncated_checkpoints_are_named(finished, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(finished, folder)
+    for part, attempt in (("params", lambda: load_agent(folder)), ("rest", lambda: run(folder, resume=True))):
+        largest = max((folder / "checkpoint-60" / part).rglob("*"), key=lambda path: path.stat().st_size)
+        whole = largest.read_bytes()
+        largest.write_bytes(whole[: len(whole) // 2])
+        with pytest.raises(ConfigError, match=f"checkpoint-60 is damaged: {part}.*{largest.name} is not as it was"):
+            attempt()
+        largest.write_bytes(whole)
+    for part in ("params", "manifest.json"):
+        (folder / "checkpoint-60" / part).rename(tmp_path / part)
+        with pytest.raises(ConfigError, match="checkpoint-60 is damaged: .*No such file"):
+            load_agent(folder)
+
+
+def test_output_folders_are_checked_before_training(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="is not empty. Resume the run in it, or choose another folder"):
+        run(tmp_path)
+    with pytest.raises(ConfigError, match="cannot be written to: Not a directory"):
+        run(tmp_path / "file" / "run")
+    with pytest.raises(ConfigError, match="cannot be written to"):
+        run(Path("/proc/xworld"))  # read-only for everybody
+
+
+def test_a_full_disk_is_noticed_before_training(tmp_path):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        with pytest.raises(ConfigError, match="cannot be written to: File too large. .* make room for 4 MB"):
+            run(tmp_path / "run")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -1,0 +1,233 @@
+import dataclasses
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tiny_rooms import SANITY_TASKS, TinyRooms, env_config, sanity_config
+from tiny_rooms import SMALL_AGENT as SMALL
+
+from xworld import ConfigError, Env, Task, VectorEnv
+from xworld.agents import MEMORIES, distribution, make_agent
+from xworld.base.configs import from_json, to_json
+from xworld.training import PRESETS, PPOConfig, RunConfig, use_host_devices
+from xworld.training.learners.losses import ReturnScale, clipped_surrogate
+from xworld.training.learners.returns import generalised_advantage
+from xworld.training.learners.schedules import anneal, warm_up
+from xworld.training.logs.metrics import summarise
+from xworld.training.rollouts.rollout import collect, start_actor, unroll
+from xworld.training.run.trainer import make_trainer
+
+BATCH, LENGTH = 6, 11
+TASKS = TinyRooms(trial_length=4, num_trials=2)  # episodes of 8 steps: each rollout has an end in it
+
+
+def test_advantages_equal_a_plain_loop():
+    length, batch = 7, 3
+    random = np.random.default_rng(0)
+    rewards, values = random.normal(size=(length, batch)), random.normal(size=(length + 1, batch))
+    discounts = np.full((length, batch), 0.9)
+    discounts[2, 0] = discounts[4, 1] = 0  # two episodes end
+    expected = np.zeros((length, batch))
+    for b in range(batch):
+        for t in range(length):
+            weight = 1.0
+            for later in range(t, length):
+                error = rewards[later, b] + discounts[later, b] * values[later + 1, b] - values[later, b]
+                expected[t, b] += weight * error
+                weight *= discounts[later, b] * 0.8
+    found = generalised_advantage(jnp.array(rewards), jnp.array(values), jnp.array(discounts), 0.8)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_clipping_has_known_values_and_gradients():
+    ratio, advantage = jnp.array([0.5, 0.9, 1.1, 1.5, 0.5, 1.5]), jnp.array([1.0, 1.0, 1.0, 1.0, -1.0, -1.0])
+    loss = clipped_surrogate(jnp.log(ratio), advantage, clip=0.2)
+    np.testing.assert_allclose(loss, [-0.5, -0.9, -1.1, -1.2, 0.8, 1.5], atol=1e-6)
+    gradient = jax.grad(lambda log_ratio: clipped_surrogate(log_ratio, advantage, 0.2).sum())(jnp.log(ratio))
+    np.testing.assert_allclose(gradient, [-0.5, -0.9, -1.1, 0, 0, 1.5], atol=1e-6)  # -ratio * A, or 0 beyond the clip
+
+
+@pytest.mark.parametrize("shape, halfway_down", [("linear", 2.5), ("cosine", 3 - 2 * 0.1464466)])
+def test_schedules_fall_and_stay(shape, halfway_down):
+    found = [float(anneal(3.0, 1.0, jnp.float32(progress), shape)) for progress in (0, 0.25, 0.5, 1, 2)]
+    np.testing.assert_allclose(found, [3, halfway_down, 2, 1, 1], rtol=1e-6)
+
+
+def test_the_learning_rate_warms_up():
+    found = [float(warm_up(jnp.float32(progress), 0.1)) for progress in (0, 0.05, 0.1, 1)]
+    np.testing.assert_allclose(found, [1e-3, 0.5, 1, 1], rtol=1e-6)
+    assert warm_up(jnp.float32(0), 0.0) == 1
+
+
+def test_returns_are_normalised_by_running_moments():
+    scale = ReturnScale.start()
+    np.testing.assert_allclose(scale.to_returns(jnp.array([2.0])), [2])  # nothing seen yet
+    returns = np.random.default_rng(0).normal(7, 3, size=(50, 1000))
+    for some in returns:
+        scale = scale.update(jnp.float32(some.mean()), jnp.float32((some**2).mean()), decay=0.9)
+    np.testing.assert_allclose(scale.to_values(jnp.array([7.0, 10.0, 1.0])), [0, 1, -2], atol=0.05)
+    np.testing.assert_allclose(scale.to_returns(scale.to_values(jnp.array([4.0]))), [4], rtol=1e-5)
+    first = ReturnScale.start().update(jnp.float32(5), jnp.float32(25), decay=0.9)  # all the same: no division by 0
+    np.testing.assert_allclose(first.to_values(jnp.array([5.0, 6.0])), [0, 100], atol=0.1)
+
+
+@pytest.mark.parametrize("does_clear", [False, True])
+def test_training_sees_what_acting_saw(does_clear):
+    """The outputs computed again along rollouts, across new episodes and new briefings, are those acted on."""
+    agent = make_agent(dataclasses.replace(SMALL, clear_memory_at_trials=does_clear), env_config())
+    vec = VectorEnv(Env(env_config()), BATCH)
+
+    @jax.jit
+    def play(key):
+        params = jax.tree.map(lambda leaf: leaf + 0.3 * jax.random.normal(key, leaf.shape), agent.init(key))
+
+        def roll_out(actor, key):
+            actor, rollout, trials = collect(agent, params, vec, actor, key, TASKS, LENGTH)
+            told_now, told_next = (agent.encode_briefing(params, briefing) for briefing in rollout.context.briefings)
+            output = unroll(agent, params, rollout)
+            log_probability = distribution.log_probability(output.logits, rollout.steps.action)
+            return actor, (rollout.steps, trials, log_probability, output.value, jnp.abs(told_next - told_now).max())
+
+        return jax.lax.scan(roll_out, start_actor(agent, vec, key, TASKS), jax.random.split(key, 2))[1]
+
+    steps, trials, log_probability, values, briefing_difference = play(jax.random.key(0))  # [2, T, B, ...]
+    np.testing.assert_allclose(log_probability, steps.log_probability, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(values, steps.value, rtol=1e-5, atol=1e-5)
+    assert briefing_difference.min() > 0.01
+    is_next = np.arange(LENGTH) >= [[8], [5]]  # episodes begin at steps 8 and 16
+    np.testing.assert_array_equal(steps.is_next_task[:, :, 0], is_next)
+
+    # Trials of 4 steps end in both rollouts, one of them begun in the first and ended in the second.
+    by_trial = np.asarray(steps.reward).reshape(2 * LENGTH, BATCH)[:20].reshape(5, 4, BATCH).sum(1)
+    sums, counts = trials.sums.sum(0), trials.counts.sum(0)  # trials 1 2, 1 2, 1
+    np.testing.assert_allclose(sums[:2], [by_trial[0::2].sum(), by_trial[1::2].sum()])
+    np.testing.assert_allclose([*counts, sums[-1]], [3 * BATCH, 2 * BATCH, 0, 0, 0, 0, 2 * BATCH, sums[1]])
+
+
+@jax.tree_util.register_static
+@dataclasses.dataclass(frozen=True)
+class Mixed:
+    """Episodes of 1 to 3 trials of 3 to 6 steps."""
+
+    def sample(self, key: jax.Array) -> Task:
+        task_key, length_key, number_key = jax.random.split(key, 3)
+        length = jax.random.randint(length_key, (), 3, 7).astype(jnp.uint16)
+        number = jax.random.randint(number_key, (), 1, 4).astype(jnp.uint16)
+        return dataclasses.replace(TASKS.sample(task_key), trial_length=length, num_trials=number)
+
+
+def test_episodes_of_different_lengths_fill_rollouts_without_gaps():
+    agent, vec, source = make_agent(SMALL, env_config()), VectorEnv(Env(env_config()), BATCH), Mixed()
+
+    @chex.assert_max_traces(n=1)
+    def roll_out(actor, key):
+        return collect(agent, agent.init(key), vec, actor, key, source, LENGTH)
+
+    actor, roll_out = start_actor(agent, vec, jax.random.key(0), source), jax.jit(roll_out)
+    rollouts = []
+    for index in range(4):
+        actor, *rest = roll_out(actor, jax.random.key(index))
+        rollouts.append(rest)
+    rollout, trials = jax.tree.map(lambda *leaves: np.concatenate(leaves), *rollouts)
+    steps = rollout.steps
+    seen = steps.observation
+    assert (seen.time_left > 0).all()  # after an episode's end the next begins at once
+    assert {3, 4, 5, 6} == set(seen.trial_length.ravel())
+    is_first_step = (seen.time_left == seen.trial_length) & (seen.trial == 0)
+    np.testing.assert_array_equal(steps.is_reset, is_first_step)
+    np.testing.assert_array_equal(steps.discount[:-1] == 0, steps.is_reset[1:])
+    is_trial_end = seen.time_left == 1
+    ended = [(is_trial_end & (seen.trial == trial)).sum() for trial in range(3)]
+    counts = trials.counts.reshape(4, -1).sum(0)
+    np.testing.assert_array_equal(counts, [*ended, 0, 0, 0, (is_trial_end & (seen.trials_left == 0)).sum()])
+    assert ended[0] > ended[1] > ended[2] > 0
+
+
+@pytest.mark.parametrize("memory", MEMORIES)
+def test_a_sanity_task_is_learned(memory):
+    """Random play gets about 0.3 of 8; who turns to the object and takes it gets 5."""
+    config, tasks = sanity_config(memory), SANITY_TASKS
+    trainer = make_trainer(config)
+    state, rows = trainer.start(tasks), []
+    for _ in range(config.num_chunks):
+        state, metrics = trainer.chunk(state, tasks)
+        rows.append(summarise(metrics))
+    assert rows[0]["return_trial_1"] < 1.5
+    assert rows[-1]["return_trial_1"] > 2
+    assert rows[-1]["entropy"] < rows[0]["entropy"]
+    assert rows[-1]["explained_variance"] > 0.3
+
+
+def test_every_preset_survives_json_and_can_be_overridden():
+    for preset in PRESETS.values():
+        config = preset()
+        assert from_json(RunConfig, to_json(config)) == config
+        assert hash(config) == hash(from_json(RunConfig, to_json(config)))
+    changed = dataclasses.replace(config, ppo=dataclasses.replace(config.ppo, clip=0.1))
+    assert from_json(RunConfig, to_json(changed)) == changed != config
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("{", "not JSON"),
+        ("[]", r"RunConfig is \[\]; write an object"),
+        ('{"num_env": 3}', "RunConfig has no field 'num_env'. Did you mean 'num_envs'?"),
+        ('{"ppo": {"clip": -1}}', "PPOConfig.clip is -1; write a number above 0"),
+        ('{"num_envs": {}}', "RunConfig.num_envs is {}"),
+    ],
+)
+def test_bad_json_is_refused(text, message):
+    with pytest.raises(ConfigError, match=message):
+        from_json(RunConfig, text)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (dict(num_envs=100), "100 environments do not divide into 8 minibatches of each of 8 groups. .* such as 128"),
+        (dict(num_groups=0), "RunConfig.num_groups is 0"),
+        (dict(chunks_per_evaluation=0), "RunConfig.chunks_per_evaluation is 0"),
+        (dict(num_envs=0), "RunConfig.num_envs is 0; write a whole number of at least 1"),
+        (dict(total_steps=0), "RunConfig.total_steps is 0"),
+        (dict(updates_per_chunk=1.5), "RunConfig.updates_per_chunk is 1.5"),
+    ],
+)
+def test_bad_runs_are_refused(change, message):
+    with pytest.raises(ConfigError, match=message):
+        RunConfig(**change)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (dict(rollout_length=0), "PPOConfig.rollout_length is 0; write a whole number of at least 1"),
+        (dict(num_minibatches=0), "PPOConfig.num_minibatches is 0"),
+        (dict(num_epochs=True), "PPOConfig.num_epochs is True"),
+        (dict(discount=1.1), "PPOConfig.discount is 1.1; write a number from 0 to 1"),
+        (dict(learning_rate=0.0), "PPOConfig.learning_rate is 0.0; write a number above 0"),
+        (dict(entropy_weight=-1.0), "PPOConfig.entropy_weight is -1.0; write a number of at least 0"),
+        (dict(clip=float("nan")), "PPOConfig.clip is nan"),
+        (dict(schedule="cosin"), "PPOConfig.schedule is 'cosin'. Did you mean 'cosine'?"),
+        (dict(return_decay=1.0), "PPOConfig.return_decay is 1.0; write a number from 0 to below 1"),
+        (dict(warm_up=-0.1), "PPOConfig.warm_up is -0.1; write a number from 0 to 1"),
+    ],
+)
+def test_bad_hyperparameters_are_refused(change, message):
+    with pytest.raises(ConfigError, match=message):
+        PPOConfig(**change)
+
+
+def test_environments_that_no_number_of_devices_fits():
+    with pytest.raises(ConfigError, match="8 groups .* cannot be shared out to 3 devices. .* of 3, such as 9"):
+        RunConfig().check_devices(3)
+
+
+def test_devices_are_chosen_before_jax_starts():
+    jax.devices()
+    with pytest.raises(ConfigError, match="comes too late: jax has started"):
+        use_host_devices(2)
+    with pytest.raises(ConfigError, match="num_devices is 0"):
+        use_host_devices(0)

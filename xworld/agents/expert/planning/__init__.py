@@ -1,0 +1,1 @@
+"""How the expert plans, on the host. Start with `search.py`; `../world` is the world as it sees it."""

@@ -1,0 +1,146 @@
+"""The agent: a network as pure functions of its parameters, with the memory passed in and out.
+
+An agent is told its task once an episode (`encode_briefing`), and then maps what it sees, what it was told and its
+memory to action logits, a value and the next memory: one timestep (`step`) or [T, ...] of them (`unroll`).
+Arrays have any leading batch axes, then the agent axis A; the A agents share parameters, each has its own memory.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from xworld.agents.network.config import AgentConfig
+from xworld.agents.network.encoders import BriefingEncoder, ByteEmbedding, ObservationEncoder
+from xworld.agents.network.linear import Linear
+from xworld.agents.network.memory.memory import Memory, empty_memory, make_memory
+from xworld.core.config import EnvConfig
+from xworld.core.keys import as_key
+from xworld.core.step.actions import NOOP, NUM_ACTIONS
+from xworld.core.types import Briefing, Observation, TimeStep
+
+Params = nnx.State
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Output:
+    """What an agent makes of a timestep, or of [T, ...] of them."""
+
+    logits: jax.Array  # [..., A, 7] float32, of the actions
+    value: jax.Array  # [..., A] float32, the return it expects, as training normalises returns
+    features: jax.Array  # [..., A, M] float32, what the heads read; a head of one's own can read it too
+    memory: Memory  # after the last timestep
+
+
+class Network(nnx.Module):
+    """Encoders, memory and heads. Keeps parameters only."""
+
+    def __init__(self, config: AgentConfig, env_config: EnvConfig, rngs: nnx.Rngs):
+        """A network of `config`'s sizes for the observations of `env_config`."""
+        self.kinds = ByteEmbedding(config, rngs)
+        self.observation = ObservationEncoder(config, env_config, rngs)
+        self.briefing = BriefingEncoder(config, rngs)
+        self.memory = make_memory(config, rngs)
+        hidden = nnx.initializers.orthogonal(2**0.5)
+        self.policy = Linear(config.memory_size, config.head_size, kernel_init=hidden, rngs=rngs)
+        self.value = Linear(config.memory_size, config.head_size, kernel_init=hidden, rngs=rngs)
+        # A small last layer: the first policy is nearly uniform.
+        small, plain = nnx.initializers.orthogonal(0.01), nnx.initializers.orthogonal(1.0)
+        self.policy_output = Linear(config.head_size, NUM_ACTIONS, kernel_init=small, rngs=rngs)
+        self.value_output = Linear(config.head_size, 1, kernel_init=plain, rngs=rngs)
+
+    def tell(self, briefing: Briefing) -> jax.Array:
+        """[..., A, encoder_size] the encoded briefing, in the dtype that is computed in."""
+        return self.briefing(briefing, self.kinds)
+
+    def encode(self, observation: Observation, told: jax.Array) -> jax.Array:
+        """[..., A, encoder_size] what goes into the memory."""
+        return nnx.relu(self.observation(observation, self.kinds) + told)
+
+    def decide(self, memory: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Logits [..., A, 7] and values [..., A], float32 as everything from the memory's output on."""
+        logits = self.policy_output(nnx.relu(self.policy(memory)))
+        return logits, self.value_output(nnx.relu(self.value(memory)))[..., 0]
+
+
+@dataclass(frozen=True)
+class Agent:
+    """A network's structure with its pure functions; hashable, so it can be a static argument of `jit`."""
+
+    config: AgentConfig
+    env_config: EnvConfig
+    graphdef: nnx.GraphDef
+
+    def init(self, key: jax.Array) -> Params:
+        """Fresh parameters."""
+        return nnx.state(Network(self.config, self.env_config, nnx.Rngs(as_key(key))))
+
+    def start_memory(self, *batch: int) -> Memory:
+        """The empty memory: a pytree of arrays [*batch, A, ...]."""
+        return empty_memory(self.config, *batch, self.env_config.num_agents)
+
+    def is_reset(self, timestep: TimeStep) -> jax.Array:
+        """[...] bool, whether the memory is emptied before this timestep: at episode starts, never at trial starts.
+
+        With `clear_memory_at_trials` at trial starts as well, which is the control experiment.
+        """
+        if self.config.clear_memory_at_trials:
+            return timestep.is_first | timestep.is_trial_first
+        return timestep.is_first
+
+    def encode_briefing(self, params: Params, briefing: Briefing) -> jax.Array:
+        """[..., A, encoder_size] what the agents are told, encoded; constant through an episode."""
+        return self._network(params).tell(briefing)
+
+    def step(
+        self, params: Params, observation: Observation, told: jax.Array, memory: Memory, is_reset: jax.Array
+    ) -> Output:
+        """One timestep.
+
+        Args:
+          params: from `init`.
+          observation: with leading batch axes.
+          told: [..., A, encoder_size] from `encode_briefing`.
+          memory: from `start_memory` or the step before.
+          is_reset: [...] bool, from `is_reset`.
+
+        Returns:
+          The output, with the next memory.
+        """
+        observation, told, is_reset = jax.tree.map(lambda leaf: leaf[None], (observation, told, is_reset))
+        output = self.unroll(params, observation, told, memory, is_reset)
+        return Output(output.logits[0], output.value[0], output.features[0], output.memory)
+
+    def unroll(
+        self, params: Params, observation: Observation, told: jax.Array, memory: Memory, is_reset: jax.Array
+    ) -> Output:
+        """[T, ...] timesteps, as `step` one after the other; `memory` is the one before the first."""
+        network = self._network(params)
+        encoded = network.encode(_forget_last_step(observation, is_reset), told)
+        is_reset = jnp.broadcast_to(is_reset[..., None], encoded.shape[:-1])
+        features, memory = network.memory.unroll(memory, encoded, is_reset)
+        return Output(*network.decide(features), features, memory)
+
+    def _network(self, params: Params) -> Network:
+        return nnx.merge(self.graphdef, params)
+
+
+def make_agent(config: AgentConfig, env_config: EnvConfig) -> Agent:
+    """An agent for environments of `env_config`; `Agent.init` makes its parameters."""
+    abstract = nnx.eval_shape(lambda: Network(config, env_config, nnx.Rngs(0)))
+    return Agent(config, env_config, nnx.graphdef(abstract))
+
+
+def _forget_last_step(observation: Observation, is_reset: jax.Array) -> Observation:
+    """The observation as at an episode's start: no last action and reward where the memory is emptied.
+
+    At episode starts it is so already. In the control experiment the reward that ended a trial would tell the next.
+    """
+    return dataclasses.replace(
+        observation,
+        last_action=jnp.where(is_reset[..., None], jnp.uint8(NOOP), observation.last_action),
+        last_reward=jnp.where(is_reset[..., None], 0.0, observation.last_reward),
+    )

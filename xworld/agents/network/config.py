@@ -1,0 +1,85 @@
+"""`AgentConfig`: the kind of memory and the sizes of the network, fixed when it is compiled."""
+
+import dataclasses
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+
+from xworld.base.errors import ConfigError, did_you_mean
+
+# Fields that only some memories have.
+_FIELDS_OF_MEMORIES: dict[str, tuple[str, ...]] = {
+    "gru": (),
+    "gru_attention": ("num_heads", "num_kept", "keep_every"),
+    "transformer_xl": ("num_heads", "num_layers", "feed_forward_size", "window", "cache_size"),
+}
+MEMORIES = tuple(_FIELDS_OF_MEMORIES)
+DTYPES = ("auto", "float32", "bfloat16")
+
+
+@dataclass(frozen=True)
+class AgentConfig:
+    """Static sizes and switches of an `Agent`. Hashable; two equal ones share compiled code.
+
+    Raises:
+      ConfigError: an unknown memory or dtype, a size below 1, heads that do not divide, or a field that the memory has
+        not.
+    """
+
+    embedding_size: int = 16  # of a shape, a colour, a relation, an action
+    encoder_size: int = 128  # of the encoded observation that goes into the memory
+    briefing_size: int = 64  # of the hidden layers that read the goal and the rules
+    memory: str = "gru"  # or "gru_attention", "transformer_xl"
+    memory_size: int = 128  # of the GRU's hidden state, or of the transformer's layers
+    head_size: int = 64  # of the hidden layer of the policy and of the value
+    num_heads: int = 4  # of attention
+    num_kept: int = 64  # gru_attention: activations that are kept ...
+    keep_every: int = 8  # ... one in so many steps
+    num_layers: int = 2  # transformer_xl
+    feed_forward_size: int = 512  # transformer_xl: width of a layer without a gate and with as many parameters
+    window: int = 64  # transformer_xl: steps that are unrolled, and learned from, at once
+    cache_size: int = 128  # transformer_xl: steps that one can look at in each layer, itself included
+    clear_memory_at_trials: bool = False  # the control experiment: an agent that cannot remember earlier trials
+    dtype: str = "auto"  # encoders and memory compute in "float32" or "bfloat16"; "auto" is float32 on a CPU only
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.name in ("memory", "dtype"):
+                known = MEMORIES if field.name == "memory" else DTYPES
+                if value not in known:
+                    raise ConfigError(f"AgentConfig.{field.name} is {value!r}. {did_you_mean(str(value), known)}")
+            elif isinstance(field.default, bool):
+                if not isinstance(value, bool):
+                    raise ConfigError(f"AgentConfig.{field.name} is {value!r}; write True or False.")
+            elif isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ConfigError(f"AgentConfig.{field.name} is {value!r}; write a whole number of at least 1.")
+        self._check_memory()
+
+    @property
+    def compute_dtype(self) -> jnp.dtype:
+        """What encoders and memory compute in, on this machine. Parameters are float32 whatever it is."""
+        if self.dtype == "auto":
+            return jnp.dtype("float32" if jax.default_backend() == "cpu" else "bfloat16")
+        return jnp.dtype(self.dtype)
+
+    def _check_memory(self) -> None:
+        """Refuses heads that do not divide, and what would have no effect."""
+        has = _FIELDS_OF_MEMORIES[self.memory]
+        for field in dataclasses.fields(self):
+            owners = [memory for memory, fields in _FIELDS_OF_MEMORIES.items() if field.name in fields]
+            value = getattr(self, field.name)
+            if owners and field.name not in has and value != field.default:
+                raise ConfigError(
+                    f"AgentConfig.{field.name} is {value}, but memory {self.memory!r} has no {field.name}. Leave it "
+                    f"out, or write memory={owners[0]!r}."
+                )
+        if self.memory == "transformer_xl":
+            if self.memory_size % self.num_heads:
+                raise ConfigError(
+                    f"AgentConfig.memory_size is {self.memory_size}, which {self.num_heads} heads do not divide. "
+                    f"Write a multiple of num_heads, such as {-(-self.memory_size // self.num_heads) * self.num_heads}."
+                )
+            if self.feed_forward_size < 2:
+                raise ConfigError("AgentConfig.feed_forward_size is 1; write a whole number of at least 2.")

@@ -1,0 +1,124 @@
+"""From bytes to vectors: what the agent sees and feels, and what it is told."""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from xworld.agents.network.config import AgentConfig
+from xworld.agents.network.linear import Linear
+from xworld.core.config import MAX_AGENTS, EnvConfig
+from xworld.core.step.actions import NUM_ACTIONS
+from xworld.core.step.relations import NEVER
+from xworld.core.types import Briefing, Observation
+
+_MAX_TRIALS_LEFT = 6  # more are not told apart
+_NUM_SCALARS = 4
+
+
+class ByteEmbedding(nnx.Module):
+    """Embeds bytes `high * 16 + low` as the sum of one vector for each half, so that unseen pairs make sense.
+
+    For a kind the halves are shape and colour. The table of all 256 sums is made once a call, so that a byte costs one
+    gather.
+    """
+
+    def __init__(self, config: AgentConfig, rngs: nnx.Rngs):
+        """Vectors of `embedding_size` numbers."""
+        self.dtype = config.compute_dtype
+        self.high = _vectors(config, 16, rngs)
+        self.low = _vectors(config, 16, rngs)
+
+    def __call__(self, values: jax.Array) -> jax.Array:
+        """[..., embedding_size] from [...] uint8."""
+        table = (self.high[:, None, :] + self.low[None, :, :]).reshape(256, -1)
+        return jnp.take(table.astype(self.dtype), values, axis=0)
+
+
+def _vectors(config: AgentConfig, num: int, rngs: nnx.Rngs) -> nnx.Param[jax.Array]:
+    """[num, embedding_size], one for each of so many values."""
+    return nnx.Param(jax.random.normal(rngs.params(), (num, config.embedding_size), jnp.float32) * 0.5)
+
+
+class ObservationEncoder(nnx.Module):
+    """View, hand, direction, last action and reward, and the clock, as one vector per agent."""
+
+    def __init__(self, config: AgentConfig, env_config: EnvConfig, rngs: nnx.Rngs):
+        """Vectors of `encoder_size` numbers."""
+        self.dtype = config.compute_dtype
+        self.terrain = ByteEmbedding(config, rngs)
+        self.detail = ByteEmbedding(config, rngs)
+        self.direction = _vectors(config, 4, rngs)
+        self.last_action = _vectors(config, NUM_ACTIONS, rngs)
+        self.trials_left = _vectors(config, _MAX_TRIALS_LEFT + 1, rngs)
+        num_vectors = env_config.view_size**2 + 4
+        num_inputs = num_vectors * config.embedding_size + _NUM_SCALARS
+        self.dense = Linear(num_inputs, config.encoder_size, dtype=self.dtype, rngs=rngs)
+
+    def __call__(self, observation: Observation, kinds: ByteEmbedding) -> jax.Array:
+        """[..., A, encoder_size] from an observation with any leading axes; `kinds` embeds kinds."""
+        view = observation.view
+        batch = observation.held.shape  # [..., A]
+        cells = self.terrain(view[..., 0]) + kinds(view[..., 1]) + self.detail(view[..., 2])  # [..., A, V, V, E]
+
+        time_left = observation.time_left.astype(jnp.float32)
+        trial_length = observation.trial_length.astype(jnp.float32)
+        clock = jnp.stack([time_left / trial_length, jnp.log1p(time_left) / 5, jnp.log1p(trial_length) / 5], axis=-1)
+        trials_left = jnp.minimum(observation.trials_left, _MAX_TRIALS_LEFT)
+        features = [
+            nnx.relu(cells).reshape(*batch, -1),
+            kinds(observation.held),
+            jnp.take(self.direction[...], observation.direction, axis=0),
+            jnp.take(self.last_action[...], observation.last_action, axis=0),
+            _for_each_agent(jnp.take(self.trials_left[...], trials_left, axis=0), batch),
+            observation.last_reward[..., None],
+            _for_each_agent(clock, batch),
+        ]
+        return self.dense(jnp.concatenate([feature.astype(self.dtype) for feature in features], axis=-1))
+
+
+def _for_each_agent(values: jax.Array, batch: tuple[int, ...]) -> jax.Array:
+    """[..., A, X] from [..., X]."""
+    return jnp.broadcast_to(values[..., None, :], (*batch, values.shape[-1]))
+
+
+class BriefingEncoder(nnx.Module):
+    """Goal and rules as one vector per agent. The order of the rules, clauses and literals does not matter."""
+
+    def __init__(self, config: AgentConfig, rngs: nnx.Rngs):
+        """Vectors of `encoder_size` numbers, by hidden layers of `briefing_size`."""
+        size, hidden_size, dtype = config.embedding_size, config.briefing_size, config.compute_dtype
+        self.relation = _vectors(config, 256, rngs)  # hidden ones have codes of their own
+        self.directions = _vectors(config, 16, rngs)
+        self.negated = _vectors(config, 2, rngs)
+        self.agent_id = _vectors(config, MAX_AGENTS, rngs)
+        self.literal = Linear(5 * size, hidden_size, dtype=dtype, rngs=rngs)
+        self.clause = Linear(hidden_size, hidden_size, dtype=dtype, rngs=rngs)
+        self.rule = Linear(7 * size, hidden_size, dtype=dtype, rngs=rngs)
+        self.rule_output = Linear(hidden_size, hidden_size, dtype=dtype, rngs=rngs)
+        self.output = Linear(2 * hidden_size + size, config.encoder_size, dtype=dtype, rngs=rngs)
+
+    def __call__(self, briefing: Briefing, kinds: ByteEmbedding) -> jax.Array:
+        """[..., A, encoder_size] from a briefing with any leading axes; `kinds` embeds kinds."""
+        goal, rules = briefing.goal, briefing.rules
+        literals = nnx.relu(self.literal(self._embed_predicates(goal, self.negated[...][goal[..., 4]], kinds)))
+        is_literal = goal[..., 0] != NEVER  # [..., A, C, L]
+        clauses = nnx.relu(self.clause(_sum_where(is_literal, literals)))
+        goals = _sum_where(is_literal.any(-1), clauses)
+
+        products = kinds(rules[..., 4:7]).reshape(*rules.shape[:-1], -1)
+        hidden = nnx.relu(self.rule(self._embed_predicates(rules, products, kinds)))
+        known = _sum_where(rules[..., 0] != NEVER, nnx.relu(self.rule_output(hidden)))
+
+        agent = self.agent_id[...][briefing.agent_id]
+        return self.output(jnp.concatenate([goals, known, agent], axis=-1))
+
+    def _embed_predicates(self, rows: jax.Array, rest: jax.Array, kinds: ByteEmbedding) -> jax.Array:
+        """Relation, directions and the two kinds of [..., 4+] uint8 rows, and the embedded `rest`, side by side."""
+        operands = kinds(rows[..., 2:4]).reshape(*rows.shape[:-1], -1)
+        relation, directions = self.relation[...][rows[..., 0]], self.directions[...][rows[..., 1]]
+        return jnp.concatenate([relation, directions, operands, rest], axis=-1)
+
+
+def _sum_where(mask: jax.Array, values: jax.Array) -> jax.Array:
+    """[..., X], the sum over n of [..., n, X] where [..., n] `mask`; a sum, so that the order does not matter."""
+    return jnp.where(mask[..., None], values, 0).sum(axis=-2)

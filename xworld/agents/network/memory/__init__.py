@@ -1,0 +1,1 @@
+"""What an agent remembers with. Start with `memory.py`."""

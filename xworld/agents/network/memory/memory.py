@@ -1,0 +1,38 @@
+"""What a memory of the agent is, the simplest one, and the choice between them.
+
+A memory turns [T, ...] inputs into [T, ..., M] outputs that know of earlier inputs. What it knows is a pytree that is
+passed in and out. It is emptied before a timestep whose `is_reset` is true.
+"""
+
+from typing import Any, Protocol
+
+import jax
+from flax import nnx
+
+from xworld.agents.network.config import AgentConfig
+from xworld.agents.network.memory.gru import GRU
+from xworld.agents.network.memory.gru_attention import GRUAttention
+from xworld.agents.network.memory.transformer_xl import TransformerXL
+
+Memory = Any  # a pytree of arrays [..., A, ...]: what an agent remembers
+
+
+class MemoryModule(Protocol):
+    """A network that remembers. Keeps parameters only."""
+
+    def unroll(self, memory: Any, inputs: jax.Array, is_reset: jax.Array) -> tuple[jax.Array, Any]:
+        """[T, ..., M] outputs and the memory after them, from [T, ..., E] inputs and [T, ...] bool."""
+        ...
+
+
+def make_memory(config: AgentConfig, rngs: nnx.Rngs) -> MemoryModule:
+    """The memory that the configuration asks for."""
+    return _MODULES[config.memory](config, rngs)
+
+
+def empty_memory(config: AgentConfig, *batch: int) -> Memory:
+    """What there is to remember at the start of an episode."""
+    return _MODULES[config.memory].empty(config, *batch)
+
+
+_MODULES: dict[str, Any] = {"gru": GRU, "gru_attention": GRUAttention, "transformer_xl": TransformerXL}

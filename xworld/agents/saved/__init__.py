@@ -1,0 +1,1 @@
+"""Agents in folders. Start with `saved.py`."""

@@ -1,0 +1,1 @@
+"""Players that follow a script and know no hidden rule. Start with `searcher.py`."""

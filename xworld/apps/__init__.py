@@ -1,0 +1,1 @@
+"""What one runs: the commands, the window, studies."""

@@ -1,0 +1,158 @@
+"""The command `xworld evaluate`. As in `main.py`, heavy imports happen inside."""
+
+import dataclasses
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from tyro.conf import arg
+
+from xworld.base.errors import ConfigError
+
+if TYPE_CHECKING:
+    from xworld.evaluation.reference import Reference
+    from xworld.evaluation.task_sets import TaskCollection
+
+INTERRUPTED = 130
+
+
+@dataclass
+class Evaluate:
+    """Score a trained agent, or whoever else can play, on tasks not seen in training.
+
+    Without --task-set, a run's agent plays held-out tasks of its own universe once, beside random, no-op and scripted
+    players: a table of the score of every trial, scores.json, scores.png and learning_curve.png.
+
+    With --task-set, the agent plays AdA's protocol: every task many times, with 1, 2, 3, 5, 8 and 13 trials; scores
+    are those of the last trial. Returns are kept as they come: after Ctrl-C the same command goes on. Leaves
+    scores.json, report.html and replays.
+    """
+
+    # random, noop, searcher, searcher-without-memory or expert; pretrained, the agent that comes with xworld; the
+    # folder of a training run or of a saved agent; or a function of your own, by its module
+    agent: Annotated[str, arg(metavar="NAME|FOLDER|module:function")]
+    which: Literal["last", "best"] | None = None  # of a run: its newest checkpoint (default), or its best so far
+    # test_set:v1, probes:GROUP, a .toml or .npz file of tasks, or an environment's name for held-out tasks of it
+    task_set: str | None = None
+    num_tasks: int | None = None  # how many held-out tasks, 512 by default; of a set that is fixed, the first so many
+    # numbers of trials; without --task-set one, by default the most that the tasks have
+    num_trials: tuple[int, ...] | None = None
+    repetitions: int | None = None  # with --task-set: episodes of each task for each number of trials, 50 by default
+    normalise_by: str | None = None  # with --task-set: expert, or the folder of a fine-tuned agent's evaluation
+    batch_size: int | None = None  # with --task-set: episodes played at a time, 2048 by default
+    seed: int = 0  # decides directions and chance, and which held-out tasks
+    greedy: bool = False  # a trained agent takes the likeliest action instead of drawing one
+    output: Path | None = None  # folder for what is written; by default the run's, or one in it or in runs
+    best_returns: Path = Path("runs/best-returns")  # folder where the expert's best returns are kept
+
+    def run(self) -> int:
+        """Evaluates and reports."""
+        from xworld.training.devices.devices import num_cores, use_devices
+
+        use_devices(num_cores())
+        return self._compare() if self.task_set is None else self._sweep(self.task_set)
+
+    def _compare(self) -> int:
+        import jax
+        import rich
+
+        from xworld.agents import AgentPolicy, load
+        from xworld.agents.players import PRETRAINED, agent_folder
+        from xworld.base.files import check_folder
+        from xworld.core.env import Env
+        from xworld.evaluation import compare, scores_table, write_report
+        from xworld.training import load_config
+        from xworld.training.run.held_out import held_out_tasks
+
+        run = agent_folder(self.agent)
+        if run is None:
+            raise ConfigError(f"--agent {self.agent} goes with --task-set. Name a set of tasks.")
+        for name in ("repetitions", "normalise_by", "batch_size"):
+            if getattr(self, name) is not None:
+                raise ConfigError(f"--{name.replace('_', '-')} goes with --task-set. Name a set of tasks.")
+        if self.num_trials is not None and len(self.num_trials) > 1:
+            raise ConfigError("Several numbers of trials go with --task-set. Name a set of tasks, or one number.")
+        config, loaded = load_config(run), load(run, self.which or "last")
+        num_trials = self.num_trials or config.universe.num_trials[1:]
+        output = check_folder(self.output or (Path("runs") / PRETRAINED if self.agent == PRETRAINED else run))
+        tasks = held_out_tasks(config, self.num_tasks, self.seed)
+        policy = AgentPolicy(loaded.params, loaded.agent, is_greedy=self.greedy)
+        key = jax.random.key(self.seed)
+        comparison = compare(Env(config.env), tasks, [policy], key, num_trials[0], show_progress=True)
+        options = {
+            "num_tasks": len(tasks.trial_length),
+            "seed": self.seed,
+            "greedy": self.greedy,
+            "which": self.which or "last",
+        }
+        about = {"evaluate": options, "run": dataclasses.asdict(config)}
+        write_report(output, comparison, about, run / "metrics.csv")
+        rich.print(scores_table(comparison))
+        print(f"Wrote scores.json, scores.png and learning_curve.png to {output}")
+        return 0
+
+    def _sweep(self, task_set: str) -> int:
+        from xworld.agents.players import find_player
+        from xworld.base.errors import located
+        from xworld.evaluation.report.files import write_scores
+        from xworld.evaluation.report.tables import sweep_table
+        from xworld.evaluation.scores.sweep import NUM_TRIALS, SweepConfig, run_sweep
+        from xworld.evaluation.task_sets import find_task_set
+
+        config = SweepConfig(
+            num_trials=self.num_trials or NUM_TRIALS,
+            num_repetitions=50 if self.repetitions is None else self.repetitions,
+            seed=self.seed,
+            batch_size=2048 if self.batch_size is None else self.batch_size,
+        )
+        collection = find_task_set(task_set, self.num_tasks, self.seed)
+        with located("--agent"):
+            player = find_player(
+                self.agent,
+                collection.env,
+                collection.tasks,
+                which=self.which,
+                is_greedy=self.greedy,
+                show_progress=True,
+            )
+        output = self.output or self._default_output(collection)
+        about = {
+            "player": player.about,
+            "task_set": {"name": collection.name, "content_hash": collection.content_hash},
+            "env": dataclasses.asdict(collection.env.config),
+        }
+        try:
+            reference = self._find_reference(collection)
+            sweep = run_sweep(collection.env, collection.tasks, player.policy, config, output, about)
+            content = write_scores(output, collection, player, sweep, reference)
+        except KeyboardInterrupt:
+            print(f"Stopped. What was played is kept in {output}; the same command goes on.")
+            return INTERRUPTED
+        import rich
+
+        rich.print(sweep_table(content))
+        print(f"Wrote scores.json, report.html and replays to {output}")
+        return 0
+
+    def _find_reference(self, collection: "TaskCollection") -> "Reference":
+        from xworld.agents.players import EXPERT
+        from xworld.evaluation.reference import expert_reference, fine_tuned_reference
+
+        if self.normalise_by not in (None, EXPERT):
+            return fine_tuned_reference(Path(self.normalise_by), collection.content_hash)
+        from xworld.agents import Expert
+
+        best_returns = Expert(collection.env).best_returns
+        return expert_reference(collection.env, collection.tasks, best_returns, self.best_returns)
+
+    def _default_output(self, collection: "TaskCollection") -> Path:
+        name = f"on-{as_file_name(collection.name)}"
+        if (Path(self.agent) / "config.json").exists():  # what else holds an agent may be replaced as a whole
+            return Path(self.agent) / (f"best-{name}" if self.which == "best" else name)
+        return Path("runs") / f"{as_file_name(self.agent)}-{name}"
+
+
+def as_file_name(name: str) -> str:
+    """Its letters and digits, joined by dashes."""
+    return "-".join(re.findall(r"[A-Za-z0-9.]+", name))

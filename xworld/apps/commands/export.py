@@ -1,0 +1,52 @@
+"""Makes the agent that comes with the package of a run's: its configuration, its metrics, its last parameters.
+
+python -m xworld.apps.commands.export runs/memories/transformer_xl-seed0
+"""
+
+import argparse
+import shutil
+import sys
+from pathlib import Path
+
+from xworld.agents import PRETRAINED, load, save
+from xworld.agents.saved.saved import checkpoint_folder, checkpoints
+from xworld.base.errors import ConfigError
+
+MOST_BYTES = 10_000_000
+
+
+def main() -> None:
+    """Replaces what came with the package."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("run", type=Path, help="folder of a finished training run")
+    parser.add_argument("--output", type=Path, default=PRETRAINED)
+    arguments = parser.parse_args()
+    try:
+        ship(arguments.run, arguments.output)
+    except ConfigError as error:
+        sys.exit(f"ship: {error}")
+
+
+def ship(run: Path, output: Path) -> None:
+    """Writes what `xworld evaluate` needs of the run into `output`, in place of what was there.
+
+    Raises:
+      ConfigError: the run has no checkpoint, or its agent is too large for the package.
+    """
+    loaded = load(run)
+    update = int(checkpoints(run, "last")[-1].name.rpartition("-")[2])
+    shutil.rmtree(output, ignore_errors=True)
+    output.mkdir(parents=True)
+    for name in ("config.json", "metrics.csv"):
+        shutil.copy(run / name, output / name)
+    save(checkpoint_folder(output, "last", update), loaded.agent, loaded.params)
+    num_bytes = sum(path.stat().st_size for path in output.rglob("*") if path.is_file())
+    if num_bytes > MOST_BYTES:
+        raise ConfigError(
+            f"{output} has {num_bytes / 1e6:.1f} MB; at most {MOST_BYTES / 1e6:.0f} MB come with a package."
+        )
+    print(f"Wrote {num_bytes / 1e6:.1f} MB to {output}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""The command `xworld`. Heavy imports happen inside the commands, so that small ones answer at once."""
+
+import contextlib
+import io
+import re
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any, Protocol
+
+import tyro
+from tyro.conf import OmitSubcommandPrefixes, subcommand
+
+from xworld.apps.commands.evaluate import INTERRUPTED, Evaluate
+from xworld.apps.commands.play import Play
+from xworld.apps.commands.render import Render
+from xworld.apps.commands.study import Study
+from xworld.apps.commands.tasks import Tasks
+from xworld.apps.commands.train import Finetune, train_command
+from xworld.base.errors import ConfigError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns its exit status: 0, 2 for input that cannot be meant, 130 when interrupted."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        return _parse(arguments).run()
+    except ConfigError as error:
+        print(f"xworld: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("xworld: interrupted", file=sys.stderr)
+        return INTERRUPTED
+
+
+class Command(Protocol):
+    """What the command line is parsed into."""
+
+    def run(self) -> int:
+        """Does it; returns the exit status."""
+        ...
+
+
+def _parse(arguments: list[str]) -> Command:
+    """The command that the arguments mean. What tyro has against them becomes a `ConfigError` of one line."""
+    commands: Any = (
+        Annotated[train_command(arguments), subcommand("train")]
+        | Annotated[Finetune, subcommand("finetune")]
+        | Annotated[Evaluate, subcommand("evaluate")]
+        | Annotated[Play, subcommand("play")]
+        | Annotated[Study, subcommand("study")]
+        | Annotated[Render, subcommand("render")]
+        | Annotated[Tasks, subcommand("tasks")]
+    )
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            return tyro.cli(commands, prog="xworld", args=arguments, config=(OmitSubcommandPrefixes,))
+    except SystemExit as stop:
+        if not stop.code:  # help was asked for, and given
+            raise
+        raise ConfigError(_one_line(complaint.getvalue())) from stop
+
+
+def _one_line(box: str) -> str:
+    """The words in tyro's box of complaints, without its frame and its pointer to the help."""
+    lines = [re.sub(r"[╭╮╰╯│─]", " ", line).strip() for line in box.splitlines()[1:]]
+    words = [line for line in lines if line and not line.startswith("For full helptext")]
+    line = re.sub(r"Error parsing __tyro-dummy-inner__\S*: ", "", " ".join(words))  # tyro's name for no argument
+    return line.rstrip(".") + ". See xworld --help."

@@ -1,0 +1,128 @@
+"""The command `xworld tasks`. As in `main.py`, heavy imports happen inside."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, subcommand
+
+from xworld.apps.commands.render import open_task
+from xworld.base.errors import ConfigError
+
+
+@dataclass
+class Show:
+    """Print a task file: its map, and what the agents are told."""
+
+    file: Positional[Path]
+
+    def run(self) -> int:
+        """Shows the task."""
+        from xworld.tasks import briefing_text, to_text
+
+        env, task = open_task(self.file)
+        print(to_text(task))
+        briefing = env.briefing(task)
+        for agent in range(env.config.num_agents):
+            goal, rules = briefing_text(briefing, agent)
+            print(f"# agent{agent} is told: goal {goal}; rules {'; '.join(rules) or 'none'}")
+        return 0
+
+
+@dataclass
+class Check:
+    """Check task files: what is wrong, where, and what would be right."""
+
+    files: Positional[tuple[Path, ...]]
+
+    def run(self) -> int:
+        """Checks every file, and says all that is wrong before it fails."""
+        if not self.files:
+            raise ConfigError("There is nothing to check. Name one or more task files.")
+        failures = []
+        for file in self.files:
+            try:
+                open_task(file)
+                print(f"{file}: ok")
+            except ConfigError as error:
+                failures.append(str(error))
+        if failures:
+            raise ConfigError("; ".join(failures))
+        return 0
+
+
+@dataclass
+class Sample:
+    """Sample tasks from the universe of a named environment, as task files."""
+
+    env: str = "rooms4-13x13"  # name of an environment
+    number: int = 1  # how many tasks
+    seed: int = 0
+    split: Literal["train", "test", "all"] = "train"
+    output: Path | None = None  # folder for the task files; printed by default
+
+    def run(self) -> int:
+        """Samples and writes."""
+        import jax
+
+        from xworld.base.files import check_folder
+        from xworld.tasks import to_text
+        from xworld.tasks.sets.named import make, make_universe
+
+        if self.number < 1:
+            raise ConfigError(f"--number is {self.number}; write a whole number of at least 1.")
+        make(self.env)
+        universe = make_universe(self.env, split=self.split)
+        folder = None if self.output is None else check_folder(self.output)
+        keys = jax.random.split(jax.random.key(self.seed), self.number)
+        tasks = jax.device_get(jax.jit(jax.vmap(universe.sample))(keys))
+        for index in range(self.number):
+            text = to_text(jax.tree.map(lambda leaf, index=index: leaf[index], tasks))
+            if folder is None:
+                print(text)
+            else:
+                path = folder / f"task{index}.toml"
+                path.write_text(text)
+                print(f"Wrote {path}")
+        return 0
+
+
+@dataclass
+class Probes:
+    """List the probe tasks, or print the task file of one."""
+
+    group: str | None = None  # list this group only
+    show: str | None = None  # name of the probe to print
+
+    def run(self) -> int:
+        """Lists or prints."""
+        from xworld.tasks import probe, probes
+        from xworld.tasks.sets.probes import GROUPS
+
+        if self.show is not None:
+            if self.group is not None:
+                raise ConfigError("--show and --group exclude each other: a probe's name is enough.")
+            print(probe(self.show).text, end="")
+            return 0
+        for group in GROUPS if self.group is None else (self.group,):
+            listed = probes(group)
+            print(f"{group}: {GROUPS[group]} (agents: {listed[0].config.num_agents})")
+            for one in listed:
+                print(f"  {one.name}: {one.idea}")
+        return 0
+
+
+@dataclass
+class Tasks:
+    """Show, check and sample tasks; list the probe tasks."""
+
+    command: (
+        Annotated[Show, subcommand("show")]
+        | Annotated[Check, subcommand("check")]
+        | Annotated[Sample, subcommand("sample")]
+        | Annotated[Probes, subcommand("probes")]
+    )
+
+    def run(self) -> int:
+        """Runs the chosen one."""
+        return self.command.run()

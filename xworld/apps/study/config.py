@@ -1,0 +1,232 @@
+"""A study: what people are told, and which tasks they play. It is read from a TOML file, as docs/study.md says."""
+
+import dataclasses
+import hashlib
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xworld.apps.play.drawing import VIEWS
+from xworld.apps.play.sources import find_source
+from xworld.base.errors import ConfigError, did_you_mean, located
+from xworld.core.env import Env
+from xworld.core.types import NOWHERE, Task
+from xworld.histories import History
+from xworld.tasks import to_text
+from xworld.tasks.language.rows import check_whole
+
+PRACTICE, PROBES = "practice", "probes"
+_MAX_TRIALS, _MAX_SEED, _MAX_SECONDS = 100, 2**32 - 1, 24 * 3600
+_FIELDS = (
+    *("title", "consent", "consent_file", "instructions", "instructions_file", "num_trials"),
+    *("seconds_per_step", "seconds_per_trial", "view", "seed", PRACTICE, PROBES),
+)
+
+
+@dataclass(frozen=True)
+class StudyTask:
+    """A task of a study."""
+
+    name: str  # what it is called where it is from
+    env: Env
+    task: Task
+    num_trials: tuple[int, ...]  # a participant plays it with one of these
+
+    @property
+    def agent(self) -> int:
+        """The one that there is, whom the participant plays."""
+        return int(np.flatnonzero(np.asarray(self.task.agent_position)[:, 0] != NOWHERE)[0])
+
+
+@dataclass(frozen=True)
+class Study:
+    """What a participant goes through."""
+
+    title: str
+    consent: str  # text to agree to
+    instructions: str  # text
+    practice: tuple[StudyTask, ...]  # in this order, with feedback
+    probes: tuple[StudyTask, ...]  # in an order of each participant's own, without
+    seconds_per_step: float | None  # the time limit of a trial is this times its length ...
+    seconds_per_trial: float | None  # ... or this; one of them is None
+    view: str  # one of `VIEWS`: how much of the world a participant sees
+    seed: int  # decides orders, numbers of trials and directions
+
+    def tasks(self, part: str) -> tuple[StudyTask, ...]:
+        """Those of "practice" or of "probes"."""
+        return self.practice if part == PRACTICE else self.probes
+
+    def seconds(self, task: Task) -> float:
+        """The time limit of a trial."""
+        if self.seconds_per_step is not None:
+            return round(self.seconds_per_step * int(task.trial_length), 3)
+        return self.seconds_per_trial or 0.0
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of everything that a participant meets, as hexadecimal digits, wherever the study was read from."""
+        tasks = {
+            part: [
+                [one.name, dataclasses.asdict(one.env.config), to_text(one.task), one.num_trials]
+                for one in self.tasks(part)
+            ]
+            for part in (PRACTICE, PROBES)
+        }
+        texts = {"title": self.title, "consent": self.consent, "instructions": self.instructions}
+        limits = {"step": self.seconds_per_step, "trial": self.seconds_per_trial, "view": self.view, "seed": self.seed}
+        return hashlib.sha256(json.dumps([texts, limits, tasks], sort_keys=True).encode()).hexdigest()
+
+
+def study_names() -> tuple[str, ...]:
+    """The studies that come with xworld."""
+    return tuple(sorted(file.name.removesuffix(".toml") for file in _shipped().iterdir()))
+
+
+def study_text(name: str) -> str:
+    """The file of a study that comes with xworld.
+
+    Raises:
+      ConfigError: none is called so.
+    """
+    if name not in study_names():
+        raise ConfigError(f"No study is called {name!r}. {did_you_mean(name, study_names())} Or name a .toml file.")
+    return (_shipped() / f"{name}.toml").read_text()
+
+
+def find_study(name: str) -> Study:
+    """The study in a TOML file, or one that comes with xworld, by its name.
+
+    Raises:
+      ConfigError: there is none, or its file has a mistake.
+    """
+    path = Path(name)
+    if path.suffix != ".toml":
+        return parse_study(study_text(name), Path())
+    text = _read_text(path, "Name the file of a study.")
+    with located(name):
+        return parse_study(text, path.parent)
+
+
+def parse_study(text: str, folder: Path) -> Study:
+    """The study that the text of a file describes.
+
+    Args:
+      text: TOML.
+      folder: from where the files are named that it names.
+
+    Raises:
+      ConfigError: a mistake in it, or in a file that it names.
+    """
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"This is not TOML: {error}.") from error
+    _check_known(table, _FIELDS)
+    seed = check_whole("seed", table.get("seed", 0), 0, _MAX_SEED)
+    view = table.get("view", "seen")
+    if view not in VIEWS:
+        raise ConfigError(f"view is {view!r}. {did_you_mean(str(view), VIEWS)}")
+    limits = {name: _seconds(table, name) for name in ("seconds_per_step", "seconds_per_trial")}
+    if list(limits.values()).count(None) != 1:
+        raise ConfigError("Write either seconds_per_step or seconds_per_trial: trials have one time limit.")
+    num_trials = table.get("num_trials")
+    if not isinstance(num_trials, list) or not num_trials or len(set(num_trials)) < len(num_trials):
+        raise ConfigError(f"num_trials is {num_trials!r}; write the numbers of trials of probes, as [1, 2, 3, 5, 8].")
+    of_probes = tuple(check_whole("num_trials", number, 1, _MAX_TRIALS) for number in num_trials)
+    practice = table.get(PRACTICE, [])
+    return Study(
+        title=_text(table, "title"),
+        consent=_text_or_file(table, "consent", folder),
+        instructions=_text_or_file(table, "instructions", folder),
+        practice=_read_tasks(practice, PRACTICE, None, folder, seed) if practice else (),
+        probes=_read_tasks(table.get(PROBES), PROBES, of_probes, folder, seed),
+        **limits,
+        view=view,
+        seed=seed,
+    )
+
+
+def _read_tasks(
+    entries: Any, part: str, num_trials: tuple[int, ...] | None, folder: Path, seed: int
+) -> tuple[StudyTask, ...]:
+    """The tasks of [[practice]] or [[probes]]; those of practice have their own numbers of trials."""
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise ConfigError(f'{part} is {entries!r}; write one or more tables [[{part}]] with source = "...".')
+    found: list[StudyTask] = []
+    for number, entry in enumerate(entries, start=1):
+        with located(f"[[{part}]] number {number}"):
+            _check_known(entry, ("source", "number") if num_trials else ("source", "number", "num_trials"))
+            of_entry = num_trials
+            if num_trials is None and "num_trials" in entry:
+                of_entry = (check_whole("num_trials", entry["num_trials"], 1, _MAX_TRIALS),)
+            size = check_whole("number", entry.get("number", 1), 1, 10_000)
+            found += _take(_text(entry, "source"), size, of_entry, folder, seed)
+    return tuple(found)
+
+
+def _take(name: str, size: int, num_trials: tuple[int, ...] | None, folder: Path, seed: int) -> list[StudyTask]:
+    """The first tasks of a source."""
+    is_file = Path(name).suffix in (".toml", ".npz", ".jsonl")
+    source = find_source(str(folder / name) if is_file else name, seed)
+    if isinstance(source, History):
+        raise ConfigError(f"{name} is a history, which has been played already. Name tasks.")
+    taken = []
+    for number in range(size):
+        found = source.task(number)
+        if found is None:
+            raise ConfigError(f"number is {size}, but {name} has {number} tasks only.")
+        env, task, task_name = found
+        num_people = int((np.asarray(task.agent_position)[:, 0] != NOWHERE).sum())
+        if num_people != 1:
+            raise ConfigError(f"{task_name} is for {num_people} agents; a study has one person. Name tasks for one.")
+        taken.append(StudyTask(task_name, env, task, num_trials or (int(task.num_trials),)))
+    return taken
+
+
+def _check_known(table: Mapping[str, Any], known: tuple[str, ...]) -> None:
+    for name in table:
+        if name not in known:
+            raise ConfigError(f"There is no field {name!r}. {did_you_mean(name, known)}")
+
+
+def _text(table: Mapping[str, Any], name: str) -> str:
+    value = table.get(name)
+    if not isinstance(value, str) or not value.strip():
+        raise ConfigError(f"{name} is {'missing' if value is None else repr(value)}; write a text.")
+    return value.strip()
+
+
+def _text_or_file(table: Mapping[str, Any], name: str, folder: Path) -> str:
+    if (name in table) == (f"{name}_file" in table):
+        raise ConfigError(f"Write either {name}, a text, or {name}_file, the name of a file with it.")
+    if name in table:
+        return _text(table, name)
+    text = _read_text(folder / _text(table, f"{name}_file"), f"Write in {name}_file which file it is.")
+    return _text({f"{name}_file": text}, f"{name}_file")
+
+
+def _read_text(path: Path, hint: str) -> str:
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}. {hint}") from error
+
+
+def _seconds(table: Mapping[str, Any], name: str) -> float | None:
+    value = table.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value <= _MAX_SECONDS:
+        raise ConfigError(f"{name} is {value!r}; write a number of seconds above 0, a day at most.")
+    return float(value)
+
+
+def _shipped() -> Any:
+    return resources.files("xworld.apps.study") / "studies"

@@ -1,0 +1,1 @@
+"""What makes XLA compile well, and keeps what it compiled."""

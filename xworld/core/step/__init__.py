@@ -1,0 +1,1 @@
+"""The parts of a step of the simulator, in the order of `env.py`."""

@@ -1,0 +1,1 @@
+"""Scores: returns of players, and statistics of them."""

@@ -1,0 +1,123 @@
+"""An agent beside the policies that say what its scores mean, all on the same tasks."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import jax
+import numpy as np
+
+from xworld.agents.players import plan_policy
+from xworld.agents.policy import NoopPolicy, Policy, RandomPolicy
+from xworld.agents.scripted.searcher import Searcher
+from xworld.base.errors import ConfigError
+from xworld.core.env import Env
+from xworld.core.types import State, Task, TimeStep
+from xworld.evaluation.episodes import episode_key
+from xworld.evaluation.protocol import evaluate, record, with_num_trials
+from xworld.evaluation.scores.statistics import most_telling, normalise
+
+AGENT = "agent"
+RANDOM, NOOP = "random", "no-op"
+SEARCHER, REMEMBERING_SEARCHER, EXPERT = "searcher without memory", "searcher with memory", "expert"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Returns and scores of several policies on the same tasks, on the host."""
+
+    returns: dict[str, np.ndarray]  # by policy: [num_seeds, num_tasks, num_trials] float32; one seed for scripted ones
+    reference: np.ndarray  # [num_tasks, num_trials] float32, what returns are divided by: the expert's
+
+    @property
+    def num_scored(self) -> int:
+        """Tasks that have a score: those in which something can be earned in every trial."""
+        return int((self.reference > 0).all(axis=1).sum())
+
+    @property
+    def scores(self) -> dict[str, np.ndarray]:
+        """By policy: [num_seeds, num_tasks, num_trials], normalised."""
+        return {name: normalise(returns, self.reference) for name, returns in self.returns.items()}
+
+
+def compare(
+    env: Env,
+    tasks: Task,
+    agents: Sequence[Policy],
+    key: jax.Array,
+    num_trials: int | None = None,
+    batch_size: int = 256,
+    show_progress: bool = False,
+) -> Comparison:
+    """Plays every task once with every policy.
+
+    Scores are shares of what the expert earns in the same task and trial, from the same directions.
+
+    Args:
+      env: the environment the tasks are for.
+      tasks: stacked tasks, leaves [num_tasks, ...], all with the same number of trials.
+      agents: the policies that are the agent's, one for each seed it was trained with; may be empty.
+      key: decides directions and chance, as in `evaluate`.
+      num_trials: play this many trials instead of the tasks' own number.
+      batch_size: how many tasks are played at a time.
+      show_progress: whether to draw a progress bar while the expert plans.
+
+    Raises:
+      ConfigError: tasks with different numbers of trials.
+    """
+    tasks = with_num_trials(tasks, num_trials)
+    trials = np.asarray(tasks.num_trials)
+    if trials.min() != trials.max():
+        raise ConfigError(
+            f"The tasks have {trials.min()} to {trials.max()} trials, so there is no one curve over trials. "
+            "Set num_trials to play the same number of all."
+        )
+
+    def play(policy: Policy) -> np.ndarray:
+        return evaluate(env, tasks, policy, key, batch_size=batch_size).returns[None]
+
+    returns = {AGENT: np.concatenate([play(agent) for agent in agents])} if agents else {}
+    returns |= {
+        RANDOM: play(RandomPolicy()),
+        NOOP: play(NoopPolicy()),
+        SEARCHER: play(Searcher(remembers=False)),
+        REMEMBERING_SEARCHER: play(Searcher(remembers=True)),
+        EXPERT: play(plan_policy(env, tasks, show_progress=show_progress)),
+    }
+    return Comparison(returns, reference=returns[EXPERT][0])
+
+
+def telling_episode(
+    env: Env, tasks: Task, policy: Policy, key: jax.Array, scores: np.ndarray, num_looked_at: int = 32
+) -> tuple[int, State, TimeStep]:
+    """The episode that shows best how the agent explores in the first trial and goes straight in the last.
+
+    Among the `num_looked_at` most telling ones by score (`most_telling`) it is the first in which the agent had
+    something in its hand that was not rewarded in the first trial, and nothing like that in the last; if there is none,
+    the first by score.
+
+    Args:
+      env: the environment the tasks are for.
+      tasks: stacked tasks, as they were evaluated.
+      policy: as it was evaluated.
+      key: as it was evaluated.
+      scores: [num_tasks, num_trials] of that evaluation.
+      num_looked_at: how many episodes are played again.
+
+    Returns:
+      The task's index, and states and timesteps with leading axis T + 1, as `record` gives them.
+    """
+    ranking = most_telling(scores)[:num_looked_at]
+
+    def play(index: int) -> tuple[State, TimeStep]:
+        task = jax.tree.map(lambda leaf: leaf[index], tasks)
+        return record(env, task, policy, episode_key(key, index), num_trials=scores.shape[1])
+
+    for index in ranking:
+        states, timesteps = play(int(index))
+        # A new trial's first state has empty hands, so a pick in a trial's last step does not count.
+        is_wrong = (np.asarray(states.agent_held)[:, 0] >= 0) & (np.asarray(timesteps.reward)[:, 0] == 0)
+        trial = np.asarray(states.trial)
+        if is_wrong[trial == 0].any() and not is_wrong[trial == trial.max()].any():
+            return int(index), states, timesteps
+    best = int(ranking[0])
+    return best, *play(best)

@@ -1,0 +1,68 @@
+"""Returns on disk: one file for each batch, written as they come, so that an evaluation that was stopped goes on."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xworld.base.errors import ConfigError
+from xworld.base.files import check_folder, read_array, write_array, write_atomically
+
+
+class ReturnsStore:
+    """The folder `returns` of an evaluation."""
+
+    def __init__(self, folder: Path, about: Mapping[str, Any]):
+        """Opens or makes it.
+
+        Args:
+          folder: the evaluation's.
+          about: what the returns depend on, JSON types; kept beside them, and compared when they are opened again.
+
+        Raises:
+          ConfigError: the folder cannot be written to, or it holds returns that depend on something else.
+        """
+        self._folder = check_folder(folder / "returns")
+        path = self._folder / "about.json"
+        if not path.exists():
+            write_atomically(path, json.dumps(about, indent=1).encode() + b"\n")
+            return
+        try:
+            found = json.loads(path.read_text())
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"{path} cannot be read: {error}. Remove the folder, or choose another.") from error
+        changed = _differences(found, json.loads(json.dumps(about)))
+        if changed:
+            raise ConfigError(
+                f"{folder} holds another evaluation ({'; '.join(changed)}). Choose another folder, or remove it."
+            )
+
+    def read(self, name: str, shape: tuple[int, ...]) -> np.ndarray | None:
+        """The float32 array of this name, or None if there is none.
+
+        Raises:
+          ConfigError: it is damaged.
+        """
+        path = self._folder / f"{name}.npy"
+        values = read_array(path, len(shape))
+        if values is not None and values.shape != shape:
+            raise ConfigError(
+                f"{path} is damaged: its shape is {list(values.shape)}, not {list(shape)}. "
+                "Remove it, and it is played again."
+            )
+        return values
+
+    def write(self, name: str, values: np.ndarray) -> None:
+        """Keeps an array under a name."""
+        write_array(self._folder / f"{name}.npy", values)
+
+
+def _differences(found: Any, expected: Any, name: str = "") -> list[str]:
+    """Lines such as "seed: 0 there, 1 here", one for each value in which two JSON objects differ."""
+    if isinstance(found, dict) and isinstance(expected, dict):
+        names = sorted(found.keys() | expected.keys())
+        prefix = f"{name}." if name else ""
+        return [line for key in names for line in _differences(found.get(key), expected.get(key), prefix + key)]
+    return [] if found == expected else [f"{name}: {found} there, {expected} here"]

@@ -1,0 +1,1 @@
+"""Drawing: surfaces, colours, tiles, sprites."""

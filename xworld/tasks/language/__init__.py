@@ -1,0 +1,1 @@
+"""The task language: rows, phrases, task files read and written. Start with `reading.py`."""

@@ -1,0 +1,26 @@
+"""Task files on disk."""
+
+from pathlib import Path
+
+from xworld.base.errors import ConfigError
+from xworld.core.config import EnvConfig
+from xworld.core.types import Task
+from xworld.tasks.language.reading import config_for, parse
+
+
+def read_task(path: Path) -> tuple[EnvConfig, Task]:
+    """The task in a file, and a configuration that fits it.
+
+    Raises:
+      ConfigError: the file cannot be read, or has a mistake.
+    """
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text"
+        raise ConfigError(f"{path} cannot be read: {reason}. Name a task file.") from error
+    try:
+        config = config_for(text)
+        return config, parse(text, config)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error

@@ -1,0 +1,1 @@
+"""Sets of tasks: by name, fixed, pools, probes, files."""

@@ -1,0 +1,59 @@
+"""`TaskPool`: a numbered part of a universe, of any size, with nothing stored."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+
+from xworld.base.checks import check_whole
+from xworld.base.hashing import Word
+from xworld.core.keys import as_key
+from xworld.core.types import Task
+from xworld.tasks.universe.universe import TaskInfo, Universe
+
+MAX_POOL = 2**31 - 1  # ids are int32
+
+
+@dataclass(frozen=True)
+class TaskPool:
+    """`num_worlds` x `num_games` tasks: those of a universe with world ids, and game ids, below these.
+
+    A static value without leaves, as the universe is: pure, jit- and vmap-able. Drawing from a large pool costs what
+    drawing from a small one does. Ids of one pool may name equal games or worlds by chance; pools of universes of
+    different splits have none in common, whatever their sizes.
+
+    Raises:
+      ConfigError: a number that is not from 1 to 2^31 - 1.
+    """
+
+    universe: Universe
+    num_worlds: int
+    num_games: int
+
+    def __post_init__(self) -> None:
+        check_whole("num_worlds", self.num_worlds, 1, MAX_POOL)
+        check_whole("num_games", self.num_games, 1, MAX_POOL)
+
+    def __len__(self) -> int:
+        return self.num_worlds * self.num_games
+
+    def sample(self, key: jax.Array) -> Task:
+        """One of the tasks, uniformly, for a JAX key."""
+        return self.sample_with_info(key)[0]
+
+    def sample_with_info(self, key: jax.Array) -> tuple[Task, TaskInfo]:
+        """One of the tasks and what is known about it, for a JAX key."""
+        bits = jax.random.bits(as_key(key), (2,), jnp.uint32)
+        return self.universe.task_with_info(bits[0] % self.num_worlds, bits[1] % self.num_games)
+
+    def task(self, world: Word, game: Word) -> Task:
+        """The task in a place of the pool; numbers outside it are taken modulo its sides."""
+        return self.universe.task(jnp.asarray(world) % self.num_worlds, jnp.asarray(game) % self.num_games)
+
+    def with_split(self, split: Literal["train", "test", "all"]) -> "TaskPool":
+        """As many tasks of another split."""
+        return TaskPool(self.universe.with_split(split), self.num_worlds, self.num_games)
+
+
+jax.tree_util.register_dataclass(TaskPool, data_fields=[], meta_fields=["universe", "num_worlds", "num_games"])

@@ -1,0 +1,88 @@
+"""`TaskSet`: a fixed set of tasks, such as those to evaluate on, of which one is drawn at a time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from xworld.base.errors import ConfigError
+from xworld.core.env import Env
+from xworld.core.keys import as_key
+from xworld.core.types import Task, TaskSource
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class TaskSet:
+    """Stacked tasks of one configuration. A pytree, so that it can be changed without a recompile."""
+
+    tasks: Task  # leaves with a leading axis of all tasks
+
+    def __len__(self) -> int:
+        return self.tasks.trial_length.shape[0]
+
+    def task(self, index: jax.Array | int) -> Task:
+        """The task with an index from 0 to len - 1; one outside gives the nearest."""
+        return jax.tree.map(lambda leaf: leaf.at[index].get(mode="clip", wrap_negative_indices=False), self.tasks)
+
+    def sample(self, key: jax.Array) -> Task:
+        """One of the tasks, uniformly."""
+        return self.task(jax.random.randint(as_key(key), (), 0, len(self), jnp.int32))
+
+    @classmethod
+    def from_tasks(cls, tasks: Sequence[Task]) -> "TaskSet":
+        """The set of given tasks.
+
+        Raises:
+          ConfigError: there are none, or they are of different configurations.
+        """
+        if not tasks:
+            raise ConfigError("A TaskSet needs at least one task.")
+        shapes = [[leaf.shape for leaf in jax.tree.leaves(task)] for task in tasks]
+        for index, shape in enumerate(shapes):
+            if shape != shapes[0]:
+                raise ConfigError(
+                    f"Tasks 0 and {index} have arrays of different shapes. Make all tasks of a set for one EnvConfig."
+                )
+        # On the host: to stack on the device is compiled anew for every number of tasks.
+        return cls(jax.tree.map(lambda *leaves: jnp.asarray(np.stack(leaves)), *jax.device_get(list(tasks))))
+
+    @classmethod
+    def from_source(cls, source: TaskSource, key: jax.Array, num_tasks: int) -> "TaskSet":
+        """`num_tasks` tasks sampled from a source, such as a `Universe`.
+
+        Raises:
+          ConfigError: `num_tasks` is below 1.
+        """
+        if num_tasks < 1:
+            raise ConfigError(f"num_tasks is {num_tasks}; write a whole number of at least 1.")
+        return cls(jax.jit(jax.vmap(source.sample))(jax.random.split(as_key(key), num_tasks)))
+
+
+def check_tasks(env: Env, tasks: Task) -> None:
+    """Makes sure that `tasks` are stacked tasks for `env`.
+
+    Raises:
+      ConfigError: there is no leading axis, or the sizes are not those of `env.config`.
+    """
+    if tasks.terrain.ndim != 3 or tasks.terrain.shape[0] == 0:
+        raise ConfigError("The tasks have no leading axis of at least 1. Stack them: jax.tree.map with jnp.stack.")
+    config = env.config
+    sizes = {
+        "height": tasks.terrain.shape[1],
+        "width": tasks.terrain.shape[2],
+        "num_agents": tasks.agent_position.shape[1],
+        "max_objects": tasks.object_kind.shape[1],
+        "max_rules": tasks.rules.relation.shape[1],
+        "max_doors": tasks.door_state.shape[1],
+        "goal_clauses": tasks.goals.relation.shape[2],
+        "goal_literals": tasks.goals.relation.shape[3],
+    }
+    for name, size in sizes.items():
+        if size != getattr(config, name):
+            raise ConfigError(
+                f"The tasks are for another environment: their {name} is {size}, EnvConfig.{name} is "
+                f"{getattr(config, name)}. Make both with the same EnvConfig."
+            )

@@ -1,0 +1,1 @@
+"""The universe of games. Start with `universe.py`."""

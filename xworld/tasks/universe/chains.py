@@ -1,0 +1,213 @@
+"""The chain of conditions that leads to the goal, and the deck of kinds that games are dealt from."""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from xworld.base.hashing import below
+from xworld.base.xla.fusion import apart
+from xworld.base.xla.lookup import take
+from xworld.core import kinds
+from xworld.core.config import RELATIONS, EnvConfig
+from xworld.core.step.relations import ALL_DIRECTIONS, HOLD, NEVER, ON, SEE, TOUCH
+from xworld.tasks import chance
+from xworld.tasks.universe.config import BETWEEN_THINGS, UniverseConfig, between_things, goal_relations, rule_relations
+from xworld.tasks.universe.team import Players, agent_kind
+from xworld.tasks.worlds import cell_sets
+
+SPARE_CARDS = 4  # different kinds that dead ends, decoys and side products make
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Conditions:
+    """Relations between two kinds, as rules and goals ask for them."""
+
+    relation: jax.Array  # [Q] uint8, NEVER for padding
+    directions: jax.Array  # [Q] uint8
+    first: jax.Array  # [Q] uint8
+    second: jax.Array  # [Q] uint8
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Deck:
+    """Shuffled kinds: card 2k is spine k, 2k + 1 is partner k, then come bait, other distractors, and unused kinds.
+
+    Distractors wrap around where there are fewer kinds than distractors. Spare kinds are those behind the bait: no
+    condition asks for them.
+    """
+
+    cards: jax.Array  # [L] uint8
+    pads: jax.Array  # [11] uint8, kinds of floor; fewer where worlds have coloured floor
+    chain_length: jax.Array  # [] int32
+    num_distractors: jax.Array  # [] int32
+    num_dead_ends: jax.Array  # [] int32, that are asked for; some may turn out as decoys
+    num_decoys: jax.Array  # [] int32
+    num_bait: jax.Array  # [] int32, kinds of distractors that dead ends and decoys ask for; 0 where there are none
+    num_others: jax.Array  # [] int32, kinds that are not in the chain
+
+    @property
+    def num_chain_cards(self) -> jax.Array:
+        """[] int32: cards of the chain, used or not, that come first."""
+        return 2 * self.chain_length + 2
+
+    def spare(self, bits: jax.Array) -> jax.Array:
+        """uint8 kinds that no condition asks for."""
+        num_spare = jnp.clip(self.num_others - self.num_bait, 1, SPARE_CARDS)
+        return take(self.cards, self.num_chain_cards + self.num_bait + below(bits, num_spare).astype(jnp.int32))
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Chain:
+    """Conditions 0 to n, padded to C = longest chain + 1, and what they are like."""
+
+    conditions: Conditions  # [C]
+    agent: jax.Array  # [C] int32, whom a condition is about that is about an agent
+    is_by_agent: jax.Array  # [C] bool, about the spine and an agent
+    is_pair: jax.Array  # [C] bool, about spine and partner; what is neither is about the spine and a floor
+    is_spine_first: jax.Array  # [C] bool, in a pair
+    is_anchored: jax.Array  # [C] bool, the partner is frozen, and the spine is brought to it
+    is_negated: jax.Array  # [] bool, of the goal
+    is_undone_by_rules: jax.Array  # [] bool, the goal is negated, and about what only the last rule can take away
+    is_still: jax.Array  # [] bool, whether agents only have to go to things
+    has_frozen: jax.Array  # [] bool, whether anything may be frozen
+    needs_workspace: jax.Array  # [] bool, whether something may have to be put down beside something
+
+
+@apart
+def deal(config: UniverseConfig, players: Players, dice: chance.Dice) -> Deck:
+    """Shuffles the kinds, and draws how many there are of what."""
+    chain_length = chance.between(dice.roll(), *config.chain_length)
+    chain_length = jnp.where(chance.happens(dice.roll(), config.no_chain_percent), 0, chain_length)
+    chain_length = jnp.maximum(chain_length, players.are_together)  # one condition for each
+    num_dead_ends = chance.between(dice.roll(), *config.num_dead_ends)
+    num_decoys = chance.between(dice.roll(), *config.num_decoys)
+    has_bait = num_dead_ends + num_decoys > 0
+    num_distractors = jnp.maximum(chance.between(dice.roll(), *config.num_distractors), has_bait)
+    all_kinds = np.array(
+        [kinds.object_kind(shape, colour) for shape in config.shapes for colour in config.colours], np.uint8
+    )
+    num_cards = min(len(all_kinds), 2 * config.chain_length[1] + 2 + config.num_distractors[1] + SPARE_CARDS)
+    num_others = len(all_kinds) - (2 * chain_length + 2)
+    num_bait = jnp.where(has_bait, jnp.minimum((num_distractors + 1) // 2, num_others - 1), 0)
+    cards = take(all_kinds, _deal_distinct(len(all_kinds), dice.roll(num_cards)))
+    all_pads = pad_kinds(config)
+    pads = take(all_pads, chance.shuffle(dice.roll(len(all_pads)), jnp.ones(len(all_pads), bool)))
+    return Deck(cards, pads, chain_length, num_distractors, num_dead_ends, num_decoys, num_bait, num_others)
+
+
+def pad_kinds(config: UniverseConfig) -> np.ndarray:
+    """[P] uint8: kinds of floor that conditions may ask for. No world has any of it of its own."""
+    colours = [colour for colour in kinds.COLOURS if colour not in config.world.floor_colours]
+    return np.array([kinds.floor_kind(colour) for colour in colours], np.uint8)
+
+
+def _deal_distinct(num: int, bits: jax.Array) -> jax.Array:
+    """[L] int32: different numbers below `num`, one for each of [L] bits, uniformly."""
+
+    def deal_one(left: jax.Array, bits: jax.Array) -> tuple[jax.Array, jax.Array]:
+        _, card, _ = cell_sets.pick(left, bits)
+        return left & ~cell_sets.point(left, jnp.int32(0), card), card
+
+    return jax.lax.scan(deal_one, cell_sets.pack(jnp.ones((1, num), bool)), bits)[1]
+
+
+@apart
+def draw_chain(env_config: EnvConfig, config: UniverseConfig, deck: Deck, players: Players, dice: chance.Dice) -> Chain:
+    """Draws every condition's relation and form."""
+    size = config.chain_length[1] + 1
+    k = jnp.arange(size)
+    is_active, is_goal = k <= deck.chain_length, k == deck.chain_length
+    of_goals, of_rules = goal_relations(env_config, config), rule_relations(env_config, config)
+
+    # Nothing is in a hand at the start, so that "hold" cannot be undone. With a chain, its last rule undoes the goal by
+    # taking one of two frozen things away, to which the agent brings another thing.
+    undone, taken = _without(of_goals, "hold"), between_things(of_rules)
+    is_negated = chance.happens(dice.roll(), config.negated_goal_percent) & bool(undone) & ~players.are_together
+    is_negated &= (deck.chain_length == 0) | bool(taken)
+    is_undone_by_rules = is_negated & (deck.chain_length > 0)
+    is_last_rule = is_undone_by_rules & (k == deck.chain_length - 1)
+    bits = dice.roll(size)
+    relation = jnp.where(is_goal, draw_relation(of_goals, bits), draw_relation(of_rules, bits))
+    if undone:
+        relation = jnp.where(is_goal & is_negated, draw_relation(undone, bits), relation)
+    if taken:
+        relation = jnp.where(is_last_rule, draw_relation(taken, bits), relation)
+    # Where both players are needed, two of the conditions are about agents, one about each; `on` never is.
+    part, is_part = jnp.zeros(size, jnp.int32), jnp.zeros(size, bool)
+    if config.together_percent:
+        part = chance.shuffle(dice.roll(size), is_active)
+        is_part = players.are_together & (part < 2)
+        goal_part, rule_part = (draw_relation(_without(names, "on"), bits) for names in (of_goals, of_rules))
+        relation = jnp.where(is_part, jnp.where(is_goal, goal_part, rule_part), relation)
+
+    # What an agent sees depends on where it looks, so that it cannot be undone for sure either: two objects' see can.
+    is_undone = is_goal & is_negated
+    must_be_pair = (is_undone & ((relation == SEE) | is_undone_by_rules)) | is_last_rule
+    is_pair = chance.happens(dice.roll(size), config.pair_percent) | must_be_pair
+    is_pair &= is_between_things(relation) & is_active & ~is_part
+    is_on = relation == ON
+    is_by_agent = is_active & ~is_pair & ~is_on
+    agent = players.draw(is_by_agent & ~is_undone, dice.roll(size))
+    agent = jnp.where(is_part, part, agent)
+
+    has_frozen = chance.happens(dice.roll(), config.frozen_task_percent)
+    is_anchored = has_frozen & chance.happens(dice.roll(size), config.frozen_percent)
+    is_anchored = is_pair & ~is_undone & (is_anchored | is_last_rule)
+    # What a rule makes first replaces what is first: were that the anchor, the next spine would be frozen.
+    is_spine_first = ((dice.roll(size) & 1) == 1) | is_anchored
+    directions = draw_directions(config, relation, dice.roll(2, size))
+    directions = jnp.where(is_anchored & (relation == TOUCH), jnp.uint8(ALL_DIRECTIONS), directions)
+
+    spine, partner = deck.cards[: 2 * size : 2], deck.cards[1 : 2 * size : 2]
+    # The goal that rules undo is about the last rule's partner, in the spine's stead.
+    subject = jnp.where(is_goal & is_undone_by_rules, jnp.roll(partner, 1), spine)
+    conditions = Conditions(
+        relation=jnp.where(is_active, relation, NEVER).astype(jnp.uint8),
+        directions=directions,
+        first=jnp.where(is_by_agent, agent_kind(agent), jnp.where(is_pair & ~is_spine_first, partner, subject)),
+        second=jnp.where(is_on, deck.pads[:size], jnp.where(is_pair & is_spine_first, partner, subject)),
+    )
+    has_sides = (relation == TOUCH) & (directions != ALL_DIRECTIONS)
+    is_approach = is_by_agent & (relation != HOLD) & ~has_sides
+    is_put_down = ~is_undone & ((is_pair & ~is_anchored) | (is_by_agent & has_sides))
+    return Chain(
+        conditions=conditions,
+        agent=agent,
+        is_by_agent=is_by_agent,
+        is_pair=is_pair,
+        is_spine_first=is_spine_first,
+        is_anchored=is_anchored,
+        is_negated=is_negated,
+        is_undone_by_rules=is_undone_by_rules,
+        is_still=(is_approach | ~is_active).all() & ~is_negated,
+        has_frozen=has_frozen,
+        needs_workspace=is_put_down.any(),
+    )
+
+
+def is_between_things(relation: jax.Array) -> jax.Array:
+    """Bool, whether a relation can hold between two objects."""
+    codes = [RELATIONS.index(name) + 1 for name in BETWEEN_THINGS]
+    return (relation[..., None] == np.array(codes, np.uint8)).any(axis=-1)
+
+
+def draw_relation(names: tuple[str, ...], bits: jax.Array) -> jax.Array:
+    """uint8 codes of the named relations, uniformly."""
+    codes = np.array([RELATIONS.index(name) + 1 for name in names], np.uint8)
+    return take(codes, below(bits, len(names)))
+
+
+def _without(names: tuple[str, ...], left_out: str) -> tuple[str, ...]:
+    return tuple(name for name in names if name != left_out)
+
+
+def draw_directions(config: UniverseConfig, relation: jax.Array, bits: jax.Array) -> jax.Array:
+    """[Q] uint8 directions of Q relations from [2, Q] bits: all four, or some, for touch, and none for the others."""
+    has_sides = chance.happens(bits[0], config.direction_percent)
+    directions = jnp.where(has_sides, chance.between(bits[1], 1, ALL_DIRECTIONS - 1), ALL_DIRECTIONS)
+    return jnp.where(relation == TOUCH, directions, 0).astype(jnp.uint8)

@@ -1,0 +1,140 @@
+"""`UniverseConfig`: every knob of the task generator."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from xworld.base.checks import Range, check_range, check_set, check_whole, check_word, make_hashable
+from xworld.base.errors import ConfigError
+from xworld.core import kinds
+from xworld.core.config import RELATIONS, EnvConfig
+from xworld.tasks.language.rows import MAX_PRODUCTS
+from xworld.tasks.worlds.config import WorldConfig
+
+SPLITS = ("train", "test", "all")
+HIDDEN_WAYS = ("rule", "kind", "relation")
+HIDE = ("some", "all")
+MAX_CHAIN_LENGTH = 8
+BETWEEN_THINGS = ("touch", "near", "see")  # relations that two objects can have
+
+# Field: the lowest and the highest value it may have.
+_WHOLE = {
+    "test_percent": (1, 99),
+    "negated_goal_percent": (0, 100),
+    "pair_percent": (0, 100),
+    "direction_percent": (0, 100),
+    "no_chain_percent": (0, 100),
+    "max_products": (1, MAX_PRODUCTS),
+    "frozen_task_percent": (0, 100),
+    "frozen_percent": (0, 100),
+    "two_player_percent": (0, 100),
+    "together_percent": (0, 100),
+    "hide_percent": (0, 100),
+}
+_RANGES = {
+    "chain_length": (0, MAX_CHAIN_LENGTH),
+    "num_distractors": (0, 100),
+    "num_dead_ends": (0, 100),
+    "num_decoys": (0, 100),
+    "trial_length": (1, 2**16 - 1),
+    "num_trials": (1, 2**16 - 1),
+}
+_CHOICES = {"split": SPLITS, "hide": HIDE}
+_SETS = {
+    "goal_relations": RELATIONS,
+    "rule_relations": RELATIONS,
+    "shapes": kinds.SHAPES,
+    "colours": kinds.COLOURS,
+    "hidden_ways": HIDDEN_WAYS,
+}
+
+
+@dataclass(frozen=True)
+class UniverseConfig:
+    """What tasks there are, and how often. Hashable and static; a `Universe` checks it against its `EnvConfig`.
+
+    A range is (lowest, highest), both included, drawn uniformly. A percent is a whole number from 0 to 100.
+
+    Raises:
+      ConfigError: a value out of range, an unknown word, or an empty or doubled choice.
+    """
+
+    # Which tasks
+    split: Literal["train", "test", "all"] = "train"  # games and worlds of one side only
+    test_percent: int = 10  # share of games, and of worlds, that are held out
+
+    world: WorldConfig = WorldConfig()
+
+    # The goal and the chain of rules that leads to it
+    goal_relations: tuple[str, ...] | None = None  # None for all that the EnvConfig compiles in
+    rule_relations: tuple[str, ...] | None = None  # likewise
+    negated_goal_percent: int = 10  # share of the games in which something has to be undone
+    goal_false_at_start: bool = True
+    pair_percent: int = 50  # how often touch, near and see are about two objects, and not the agent and one
+    direction_percent: int = 20  # how often a touch asks for some directions only
+    chain_length: Range = (0, 4)  # rules that have to fire in sequence
+    no_chain_percent: int = 0  # share of the games that have no chain whatever chain_length says
+    max_products: int = 1  # rules about no agent make 1 to so many things; all but the first are of no use
+
+    # What distracts from it
+    num_distractors: Range = (0, 5)  # objects that nothing needs; at least 1 where there are dead ends or decoys
+    num_dead_ends: Range = (0, 2)  # rules that spoil what the goal needs
+    num_decoys: Range = (0, 0)  # rules that do no harm, and no good
+    frozen_task_percent: int = 50  # share of the games in which objects may be frozen
+    frozen_percent: int = 20  # of the objects there that nobody has to move
+    shapes: tuple[str, ...] = tuple(shape for shape in kinds.SHAPES if shape != "key")
+    colours: tuple[str, ...] = kinds.COLOURS
+
+    # Players
+    two_player_percent: int = 0  # share of the games for two agents; one of the rest has agent 0 only
+    together_percent: int = 0  # share of the games for two that neither can solve alone
+
+    # What the agent is not told
+    hide_percent: int = 75  # share of the games in which anything is hidden
+    hidden_ways: tuple[str, ...] = HIDDEN_WAYS  # whole rules, kinds, or relations; one way a game
+    hide: Literal["some", "all"] = "some"  # of what can be hidden that way
+
+    # Time
+    trial_length: Range = (75, 300)  # steps
+    num_trials: Range = (1, 6)
+
+    def __post_init__(self) -> None:
+        for name, (low, high) in _WHOLE.items():
+            check_whole(name, getattr(self, name), low, high)
+        for name, (low, high) in _RANGES.items():
+            check_range(name, getattr(self, name), low, high)
+        for name, words in _CHOICES.items():
+            check_word(name, getattr(self, name), words)
+        for name, words in _SETS.items():
+            if getattr(self, name) is not None:
+                check_set(name, getattr(self, name), words)
+        if not isinstance(self.world, WorldConfig):
+            raise ConfigError(f"world is {self.world!r}; write a WorldConfig, such as WorldConfig(rooms=(4,)).")
+        if not isinstance(self.goal_false_at_start, bool):
+            raise ConfigError(f"goal_false_at_start is {self.goal_false_at_start!r}; write True or False.")
+        for name in ("num_dead_ends", "num_decoys"):
+            if getattr(self, name)[1] and not self.num_distractors[1]:
+                raise ConfigError(
+                    f"{name} asks for rules about distractors, but num_distractors is (0, 0). "
+                    f"Allow at least one distractor, or write {name}=(0, 0)."
+                )
+        make_hashable(self)
+
+
+def goal_relations(env_config: EnvConfig, config: UniverseConfig) -> tuple[str, ...]:
+    """The relations of goals."""
+    return config.goal_relations or _all_relations(env_config)
+
+
+def rule_relations(env_config: EnvConfig, config: UniverseConfig) -> tuple[str, ...]:
+    """The relations of rules."""
+    return config.rule_relations or _all_relations(env_config)
+
+
+def between_things(relations: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of the relations that two objects can have."""
+    return tuple(name for name in relations if name in BETWEEN_THINGS)
+
+
+def _all_relations(env_config: EnvConfig) -> tuple[str, ...]:
+    """What is compiled in; an agent whose view is the cell it stands in sees no object."""
+    return tuple(name for name in env_config.relations if name != "see" or env_config.view_size > 1)

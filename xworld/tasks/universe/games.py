@@ -1,0 +1,214 @@
+"""Games: a goal, the chain of rules that leads to it, what distracts from it, what leads nowhere, and who plays.
+
+A game of chain length n has conditions 0 to n. Condition k < n is that of the k-th rule to fire, condition n is the
+goal. Each is about the spine's object k and, where it relates two objects, about its own partner k; the rule it belongs
+to turns them into the spine's object k + 1. So at the start there are spine 0 and all partners, every kind of the chain
+is another one, and the rules can only fire in sequence:
+
+    near(spine 0, partner 0) -> spine 1     hold(agent, spine 1) -> spine 2     goal: touch(partner 2, spine 2)
+
+A negated goal of a game with rules is about two frozen things, of which the last rule takes one away:
+
+    touch(spine 0, partner 0) -> spine 1    goal: not near(partner 0, partner 1)
+
+`docs/tasks.md` says why a game made so can be solved.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+
+from xworld.base.hashing import Word, below, hash_words
+from xworld.base.xla.fusion import apart
+from xworld.base.xla.lookup import put, take
+from xworld.core.config import EnvConfig
+from xworld.core.step.relations import NEVER, ON
+from xworld.core.types import Rules
+from xworld.tasks import chance
+from xworld.tasks.language.rows import MAX_PRODUCTS
+from xworld.tasks.universe.chains import Chain, Conditions, Deck, deal, draw_chain
+from xworld.tasks.universe.config import UniverseConfig
+from xworld.tasks.universe.dead_ends import FalseRules, decoy_pad, draw_false_rules, max_false_rules
+from xworld.tasks.universe.team import Players, draw_players, is_agent
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Cast:
+    """What a game needs in its world, and where it may not be at the start."""
+
+    kind: jax.Array  # [M] uint8, objects: what has to meet first, then the chain's, then distractors; 0 for none
+    is_frozen: jax.Array  # [M] bool
+    must_meet: jax.Array  # [M] bool, condition 0 has to hold between this and what was placed before
+    avoids: jax.Array  # [M] uint8, relations (bit 1 << code) that it may not have to the workspace
+    pad: jax.Array  # [P] uint8, kinds of the coloured floor that conditions ask for, condition 0's first; 0 for none
+    conditions: Conditions  # [Q] condition 0 is what has to meet, if anything; the others may not hold at the start
+    needs_workspace: jax.Array  # [] bool, whether an empty block of cells is needed
+    are_two: jax.Array  # [] bool, whether there are agents 0 and 1, and not agent 0 only
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Game:
+    """Goal and rules, what they are for, and what they need."""
+
+    goal: Conditions  # [1]
+    is_goal_negated: jax.Array  # [] bool
+    rules: Rules  # [R]
+    is_chain: jax.Array  # [R] bool, rules that have to fire
+    is_dead_end: jax.Array  # [R] bool, rules that spoil what the goal needs
+    are_two: jax.Array  # [] bool, whether there are agents 0 and 1, and not agent 0 only
+    needs_both: jax.Array  # [] bool, whether neither of them can reach the goal alone
+    num_distractors: jax.Array  # [] int32
+    trial_length: jax.Array  # [] int32
+    num_trials: jax.Array  # [] int32
+    cards: jax.Array  # [L] uint8, all kinds that may be in the game
+    cast: Cast
+
+
+def draw_game(env_config: EnvConfig, config: UniverseConfig, game_id: Word, attempt: Word) -> tuple[Game, jax.Array]:
+    """The game an id names at an attempt, and whether it makes sense (no two dead ends have one condition)."""
+    dice = chance.Dice(chance.GAME, attempt, game_id)
+    trial_length = chance.between(dice.roll(), *config.trial_length)
+    num_trials = chance.between(dice.roll(), *config.num_trials)
+    players = draw_players(config, dice)
+    deck = deal(config, players, dice)
+    chain = draw_chain(env_config, config, deck, players, dice)
+    false_rules = draw_false_rules(env_config, config, deck, chain, players, dice)
+    rules, is_chain, is_dead_end = _write_rules(env_config, config, deck, chain, false_rules, dice)
+    is_asked = [(chain.is_by_agent & (chain.agent == agent)).any() for agent in range(2)]
+    game = Game(
+        goal=jax.tree.map(lambda field: take(field, deck.chain_length[None]), chain.conditions),
+        is_goal_negated=chain.is_negated,
+        rules=rules,
+        is_chain=is_chain,
+        is_dead_end=is_dead_end,
+        are_two=players.are_two,
+        needs_both=is_asked[0] & is_asked[1],
+        num_distractors=deck.num_distractors,
+        trial_length=trial_length,
+        num_trials=num_trials,
+        cards=deck.cards,
+        cast=_cast(config, deck, chain, players, false_rules, dice),
+    )
+    return game, false_rules.are_distinct
+
+
+@apart
+def game_hash(game: Game) -> jax.Array:
+    """[] uint32 of goal and rules, whatever the order of the rules and whatever is hidden."""
+    rules, goal = game.rules, game.goal
+    codes = _code(Conditions(rules.relation, rules.directions, rules.first, rules.second))
+    products = rules.products.astype(jnp.uint32)
+    codes = hash_words(codes, (products[:, 0] << 16) | (products[:, 1] << 8) | products[:, 2])
+    together = jnp.where(rules.relation != NEVER, codes, 0).sum(dtype=jnp.uint32)
+    return hash_words(_code(goal)[0], game.is_goal_negated, together)
+
+
+def _code(conditions: Conditions) -> jax.Array:
+    """[Q] uint32, different for different conditions."""
+    fields = (conditions.relation, conditions.directions, conditions.first, conditions.second)
+    relation, directions, first, second = (field.astype(jnp.uint32) for field in fields)
+    return (relation << 24) | (directions << 16) | (first << 8) | second
+
+
+@apart
+def _write_rules(
+    env_config: EnvConfig, config: UniverseConfig, deck: Deck, chain: Chain, false_rules: FalseRules, dice: chance.Dice
+) -> tuple[Rules, jax.Array, jax.Array]:
+    """Rules in random order, and which of them have to fire, and which are dead ends."""
+    longest, num_false = config.chain_length[1], max_false_rules(config)
+    is_used = jnp.concatenate([jnp.arange(longest) < deck.chain_length, false_rules.is_active])
+    conditions = jax.tree.map(lambda a, b: jnp.concatenate([a[:longest], b]), chain.conditions, false_rules.conditions)
+    products = deck.spare(dice.roll(longest + num_false, MAX_PRODUCTS))
+    is_spine = (jnp.arange(longest + num_false) < longest)[:, None] & (jnp.arange(MAX_PRODUCTS) == 0)
+    spines = jnp.pad(deck.cards[2 : 2 * longest + 1 : 2], (0, num_false))[:, None]
+    products = jnp.where(is_spine, spines, products)  # what a rule of the chain makes first is spine k + 1
+    # What a rule about an agent made besides could wall it in, with its hand full.
+    is_by_agent = is_agent(conditions.first)
+    num_products = 1 + jnp.where(is_by_agent, 0, below(dice.roll(longest + num_false), config.max_products))
+    products = jnp.where(jnp.arange(MAX_PRODUCTS) < num_products[:, None], products, 0)
+    place = chance.shuffle(dice.roll(is_used.shape[0]), is_used)
+
+    def write(values: jax.Array) -> jax.Array:
+        used = jnp.where(is_used.reshape(-1, *[1] * (values.ndim - 1)), values, jnp.zeros_like(values))
+        return put(used, place, jnp.zeros((env_config.max_rules, *values.shape[1:]), values.dtype))
+
+    rules = Rules(
+        relation=write(conditions.relation),
+        directions=write(conditions.directions),
+        first=write(conditions.first),
+        second=write(conditions.second),
+        products=write(products),
+    )
+    is_chain = write(jnp.arange(is_used.shape[0]) < longest)
+    return rules, is_chain, write(jnp.concatenate([jnp.zeros(longest, bool), false_rules.is_dead_end]))
+
+
+@apart
+def _cast(
+    config: UniverseConfig, deck: Deck, chain: Chain, players: Players, false_rules: FalseRules, dice: chance.Dice
+) -> Cast:
+    size = chain.is_pair.shape[0]
+    spine, partners = deck.cards[:1], jnp.where(chain.is_pair, deck.cards[1 : 2 * size : 2], 0)
+    index = jnp.arange(config.num_distractors[1])
+    card = index % deck.num_others
+    distractors = jnp.where(index < deck.num_distractors, take(deck.cards, deck.num_chain_cards + card), 0)
+    kind = jnp.concatenate([spine, partners, distractors])
+    # Nobody has to move what is frozen: distractors that no rule asks for, and what agents only have to go to. Anchors
+    # are frozen, and what the last rule has to undo.
+    may_freeze = jnp.concatenate([chain.is_still[None], jnp.zeros(size, bool), card >= deck.num_bait])
+    may_freeze &= chain.has_frozen & chance.happens(dice.roll(kind.shape[0]), config.frozen_percent)
+    is_met = chain.is_undone_by_rules & (jnp.arange(size) == deck.chain_length)
+    may_freeze = jnp.concatenate([may_freeze[:1], chain.is_anchored | is_met, may_freeze[size + 1 :]])
+
+    starts_with_goal = deck.chain_length == 0  # condition 0 is the goal
+    has_to_meet = chain.is_negated & (config.goal_false_at_start | ~starts_with_goal)
+    meets = jnp.arange(kind.shape[0]) == take(chain.is_pair, deck.chain_length)  # spine 0, or its partner
+    must_meet = has_to_meet & meets
+    is_first_quiet = config.goal_false_at_start | ~starts_with_goal
+    first = dataclasses.replace(
+        chain.conditions, relation=jnp.where(is_first_quiet, chain.conditions.relation, jnp.uint8(NEVER))
+    )
+    conditions = jax.tree.map(lambda a, b: jnp.concatenate([a[:1], b]), first, false_rules.conditions)
+    pad = jnp.where(chain.conditions.relation == ON, chain.conditions.second, 0)
+    has_decoy_pad = (false_rules.conditions.relation == ON).any()
+    pad = jnp.append(pad, jnp.where(has_decoy_pad, decoy_pad(deck, chain), 0))
+    if config.negated_goal_percent and size > 1:
+        kind, may_freeze, conditions, pad = _put_meeting_first(deck, chain, kind, may_freeze, conditions, pad)
+    is_avoided = (kind[:, None] != 0) & (kind[:, None] == false_rules.keeps_off)  # [M, 2F]
+    relation_bits = jnp.tile(jnp.uint8(1) << false_rules.conditions.relation, 2)
+    # Two agents need a place to pass each other, and what rules make besides one to be put away.
+    needs_space = players.are_two | (config.max_products > 1)
+    return Cast(
+        kind=kind,
+        is_frozen=(kind != 0) & may_freeze,
+        must_meet=must_meet,
+        avoids=jax.lax.reduce_or(jnp.where(is_avoided, relation_bits, 0), (1,)),
+        pad=pad,
+        conditions=conditions,
+        needs_workspace=chain.needs_workspace | (false_rules.keeps_off != 0).any() | needs_space,
+        are_two=players.are_two,
+    )
+
+
+def _put_meeting_first(
+    deck: Deck, chain: Chain, kind: jax.Array, is_frozen: jax.Array, conditions: Conditions, pad: jax.Array
+) -> tuple[jax.Array, jax.Array, Conditions, jax.Array]:
+    """The cast's arrays with what the last rule has to undo, if it has, in front: two things, or a thing and a pad."""
+    length, is_undone = deck.chain_length, chain.is_undone_by_rules
+    index = jnp.arange(kind.shape[0])  # spine 0, then the partners, of which the goal is about the last two
+    order = jnp.where(index < 2, length + index, jnp.where(index < length + 2, index - 2, index))
+    order = jnp.where(is_undone, order, index)
+    goal = jax.tree.map(lambda field: take(field, length[None]), chain.conditions)
+    never = dataclasses.replace(goal, relation=jnp.zeros_like(goal.relation))
+    meeting = jax.tree.map(
+        lambda a, b, c: jnp.where(is_undone, jnp.append(a, b[:1]), jnp.append(b[:1], c)), goal, conditions, never
+    )
+    conditions = jax.tree.map(lambda a, b: jnp.concatenate([a, b[1:]]), meeting, conditions)
+    swapped = jnp.where(is_undone, length, 0)
+    pad_index = jnp.arange(pad.shape[0])
+    pad_order = jnp.where(pad_index == 0, swapped, jnp.where(pad_index == swapped, 0, pad_index))
+    return take(kind, order), take(is_frozen, order), conditions, take(pad, pad_order)

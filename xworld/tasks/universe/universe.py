@@ -1,0 +1,205 @@
+"""`Universe`: more tasks than anybody can play, each made on the device from two integers."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+
+from xworld.base.hashing import Word
+from xworld.base.xla import lanes
+from xworld.base.xla.lookup import put
+from xworld.core import kinds
+from xworld.core.config import EnvConfig
+from xworld.core.keys import as_key
+from xworld.core.step.relations import NEVER
+from xworld.core.types import MAX_HIDDEN_KINDS, NOWHERE, NUM_RELATIONS, RANDOM_FACING, Goals, Hidden, Rules, Task
+from xworld.tasks import chance
+from xworld.tasks.universe.check import check
+from xworld.tasks.universe.config import UniverseConfig
+from xworld.tasks.universe.games import Game, draw_game, game_hash
+from xworld.tasks.universe.hiding import draw_hidden, is_rule_hidden
+from xworld.tasks.universe.placement import Placement, fill, place
+from xworld.tasks.worlds.world import World, build_terrain, draw_world, world_hash
+
+# Attempts until something is of the right split, fits, or can be placed. Most tasks need one of each.
+_WORLD_ATTEMPTS = 2**14
+_GAME_ATTEMPTS = 2**10
+_PLACEMENT_ATTEMPTS = 8
+_ROUNDS = 256  # games of an id that are tried, each in that many placements
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class TaskInfo:
+    """What the generator knows about a task. The agent is not told."""
+
+    num_firings: jax.Array  # [] int32, rules that have to fire before the goal can hold
+    num_dead_ends: jax.Array  # [] int32, rules that spoil what the goal needs
+    num_decoys: jax.Array  # [] int32, rules that neither help nor harm
+    num_hidden_rules: jax.Array  # [] int32, rules of the chain of which anything is hidden from agent 0
+    num_hidden_dead_ends: jax.Array  # [] int32
+    num_distractors: jax.Array  # [] int32, objects that are neither needed nor keys
+    num_objects: jax.Array  # [] int32, at the start, keys included
+    num_players: jax.Array  # [] int32, 1 or 2
+    needs_both: jax.Array  # [] bool, whether neither player can reach the goal alone
+
+
+@dataclass(frozen=True)
+class Universe:
+    """A distribution of tasks: `sample` for a JAX key, `task` for two ids. Pure, jit- and vmap-able; has no leaves.
+
+    Ids are any int32; one pair of them names one task for ever, on every device. Games and worlds are drawn on their
+    own: tasks with one game id have one game in different worlds (another one only where it cannot be placed).
+
+    Raises:
+      ConfigError: tasks as `config` asks for them do not fit `env_config`, or there are too few to hold some out.
+    """
+
+    env_config: EnvConfig
+    config: UniverseConfig = field(default_factory=UniverseConfig)
+
+    def __post_init__(self) -> None:
+        check(self.env_config, self.config)
+
+    def sample(self, key: jax.Array) -> Task:
+        """A task, for a JAX key."""
+        return self.sample_with_info(key)[0]
+
+    def sample_with_info(self, key: jax.Array) -> tuple[Task, TaskInfo]:
+        """A task and what is known about it, for a JAX key."""
+        world_id, game_id = jax.random.bits(as_key(key), (2,), jnp.uint32) >> 1  # not negative as int32
+        return self.task_with_info(world_id, game_id)
+
+    def with_split(self, split: Literal["train", "test", "all"]) -> "Universe":
+        """The universe of the same configuration but for the split."""
+        return dataclasses.replace(self, config=dataclasses.replace(self.config, split=split))
+
+    def task(self, world_id: Word, game_id: Word) -> Task:
+        """The task with these ids, int32 scalars."""
+        return self.task_with_info(world_id, game_id)[0]
+
+    def task_with_info(self, world_id: Word, game_id: Word) -> tuple[Task, TaskInfo]:
+        """The task with these ids and what is known about it."""
+        world_id, game_id = jnp.asarray(world_id, jnp.int32), jnp.asarray(game_id, jnp.int32)
+        return _task_maker(self)(world_id, game_id)
+
+    def _make_task(self, world_id: jax.Array, game_id: jax.Array) -> tuple[Task, TaskInfo]:
+        # To carry a number through a loop, and to draw its world once more, is cheaper than to carry the world.
+        attempt, _ = chance.first_right(lambda n: (n, self._draw_world(world_id, n)[1]), _WORLD_ATTEMPTS)
+        world, _ = self._draw_world(world_id, attempt)
+        bare = _bare_task(self.env_config, world, world_id, game_id)
+
+        def draw_round(number: jax.Array) -> tuple[tuple[Game, Placement], jax.Array]:
+            start = number * _GAME_ATTEMPTS
+            attempt, _ = chance.first_right(lambda n: (n, self._draw_game(game_id, start + n)[1]), _GAME_ATTEMPTS)
+            game, _ = self._draw_game(game_id, start + attempt)
+            placement, is_placed = chance.first_right(
+                lambda attempt: place(self.env_config, self.config, world, bare, game.cast, attempt),
+                _PLACEMENT_ATTEMPTS,
+            )
+            return (game, placement), is_placed
+
+        (game, placement), _ = chance.first_right(draw_round, _ROUNDS)
+        hidden = draw_hidden(self.env_config, self.config, game.rules, game.cards, game.are_two, game_id)
+        task = dataclasses.replace(
+            fill(self.env_config, bare, placement),
+            goals=_write_goals(self.env_config, game),
+            rules=game.rules,
+            hidden=hidden,
+            trial_length=game.trial_length.astype(jnp.uint16),
+            num_trials=game.num_trials.astype(jnp.uint16),
+        )
+        is_hidden = is_rule_hidden(game.rules, hidden)[0]
+        is_decoy = (game.rules.relation != NEVER) & ~game.is_chain & ~game.is_dead_end
+        info = TaskInfo(
+            num_firings=game.is_chain.sum(dtype=jnp.int32),
+            num_dead_ends=game.is_dead_end.sum(dtype=jnp.int32),
+            num_decoys=is_decoy.sum(dtype=jnp.int32),
+            num_hidden_rules=(game.is_chain & is_hidden).sum(dtype=jnp.int32),
+            num_hidden_dead_ends=(game.is_dead_end & is_hidden).sum(dtype=jnp.int32),
+            num_distractors=game.num_distractors,
+            num_objects=(task.object_kind != kinds.NOTHING).sum(dtype=jnp.int32),
+            num_players=1 + game.are_two.astype(jnp.int32),
+            needs_both=game.needs_both,
+        )
+        return task, info
+
+    def _draw_world(self, world_id: jax.Array, attempt: jax.Array) -> tuple[World, jax.Array]:
+        world, has_room = draw_world(self.env_config, self.config.world, world_id, attempt)
+        is_test = chance.happens(world_hash(self.env_config, world), self.config.test_percent)
+        return world, has_room & self._is_in_split(is_test)
+
+    def _draw_game(self, game_id: jax.Array, attempt: jax.Array) -> tuple[Game, jax.Array]:
+        game, is_sound = draw_game(self.env_config, self.config, game_id, attempt)
+        return game, is_sound & self._is_in_split(chance.happens(game_hash(game), self.config.test_percent))
+
+    def _is_in_split(self, is_test: jax.Array) -> jax.Array:
+        if self.config.split == "all":
+            return jnp.asarray(True)
+        return is_test == (self.config.split == "test")
+
+
+@functools.cache
+def _task_maker(universe: Universe) -> Callable[[jax.Array, jax.Array], tuple[Task, TaskInfo]]:
+    """What makes its tasks, compiled once for calls outside of `jit`."""
+    return lanes.vectorise(universe._make_task)
+
+
+jax.tree_util.register_dataclass(Universe, data_fields=[], meta_fields=["env_config", "config"])
+
+
+def _bare_task(env_config: EnvConfig, world: World, world_id: jax.Array, game_id: jax.Array) -> Task:
+    """A task of a world in which nothing is yet."""
+    rooms = world.rooms
+    num_agents, num_objects, num_rules = env_config.num_agents, env_config.max_objects, env_config.max_rules
+    order = jnp.where(rooms.has_door, rooms.door_row * env_config.width + rooms.door_column, jnp.iinfo(jnp.int32).max)
+    place = chance.ranks(order)  # row by row
+    position = jnp.stack([rooms.door_row, rooms.door_column], axis=1).astype(jnp.uint8)
+    position = jnp.where(rooms.has_door[:, None], position, jnp.uint8(NOWHERE))
+    no_goal = jnp.zeros((num_agents, env_config.goal_clauses, env_config.goal_literals), jnp.uint8)
+    nothing, no_rule = jnp.zeros(num_objects, jnp.uint8), jnp.zeros(num_rules, jnp.uint8)
+    return Task(
+        terrain=build_terrain(env_config, world),
+        door_position=put(position, place, jnp.full((env_config.max_doors, 2), NOWHERE, jnp.uint8)),
+        door_state=put(rooms.door_state, place, jnp.zeros(env_config.max_doors, jnp.uint8)),
+        agent_position=jnp.full((num_agents, 2), NOWHERE, jnp.uint8),
+        agent_facing=jnp.full(num_agents, RANDOM_FACING, jnp.uint8),
+        object_kind=nothing,
+        object_position=jnp.full((num_objects, 2), NOWHERE, jnp.uint8),
+        object_frozen=nothing,
+        goals=Goals(no_goal, no_goal, no_goal, no_goal, no_goal),
+        rules=Rules(no_rule, no_rule, no_rule, no_rule, jnp.zeros((num_rules, 3), jnp.uint8)),
+        hidden=Hidden(
+            rules=jnp.zeros((num_agents, num_rules), bool),
+            kinds=jnp.zeros((num_agents, MAX_HIDDEN_KINDS), jnp.uint8),
+            relations=jnp.zeros((num_agents, NUM_RELATIONS), jnp.uint8),
+        ),
+        trial_length=jnp.uint16(1),
+        num_trials=jnp.uint16(1),
+        world_id=world_id,
+        game_id=game_id,
+    )
+
+
+def _write_goals(env_config: EnvConfig, game: Game) -> Goals:
+    """The goal, of one literal: agent 0's, and agent 1's if two play."""
+    goal = game.goal
+    has_goal = jnp.arange(env_config.num_agents) < jnp.where(game.are_two, 2, 1)
+
+    def write(value: jax.Array, padding: int = 0) -> jax.Array:
+        others = ((0, env_config.goal_clauses - 1), (0, env_config.goal_literals - 1))
+        clause = jnp.pad(value.astype(jnp.uint8), others[1], constant_values=padding)  # [L]
+        clauses = jnp.where(has_goal[:, None, None], clause, 0)
+        return jnp.pad(clauses, ((0, 0), others[0], (0, 0)))
+
+    return Goals(
+        relation=write(goal.relation),
+        directions=write(goal.directions),
+        first=write(goal.first),
+        second=write(goal.second),
+        negated=write(game.is_goal_negated[None], padding=1),  # "not never" behind the literal
+    )

@@ -1,0 +1,1 @@
+"""Worlds: what a game is played in. Start with `world.py`."""

@@ -1,0 +1,98 @@
+"""What lies on which device: environments shared out over the mesh, parameters on every device or shared out too.
+
+Parameters that are shared out are gathered for an update and put apart again after it (ZeRO's first stage): between
+updates a device keeps only its part of them, and of the optimiser's state all the time.
+"""
+
+import os
+from typing import Any, TypeVar
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from xworld.base.errors import ConfigError
+
+T = TypeVar("T")
+
+AXIS = "envs"  # of the device mesh; every device has its share of the environments
+
+
+def make_mesh() -> Mesh:
+    """All devices of all processes, in one axis.
+
+    Raises:
+      ConfigError: jax finds no device of the kind it was told to use.
+    """
+    try:
+        return jax.make_mesh((jax.device_count(),), (AXIS,))
+    except (RuntimeError, AssertionError) as error:  # jax asserts where its build has no such devices at all
+        reason = " ".join(str(error).split()) or "it finds no device."
+        raise ConfigError(
+            f"jax cannot start: {reason} JAX_PLATFORMS is {os.environ.get('JAX_PLATFORMS', 'not set')}; set it to a "
+            "kind of device that is there, such as cpu."
+        ) from error
+
+
+def specs_of(tree: Any, num_devices: int, *, is_shared_out: bool) -> Any:
+    """The `PartitionSpec` of each leaf: along its first axis that the devices divide, or the same on all devices."""
+
+    def spec(leaf: jax.ShapeDtypeStruct) -> P:
+        axis = _axis(leaf.shape, num_devices) if is_shared_out else None
+        return P() if axis is None else P(*(None,) * axis, AXIS)
+
+    return jax.tree.map(spec, tree)
+
+
+def gather(tree: T, specs: Any) -> T:
+    """On a device: whole leaves from its parts."""
+
+    def whole(leaf: jax.Array, spec: P) -> jax.Array:
+        return jax.lax.all_gather(leaf, AXIS, axis=len(spec) - 1, tiled=True) if len(spec) else leaf
+
+    return jax.tree.map(whole, tree, specs)
+
+
+def own_part(tree: T, specs: Any) -> T:
+    """On a device: its parts of whole leaves."""
+
+    def part(leaf: jax.Array, spec: P) -> jax.Array:
+        if not len(spec):
+            return leaf
+        axis = len(spec) - 1
+        size = leaf.shape[axis] // jax.lax.axis_size(AXIS)
+        return jax.lax.dynamic_slice_in_dim(leaf, jax.lax.axis_index(AXIS) * size, size, axis)
+
+    return jax.tree.map(part, tree, specs)
+
+
+def place(tree: T, mesh: Mesh, specs: Any) -> T:
+    """Arrays in the host's memory, the same in every process, onto the devices."""
+
+    def put(leaf: Any, spec: P) -> jax.Array:
+        if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            return jax.random.wrap_key_data(put(jax.random.key_data(leaf), spec))
+        leaf = np.asarray(leaf)
+        return jax.make_array_from_callback(leaf.shape, NamedSharding(mesh, spec), lambda index: leaf[index])
+
+    return jax.tree.map(put, tree, specs)
+
+
+def fetch(tree: T) -> T:
+    """Whole arrays in the host's memory, in every process. Keys become their data."""
+
+    def get(leaf: Any) -> np.ndarray:
+        if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            leaf = jax.random.key_data(leaf)
+        if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable and not leaf.is_fully_replicated:
+            return multihost_utils.process_allgather(leaf, tiled=True)
+        return np.asarray(leaf)
+
+    return jax.tree.map(get, tree)
+
+
+def _axis(shape: tuple[int, ...], num_devices: int) -> int | None:
+    """The first axis that divides into parts of more than one entry."""
+    return next((axis for axis, size in enumerate(shape) if size > num_devices and size % num_devices == 0), None)

@@ -1,0 +1,113 @@
+"""Where else the rows of metrics go: TensorBoard, or Weights & Biases."""
+
+import dataclasses
+import importlib.util
+import math
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from xworld.base.errors import ConfigError, did_you_mean
+from xworld.training.logs.metrics import Row
+from xworld.training.run.config import RunConfig
+
+
+class Logger(Protocol):
+    """Gets every row of metrics, as a run goes on."""
+
+    def write(self, row: Row) -> None:
+        """One row, with a value for each of `metrics.COLUMNS`; NaN where there is nothing to report."""
+        ...
+
+    def close(self) -> None:
+        """The run is over, or stopped."""
+        ...
+
+
+class TensorBoard:
+    """Event files in the run's folder, for `tensorboard --logdir`."""
+
+    def __init__(self, folder: Path, config: RunConfig):
+        """Writes into `folder/tensorboard`."""
+        from tensorboardX import SummaryWriter
+
+        self._writer = SummaryWriter(str(folder / "tensorboard"))
+
+    def write(self, row: Row) -> None:
+        """Scalars against environment steps."""
+        for name, value in _values(row).items():
+            self._writer.add_scalar(name, value, int(row["steps"]))
+
+    def close(self) -> None:
+        """Writes what is left."""
+        self._writer.close()
+
+
+class WandB:
+    """A run of Weights & Biases, called as the folder is; its id is in the folder's `wandb-id`.
+
+    `WANDB_MODE=offline` keeps it on this machine.
+    """
+
+    def __init__(self, folder: Path, config: RunConfig):
+        """Goes on with the run of this folder if there was one."""
+        import wandb
+
+        id_file = folder / "wandb-id"
+        if not id_file.exists():
+            id_file.write_text(uuid.uuid4().hex)
+        self._run = wandb.init(
+            project="xworld",
+            name=folder.absolute().name,
+            id=id_file.read_text(),
+            dir=str(folder),
+            config=dataclasses.asdict(config),
+            resume="allow",
+        )
+
+    def write(self, row: Row) -> None:
+        """A step for each row."""
+        self._run.log(_values(row), step=int(row["steps"]))
+
+    def close(self) -> None:
+        """Sends what is left."""
+        self._run.finish()
+
+
+# By name: the package that is needed, and what opens the logger.
+_LOGGERS: dict[str, tuple[str, Callable[[Path, RunConfig], Logger]]] = {
+    "tensorboard": ("tensorboardX", TensorBoard),
+    "wandb": ("wandb", WandB),
+}
+LOGGERS = tuple(_LOGGERS)
+
+
+def check_loggers(names: Sequence[str]) -> None:
+    """Makes sure that loggers can be opened, before anything is done.
+
+    Raises:
+      ConfigError: there is none of that name, or its package is not installed.
+    """
+    for name in names:
+        if name not in _LOGGERS:
+            raise ConfigError(f"No logger is called {name!r}. {did_you_mean(name, LOGGERS)}")
+        package, _ = _LOGGERS[name]
+        if importlib.util.find_spec(package) is None:
+            raise ConfigError(f"Logging to {name} needs the package {package}: pip install 'xworld[{name}]'.")
+
+
+@contextmanager
+def open_loggers(names: Sequence[str], folder: Path, config: RunConfig) -> Iterator[list[Logger]]:
+    """The loggers of those names, for the run in `folder`."""
+    with ExitStack() as stack:
+        loggers = [_LOGGERS[name][1](folder, config) for name in names]
+        for logger in loggers:
+            stack.callback(logger.close)
+        yield loggers
+
+
+def _values(row: Row) -> Row:
+    """What there is to report."""
+    return {name: value for name, value in row.items() if not math.isnan(value)}

@@ -1,0 +1,69 @@
+"""What a run shows on the terminal: how far it is, and a table of how it does."""
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Group
+from rich.live import Live
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from xworld.training.logs.metrics import HELD_OUT, TRIAL_COLUMNS, Row
+
+Show = Callable[[int, Row | None], None]
+
+_LEARNING = {
+    "entropy": "entropy",
+    "kl": "KL",
+    "clip_fraction": "clipped",
+    "explained_variance": "explained",
+    "gradient_norm": "gradient",
+    "value_loss": "value loss",
+    "learning_rate": "rate",
+}
+
+
+@contextmanager
+def progress_display(num_updates: int, is_shown: bool) -> Iterator[Show]:
+    """A function that shows the updates done, and a row of metrics if there is one."""
+    if not is_shown:
+        yield lambda update, row: None
+        return
+    columns = (BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    progress = Progress(*columns, TextColumn("{task.description}"))
+    bar = progress.add_task("compiling", total=num_updates)
+    held_out: Row = {}  # the last evaluation, which is not in every row
+    with Live(progress, refresh_per_second=4, transient=False) as live:
+
+        def show(update: int, row: Row | None) -> None:
+            if row is None:
+                progress.update(bar, completed=update, description="starting")
+                return
+            if not math.isnan(row[HELD_OUT[-1]]):
+                held_out.update({name: row[name] for name in HELD_OUT})
+            words = f"{row['steps'] / 1e6:.1f} M steps, {row['steps_per_second']:,.0f} a second"
+            progress.update(bar, completed=update, description=words)
+            live.update(Group(progress, _returns(row, held_out), _learning(row)))
+
+        yield show
+    live.console.print()  # what comes next begins on a line of its own
+
+
+def _returns(row: Row, held_out: Row) -> Table:
+    """Returns by trial, in training and on held-out tasks."""
+    table = Table("return in trial", *(str(trial + 1) for trial in range(len(TRIAL_COLUMNS))), "last")
+    table.add_row("training", *(_number(row[name]) for name in (*TRIAL_COLUMNS, "return_last_trial")))
+    if held_out:
+        table.add_row("held-out", *(_number(held_out[name]) for name in HELD_OUT))
+    return table
+
+
+def _learning(row: Row) -> Table:
+    table = Table(*_LEARNING.values())
+    table.add_row(*(_number(row[name]) for name in _LEARNING))
+    return table
+
+
+def _number(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.3g}"

@@ -1,0 +1,1 @@
+"""Experience. Start with `rollout.py`."""

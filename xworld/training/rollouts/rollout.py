@@ -1,0 +1,193 @@
+"""Acting: a scan of `VectorEnv.step` with the agent, whose memory is carried on from one rollout to the next.
+
+Environments start new episodes by themselves, at any step of a rollout. What the agent is told then changes too: the
+briefings of the current and of the next task are encoded once a rollout, and each step picks one of the two.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TypeVar
+
+import jax
+import jax.numpy as jnp
+
+from xworld.agents import Agent, Memory, Output, Params, distribution
+from xworld.core.types import Briefing, Observation, TaskSource
+from xworld.core.vector import VectorEnv, VectorState
+
+NUM_TRIAL_COLUMNS = 6  # returns are reported for this many trials, and for the last
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Actor:
+    """What one rollout hands on to the next."""
+
+    env_state: VectorState
+    observation: Observation  # [B, ...]
+    is_reset: jax.Array  # [B] bool, whether the memory is emptied before this observation
+    memory: Memory  # arrays [B, A, ...]
+    trial_return: jax.Array  # [B] float32, since the trial began; mean over the agents that are there
+
+
+T = TypeVar("T")
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Steps:
+    """T steps of B environments."""
+
+    weight: jax.Array  # [T, B, A] float32, how much is learned from it: 0 where the agent is absent. The one mask.
+    task_id: jax.Array  # [T, B, 2] int32, the task's world and game: what a curriculum knows it by
+
+    observation: Observation  # [T, B, ...], before the action
+    is_reset: jax.Array  # [T, B] bool, whether the memory was emptied before it
+    is_next_task: jax.Array  # [T, B] bool, whether the environment has moved on to the next task in this rollout
+    action: jax.Array  # [T, B, A] int32
+    log_probability: jax.Array  # [T, B, A] float32, of the action
+    value: jax.Array  # [T, B, A] float32, as the network gives it
+    reward: jax.Array  # [T, B, A] float32, received after the action
+    discount: jax.Array  # [T, B] float32, 0 where the episode ended after the action
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Context:
+    """What else is needed to compute the agent's outputs along the steps again."""
+
+    briefings: tuple[Briefing, Briefing]  # [B, ...] of the current and of the next task
+    memory: Memory  # arrays [B, A, ...], before the first step
+    last_value: jax.Array  # [B, A] float32, of the observation after the last step, as the network gives it
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Rollout:
+    """What is learned from: T steps of B environments, and what they began with."""
+
+    steps: Steps
+    context: Context
+
+
+def unroll(agent: Agent, params: Params, rollout: Rollout) -> Output:
+    """The agent's outputs [T, B, ...] along a rollout, computed again with these parameters."""
+    steps, context = rollout.steps, rollout.context
+    told_now, told_next = (agent.encode_briefing(params, briefing) for briefing in context.briefings)
+    told = pick_told(steps.is_next_task, told_now, told_next)
+    return agent.unroll(params, steps.observation, told, context.memory, steps.is_reset)
+
+
+def pick_told(is_next_task: jax.Array, now: T, following: T) -> T:
+    """What agents are told at each step: [..., B, ...] leaves, from [..., B] bool and [B, ...] leaves of two tasks."""
+
+    def pick(now: jax.Array, following: jax.Array) -> jax.Array:
+        is_next = is_next_task.reshape(*is_next_task.shape, *(1,) * (now.ndim - 1))
+        return jnp.where(is_next, following, now)
+
+    return jax.tree.map(pick, now, following)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class TrialReturns:
+    """Sums and counts of the returns of trials that ended: of trials 1 to 6, and of the last ones of episodes."""
+
+    sums: jax.Array  # [NUM_TRIAL_COLUMNS + 1] float32
+    counts: jax.Array  # [NUM_TRIAL_COLUMNS + 1] float32
+
+
+def start_actor(
+    agent: Agent, vec: VectorEnv, key: jax.Array, tasks: TaskSource, first_index: int | jax.Array = 0
+) -> Actor:
+    """An actor at the first timestep of an episode in every environment; `first_index` as in `VectorEnv.reset`."""
+    env_state, timestep = vec.reset(key, tasks, first_index)
+    return Actor(
+        env_state=env_state,
+        observation=timestep.observation,
+        is_reset=agent.is_reset(timestep),
+        memory=agent.start_memory(vec.num_envs),
+        trial_return=jnp.zeros(vec.num_envs, jnp.float32),
+    )
+
+
+def collect(
+    agent: Agent,
+    params: Params,
+    vec: VectorEnv,
+    actor: Actor,
+    key: jax.Array,
+    tasks: TaskSource,
+    length: int,
+    first_index: int | jax.Array = 0,
+) -> tuple[Actor, Rollout, TrialReturns]:
+    """Prepares next tasks where they were used, then acts for `length` steps.
+
+    Chance is each environment's own, by its index in the whole batch, of which this may be the share that begins at
+    `first_index`: what happens does not depend on how the batch is shared out to devices.
+    """
+    refill_key, act_key = jax.random.split(key)
+    env_state = vec.refill(actor.env_state, refill_key, tasks, first_index)
+    actor = dataclasses.replace(actor, env_state=env_state)
+    briefings = vec.briefings(env_state)
+    told_now, told_next = (agent.encode_briefing(params, briefing) for briefing in briefings)
+
+    def decide(actor: Actor, is_next_task: jax.Array) -> Output:
+        told = pick_told(is_next_task, told_now, told_next)
+        return agent.step(params, actor.observation, told, actor.memory, actor.is_reset)
+
+    def step(
+        carry: tuple[Actor, jax.Array], keys: jax.Array
+    ) -> tuple[tuple[Actor, jax.Array], tuple[Steps, jax.Array, jax.Array]]:
+        actor, is_next_task = carry
+        output = decide(actor, is_next_task)
+        action = jax.vmap(distribution.sample)(keys, output.logits)
+        task = actor.env_state.current.task
+        env_state, timestep = vec.step(actor.env_state, action)
+
+        weights = is_present(actor.observation)
+        trial_return = actor.trial_return + (timestep.reward * weights).sum(-1) / jnp.maximum(weights.sum(-1), 1)
+        after = Actor(
+            env_state=env_state,
+            observation=timestep.observation,
+            is_reset=agent.is_reset(timestep),
+            memory=output.memory,
+            trial_return=jnp.where(timestep.is_trial_first, 0.0, trial_return),
+        )
+        taken = Steps(
+            weight=weights,
+            task_id=jnp.stack([task.world_id, task.game_id], axis=-1),
+            observation=actor.observation,
+            is_reset=actor.is_reset,
+            is_next_task=is_next_task,
+            action=action,
+            log_probability=distribution.log_probability(output.logits, action),
+            value=output.value,
+            reward=timestep.reward,
+            discount=timestep.discount,
+        )
+        return (after, is_next_task | timestep.is_first), (taken, trial_return, timestep.is_trial_first)
+
+    carry = (actor, jnp.zeros(vec.num_envs, bool))
+    env_keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(act_key, first_index + jnp.arange(vec.num_envs))
+    keys = jax.vmap(lambda key: jax.random.split(key, length), out_axes=1)(env_keys)  # [T, B]
+    carry, (steps, trial_return, has_ended) = jax.lax.scan(step, carry, keys)
+    after, _ = carry
+    context = Context(briefings=briefings, memory=actor.memory, last_value=decide(*carry).value)
+    return after, Rollout(steps, context), _trial_returns(steps.observation, trial_return, has_ended)
+
+
+def is_present(observation: Observation) -> jax.Array:
+    """[..., A] float32, 1 for agents that are in the world: these see the cell they stand on."""
+    size = observation.view.shape[-2]
+    return (observation.view[..., size - 1, size // 2, 0] != 0).astype(jnp.float32)
+
+
+def _trial_returns(observation: Observation, trial_return: jax.Array, has_ended: jax.Array) -> TrialReturns:
+    """Sorts [T, B] returns of the trials that ended by the trial's index."""
+    is_trial = observation.trial[..., None] == jnp.arange(NUM_TRIAL_COLUMNS)
+    is_counted = jnp.concatenate([is_trial, observation.trials_left[..., None] == 0], axis=-1) & has_ended[..., None]
+    return TrialReturns(
+        sums=jnp.where(is_counted, trial_return[..., None], 0).sum((0, 1)),
+        counts=is_counted.sum((0, 1), dtype=jnp.float32),
+    )

@@ -1,0 +1,77 @@
+"""`RunConfig`: everything that decides what a training run does."""
+
+from dataclasses import dataclass, field
+
+from xworld.agents import AgentConfig
+from xworld.base.errors import ConfigError
+from xworld.core.config import EnvConfig
+from xworld.tasks import UniverseConfig
+from xworld.training.learners.ppo import PPOConfig
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """A training run. Equal configurations on equal devices give equal parameters.
+
+    Raises:
+      ConfigError: a count below 1, or minibatches that do not divide the environments.
+    """
+
+    env: EnvConfig = field(default_factory=EnvConfig)
+    universe: UniverseConfig = field(default_factory=UniverseConfig)
+    agent: AgentConfig = field(default_factory=AgentConfig)
+    ppo: PPOConfig = field(default_factory=PPOConfig)
+    seed: int = 0  # of parameters, tasks and actions
+    num_envs: int = 256  # on all devices together
+    num_groups: int = 8  # of environments; on any number of devices that divides it, a run does the same
+    shard_params: bool = False  # whether each device keeps only its part of the parameters and of Adam's moments
+    total_steps: int = 20_000_000  # of all environments together; rounded up to whole chunks
+    updates_per_chunk: int = 20  # between two looks at the metrics; a chunk runs without the host
+    chunks_per_checkpoint: int = 10
+    chunks_per_evaluation: int = 10  # on held-out tasks; the best parameters by these are kept as well
+    num_evaluation_tasks: int = 256  # held-out ones, always the same
+
+    def __post_init__(self) -> None:
+        for name in (
+            "num_envs", "num_groups", "total_steps", "updates_per_chunk", "chunks_per_checkpoint",
+            "chunks_per_evaluation", "num_evaluation_tasks",
+        ):  # fmt: skip
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ConfigError(f"RunConfig.{name} is {value!r}; write a whole number of at least 1.")
+        self.check_devices(1)
+
+    @property
+    def steps_per_update(self) -> int:
+        """Environment steps between two updates."""
+        return self.num_envs * self.ppo.rollout_length
+
+    @property
+    def num_chunks(self) -> int:
+        """Chunks in the run."""
+        return -(-self.total_steps // (self.steps_per_update * self.updates_per_chunk))
+
+    @property
+    def num_updates(self) -> int:
+        """Updates in the run."""
+        return self.num_chunks * self.updates_per_chunk
+
+    def check_devices(self, num_devices: int) -> None:
+        """Refuses a number of devices that the environments cannot be shared out to.
+
+        Raises:
+          ConfigError: devices do not divide the groups, or these do not divide into equal minibatches.
+        """
+        if self.num_groups % num_devices:
+            nearest = -(-self.num_groups // num_devices) * num_devices
+            raise ConfigError(
+                f"{self.num_groups} groups of environments cannot be shared out to {num_devices} devices. Make "
+                f"num_groups a multiple of {num_devices}, such as {nearest}; or use fewer devices."
+            )
+        parts = self.num_groups * self.ppo.num_minibatches
+        if self.num_envs % parts:
+            nearest = -(-self.num_envs // parts) * parts
+            raise ConfigError(
+                f"{self.num_envs} environments do not divide into {self.ppo.num_minibatches} minibatches of each of "
+                f"{self.num_groups} groups. Make num_envs a multiple of {parts}, such as {nearest}."
+            )

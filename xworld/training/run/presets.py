@@ -1,0 +1,78 @@
+"""Named runs: each preset is a typed function that returns a `RunConfig`; every field can be overridden."""
+
+import dataclasses
+from collections.abc import Callable
+
+from xworld.agents import AgentConfig, agent_preset
+from xworld.core.config import EnvConfig
+from xworld.tasks import UniverseConfig, WorldConfig
+from xworld.training.learners.ppo import PPOConfig
+from xworld.training.run.config import RunConfig
+
+_ONE_ROOM = WorldConfig(rooms=(1,), floor_colours=("black", "grey"))  # a rug tells rooms apart
+
+
+def demo() -> RunConfig:
+    """One room, a hidden rule that differs from task to task, four short trials: adapts after minutes on two cores."""
+    return RunConfig(
+        env=EnvConfig(height=7, width=7, max_objects=4, max_rules=1, max_doors=1, push=False, relations=("hold",)),
+        universe=UniverseConfig(
+            world=_ONE_ROOM,
+            negated_goal_percent=0,
+            chain_length=(1, 1),
+            num_distractors=(3, 3),
+            num_dead_ends=(0, 0),
+            frozen_percent=0,
+            hide_percent=100,
+            hidden_ways=("rule",),
+            hide="all",
+            trial_length=(12, 12),
+            num_trials=(4, 4),
+        ),
+        agent=AgentConfig(embedding_size=8, encoder_size=64),
+    )
+
+
+def memory() -> RunConfig:
+    """One room, chains of one or two hidden rules, dead ends, four to six trials: what is found out has to last."""
+    return RunConfig(
+        env=EnvConfig(
+            height=7, width=7, max_objects=6, max_rules=3, max_doors=1, push=False, relations=("touch", "hold")
+        ),
+        universe=UniverseConfig(
+            world=_ONE_ROOM,
+            goal_relations=("hold",),
+            negated_goal_percent=0,
+            direction_percent=0,
+            chain_length=(1, 2),
+            num_distractors=(2, 3),
+            num_dead_ends=(0, 1),
+            frozen_task_percent=0,
+            hide_percent=100,
+            hidden_ways=("rule",),
+            hide="all",
+            trial_length=(20, 25),
+            num_trials=(4, 6),
+        ),
+        agent=agent_preset("mini", "gru"),
+        ppo=PPOConfig(rollout_length=96, learning_rate=1e-3, final_learning_rate=1e-4),
+        total_steps=100_000_000,
+    )
+
+
+def smoke() -> RunConfig:
+    """The demo in miniature, for tests: over in seconds, and hardly anything is learned."""
+    config = demo()
+    return dataclasses.replace(
+        config,
+        agent=AgentConfig(embedding_size=4, encoder_size=16, briefing_size=16, memory_size=16, head_size=16),
+        num_envs=32,
+        num_groups=4,
+        num_evaluation_tasks=32,
+        total_steps=6 * 2 * 32 * config.ppo.rollout_length,
+        updates_per_chunk=2,
+        chunks_per_checkpoint=2,
+    )
+
+
+PRESETS: dict[str, Callable[[], RunConfig]] = {"demo": demo, "memory": memory, "smoke": smoke}
