@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import xworld
 from xworld.agents import Output
 from xworld.training import PPOConfig, RunConfig
-from xworld.training.logs.metrics import summarise
+from xworld.training.logs.metrics import mean_row
 from xworld.training.run.trainer import make_trainer
 
 TEXT = '''
@@ -72,10 +72,11 @@ class PlainRNN:
 env_config = xworld.EnvConfig(height=5, width=5, max_objects=1, max_rules=1, push=False, relations=("hold",))
 tasks = xworld.tasks.TaskSet.from_tasks([xworld.tasks.parse(TEXT, env_config)])
 ppo = PPOConfig(rollout_length=20, learning_rate=1e-2)
-config = RunConfig(env=env_config, ppo=ppo, num_envs=64, total_steps=80 * 64 * 20)
+config = RunConfig(env=env_config, learner=ppo, num_envs=64, total_steps=80 * 64 * 20)
 trainer = make_trainer(config, PlainRNN())
-state = trainer.start(tasks)
+given = trainer.given(tasks)
+state = trainer.start(given)
 for _ in range(config.num_chunks):
-    state, metrics = trainer.chunk(state, tasks)
-    row = summarise(metrics)
+    state, given, metrics = trainer.chunk(state, given)
+    row = mean_row(metrics)
     print(f"return {row['return_trial_1']:.2f} of 10 in the first trial, {row['return_last_trial']:.2f} in the last")

@@ -24,8 +24,10 @@ from xworld.core.types import Briefing, Observation, State, TaskSource, TimeStep
 from xworld.tasks import TaskSet
 from xworld.tasks.sets.named import make, make_universe
 from xworld.training import PPOConfig, RunConfig
+from xworld.training.learners.learner import Metrics
 from xworld.training.rollouts.rollout import Actor, collect, start_actor
-from xworld.training.run.trainer import make_trainer
+from xworld.training.run.given import Given
+from xworld.training.run.trainer import TrainState, make_trainer
 
 GENERATED, RULESETS = "generated", "rulesets"
 PEER_SIZE, PEER_PARAMETERS = "GRU 256", "GRU 256, and as many parameters"
@@ -79,7 +81,7 @@ def run_config(setting: Setting) -> RunConfig:
     return RunConfig(
         env=rulesets.env_config(WORLD) if setting.tasks == RULESETS else make("rooms4-13x13").config,
         agent=agent,
-        ppo=PPO,
+        learner=PPO,
         num_envs=setting.environments,
         updates_per_chunk=setting.updates,
     )
@@ -97,7 +99,8 @@ def task_source(setting: Setting) -> TaskSource:
 def training_case(config: RunConfig, tasks: TaskSource) -> measure.Case:
     """A chunk of updates, as `train` runs it."""
     trainer = make_trainer(config)
-    state = trainer.start(tasks)
+    given = trainer.given(tasks)
+    state = trainer.start(given)
     env_state = state.actor.env_state
     spread = jax.tree.map(
         lambda new, old: jax.device_put(new, old.sharding), spread_ends(env_state.current), env_state.current
@@ -105,8 +108,13 @@ def training_case(config: RunConfig, tasks: TaskSource) -> measure.Case:
     actor = dataclasses.replace(state.actor, env_state=dataclasses.replace(env_state, current=spread))
     state = dataclasses.replace(state, actor=actor)
     num_steps = config.updates_per_chunk * config.steps_per_update
-    compiled, seconds = measure.compile_timed({"case": TRAINING}, trainer.chunk, state, tasks)
-    return measure.Case({"case": TRAINING}, num_steps, compiled, seconds, state, tasks)
+
+    def chunk(state: TrainState, given: Given) -> tuple[TrainState, Metrics]:
+        state, _, metrics = trainer.chunk(state, given)
+        return state, metrics
+
+    compiled, seconds = measure.compile_timed({"case": TRAINING}, jax.jit(chunk, donate_argnums=0), state, given)
+    return measure.Case({"case": TRAINING}, num_steps, compiled, seconds, state, given)
 
 
 def rollout_case(config: RunConfig, tasks: TaskSource, name: str) -> measure.Case:
@@ -125,7 +133,7 @@ def rollout_case(config: RunConfig, tasks: TaskSource, name: str) -> measure.Cas
         keys, tasks = inputs
 
         def roll_out(actor: Actor, key: jax.Array) -> tuple[Actor, Any]:
-            actor, *outputs = collect(agent, params, vec, actor, key, tasks, config.ppo.rollout_length)
+            actor, *outputs = collect(agent, params, vec, actor, key, tasks, config.learner.rollout_length)
             return actor, outputs
 
         actor, outputs = measure.scan(roll_out, actor, keys)

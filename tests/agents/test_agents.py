@@ -140,8 +140,8 @@ def step_through(agent: Agent, params: Params, recording: Recording):
 def assert_unroll_equals_steps(agent: Agent, params: Params, recording: Recording) -> None:
     logits, values, last_memory = unroll(agent, params, recording.timestep, recording.briefing)
     step_logits, step_values, memory = step_through(agent, params, recording)
-    np.testing.assert_allclose(step_logits, logits, atol=1e-5)
-    np.testing.assert_allclose(step_values, values, atol=1e-5)
+    np.testing.assert_allclose(step_logits, logits, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(step_values, values, rtol=1e-5, atol=1e-5)
     # Of what the memory holds from before the episode nothing can be read, so it is the next steps that have to agree.
     again = [unroll_on(agent, params, recording, memory) for memory in (memory, last_memory)]
     np.testing.assert_allclose(again[0][0], again[1][0], atol=1e-5)

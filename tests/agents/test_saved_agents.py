@@ -27,7 +27,7 @@ def run(tmp_path) -> Path:
     """The folder of a run with two finished checkpoints, and one that a killed process left."""
     for update in (9, 120):
         parts = {"params": OTHER if update == 120 else PARAMS, "rest": {"update": jnp.int32(update)}}
-        write_parts(checkpoint_folder(tmp_path, "last", update), parts, describe(AGENT.config, AGENT.env_config))
+        write_parts(checkpoint_folder(tmp_path, "last", update), parts, describe(AGENT, AGENT.env_config))
     (tmp_path / "unfinished-checkpoint-130").mkdir()
     return tmp_path
 
@@ -111,7 +111,7 @@ def test_damage_is_named(run):
 
 
 def test_an_agent_of_another_version_is_named(tmp_path):
-    values = json.loads(describe(AGENT.config, AGENT.env_config)["agent.json"])
+    values = json.loads(describe(AGENT, AGENT.env_config)["agent.json"])
     for changed, message in [
         (values | {"shoes": 2}, "has no field 'shoes'"),
         ({"agent": values["agent"]}, "has no 'env'; write it"),

@@ -150,7 +150,7 @@ def test_help_of_every_command(capsys):
             main(arguments)
         assert stop.value.code == 0
     printed = capsys.readouterr().out
-    assert "--ppo.learning-rate" in printed and "sample" in printed
+    assert "--learner.learning-rate" in printed and "sample" in printed
 
 
 @pytest.mark.parametrize(
@@ -158,9 +158,9 @@ def test_help_of_every_command(capsys):
     [
         (["trian"], "trian"),
         (["train", "--preset", "dmeo"], "Did you mean 'demo'?"),
-        (["train", "--ppo.learning-rat", "1"], "--ppo.learning-rate"),
-        (["train", "--ppo.learning-rate", "fast"], "fast"),
-        (["train", "--ppo.clip", "-1"], "PPOConfig.clip is -1"),
+        (["train", "--learner.learning-rat", "1"], "--learner.learning-rate"),
+        (["train", "--learner.learning-rate", "fast"], "fast"),
+        (["train", "--learner.clip", "-1"], "PPOConfig.clip is -1"),
         (["train", "--env.view-size", "4"], "no middle column"),
         (["train", "--preset", "demo", "--resume", "somewhere"], "exclude"),
         (["train", "--resume", "nowhere"], "nowhere"),

@@ -5,6 +5,7 @@ import json
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 from xworld.training import RunConfig, train, use_host_devices
 from xworld.training.devices.devices import join_processes
@@ -21,6 +22,20 @@ def short_config(**changes: object) -> RunConfig:
     )
 
 
+def everything() -> dict[str, Any]:
+    """A curriculum, a term with a head and partners, all of which change what is learned."""
+    from seams import Favourites, RandomPartners
+    from tiny_rooms import SANITY_TASKS
+
+    from xworld.training.learners.terms.prediction import Prediction
+
+    return {
+        "tasks": Favourites.start_with(SANITY_TASKS, 4),
+        "terms": (Prediction(),),
+        "partners": RandomPartners(),
+    }
+
+
 def main() -> None:
     """Trains, and stops after the first chunk if told so."""
     options, folder = json.loads(sys.argv[1]), Path(sys.argv[2])
@@ -30,7 +45,6 @@ def main() -> None:
     sys.path.append(str(Path(__file__).parents[1]))
     import conftest  # the compilation cache; it starts jax
     import jax
-    from tiny_rooms import SANITY_TASKS
 
     assert conftest and jax.device_count() == options["total_devices"]
 
@@ -39,7 +53,7 @@ def main() -> None:
             signal.raise_signal(signal.SIGTERM)
 
     config = short_config(**options.get("changes", {}))
-    is_finished = train(config, folder, tasks=SANITY_TASKS, show_progress=False, on_row=stop)
+    is_finished = train(config, folder, **everything(), show_progress=False, on_row=stop)
     assert is_finished != options.get("stops", False)
 
 

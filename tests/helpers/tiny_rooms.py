@@ -101,7 +101,7 @@ def sanity_config(memory: str = "gru") -> RunConfig:
     return RunConfig(
         env=env_config(side=5),
         agent=dataclasses.replace(SMALL_AGENT, memory=memory, **_OF_MEMORY[memory]),
-        ppo=PPOConfig(rollout_length=16, num_minibatches=4, learning_rate=6e-3),
+        learner=PPOConfig(rollout_length=16, num_minibatches=4, learning_rate=6e-3),
         num_envs=64,
         num_evaluation_tasks=32,
         total_steps=60 * 64 * 16,

@@ -50,7 +50,8 @@ def _dtypes(tree: object) -> list[str]:
 if __name__ == "__main__":
     print("\n".join(describe()))
     # Tracing an update is enough: a loop whose carry changes its dtype is refused then, and nothing is compiled.
-    trainer, universe = make_trainer(smoke()), Universe(smoke().env, smoke().universe)
-    before = jax.eval_shape(trainer.start, universe)
-    after, metrics = jax.eval_shape(trainer.chunk, before, universe)
+    trainer = make_trainer(smoke())
+    given = trainer.given(Universe(smoke().env, smoke().universe))
+    before = jax.eval_shape(trainer.start, given)
+    after, _, metrics = jax.eval_shape(trainer.chunk, before, given)
     print(f"trained {_dtypes(after.params)} {_dtypes(metrics)} {_dtypes(before) == _dtypes(after)}")

@@ -59,6 +59,6 @@ def test_nothing_is_fetched(site):
 
 def test_pages_have_what_is_made_for_them(site):
     commands = (site / "reference" / "commands.html").read_text()
-    assert "xworld tasks sample" in commands and "--ppo.learning-rate" in commands
+    assert "xworld tasks sample" in commands and "--learner.learning-rate" in commands
     assert "rows of the grid" in (site / "reference" / "xworld.html").read_text()  # a comment behind a field
     assert (site / "source" / "examples" / "step.py.txt").read_text() == (ROOT / "examples" / "step.py").read_text()

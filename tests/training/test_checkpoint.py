@@ -12,11 +12,12 @@ from tiny_rooms import SANITY_TASKS, sanity_config
 
 from xworld import ConfigError
 from xworld.agents import load as load_agent
+from xworld.agents.saved.saved import describe
 from xworld.training import RunConfig, TrainingDiverged, load_config, train
 from xworld.training.devices.sharding import fetch
-from xworld.training.logs.metrics import COLUMNS, MetricsWriter
-from xworld.training.run.checkpoint import load, save, save_config
-from xworld.training.run.trainer import make_trainer
+from xworld.training.logs.metrics import MetricsWriter
+from xworld.training.run.checkpoint import all_parts, load, save, save_config
+from xworld.training.run.trainer import TrainState, make_trainer
 
 CONFIG = sanity_config()
 UPDATES = [10, 20, 30, 40, 50, 60]
@@ -26,9 +27,14 @@ def run(folder: Path, config: RunConfig = CONFIG, **options: object) -> bool:
     return train(config, folder, tasks=SANITY_TASKS, show_progress=False, **options)
 
 
+def loaded_state(folder: Path) -> TrainState:
+    trainer = make_trainer(CONFIG)
+    given = trainer.given(SANITY_TASKS)
+    return load(folder, jax.eval_shape(trainer.start, given), given, CONFIG)[0]
+
+
 def state_in(folder: Path) -> dict[str, np.ndarray]:
-    like = jax.eval_shape(make_trainer(CONFIG).start, SANITY_TASKS)
-    state = load(folder, like, CONFIG)
+    state = loaded_state(folder)
     state = dataclasses.replace(state, key=jax.random.key_data(state.key))
     return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in jax.tree.leaves_with_path(state)}
 
@@ -49,7 +55,7 @@ def best_update(folder: Path) -> int:
 
 def test_a_run_leaves_everything_in_its_folder(finished):
     assert sorted(path.name for path in finished.iterdir()) == [
-        f"best-{best_update(finished)}", "checkpoint-60", "config.json", "metrics.csv", "metrics.jsonl",
+        f"best-{best_update(finished)}", "checkpoint-60", "config.json", "given.json", "metrics.csv", "metrics.jsonl",
         "tensorboard",
     ]  # fmt: skip
     assert load_config(finished) == CONFIG
@@ -59,7 +65,7 @@ def test_a_run_leaves_everything_in_its_folder(finished):
     assert all(np.isfinite(row["return_last_trial"]) and row["steps_per_second"] > 0 for row in rows[1:])
     assert np.isnan(rows[0]["return_trial_4"])  # tasks have three trials
     lines = (finished / "metrics.csv").read_text().splitlines()
-    assert lines[0] == ",".join(COLUMNS) and len(lines) == 1 + len(UPDATES)
+    assert lines[0] == ",".join(rows[0]) and len(lines) == 1 + len(UPDATES)
     evaluated = [row["update"] for row in rows if not np.isnan(row["held_out_last_trial"])]
     assert evaluated == [20, 40, 60]
     assert rows[-1]["held_out_last_trial"] == rows[-1]["held_out_trial_3"] > 2
@@ -88,7 +94,7 @@ def test_an_interrupted_run_goes_on_bit_for_bit(finished, tmp_path, number, hand
     assert [row["update"] for row in MetricsWriter.read(folder)] == UPDATES[:3]
     # As a process that was killed after its last checkpoint would leave it: a later row, and one cut short.
     with (folder / "metrics.jsonl").open("a") as file:
-        file.write(json.dumps(dict.fromkeys(COLUMNS, 40.0)) + '\n{"update": 40')
+        file.write(json.dumps(dict.fromkeys(MetricsWriter.read(finished)[0], 40.0)) + '\n{"update": 40')
     assert run(folder, resume=True)
 
     expected, found = state_in(finished), state_in(folder)
@@ -96,7 +102,7 @@ def test_an_interrupted_run_goes_on_bit_for_bit(finished, tmp_path, number, hand
     for name, leaf in expected.items():
         np.testing.assert_array_equal(found[name], leaf, err_msg=name)
     for row, expected_row in zip(MetricsWriter.read(folder), MetricsWriter.read(finished), strict=True):
-        for name in set(COLUMNS) - {"seconds", "steps_per_second"}:
+        for name in set(expected_row) - {"seconds", "steps_per_second"}:
             np.testing.assert_equal(row[name], expected_row[name])
 
 
@@ -121,18 +127,21 @@ def test_divergence_stops_and_keeps_the_checkpoint(tmp_path):
 
     folder = tmp_path / "run"
     assert not run(folder, on_row=interrupt)
-    state = load(folder, jax.eval_shape(make_trainer(CONFIG).start, SANITY_TASKS), CONFIG)
+    state = loaded_state(folder)
     huge = jax.tree.map(lambda leaf: leaf + np.float32(1e30), state.params)
-    save(folder, CONFIG, fetch(dataclasses.replace(state, params=huge)), "last")
-    with pytest.raises(TrainingDiverged, match=r"The checkpoint of update 10 is kept. Try a lower ppo.learning_rate"):
+    parts = fetch(all_parts(dataclasses.replace(state, params=huge), make_trainer(CONFIG).given(SANITY_TASKS)))
+    save(folder, "last", 10, parts, describe(make_trainer(CONFIG).agent, CONFIG.env))
+    with pytest.raises(
+        TrainingDiverged, match=r"The checkpoint of update 10 is kept. Try a lower learner.learning_rate"
+    ):
         run(folder, resume=True)
     assert all((leaf == 1e30).all() for leaf in jax.tree.leaves(load_agent(folder).params))
     assert [row["update"] for row in MetricsWriter.read(folder)] == [10]
 
 
 def test_resume_refuses_another_configuration(finished):
-    other = dataclasses.replace(CONFIG, seed=1, ppo=dataclasses.replace(CONFIG.ppo, clip=0.1))
-    with pytest.raises(ConfigError, match=r"of another configuration \(ppo.clip: 0.2 -> 0.1; seed: 0 -> 1\)"):
+    other = dataclasses.replace(CONFIG, seed=1, learner=dataclasses.replace(CONFIG.learner, clip=0.1))
+    with pytest.raises(ConfigError, match=r"of another configuration \(learner.clip: 0.2 -> 0.1; seed: 0 -> 1\)"):
         run(finished, other, resume=True)
 
 
@@ -140,9 +149,9 @@ def test_missing_runs_and_checkpoints_are_named(tmp_path):
     with pytest.raises(ConfigError, match="holds no training run: there is no config.json in it"):
         run(tmp_path / "nothing", resume=True)
     assert not (tmp_path / "nothing").exists()
-    save_config(tmp_path, CONFIG)
+    save_config(tmp_path, CONFIG, {})
     with pytest.raises(ConfigError, match="has no checkpoint"):
-        load(tmp_path, None, CONFIG)
+        load(tmp_path, None, None, CONFIG)
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(ConfigError, match="config.json cannot be read. The configuration is not JSON"):
         load_config(tmp_path)

@@ -1,4 +1,4 @@
-"""A run does the same on one device, on several, and in several processes."""
+"""A run does the same on one device, on several, and in several processes: with a curriculum, a term and partners."""
 
 import json
 import os
@@ -11,8 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
-from devices_worker import short_config
-from tiny_rooms import SANITY_TASKS
+from devices_worker import everything, short_config
 
 from xworld import ConfigError
 from xworld.agents import load
@@ -54,7 +53,7 @@ def assert_same_run(folder: Path, expected: Path) -> None:
 def alone(tmp_path_factory) -> Path:
     """The folder of the run on this process's one device."""
     folder = tmp_path_factory.mktemp("devices") / "alone"
-    assert train(short_config(), folder, tasks=SANITY_TASKS, show_progress=False)
+    assert train(short_config(), folder, **everything(), show_progress=False)
     return folder
 
 
@@ -62,7 +61,7 @@ def test_eight_devices_do_the_same_and_one_goes_on(alone, tmp_path):
     folder = tmp_path / "run"
     finish(start(folder, num_devices=8, total_devices=8, stops=True))
     assert [row["update"] for row in MetricsWriter.read(folder)] == [2]
-    assert train(short_config(), folder, resume=True, tasks=SANITY_TASKS, show_progress=False)
+    assert train(short_config(), folder, resume=True, **everything(), show_progress=False)
     assert_same_run(folder, alone)
 
 

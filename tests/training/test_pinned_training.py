@@ -21,9 +21,10 @@ def train() -> dict[str, np.ndarray]:
     """By name: the parameters after four updates."""
     config = smoke()
     trainer, universe = make_trainer(config), Universe(config.env, config.universe)
-    state = trainer.start(universe)
+    given = trainer.given(universe)
+    state = trainer.start(given)
     for _ in range(2):
-        state, _ = trainer.chunk(state, universe)
+        state, given, _ = trainer.chunk(state, given)
     leaves = jax.tree.leaves_with_path(trainer.whole_params(state.params))
     return {jax.tree_util.keystr(path, simple=True, separator="."): np.asarray(leaf) for path, leaf in leaves}
 

@@ -10,12 +10,13 @@ from tiny_rooms import SMALL_AGENT as SMALL
 
 from xworld import ConfigError, Env, Task, VectorEnv
 from xworld.agents import MEMORIES, distribution, make_agent
+from xworld.agents.return_scale import ReturnScale
 from xworld.base.configs import from_json, to_json
 from xworld.training import PRESETS, PPOConfig, RunConfig, use_host_devices
-from xworld.training.learners.losses import ReturnScale, clipped_surrogate
+from xworld.training.learners.losses import clipped_surrogate
 from xworld.training.learners.returns import generalised_advantage
 from xworld.training.learners.schedules import anneal, warm_up
-from xworld.training.logs.metrics import summarise
+from xworld.training.logs.metrics import mean_row
 from xworld.training.rollouts.rollout import collect, start_actor, unroll
 from xworld.training.run.trainer import make_trainer
 
@@ -150,10 +151,11 @@ def test_a_sanity_task_is_learned(memory):
     """Random play gets about 0.3 of 8; who turns to the object and takes it gets 5."""
     config, tasks = sanity_config(memory), SANITY_TASKS
     trainer = make_trainer(config)
-    state, rows = trainer.start(tasks), []
+    given, rows = trainer.given(tasks), []
+    state = trainer.start(given)
     for _ in range(config.num_chunks):
-        state, metrics = trainer.chunk(state, tasks)
-        rows.append(summarise(metrics))
+        state, given, metrics = trainer.chunk(state, given)
+        rows.append(mean_row(metrics))
     assert rows[0]["return_trial_1"] < 1.5
     assert rows[-1]["return_trial_1"] > 2
     assert rows[-1]["entropy"] < rows[0]["entropy"]
@@ -165,7 +167,7 @@ def test_every_preset_survives_json_and_can_be_overridden():
         config = preset()
         assert from_json(RunConfig, to_json(config)) == config
         assert hash(config) == hash(from_json(RunConfig, to_json(config)))
-    changed = dataclasses.replace(config, ppo=dataclasses.replace(config.ppo, clip=0.1))
+    changed = dataclasses.replace(config, learner=dataclasses.replace(config.learner, clip=0.1))
     assert from_json(RunConfig, to_json(changed)) == changed != config
 
 
@@ -175,7 +177,7 @@ def test_every_preset_survives_json_and_can_be_overridden():
         ("{", "not JSON"),
         ("[]", r"RunConfig is \[\]; write an object"),
         ('{"num_env": 3}', "RunConfig has no field 'num_env'. Did you mean 'num_envs'?"),
-        ('{"ppo": {"clip": -1}}', "PPOConfig.clip is -1; write a number above 0"),
+        ('{"learner": {"clip": -1}}', "PPOConfig.clip is -1; write a number above 0"),
         ('{"num_envs": {}}', "RunConfig.num_envs is {}"),
     ],
 )

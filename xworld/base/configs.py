@@ -29,7 +29,7 @@ def from_json(kind: type[T], text: str) -> T:
 
 
 def differences(one: T, other: T) -> list[str]:
-    """Lines such as "ppo.clip: 0.2 -> 0.1", one for each field in which two configurations of a kind differ."""
+    """Lines such as "learner.clip: 0.2 -> 0.1", one for each field in which two configurations of a kind differ."""
     ours, theirs = (_flatten(dataclasses.asdict(typing.cast(Any, config))) for config in (one, other))
     return [f"{name}: {ours[name]} -> {theirs[name]}" for name in ours if ours[name] != theirs[name]]
 

@@ -11,6 +11,7 @@ from xworld.agents.network import distribution
 from xworld.agents.network.agent import Agent, Params
 from xworld.agents.network.config import AgentConfig
 from xworld.agents.network.memory.memory import Memory
+from xworld.agents.return_scale import ReturnScale
 from xworld.base.errors import ConfigError
 from xworld.core.config import EnvConfig
 from xworld.core.keys import as_key
@@ -24,9 +25,23 @@ class LoadedAgent:
     leading batch axes; episodes then begin together.
     """
 
-    def __init__(self, agent: Agent, params: Params):
-        """Not in an episode yet."""
-        self.agent, self.params = agent, params
+    def __init__(
+        self,
+        agent: Agent,
+        params: Params,
+        return_scale: ReturnScale | None = None,
+        env_config: EnvConfig | None = None,
+    ):
+        """Not in an episode yet.
+
+        Args:
+          agent: ours, or a network of one's own with the methods of `Agent`.
+          params: of the agent.
+          return_scale: how its values become returns; without it they stay as they are.
+          env_config: the environments it was trained in; by default `agent.env_config`.
+        """
+        self.agent, self.params, self.return_scale = agent, params, return_scale
+        self._env_config = agent.env_config if env_config is None else env_config
         self._key = jax.random.key(0)
         self._batch: tuple[int, ...] = ()
         self._is_greedy = False
@@ -41,7 +56,7 @@ class LoadedAgent:
     @property
     def env_config(self) -> EnvConfig:
         """The environments it was made for."""
-        return self.agent.env_config
+        return self._env_config
 
     def start(self, briefing: Briefing, key: jax.Array | None = None, *, is_greedy: bool = False) -> None:
         """Begins an episode: the memory is emptied, and the agents are told their task.
@@ -81,8 +96,12 @@ class LoadedAgent:
 
     @property
     def value(self) -> np.ndarray:
-        """[A] float32 of the last `act`: the discounted return that it expected, as training normalised returns."""
-        return np.asarray(self._last_decision().value)
+        """[A] float32 of the last `act`: the discounted return that it expected.
+
+        In units of reward, or as training normalised returns if the agent was saved without its `return_scale`.
+        """
+        value = self._last_decision().value
+        return np.asarray(value if self.return_scale is None else self.return_scale.to_returns(value))
 
     @property
     def probabilities(self) -> np.ndarray:
@@ -138,7 +157,8 @@ def _act(
 ) -> tuple[_Episode, _Decision]:
     # A trial's first view is the only one that has all of its time left.
     is_trial_first = observation.time_left == observation.trial_length
-    is_reset = episode.is_first | (is_trial_first & agent.config.clear_memory_at_trials)
+    does_clear = isinstance(agent, Agent) and agent.config.clear_memory_at_trials
+    is_reset = episode.is_first | (is_trial_first & does_clear)
     output = agent.step(params, observation, episode.told, episode.memory, is_reset)
     key, sample_key = jax.random.split(episode.key)
     likeliest = output.logits.argmax(-1).astype(jnp.int32)

@@ -3,12 +3,13 @@
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 
 from xworld.agents.network.agent import Agent, Params, make_agent
 from xworld.agents.network.config import AgentConfig
+from xworld.agents.return_scale import ReturnScale
 from xworld.agents.saved.loaded import LoadedAgent
 from xworld.agents.saved.trees import MANIFEST, UNFINISHED, read_manifest, read_part, write_parts
 from xworld.base.configs import from_json, to_json
@@ -19,33 +20,58 @@ Which = Literal["last", "best"]
 
 PRETRAINED = Path(__file__).parent / "pretrained"  # what is left of the run of an agent that comes with the package
 
-_AGENT, _PARAMS = "agent.json", "params"
+_AGENT, _PARAMS, RETURN_SCALE = "agent.json", "params", "return_scale"
 _PREFIXES: dict[Which, str] = {"last": "checkpoint-", "best": "best-"}  # of folders in a run's; the update follows
 
 
-def load(path: Path | str, which: Which = "last") -> LoadedAgent:
+def load(path: Path | str, which: Which = "last", agent: Any = None) -> LoadedAgent:
     """A saved agent, ready to act.
 
     Args:
       path: what `save_agent` wrote, a checkpoint, or the folder of a training run.
       which: of a run, the agent of the newest checkpoint, or the best that its own evaluation found.
+      agent: the network of one's own that was trained, with the methods of `Agent`; not for agents of ours.
 
     Raises:
-      ConfigError: there is no agent, or it is damaged.
+      ConfigError: there is no agent, it is damaged, or it is of another network than `agent`.
     """
     folder = _find_agent(Path(path), which)
-    read_manifest(folder, _AGENT)
+    manifest = read_manifest(folder, _AGENT)
     try:
-        config = from_json(_Description, (folder / _AGENT).read_text())
+        config = from_json(_Description, (folder / _AGENT).read_text(encoding="utf-8"))
     except (ConfigError, OSError) as error:
         raise ConfigError(f"{folder} holds no agent that can be read. {error}") from error
-    agent = make_agent(config.agent, config.env)
+    if agent is None and config.network:
+        raise ConfigError(
+            f"{folder} holds an agent with a network of one's own, {config.network}. Give the network to "
+            "xworld.agents.load(path, agent=...); commands cannot load it."
+        )
+    if agent is not None and _class_of(agent) != config.network:
+        whose = config.network or "a network of xworld's"
+        raise ConfigError(f"{folder} holds an agent with {whose}, not with {_class_of(agent)}.")
+    agent = agent or make_agent(config.agent, config.env)
     params = read_part(folder, _PARAMS, jax.eval_shape(agent.init, jax.random.key(0)))
-    return LoadedAgent(agent, jax.tree.map(jax.numpy.asarray, params))
+    has_scale = RETURN_SCALE in manifest["leaves"]
+    scale = read_part(folder, RETURN_SCALE, jax.eval_shape(ReturnScale.start)) if has_scale else None
+    params, scale = jax.tree.map(jax.numpy.asarray, (params, scale))
+    return LoadedAgent(agent, params, scale, config.env)
 
 
-def save_agent(folder: Path | str, agent: Agent, params: Params) -> None:
+def save_agent(
+    folder: Path | str,
+    agent: Agent,
+    params: Params,
+    return_scale: ReturnScale | None = None,
+    env_config: EnvConfig | None = None,
+) -> None:
     """Writes an agent into a folder that `load` reads; what was there before is replaced.
+
+    Args:
+      folder: new, empty, or with a saved agent.
+      agent: ours, or a network of one's own.
+      params: what `agent.init` makes, trained.
+      return_scale: how its values become returns (`LoadedAgent.return_scale`).
+      env_config: the environments it is for; by default `agent.env_config`.
 
     Raises:
       ConfigError: the folder cannot be written, or holds something else than a saved agent.
@@ -54,12 +80,19 @@ def save_agent(folder: Path | str, agent: Agent, params: Params) -> None:
     is_free = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
     if not is_free and not (folder / MANIFEST).is_file():
         raise ConfigError(f"{folder} exists and holds no saved agent. Choose another folder.")
-    write_parts(folder, {_PARAMS: params}, describe(agent.config, agent.env_config))
+    parts: dict[str, Any] = {_PARAMS: params} | ({} if return_scale is None else {RETURN_SCALE: return_scale})
+    write_parts(folder, parts, describe(agent, env_config or agent.env_config))
 
 
-def describe(config: AgentConfig, env_config: EnvConfig) -> dict[str, str]:
+def describe(agent: Any, env_config: EnvConfig) -> dict[str, str]:
     """The text that, beside the part "params", makes a folder a saved agent; by the name of its file."""
-    return {_AGENT: to_json(_Description(config, env_config))}
+    if isinstance(agent, Agent):
+        return {_AGENT: to_json(_Description(agent.config, env_config))}
+    return {_AGENT: to_json(_Description(AgentConfig(), env_config, _class_of(agent)))}
+
+
+def _class_of(agent: Any) -> str:
+    return f"{type(agent).__module__}.{type(agent).__qualname__}"
 
 
 def checkpoint_folder(run: Path, which: Which, update: int) -> Path:
@@ -88,6 +121,7 @@ class _Description:
 
     agent: AgentConfig
     env: EnvConfig
+    network: str = ""  # the class of a network of one's own, whose configuration `agent` then is not
 
 
 def _find_agent(path: Path, which: Which) -> Path:

@@ -69,7 +69,7 @@ def train_command(arguments: list[str]) -> type:
 _TRAIN_HELP = """Train an agent; Ctrl-C saves and stops, --resume goes on bit for bit.
 
 Leaves config.json, metrics.csv, metrics.jsonl and checkpoints in the run's folder. Every field of the configuration
-can be overridden, as in --ppo.learning-rate 1e-3; the defaults shown are those of the preset."""
+can be overridden, as in --learner.learning-rate 1e-3; the defaults shown are those of the preset."""
 
 
 def _option(arguments: list[str], name: str) -> str | None:

@@ -1,10 +1,11 @@
-"""What lies on which device: environments shared out over the mesh, parameters on every device or shared out too.
+"""Sharding: environments over the mesh; parameters replicated, or sharded between updates (ZeRO's first stage).
 
-Parameters that are shared out are gathered for an update and put apart again after it (ZeRO's first stage): between
-updates a device keeps only its part of them, and of the optimiser's state all the time.
+Sharded parameters are gathered for an update: between updates a device keeps only its part of them, and of the
+optimiser's state all the time.
 """
 
 import os
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import jax
@@ -36,14 +37,31 @@ def make_mesh() -> Mesh:
         ) from error
 
 
-def specs_of(tree: Any, num_devices: int, *, is_shared_out: bool) -> Any:
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Sharded:
+    """A part of a learner's state that is sharded as parameters are: each device keeps its part of every array."""
+
+    value: Any
+
+
+def specs_of(tree: Any, num_devices: int, *, is_sharded: bool) -> Any:
     """The `PartitionSpec` of each leaf: along its first axis that the devices divide, or the same on all devices."""
 
     def spec(leaf: jax.ShapeDtypeStruct) -> P:
-        axis = _axis(leaf.shape, num_devices) if is_shared_out else None
+        axis = _axis(leaf.shape, num_devices) if is_sharded else None
         return P() if axis is None else P(*(None,) * axis, AXIS)
 
     return jax.tree.map(spec, tree)
+
+
+def specs_of_marked(tree: Any, num_devices: int, *, is_sharded: bool) -> Any:
+    """The `PartitionSpec` of each leaf: as `specs_of` within a `Sharded`, elsewhere the same on all devices."""
+
+    def spec(node: Any) -> Any:
+        return specs_of(node, num_devices, is_sharded=is_sharded) if isinstance(node, Sharded) else P()
+
+    return jax.tree.map(spec, tree, is_leaf=lambda node: isinstance(node, Sharded))
 
 
 def gather(tree: T, specs: Any) -> T:

@@ -1,11 +1,7 @@
-"""The parts of PPO's loss, each as an array over timesteps, and how returns are brought to one scale."""
-
-from dataclasses import dataclass
+"""The parts of PPO's loss, each as an array over timesteps."""
 
 import jax
 import jax.numpy as jnp
-
-_LEAST_DEVIATION = 1e-2  # of returns: rewards are 0 or 1, so that less is as good as none
 
 
 def clipped_surrogate(log_ratio: jax.Array, advantages: jax.Array, clip: float) -> jax.Array:
@@ -23,43 +19,3 @@ def clipped_surrogate(log_ratio: jax.Array, advantages: jax.Array, clip: float) 
 def value_loss(values: jax.Array, targets: jax.Array) -> jax.Array:
     """[...] half the squared errors."""
     return 0.5 * jnp.square(values - targets)
-
-
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class ReturnScale:
-    """Running moments of the returns, by which they become what the network's values are: of mean 0 and variance 1.
-
-    Exponential averages over updates, without the pull to where they began (as Adam's are).
-    """
-
-    mean: jax.Array  # [] float32, times `weight`
-    mean_square: jax.Array  # [] float32, times `weight`
-    weight: jax.Array  # [] float32, 1 less the share of the beginning in the averages
-
-    @staticmethod
-    def start() -> "ReturnScale":
-        """Nothing seen: values are returns."""
-        return ReturnScale(*jnp.zeros((3,), jnp.float32))
-
-    def update(self, mean: jax.Array, mean_square: jax.Array, decay: float) -> "ReturnScale":
-        """With one update's mean return and mean squared return."""
-        old = (self.mean, self.mean_square, self.weight)
-        new = (mean, mean_square, jnp.float32(1))
-        return ReturnScale(*(decay * a + (1 - decay) * b for a, b in zip(old, new, strict=True)))
-
-    def to_returns(self, values: jax.Array) -> jax.Array:
-        """[...] returns from [...] values."""
-        mean, deviation = self._moments()
-        return values * deviation + mean
-
-    def to_values(self, returns: jax.Array) -> jax.Array:
-        """[...] values from [...] returns."""
-        mean, deviation = self._moments()
-        return (returns - mean) / deviation
-
-    def _moments(self) -> tuple[jax.Array, jax.Array]:
-        weight = jnp.maximum(self.weight, 1e-8)
-        mean, mean_square = self.mean / weight, self.mean_square / weight
-        deviation = jnp.maximum(jnp.sqrt(jnp.maximum(mean_square - mean**2, 0)), _LEAST_DEVIATION)
-        return mean, jnp.where(self.weight > 0, deviation, 1.0)

@@ -18,7 +18,7 @@ class Logger(Protocol):
     """Gets every row of metrics, as a run goes on."""
 
     def write(self, row: Row) -> None:
-        """One row, with a value for each of `metrics.COLUMNS`; NaN where there is nothing to report."""
+        """One row, with a value for each of the run's columns; NaN where there is nothing to report."""
         ...
 
     def close(self) -> None:
@@ -84,13 +84,13 @@ _LOGGERS: dict[str, tuple[str, Callable[[Path, RunConfig], Logger]]] = {
 LOGGERS = tuple(_LOGGERS)
 
 
-def check_loggers(names: Sequence[str]) -> None:
+def check_loggers(loggers: Sequence[str | Logger]) -> None:
     """Makes sure that loggers can be opened, before anything is done.
 
     Raises:
       ConfigError: there is none of that name, or its package is not installed.
     """
-    for name in names:
+    for name in (logger for logger in loggers if isinstance(logger, str)):
         if name not in _LOGGERS:
             raise ConfigError(f"No logger is called {name!r}. {did_you_mean(name, LOGGERS)}")
         package, _ = _LOGGERS[name]
@@ -99,13 +99,14 @@ def check_loggers(names: Sequence[str]) -> None:
 
 
 @contextmanager
-def open_loggers(names: Sequence[str], folder: Path, config: RunConfig) -> Iterator[list[Logger]]:
-    """The loggers of those names, for the run in `folder`."""
+def open_loggers(loggers: Sequence[str | Logger], folder: Path, config: RunConfig) -> Iterator[list[Logger]]:
+    """The loggers, those of a name made for the run in `folder`; all are closed in the end."""
     with ExitStack() as stack:
-        loggers = [_LOGGERS[name][1](folder, config) for name in names]
+        opened = []
         for logger in loggers:
-            stack.callback(logger.close)
-        yield loggers
+            opened.append(_LOGGERS[logger][1](folder, config) if isinstance(logger, str) else logger)
+            stack.callback(opened[-1].close)
+        yield opened
 
 
 def _values(row: Row) -> Row:

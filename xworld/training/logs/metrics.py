@@ -1,68 +1,102 @@
 """What a run writes about itself: one row a chunk, as `metrics.csv` and `metrics.jsonl`."""
 
 import csv
+import io
 import json
 import math
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from xworld.training.learners.ppo import Metrics
+from xworld.base.errors import ConfigError
+from xworld.base.files import write_atomically
+from xworld.training.learners.learner import Metrics
 from xworld.training.rollouts.rollout import NUM_TRIAL_COLUMNS
 
 Row = dict[str, float]  # NaN where there is nothing to report
 
-_MEANS = (
-    "loss", "policy_loss", "value_loss", "entropy", "kl", "clip_fraction", "explained_variance", "gradient_norm",
-    "learning_rate", "entropy_weight",
-)  # fmt: skip
 TRIAL_COLUMNS = tuple(f"return_trial_{trial + 1}" for trial in range(NUM_TRIAL_COLUMNS))
 HELD_OUT = (*(f"held_out_trial_{trial + 1}" for trial in range(NUM_TRIAL_COLUMNS)), "held_out_last_trial")
-COLUMNS = ("update", "steps", "seconds", "steps_per_second", *TRIAL_COLUMNS, "return_last_trial", *_MEANS, *HELD_OUT)
+_SUMS = ("trial_sums", "trial_counts")
+_FIRST = ("update", "steps", "seconds", "steps_per_second", *TRIAL_COLUMNS, "return_last_trial")
 
 
-def summarise(metrics: Metrics) -> Row:
+def mean_row(metrics: Metrics) -> Row:
     """One row's means from the metrics of a chunk's updates: returns over trials that ended, the rest over updates."""
-    sums, counts = np.asarray(metrics["trial_sums"]).sum(0), np.asarray(metrics["trial_counts"]).sum(0)
+    sums, counts = (np.asarray(metrics[name]).sum(0) for name in _SUMS)
     returns = [float(total / count) if count else math.nan for total, count in zip(sums, counts, strict=True)]
     row = dict(zip((*TRIAL_COLUMNS, "return_last_trial"), returns, strict=True))
-    return row | {name: float(np.asarray(metrics[name]).mean()) for name in _MEANS}
+    return row | {name: float(np.asarray(values).mean()) for name, values in metrics.items() if name not in _SUMS}
+
+
+def columns_of(metrics: Iterable[str]) -> tuple[str, ...]:
+    """The columns of a run whose learner, terms and trainer report metrics of these names."""
+    return (*_FIRST, *(name for name in metrics if name not in _SUMS), *HELD_OUT)
 
 
 class MetricsWriter:
-    """Writes rows to both files as they come. Rows after `update` of an earlier run in the folder are dropped."""
+    """Writes rows to both files as they come. Rows after `update` of an earlier run in the folder are dropped.
 
-    def __init__(self, folder: Path, update: int = 0, is_writing: bool = True):
+    What an earlier run wrote is replaced whole or not at all, and columns that it had and this one has not are kept.
+    """
+
+    def __init__(self, folder: Path, columns: Sequence[str], update: int = 0, is_writing: bool = True):
         """Opens `metrics.csv` and `metrics.jsonl` in `folder`, going on after `update`; or only reads them."""
         self._csv, self._jsonl, self._is_writing = folder / "metrics.csv", folder / "metrics.jsonl", is_writing
-        self.rows = [row for row in self.read(folder) if row["update"] <= update]
+        rows = self.read(folder)
+        self.columns = tuple(dict.fromkeys((*columns, *(name for row in rows for name in row))))
+        self.rows = [self._fill(row) for row in rows if row["update"] <= update]
         if is_writing:
-            with self._csv.open("w", newline="") as file:
-                csv.writer(file).writerow(COLUMNS)
-            self._jsonl.write_text("")
-            for row in self.rows:
-                self._append(row)
+            table = io.StringIO(newline="")
+            csv.writer(table).writerows([self.columns, *(self._values(row).values() for row in self.rows)])
+            write_atomically(self._csv, table.getvalue().encode())
+            lines = (json.dumps(self._values(row)) + "\n" for row in self.rows)
+            write_atomically(self._jsonl, "".join(lines).encode())
 
     def write(self, row: Row, seconds: float) -> Row:
-        """Appends a row, which took so long, with a value for each of `COLUMNS`; what has none is NaN."""
+        """Appends a row, which took so long, with a value for each of `columns`; what has none is NaN."""
         before = self.rows[-1]["seconds"] if self.rows else 0.0
-        row = dict.fromkeys(COLUMNS, math.nan) | row | {"seconds": round(before + seconds, 3)}
+        row = self._fill(row) | {"seconds": round(before + seconds, 3)}
         self.rows.append(row)
         if self._is_writing:
-            self._append(row)
+            values = self._values(row)
+            with self._csv.open("a", newline="", encoding="utf-8") as file:
+                csv.writer(file).writerow(values.values())
+            with self._jsonl.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(values) + "\n")
         return row
 
-    def _append(self, row: Row) -> None:
-        values = {name: None if math.isnan(row[name]) else row[name] for name in COLUMNS}
-        with self._csv.open("a", newline="") as file:
-            csv.writer(file).writerow(values.values())
-        with self._jsonl.open("a") as file:
-            file.write(json.dumps(values) + "\n")
+    def best(self) -> float:
+        """The best held-out return of the rows, -inf where there was none."""
+        scores = [row[HELD_OUT[-1]] for row in self.rows if not math.isnan(row[HELD_OUT[-1]])]
+        return max(scores, default=-math.inf)
+
+    def _fill(self, row: Row) -> Row:
+        return dict.fromkeys(self.columns, math.nan) | row
+
+    def _values(self, row: Row) -> dict[str, float | None]:
+        return {name: None if math.isnan(row[name]) else row[name] for name in self.columns}
 
     @staticmethod
     def read(folder: Path) -> list[Row]:
-        """The rows in a run's folder; none when it has none. A last line cut short by a crash is left out."""
+        """The rows in a run's folder; none when it has none. A last line cut short by a crash is left out.
+
+        Raises:
+          ConfigError: another line is none that a run wrote.
+        """
         path = folder / "metrics.jsonl"
-        lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-        rows = [json.loads(line) for line in lines if line.endswith("\n")]
-        return [{name: math.nan if value is None else value for name, value in row.items()} for row in rows]
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
+        rows = []
+        for number, line in enumerate(lines, 1):
+            if not line.endswith("\n"):
+                continue
+            try:
+                row = {name: math.nan if value is None else value for name, value in json.loads(line).items()}
+                is_row = "update" in row and all(type(value) in (int, float) for value in row.values())
+            except (ValueError, AttributeError):
+                is_row = False
+            if not is_row:
+                raise ConfigError(f"{path}, line {number} is no row of metrics. Mend or remove the line.")
+            rows.append(row)
+        return rows

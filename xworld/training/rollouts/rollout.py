@@ -6,7 +6,7 @@ briefings of the current and of the next task are encoded once a rollout, and ea
 
 import dataclasses
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from xworld.agents import Agent, Memory, Output, Params, distribution
 from xworld.core.types import Briefing, Observation, TaskSource
 from xworld.core.vector import VectorEnv, VectorState
+from xworld.training.rollouts.partners import Partners
 
 NUM_TRIAL_COLUMNS = 6  # returns are reported for this many trials, and for the last
 
@@ -27,7 +28,8 @@ class Actor:
     observation: Observation  # [B, ...]
     is_reset: jax.Array  # [B] bool, whether the memory is emptied before this observation
     memory: Memory  # arrays [B, A, ...]
-    trial_return: jax.Array  # [B] float32, since the trial began; mean over the agents that are there
+    partners: Any  # what partners carry, arrays [B, ...]; () without partners
+    trial_return: jax.Array  # [B] float32, since the trial began; mean over the learner's agents that are there
 
 
 T = TypeVar("T")
@@ -38,7 +40,7 @@ T = TypeVar("T")
 class Steps:
     """T steps of B environments."""
 
-    weight: jax.Array  # [T, B, A] float32, how much is learned from it: 0 where the agent is absent. The one mask.
+    weight: jax.Array  # [T, B, A] float32, how much is learned from it; 0: absent, a partner's, or only tried out
     task_id: jax.Array  # [T, B, 2] int32, the task's world and game: what a curriculum knows it by
 
     observation: Observation  # [T, B, ...], before the action
@@ -70,12 +72,16 @@ class Rollout:
     context: Context
 
 
-def unroll(agent: Agent, params: Params, rollout: Rollout) -> Output:
-    """The agent's outputs [T, B, ...] along a rollout, computed again with these parameters."""
+def unroll(agent: Agent, params: Params, rollout: Rollout, memory: Memory | None = None) -> Output:
+    """The agent's outputs [T, B, ...] along a rollout, computed with these parameters.
+
+    Another agent than the one that acted has a `memory` of its own, of before the first step.
+    """
     steps, context = rollout.steps, rollout.context
     told_now, told_next = (agent.encode_briefing(params, briefing) for briefing in context.briefings)
     told = pick_told(steps.is_next_task, told_now, told_next)
-    return agent.unroll(params, steps.observation, told, context.memory, steps.is_reset)
+    memory = context.memory if memory is None else memory
+    return agent.unroll(params, steps.observation, told, memory, steps.is_reset)
 
 
 def pick_told(is_next_task: jax.Array, now: T, following: T) -> T:
@@ -98,7 +104,12 @@ class TrialReturns:
 
 
 def start_actor(
-    agent: Agent, vec: VectorEnv, key: jax.Array, tasks: TaskSource, first_index: int | jax.Array = 0
+    agent: Agent,
+    vec: VectorEnv,
+    key: jax.Array,
+    tasks: TaskSource,
+    first_index: int | jax.Array = 0,
+    partners: Partners | None = None,
 ) -> Actor:
     """An actor at the first timestep of an episode in every environment; `first_index` as in `VectorEnv.reset`."""
     env_state, timestep = vec.reset(key, tasks, first_index)
@@ -107,6 +118,7 @@ def start_actor(
         observation=timestep.observation,
         is_reset=agent.is_reset(timestep),
         memory=agent.start_memory(vec.num_envs),
+        partners=() if partners is None else partners.start(vec.num_envs),
         trial_return=jnp.zeros(vec.num_envs, jnp.float32),
     )
 
@@ -120,8 +132,9 @@ def collect(
     tasks: TaskSource,
     length: int,
     first_index: int | jax.Array = 0,
+    partners: Partners | None = None,
 ) -> tuple[Actor, Rollout, TrialReturns]:
-    """Prepares next tasks where they were used, then acts for `length` steps.
+    """Prepares next tasks where they were used, then acts for `length` steps, in the seats that are not the partners'.
 
     Chance is each environment's own, by its index in the whole batch, of which this may be the share that begins at
     `first_index`: what happens does not depend on how the batch is shared out to devices.
@@ -130,11 +143,12 @@ def collect(
     env_state = vec.refill(actor.env_state, refill_key, tasks, first_index)
     actor = dataclasses.replace(actor, env_state=env_state)
     briefings = vec.briefings(env_state)
-    told_now, told_next = (agent.encode_briefing(params, briefing) for briefing in briefings)
+    told = tuple(agent.encode_briefing(params, briefing) for briefing in briefings)
+    seats = None if partners is None else _Seats(partners, tuple(map(partners.encode_briefing, briefings)))
 
     def decide(actor: Actor, is_next_task: jax.Array) -> Output:
-        told = pick_told(is_next_task, told_now, told_next)
-        return agent.step(params, actor.observation, told, actor.memory, actor.is_reset)
+        now = pick_told(is_next_task, *told)
+        return agent.step(params, actor.observation, now, actor.memory, actor.is_reset)
 
     def step(
         carry: tuple[Actor, jax.Array], keys: jax.Array
@@ -142,16 +156,19 @@ def collect(
         actor, is_next_task = carry
         output = decide(actor, is_next_task)
         action = jax.vmap(distribution.sample)(keys, output.logits)
+        weights, carry_of_partners = is_present(actor.observation), actor.partners
+        if seats is not None:
+            carry_of_partners, action, weights = seats.take(actor, keys, is_next_task, action, weights)
         task = actor.env_state.current.task
         env_state, timestep = vec.step(actor.env_state, action)
 
-        weights = is_present(actor.observation)
         trial_return = actor.trial_return + (timestep.reward * weights).sum(-1) / jnp.maximum(weights.sum(-1), 1)
         after = Actor(
             env_state=env_state,
             observation=timestep.observation,
             is_reset=agent.is_reset(timestep),
             memory=output.memory,
+            partners=carry_of_partners,
             trial_return=jnp.where(timestep.is_trial_first, 0.0, trial_return),
         )
         taken = Steps(
@@ -175,6 +192,23 @@ def collect(
     after, _ = carry
     context = Context(briefings=briefings, memory=actor.memory, last_value=decide(*carry).value)
     return after, Rollout(steps, context), _trial_returns(steps.observation, trial_return, has_ended)
+
+
+@dataclass(frozen=True)
+class _Seats:
+    """The seats that partners play during a rollout."""
+
+    partners: Partners
+    told: tuple[Any, ...]  # what they are told about the current and the next task
+
+    def take(
+        self, actor: Actor, keys: jax.Array, is_next_task: jax.Array, action: jax.Array, weights: jax.Array
+    ) -> tuple[Any, jax.Array, jax.Array]:
+        """What partners carry on, and [B, A] actions and weights in which their seats are theirs."""
+        keys = jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, 1)  # the learner's chance is as without partners
+        told = pick_told(is_next_task, *self.told)
+        carry, theirs, is_theirs = self.partners.act(actor.partners, keys, actor.observation, told, actor.is_reset)
+        return carry, jnp.where(is_theirs, theirs, action), jnp.where(is_theirs, 0.0, weights)
 
 
 def is_present(observation: Observation) -> jax.Array:

@@ -5,27 +5,59 @@ is whole. It is also a saved agent, which `xworld.agents.load` reads.
 """
 
 import dataclasses
+import json
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 
-from xworld.agents.saved.saved import Which, checkpoint_folder, checkpoints, describe, remove_others
+from xworld.agents.saved.saved import (
+    RETURN_SCALE,
+    Which,
+    checkpoint_folder,
+    checkpoints,
+    describe,
+    remove_others,
+)
 from xworld.agents.saved.trees import check_room, read_part, write_parts
 from xworld.base.configs import differences, from_json, to_json
 from xworld.base.errors import ConfigError
+from xworld.base.files import write_atomically
 from xworld.training.devices.sharding import fetch
-from xworld.training.learners.ppo import TrainState
 from xworld.training.run.config import RunConfig
+from xworld.training.run.given import Given
+from xworld.training.run.trainer import TrainState
 
-_CONFIG = "config.json"
+T = TypeVar("T")
+
+_CONFIG, _OUTSIDE = "config.json", "given.json"
+_TASKS = "tasks"  # the part of a checkpoint with a curriculum
 _SPARE_BYTES = 4_000_000  # for metrics and the configuration
 
 
-def save_config(folder: Path, config: RunConfig) -> None:
-    """Writes the run's configuration."""
-    (folder / _CONFIG).write_text(to_json(config))
+def save_config(folder: Path, config: RunConfig, outside: Mapping[str, Any]) -> None:
+    """Writes the run's configuration, and of what classes all is that is given to it beside."""
+    write_atomically(folder / _OUTSIDE, (json.dumps(outside, indent=1) + "\n").encode())
+    write_atomically(folder / _CONFIG, to_json(config).encode())
+
+
+def check_outside(folder: Path, outside: Mapping[str, Any]) -> None:
+    """Makes sure that a run goes on with what it was started with beside its configuration.
+
+    Raises:
+      ConfigError: its tasks, terms, partners, learner or network are of other classes.
+    """
+    path = folder / _OUTSIDE
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        changed = [name for name in outside if found[name] != outside[name]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{folder} cannot go on: {path.name} in it is missing or damaged ({error}).") from error
+    if changed:
+        pairs = "; ".join(f"{name}: {found[name]} there, {outside[name]} here" for name in changed)
+        raise ConfigError(f"The run in {folder} was started with something else ({pairs}). Give it the same.")
 
 
 def load_config(folder: Path) -> RunConfig:
@@ -38,7 +70,7 @@ def load_config(folder: Path) -> RunConfig:
     if not path.is_file():
         raise ConfigError(f"{folder} holds no training run: there is no {_CONFIG} in it.")
     try:
-        return from_json(RunConfig, path.read_text())
+        return from_json(RunConfig, path.read_text(encoding="utf-8"))
     except ConfigError as error:
         raise ConfigError(f"{path} cannot be read. {error}") from error
 
@@ -68,26 +100,30 @@ class CheckpointWriter:
     A context: what was begun is finished at its end.
     """
 
-    def __init__(self, folder: Path, config: RunConfig, is_writing: bool = True):
+    def __init__(self, folder: Path, config: RunConfig, agent: Any, is_writing: bool = True):
         """Into the run's folder; not at all in a process that is not `is_writing`."""
-        self._folder, self._config, self._is_writing = folder, config, is_writing
+        self._folder, self._is_writing, self._texts = folder, is_writing, describe(agent, config.env)
         self._thread = ThreadPoolExecutor(max_workers=1)
         self._pending: list[Future[None]] = []
         found = checkpoints(folder, "last")
         self.newest = int(found[-1].name.rpartition("-")[2]) if found else 0  # update of the last one
 
-    def write(self, state: TrainState, which: Which) -> None:
+    def write(self, state: TrainState, given: Given, which: Which) -> None:
         """Copies the state to the host's memory, and begins to write it, once the one before is written.
+
+        Of the best, what an agent needs is kept; of the last, all that the run needs to go on.
 
         Raises:
           ConfigError: the one before could not be written.
         """
-        host = fetch(state)  # all processes take part
+        update = int(state.update)
+        parts = agent_parts(state) if which == "best" else all_parts(state, given)
+        host = fetch(parts)  # all processes take part
         self._wait()
         if which == "last":
-            self.newest = int(host.update)
+            self.newest = update
         if self._is_writing:
-            self._pending.append(self._thread.submit(save, self._folder, self._config, host, which))
+            self._pending.append(self._thread.submit(save, self._folder, which, update, host, self._texts))
 
     def __enter__(self) -> "CheckpointWriter":
         return self
@@ -102,29 +138,45 @@ class CheckpointWriter:
             self._pending.pop().result()
 
 
-def save(folder: Path, config: RunConfig, state: TrainState, which: Which) -> None:
+def agent_parts(state: TrainState) -> dict[str, Any]:
+    """What a saved agent consists of."""
+    scale = getattr(state.learner, "return_scale", None)
+    return {"params": state.params} | ({} if scale is None else {RETURN_SCALE: scale})
+
+
+def all_parts(state: TrainState, given: Given) -> dict[str, Any]:
+    """What a checkpoint consists of: the agent, the rest of the state, and the tasks where they change."""
+    names = [field.name for field in dataclasses.fields(TrainState) if field.name != "params"]
+    rest = {name: getattr(state, name) for name in names}
+    tasks = {} if given.curriculum is None else {_TASKS: given.tasks}
+    return agent_parts(state) | {"rest": rest} | tasks
+
+
+def save(folder: Path, which: Which, update: int, parts: Mapping[str, Any], texts: Mapping[str, str]) -> None:
     """Writes a checkpoint of the run in `folder`, and removes the ones before it.
 
     Args:
       folder: the run's.
-      config: the run's.
-      state: in the host's memory, from `fetch`.
       which: "last", to go on from, or "best".
+      update: after how many updates.
+      parts: in the host's memory, from `fetch`.
+      texts: from `describe`.
 
     Raises:
       ConfigError: the disk is full or read-only; the checkpoint before is kept.
     """
-    checkpoint = checkpoint_folder(folder, which, int(state.update))
-    write_parts(checkpoint, {"params": state.params, "rest": _rest(state)}, describe(config.agent, config.env))
+    checkpoint = checkpoint_folder(folder, which, update)
+    write_parts(checkpoint, parts, texts)
     remove_others(checkpoint, which)
 
 
-def load(folder: Path, like: TrainState, config: RunConfig) -> TrainState:
-    """The state in the newest checkpoint of the run in `folder`, in the host's memory.
+def load(folder: Path, like: TrainState, given: Given, config: RunConfig) -> tuple[TrainState, Given]:
+    """The state in the newest checkpoint of the run in `folder`, in the host's memory, and its curriculum.
 
     Args:
       folder: the run's.
       like: a state with the shapes and dtypes to expect, as from `jax.eval_shape`.
+      given: what the run is to go on with; a curriculum in it is replaced by the one in the checkpoint.
       config: what the run is to go on with.
 
     Raises:
@@ -136,17 +188,23 @@ def load(folder: Path, like: TrainState, config: RunConfig) -> TrainState:
     found = checkpoints(folder, "last")
     if not found:
         raise ConfigError(f"The run in {folder} has no checkpoint yet: it ended before the first was written.")
-    params = read_part(found[-1], "params", like.params)
-    rest = read_part(found[-1], "rest", jax.eval_shape(lambda state: _rest(_with_key_data(state)), like))
-    return TrainState(params=params, **rest | {"key": jax.random.wrap_key_data(rest["key"])})
+    wanted = jax.eval_shape(lambda state, given: all_parts(*_with_key_data((state, given))), like, given)
+    parts = {name: read_part(found[-1], name, part) for name, part in wanted.items()}
+    rest = _with_keys(parts["rest"], {name: getattr(like, name) for name in parts["rest"]})
+    if given.curriculum is not None:
+        given = dataclasses.replace(given, tasks=_with_keys(parts[_TASKS], given.tasks))
+    return TrainState(params=parts["params"], **rest), given
 
 
-def _rest(state: TrainState) -> dict[str, Any]:
-    """The state but for the parameters, which can be loaded without it."""
-    names = [field.name for field in dataclasses.fields(TrainState) if field.name != "params"]
-    return {name: getattr(state, name) for name in names}
+def _with_key_data(tree: T) -> T:
+    """Keys become their data, as `fetch` gives them."""
+    return jax.tree.map(lambda leaf: jax.random.key_data(leaf) if _is_key(leaf) else leaf, tree)
 
 
-def _with_key_data(state: TrainState) -> TrainState:
-    """As `fetch` gives it."""
-    return dataclasses.replace(state, key=jax.random.key_data(state.key))
+def _with_keys(tree: T, like: T) -> T:
+    """The other way round, where `like` has keys."""
+    return jax.tree.map(lambda leaf, old: jax.random.wrap_key_data(leaf) if _is_key(old) else leaf, tree, like)
+
+
+def _is_key(leaf: Any) -> bool:
+    return jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)

@@ -20,7 +20,7 @@ class RunConfig:
     env: EnvConfig = field(default_factory=EnvConfig)
     universe: UniverseConfig = field(default_factory=UniverseConfig)
     agent: AgentConfig = field(default_factory=AgentConfig)
-    ppo: PPOConfig = field(default_factory=PPOConfig)
+    learner: PPOConfig = field(default_factory=PPOConfig)
     seed: int = 0  # of parameters, tasks and actions
     num_envs: int = 256  # on all devices together
     num_groups: int = 8  # of environments; on any number of devices that divides it, a run does the same
@@ -44,7 +44,7 @@ class RunConfig:
     @property
     def steps_per_update(self) -> int:
         """Environment steps between two updates."""
-        return self.num_envs * self.ppo.rollout_length
+        return self.num_envs * self.learner.rollout_length
 
     @property
     def num_chunks(self) -> int:
@@ -68,10 +68,10 @@ class RunConfig:
                 f"{self.num_groups} groups of environments cannot be shared out to {num_devices} devices. Make "
                 f"num_groups a multiple of {num_devices}, such as {nearest}; or use fewer devices."
             )
-        parts = self.num_groups * self.ppo.num_minibatches
+        parts = self.num_groups * self.learner.num_minibatches
         if self.num_envs % parts:
             nearest = -(-self.num_envs // parts) * parts
             raise ConfigError(
-                f"{self.num_envs} environments do not divide into {self.ppo.num_minibatches} minibatches of each of "
-                f"{self.num_groups} groups. Make num_envs a multiple of {parts}, such as {nearest}."
+                f"{self.num_envs} environments do not divide into {self.learner.num_minibatches} minibatches of each "
+                f"of {self.num_groups} groups. Make num_envs a multiple of {parts}, such as {nearest}."
             )

@@ -40,7 +40,7 @@ def finetune(
       ConfigError: a folder holds no run, or the new run was started with other tasks or another configuration.
       TrainingDiverged: a loss or a gradient was not finite.
     """
-    params = load(run).params
+    loaded = load(run)
     origin = folder / _ORIGIN
     is_resumed = origin.exists()
     if is_resumed:
@@ -57,7 +57,8 @@ def finetune(
         folder,
         resume=is_resumed,
         tasks=source,
-        params=None if is_resumed else params,
+        params=None if is_resumed else loaded.params,
+        return_scale=None if is_resumed else loaded.return_scale,
         on_start=started,
         show_progress=show_progress,
     )

@@ -1,28 +1,43 @@
 """The host's part of training: runs compiled chunks of updates, evaluates, writes metrics, saves, stops cleanly."""
 
-import math
+import dataclasses
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 
 from xworld.agents import Agent, Params
+from xworld.agents.return_scale import ReturnScale
+from xworld.base.errors import ConfigError
 from xworld.core.types import Task, TaskSource
 from xworld.tasks import Universe
-from xworld.training.learners.ppo import TrainState
-from xworld.training.logs.loggers import check_loggers, open_loggers
-from xworld.training.logs.metrics import HELD_OUT, MetricsWriter, Row, summarise
+from xworld.training.learners.learner import Learner
+from xworld.training.learners.terms.term import Term
+from xworld.training.logs.loggers import Logger, check_loggers, open_loggers
+from xworld.training.logs.metrics import HELD_OUT, MetricsWriter, Row, columns_of, mean_row
 from xworld.training.logs.progress import progress_display
-from xworld.training.run.checkpoint import CheckpointWriter, load, load_config, prepare_folder, save_config
+from xworld.training.rollouts.partners import Partners
+from xworld.training.run.checkpoint import (
+    CheckpointWriter,
+    check_outside,
+    load,
+    load_config,
+    prepare_folder,
+    save_config,
+)
 from xworld.training.run.config import RunConfig
+from xworld.training.run.given import Given, check_source
 from xworld.training.run.held_out import make_evaluator
-from xworld.training.run.trainer import Trainer, make_trainer
+from xworld.training.run.trainer import Trainer, TrainState, make_trainer
 
 _EXPLODED = 1e6  # of a loss or a gradient's norm; returns are normalised, so that both are of the order of 1
 
@@ -31,19 +46,27 @@ class TrainingDiverged(RuntimeError):
     """A loss or a gradient is no longer finite, or huge; the last good checkpoint is kept."""
 
 
+OnChunk = Callable[[Given, Row], Given]
+
+
 def train(
     config: RunConfig,
     folder: Path,
     *,
     resume: bool = False,
     tasks: TaskSource | None = None,
-    evaluation_tasks: Task | None = None,
+    terms: Sequence[Term] = (),
+    partners: Partners | None = None,
+    learner: Learner | None = None,
     agent: Agent | None = None,
     params: Params | None = None,
+    return_scale: ReturnScale | None = None,
+    evaluation_tasks: Task | None = None,
     show_progress: bool = True,
-    loggers: Sequence[str] = (),
+    loggers: Sequence[str | Logger] = (),
     on_start: Callable[[], None] | None = None,
     on_row: Callable[[Row], None] | None = None,
+    on_chunk: OnChunk | None = None,
 ) -> bool:
     """Trains an agent on all devices of all processes, and leaves everything in `folder`.
 
@@ -53,87 +76,168 @@ def train(
     Args:
       config: the run. With `resume`, it must be the one in the folder.
       folder: where `config.json`, metrics and checkpoints go; new or empty, unless `resume`. All processes see it.
-      resume: whether to go on from the folder's checkpoint.
-      tasks: where tasks come from; by default the configuration's universe.
-      evaluation_tasks: stacked tasks, leaves [num_tasks, ...], to be evaluated on now and then. By default, of the
-        configuration's universe, held-out ones; of `tasks`, some of them.
+      resume: whether to go on from the folder's checkpoint, with the same tasks, terms, partners, learner and agent.
+      tasks: where tasks come from, maybe a `Curriculum`; by default the configuration's universe.
+      terms: further losses.
+      partners: who plays the seats that the learner does not; by default it plays all.
+      learner: in place of the one that the configuration describes; hashable.
       agent: in place of the one that the configuration describes; hashable, with the methods of `xworld.agents.Agent`.
       params: what a new run starts with; by default fresh ones.
+      return_scale: what the values of `params` mean (`LoadedAgent.return_scale`).
+      evaluation_tasks: stacked tasks, leaves [num_tasks, ...], to be evaluated on now and then. By default, of the
+        configuration's universe, held-out ones; of `tasks`, some of them.
       show_progress: whether to draw a progress bar.
-      loggers: names of what rows of metrics are sent to, beside the files: "tensorboard", "wandb".
+      loggers: what rows of metrics are sent to, beside the files: "tensorboard", "wandb", or a `Logger` of one's own.
       on_start: called when the folder of a new run is ready, for more files in it.
       on_row: called with each chunk's row of metrics.
+      on_chunk: called after each chunk with what is given to the run and the row, gives what the next chunk gets, of
+        the same shapes. In all processes; what it changes but for a curriculum is not in the checkpoint.
 
     Returns:
       Whether the run is finished; False when a signal stopped it.
 
     Raises:
-      ConfigError: the folder cannot be used, the environments cannot be shared out, the checkpoint does not fit, or
-        the disk is full.
+      ConfigError: the folder cannot be used, the environments cannot be sharded over the devices, the checkpoint does
+        not fit, or the disk is full.
       TrainingDiverged: a loss or a gradient was not finite, or huge.
     """
-    trainer = make_trainer(config, agent)
+    trainer = make_trainer(config, agent, learner)
     source = Universe(config.env, config.universe) if tasks is None else tasks
+    check_source(config, source)
+    given = trainer.given(source, tuple(terms), partners)
     evaluate = make_evaluator(config, trainer.agent, tasks, evaluation_tasks)
-    like = jax.eval_shape(trainer.start, source)
+    like = jax.eval_shape(trainer.start, given)
     is_lead = jax.process_index() == 0  # the process that writes
-    if resume:
-        load_config(folder)  # a folder that holds no run is the first thing to say
+    outside = given.describe() | {"learner": _class_of(trainer.learner), "network": _class_of(trainer.agent)}
     check_loggers(loggers)
-    if is_lead:
-        prepare_folder(folder, like, is_resumed=resume)
+    _in_lead(is_lead, lambda: _prepare(folder, like, outside, resume))
     with ExitStack() as stack:
         stop = stack.enter_context(_stop_signals())
         show = stack.enter_context(progress_display(config.num_updates, show_progress and is_lead))
-        saved = stack.enter_context(CheckpointWriter(folder, config, is_lead))
+        saved = stack.enter_context(CheckpointWriter(folder, config, trainer.agent, is_lead))
         if resume:
-            state = trainer.place(load(folder, like, config))
+            host, given = load(folder, like, given, config)
+            state, given = trainer.place(host), trainer.given(given.tasks, given.terms, given.partners)
         else:
             if is_lead:
-                save_config(folder, config)
+                save_config(folder, config, outside)
                 if on_start is not None:
                     on_start()
-            state = _first_state(trainer, source, params)
-            saved.write(state, "last")
+            state = _first_state(trainer, given, params, return_scale)
+            saved.write(state, given, "last")
         update = int(state.update)
         logs = stack.enter_context(open_loggers(loggers if is_lead else (), folder, config))
-        writer = MetricsWriter(folder, update, is_lead)
-        best = max((row[HELD_OUT[-1]] for row in writer.rows if not math.isnan(row[HELD_OUT[-1]])), default=-math.inf)
-        chunk = trainer.chunk.lower(state, source).compile()
-        show(update, None)
-        while update < config.num_updates and not _is_any(stop.is_set()):
+        lowered = trainer.chunk.lower(state, given)
+        writer = MetricsWriter(folder, columns_of(lowered.out_info[2]), update, is_lead)
+        run = _Run(config, trainer, evaluate, saved, writer, logs, show, on_row, on_chunk)
+        return run.go_on(lowered.compile(), state, given, lambda: _is_any(stop.is_set()))
+
+
+@dataclass
+class _Run:
+    """The host's side of a run, chunk by chunk."""
+
+    config: RunConfig
+    trainer: Trainer
+    evaluate: Callable[[Params], Row]
+    saved: CheckpointWriter
+    writer: MetricsWriter
+    loggers: Sequence[Logger]
+    show: Callable[[int, Row | None], None]
+    on_row: Callable[[Row], None] | None
+    on_chunk: OnChunk | None
+
+    def go_on(
+        self, chunk: jax.stages.Compiled, state: TrainState, given: Given, is_stopped: Callable[[], bool]
+    ) -> bool:
+        """Runs chunks to the end of the run, or until it is stopped; whether it is finished."""
+        config, update = self.config, int(state.update)
+        best = self.writer.best()
+        self.show(update, None)
+        while update < config.num_updates and not is_stopped():
             began = time.perf_counter()
-            state, metrics = chunk(state, source)
-            row = summarise(metrics)  # waits for the devices
+            state, given, metrics = chunk(state, given)
+            row = mean_row(metrics)  # waits for the devices
             seconds = time.perf_counter() - began
             update += config.updates_per_chunk
-            _check_finite(row, update, saved.newest)
+            _check_finite(row, update, self.saved.newest)
 
-            num_chunks = update // config.updates_per_chunk
+            num_chunks, is_end = update // config.updates_per_chunk, update >= config.num_updates
             row |= {"update": update, "steps": update * config.steps_per_update}
             row |= {"steps_per_second": round(config.steps_per_update * config.updates_per_chunk / seconds)}
-            is_end = update >= config.num_updates
             if num_chunks % config.chunks_per_evaluation == 0 or is_end:
-                row |= evaluate(trainer.whole_params(state.params))
-                if row[HELD_OUT[-1]] > best:
+                row |= self.evaluate(self.trainer.whole_params(state.params))
+                if _of_lead(row[HELD_OUT[-1]] > best):
                     best = row[HELD_OUT[-1]]
-                    saved.write(state, "best")
-            row = writer.write(row, seconds)
-            show(update, row)
-            for logger in logs:
-                logger.write(row)
-            if on_row is not None:
-                on_row(row)
+                    self.saved.write(state, given, "best")
+            self._report(row, update, seconds)
+            if self.on_chunk is not None:
+                given = self._changed(given, row)
             if num_chunks % config.chunks_per_checkpoint == 0 and not is_end:
-                saved.write(state, "last")
-        if saved.newest != update:
-            saved.write(state, "last")
-    return update >= config.num_updates
+                self.saved.write(state, given, "last")
+        if self.saved.newest != update:
+            self.saved.write(state, given, "last")
+        return update >= config.num_updates
+
+    def _report(self, row: Row, update: int, seconds: float) -> None:
+        row = self.writer.write(row, seconds)
+        self.show(update, row)
+        for logger in self.loggers:
+            logger.write(row)
+        if self.on_row is not None:
+            self.on_row(row)
+
+    def _changed(self, given: Given, row: Row) -> Given:
+        """What `on_chunk` makes of what is given, on all devices."""
+        assert self.on_chunk is not None
+        new = self.on_chunk(given, row)
+        shapes = [
+            (jax.tree.structure(one), [(leaf.shape, leaf.dtype) for leaf in map(jnp.asarray, jax.tree.leaves(one))])
+            for one in (given, new)
+        ]
+        if shapes[0] != shapes[1]:
+            raise ConfigError("on_chunk gives something else than it got. Change values only: shapes and classes stay.")
+        return self.trainer.given(new.tasks, new.terms, new.partners)
 
 
-def _first_state(trainer: Trainer, source: TaskSource, params: Params | None) -> TrainState:
-    state = trainer.start(source)
+def _prepare(folder: Path, like: TrainState, outside: Mapping[str, Any], is_resumed: bool) -> None:
+    """Makes sure that the run can go into the folder, before anything is done."""
+    if is_resumed:
+        load_config(folder)  # a folder that holds no run is the first thing to say
+        check_outside(folder, outside)
+    prepare_folder(folder, like, is_resumed=is_resumed)
+
+
+def _first_state(trainer: Trainer, given: Given, params: Params | None, return_scale: ReturnScale | None) -> TrainState:
+    state = trainer.start(given)
+    if return_scale is not None and hasattr(state.learner, "return_scale"):
+        old = state.learner.return_scale
+        scale = jax.tree.map(lambda new, old: jax.device_put(new, old.sharding), return_scale, old)
+        state = dataclasses.replace(state, learner=dataclasses.replace(state.learner, return_scale=scale))
     return state if params is None else trainer.with_params(state, params)
+
+
+def _class_of(thing: object) -> str:
+    return f"{type(thing).__module__}.{type(thing).__qualname__}"
+
+
+def _in_lead(is_lead: bool, prepare: Callable[[], None]) -> None:
+    """Has the lead process prepare. What it refuses, all processes refuse, so that none waits for it."""
+    refusal: ConfigError | None = None
+    if is_lead:
+        try:
+            prepare()
+        except ConfigError as error:
+            refusal = error
+    if _is_any(refusal is not None):
+        raise refusal or ConfigError("The lead process cannot use the run's folder; it says why.")
+
+
+def _of_lead(is_so: bool) -> bool:
+    """Whether it is so in the lead process; all of them get the same answer."""
+    if jax.process_count() == 1:
+        return is_so
+    return bool(multihost_utils.broadcast_one_to_all(np.asarray(is_so)))
 
 
 def _check_finite(row: Row, update: int, saved: int) -> None:
@@ -141,8 +245,8 @@ def _check_finite(row: Row, update: int, saved: int) -> None:
     if not (abs(loss) < _EXPLODED and norm < _EXPLODED):  # nor are these true of NaN
         raise TrainingDiverged(
             f"Training diverged before update {update}: the loss is {loss:.3g}, the gradient's norm {norm:.3g}. The "
-            f"checkpoint of update {saved} is kept. Try a lower ppo.learning_rate, a ppo.warm_up of 0.05, or a lower "
-            "ppo.max_gradient_norm."
+            f"checkpoint of update {saved} is kept. Try a lower learner.learning_rate, a learner.warm_up of 0.05, or a "
+            "lower learner.optimiser.max_gradient_norm."
         )
 
 

@@ -55,7 +55,7 @@ def memory() -> RunConfig:
             num_trials=(4, 6),
         ),
         agent=agent_preset("mini", "gru"),
-        ppo=PPOConfig(rollout_length=96, learning_rate=1e-3, final_learning_rate=1e-4),
+        learner=PPOConfig(rollout_length=96, learning_rate=1e-3, final_learning_rate=1e-4),
         total_steps=100_000_000,
     )
 
@@ -69,7 +69,7 @@ def smoke() -> RunConfig:
         num_envs=32,
         num_groups=4,
         num_evaluation_tasks=32,
-        total_steps=6 * 2 * 32 * config.ppo.rollout_length,
+        total_steps=6 * 2 * 32 * config.learner.rollout_length,
         updates_per_chunk=2,
         chunks_per_checkpoint=2,
     )

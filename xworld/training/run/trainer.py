@@ -1,4 +1,4 @@
-"""A run's compiled functions: PPO on all devices of all processes, environments shared out over a mesh."""
+"""A run's compiled functions: a learner on all devices of all processes, environments sharded over a mesh."""
 
 import dataclasses
 import functools
@@ -10,13 +10,40 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec as P
 
-from xworld.agents import Agent, Params, make_agent
+from xworld.agents import Agent, Output, Params, make_agent
 from xworld.core.env import Env
 from xworld.core.types import TaskSource
 from xworld.core.vector import VectorEnv
-from xworld.training.devices.sharding import AXIS, gather, make_mesh, own_part, place, specs_of
-from xworld.training.learners.ppo import PPO, Metrics, TrainState, optimiser
+from xworld.training.devices.sharding import (
+    AXIS,
+    gather,
+    make_mesh,
+    own_part,
+    place,
+    specs_of,
+    specs_of_marked,
+)
+from xworld.training.learners.learner import Batch, Learner, Metrics, Trained
+from xworld.training.learners.terms.term import Term
+from xworld.training.rollouts.partners import Partners
+from xworld.training.rollouts.rollout import Actor, TrialReturns, collect, start_actor
 from xworld.training.run.config import RunConfig
+from xworld.training.run.given import Given
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class TrainState:
+    """All that a run needs to go on, beside what is given to it; what a checkpoint holds."""
+
+    params: Params
+    heads: tuple[Any, ...]  # for each term, its trained parameters
+    learner: Any  # the learner's own state
+    actor: Actor  # of the environments
+    terms: tuple[Any, ...]  # what each term carries, arrays [num_envs, ...]
+    curriculum: Any  # what a curriculum carries, arrays [num_envs, ...]
+    key: jax.Array  # [] random key, the same on all devices
+    update: jax.Array  # [] int32, updates done
 
 
 @dataclass(frozen=True)
@@ -24,79 +51,179 @@ class Trainer:
     """The functions of a run, made by `make_trainer`. Compiled at their first call."""
 
     agent: Agent
-    start: jax.stages.Wrapped  # tasks -> the state before the first update
-    chunk: jax.stages.Wrapped  # state, tasks -> state, [updates_per_chunk, ...] metrics
+    learner: Learner
+    start: jax.stages.Wrapped  # given -> the state before the first update
+    chunk: jax.stages.Wrapped  # state, given -> state, given, [updates_per_chunk, ...] metrics
     place: Callable[[TrainState], TrainState]  # a state in the host's memory onto the devices
     whole_params: Callable[[Params], Params]  # a state's parameters, all of them on every device
     with_params: Callable[[TrainState, Params], TrainState]  # a state with other parameters, given whole
 
+    def given(self, tasks: TaskSource, terms: tuple[Term, ...] = (), partners: Partners | None = None) -> Given:
+        """What `start` and `chunk` take, on all devices. A change of its leaves needs no recompile."""
+        given = jax.tree.map(jnp.asarray, Given(tasks, terms, partners))
+        return place(given, make_mesh(), jax.tree.map(lambda _: P(), given))
+
+
+@dataclass(frozen=True)
+class _Loop:
+    """One update and its start, on one device of the mesh axis `AXIS`."""
+
+    config: RunConfig
+    agent: Agent
+    learner: Learner
+    vec: VectorEnv  # with this device's share of the environments
+    batch: Batch
+
+    def start(self, given: Given) -> TrainState:
+        """The state before the first update, whole."""
+        params_key, key = jax.random.split(jax.random.key(self.config.seed))
+        key, reset_key = jax.random.split(key)
+        params = self.agent.init(params_key)
+        actor = start_actor(
+            self.agent, self.vec, reset_key, given.tasks, self.batch.first_index, partners=given.partners
+        )
+        learner_key, *keys = jax.random.split(jax.random.fold_in(reset_key, 1), 1 + len(given.terms))
+        like = self._output(params, actor)
+        heads = tuple(term.init(key, like) for term, key in zip(given.terms, keys, strict=True))
+        curriculum = given.curriculum
+        return TrainState(
+            params=params,
+            heads=heads,
+            learner=self.learner.start(Trained(params, heads), learner_key),
+            actor=actor,
+            terms=tuple(term.start(self.vec.num_envs) for term in given.terms),
+            curriculum=() if curriculum is None else curriculum.start(self.vec.num_envs),
+            key=key,
+            update=jnp.int32(0),
+        )
+
+    def update(self, state: TrainState, given: Given) -> tuple[TrainState, Given, Metrics]:
+        """Acts, has the terms follow, learns, and tells the curriculum. `state.params` are whole."""
+        key, act_key, learn_key = jax.random.split(state.key, 3)
+        length, first_index = self.learner.rollout_length, self.batch.first_index
+        actor, rollout, trials = collect(
+            self.agent, state.params, self.vec, state.actor, act_key, given.tasks, length, first_index, given.partners
+        )
+        curriculum = given.curriculum
+        if curriculum is not None:
+            is_learned_from = curriculum.is_learned_from(rollout.steps.task_id)[..., None]
+            steps = dataclasses.replace(rollout.steps, weight=jnp.where(is_learned_from, rollout.steps.weight, 0.0))
+            rollout = dataclasses.replace(rollout, steps=steps)
+        followed = [term.follow(carry, rollout) for term, carry in zip(given.terms, state.terms, strict=True)]
+        carries, extras = tuple(carry for carry, _ in followed), tuple(extra for _, extra in followed)
+
+        progress = state.update / max(self.config.num_updates - 1, 1)
+        trained, learner_state, report = self.learner.learn(
+            Trained(state.params, state.heads),
+            state.learner,
+            rollout,
+            extras,
+            given.terms,
+            learn_key,
+            progress,
+            self.batch,
+        )
+        carry = state.curriculum
+        if curriculum is not None:
+            carry, seen = curriculum.follow(carry, rollout, report.signals)
+            seen = jax.tree.map(lambda leaf: jax.lax.all_gather(leaf, AXIS, axis=0, tiled=True), seen)
+            given = dataclasses.replace(given, tasks=curriculum.update(jax.random.fold_in(act_key, 2), seen))
+        after = TrainState(trained.agent, trained.heads, learner_state, actor, carries, carry, key, state.update + 1)
+        return after, given, report.metrics | _sum_trials(trials)
+
+    def _output(self, params: Params, actor: Actor) -> Output:
+        """The shapes of one step's output."""
+
+        def decide() -> Output:
+            told = self.agent.encode_briefing(params, self.vec.briefings(actor.env_state)[0])
+            return self.agent.step(params, actor.observation, told, actor.memory, actor.is_reset)
+
+        return jax.eval_shape(decide)
+
 
 @functools.lru_cache(maxsize=4)
-def make_trainer(config: RunConfig, agent: Agent | None = None) -> Trainer:
+def make_trainer(config: RunConfig, agent: Agent | None = None, learner: Learner | None = None) -> Trainer:
     """A trainer on all devices of all processes. Equal arguments share one, and what it compiled.
 
-    `chunk` gives its argument's memory away: use what it returns.
+    `chunk` gives the memory of its first argument away: use what it returns.
 
     Args:
       config: the run.
       agent: hashable, with the methods of `Agent`, in place of the one that the configuration describes.
+      learner: in place of the one that the configuration describes.
 
     Raises:
       ConfigError: the environments do not divide into equal minibatches on each device.
     """
     mesh = make_mesh()
-    num_devices = mesh.size
-    config.check_devices(num_devices)
+    config.check_devices(mesh.size)
     agent = make_agent(config.agent, config.env) if agent is None else agent
-    params = jax.eval_shape(agent.init, jax.random.key(0))
-    split = functools.partial(specs_of, num_devices=num_devices, is_shared_out=config.shard_params)
-    split_params, split_optimiser = split(params), split(jax.eval_shape(optimiser().init, params))
-    replicated: Any = P()
-    shared_out: Any = P(AXIS)
-    specs = TrainState(
-        params=split_params,
-        optimiser=split_optimiser,
-        actor=shared_out,
-        return_scale=replicated,
-        key=replicated,
-        update=replicated,
-    )
-    ppo = PPO(
-        config=config.ppo,
-        agent=agent,
-        vec=VectorEnv(Env(config.env), config.num_envs // num_devices),
-        num_groups=config.num_groups // num_devices,
-        num_updates=config.num_updates,
-        param_specs=split_params,
-        optimiser_specs=split_optimiser,
-    )
-
-    def start(tasks: TaskSource) -> TrainState:
-        params_key, key = jax.random.split(jax.random.key(config.seed))
-        return _batch_first(ppo.start(agent.init(params_key), key, tasks))
-
-    def chunk(state: TrainState, tasks: TaskSource) -> tuple[TrainState, Metrics]:
-        def update(state: TrainState, _: None) -> tuple[TrainState, Metrics]:
-            return ppo.update(state, tasks)
-
-        state, metrics = jax.lax.scan(update, _batch_last(state), length=config.updates_per_chunk)
-        return _batch_first(state), metrics
-
+    learner = config.learner.make(agent) if learner is None else learner
+    vec = VectorEnv(Env(config.env), config.num_envs // mesh.size)
+    batch = Batch(vec.num_envs, config.num_groups // mesh.size, config.shard_params)
+    loop = _Loop(config, agent, learner, vec, batch)
     # The simulator's loops start from constants, which the check of what varies over devices would refuse.
     shard = functools.partial(jax.shard_map, mesh=mesh, check_vma=False)
-    whole = shard(functools.partial(gather, specs=split_params), in_specs=(split_params,), out_specs=P())
-    parts = shard(functools.partial(own_part, specs=split_params), in_specs=P(), out_specs=split_params)
+    specs_like = functools.partial(_specs, num_devices=mesh.size, is_sharded=config.shard_params)
+
+    def start(given: Given) -> TrainState:
+        specs = specs_like(jax.eval_shape(shard(loop.start, in_specs=P(), out_specs=P()), given))
+        part = functools.partial(_own_parts, specs=specs)
+        return shard(lambda given: _batch_first(part(loop.start(given))), in_specs=P(), out_specs=specs)(given)
+
+    def chunk(state: TrainState, given: Given) -> tuple[TrainState, Given, Metrics]:
+        specs = specs_like(state)
+
+        def update(carry: tuple[TrainState, Given], _: None) -> tuple[tuple[TrainState, Given], Metrics]:
+            state, given = carry
+            whole = dataclasses.replace(state, params=gather(state.params, specs.params))
+            state, given, metrics = loop.update(whole, given)
+            return (dataclasses.replace(state, params=own_part(state.params, specs.params)), given), metrics
+
+        def updates(state: TrainState, given: Given) -> tuple[TrainState, Given, Metrics]:
+            (state, given), metrics = jax.lax.scan(update, (_batch_last(state), given), length=config.updates_per_chunk)
+            return _batch_first(state), given, metrics
+
+        return shard(updates, in_specs=(specs, P()), out_specs=(specs, P(), P()))(state, given)
+
+    params_specs = specs_of(jax.eval_shape(agent.init, jax.random.key(0)), mesh.size, is_sharded=config.shard_params)
+    whole = shard(functools.partial(gather, specs=params_specs), in_specs=(params_specs,), out_specs=P())
+    parts = shard(functools.partial(own_part, specs=params_specs), in_specs=P(), out_specs=params_specs)
 
     def with_params(state: TrainState, params: Params) -> TrainState:
         return dataclasses.replace(state, params=jax.jit(parts)(jax.tree.map(jnp.asarray, params)))
 
     return Trainer(
         agent=agent,
-        start=jax.jit(shard(start, in_specs=P(), out_specs=specs)),
-        chunk=jax.jit(shard(chunk, in_specs=(specs, P()), out_specs=(specs, P())), donate_argnums=0),
-        place=lambda state: place(state, mesh, _spread(specs, state)),
+        learner=learner,
+        start=jax.jit(start),
+        chunk=jax.jit(chunk, donate_argnums=0),
+        place=lambda state: place(state, mesh, _spread(specs_like(state), state)),
         whole_params=jax.jit(whole),
         with_params=with_params,
+    )
+
+
+def _specs(state: TrainState, num_devices: int, *, is_sharded: bool) -> TrainState:
+    """How the state lies on the devices: a spec for each array, or for a whole part."""
+    by_env: Any = P(AXIS)
+    replicated: Any = P()
+    return TrainState(
+        params=specs_of(state.params, num_devices, is_sharded=is_sharded),
+        heads=replicated,
+        learner=specs_of_marked(state.learner, num_devices, is_sharded=is_sharded),
+        actor=by_env,
+        terms=by_env,
+        curriculum=by_env,
+        key=replicated,
+        update=replicated,
+    )
+
+
+def _own_parts(state: TrainState, specs: TrainState) -> TrainState:
+    """On a device: its parts of what is sharded."""
+    return dataclasses.replace(
+        state, params=own_part(state.params, specs.params), learner=own_part(state.learner, specs.learner)
     )
 
 
@@ -107,8 +234,13 @@ def _spread(specs: TrainState, state: TrainState) -> Any:
     )
 
 
+def _sum_trials(trials: TrialReturns) -> Metrics:
+    sums, counts = jax.lax.psum((trials.sums, trials.counts), AXIS)
+    return {"trial_sums": sums, "trial_counts": counts}
+
+
 def _batch_first(state: TrainState) -> TrainState:
-    """With the environments in every array's first axis, the one that devices share; `_batch_last` takes it back."""
+    """With the environments in every array's first axis, the one that is sharded; `_batch_last` takes it back."""
     return _move_batch(state, -1, 0)
 
 

@@ -1,0 +1,247 @@
+"""What users give to a run changes just what it should: terms, curricula and partners."""
+
+import dataclasses
+import functools
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from devices_worker import everything, short_config
+from jax.sharding import PartitionSpec as P
+from seams import Constant, Favourites, Nobody, RandomPartners, Zero
+from tiny_rooms import SANITY_TASKS, SMALL_AGENT, TinyRooms, env_config, sanity_config
+
+from xworld import ConfigError, Env, VectorEnv
+from xworld.agents import load as load_agent
+from xworld.agents import make_agent
+from xworld.tasks import TaskSet, probes
+from xworld.training import RunConfig, train
+from xworld.training.devices.sharding import make_mesh
+from xworld.training.learners.learner import Batch, Trained
+from xworld.training.learners.optimiser import OptimiserConfig
+from xworld.training.learners.ppo import PPOConfig
+from xworld.training.learners.terms.prediction import Prediction
+from xworld.training.learners.terms.teacher import Teacher, divergence
+from xworld.training.logs.metrics import MetricsWriter
+from xworld.training.rollouts.rollout import collect, start_actor
+from xworld.training.run.checkpoint import load
+from xworld.training.run.trainer import make_trainer
+
+CONFIG = short_config()
+
+
+def after_chunks(config=CONFIG, num_chunks=2, tasks=SANITY_TASKS, terms=(), partners=None):
+    trainer = make_trainer(config)
+    given = trainer.given(tasks, terms, partners)
+    state, rows = trainer.start(given), []
+    for _ in range(num_chunks):
+        state, given, metrics = trainer.chunk(state, given)
+        rows.append(jax.device_get(metrics))
+    return state, given, rows
+
+
+def assert_same(found, expected):
+    assert jax.tree.structure(found) == jax.tree.structure(expected)
+    for leaf, wanted in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_array_equal(leaf, wanted)
+
+
+def test_what_does_nothing_changes_nothing():
+    plain, _, _ = after_chunks()
+    idle, _, rows = after_chunks(tasks=Constant(SANITY_TASKS), terms=(Zero(),), partners=Nobody())
+    assert_same(idle.params, plain.params)
+    assert_same(idle.learner.return_scale, plain.learner.return_scale)
+    assert all((row["term_zero"] == 0).all() for row in rows)
+    length = CONFIG.learner.rollout_length
+    assert (idle.terms[0] == 4).all() and (idle.actor.partners == 4 * length).all() and (idle.curriculum != 0).any()
+
+
+def test_a_teacher_that_is_the_student_has_nothing_to_say():
+    """Along episodes and rollouts that do not end together: the teacher's memory is carried right."""
+    tasks = TinyRooms(trial_length=5, num_trials=2)
+    ppo = PPOConfig(rollout_length=13, num_minibatches=2, num_epochs=1, learning_rate=1e-9, final_learning_rate=0.0)
+    config = RunConfig(env=env_config(), agent=SMALL_AGENT, learner=ppo, num_envs=16, num_groups=2, updates_per_chunk=4)
+    trainer = make_trainer(config)
+    params = trainer.agent.init(jax.random.split(jax.random.key(config.seed))[0])
+    rough = jax.tree.map(lambda leaf: leaf + 0.3 * jax.random.normal(jax.random.key(1), leaf.shape), params)
+    for teacher, is_same in ((params, True), (rough, False)):
+        _, _, (metrics,) = after_chunks(config, 1, tasks, (Teacher(teacher, trainer.agent),))
+        assert (metrics["term_teacher"] < 1e-6).all() == is_same
+        assert is_same or (metrics["term_teacher"] > 1e-3).all()
+
+
+def test_divergence_has_known_values():
+    logits = jnp.log(jnp.array([[0.5, 0.5], [0.9, 0.1]]))
+    others = jnp.log(jnp.array([[0.5, 0.5], [0.5, 0.5]]))
+    expected = [0, 0.9 * np.log(1.8) + 0.1 * np.log(0.2)]
+    np.testing.assert_allclose(divergence(logits, others), expected, atol=1e-6)
+
+
+def test_prediction_is_learned():
+    config = dataclasses.replace(sanity_config(), updates_per_chunk=10)
+    _, _, rows = after_chunks(config, 3, terms=(Prediction(weight=1.0),))
+    losses = np.concatenate([row["term_prediction"] for row in rows])
+    uninformed = 2 * np.log(256)
+    assert 0.5 * uninformed < losses[0] <= uninformed + 1 and losses[-1] < 0.5 * losses[0]
+
+
+def two_agents():
+    """An environment for two, with tasks in half of which the second agent is absent."""
+    probe = probes("joint_production")[0]
+    task = probe.task()
+    alone = dataclasses.replace(task, agent_position=task.agent_position.at[1].set(255))
+    tasks = jax.tree.map(lambda *leaves: jnp.stack(leaves), task, alone)
+    numbered = dataclasses.replace(
+        tasks, game_id=jnp.arange(2, dtype=jnp.int32), trial_length=tasks.trial_length * 0 + 9
+    )
+    return probe.config, TaskSet(numbered)
+
+
+def test_absent_agents_and_partners_change_nothing():
+    """Whatever stands in a rollout where nothing is learned from, parameters are the same, bit for bit."""
+    env, tasks = two_agents()
+    agent, vec = make_agent(SMALL_AGENT, env), VectorEnv(Env(env), 8)
+    ppo = PPOConfig(rollout_length=12, num_minibatches=2, num_epochs=1).make(agent)
+    partners, batch, mesh = RandomPartners(), Batch(num_envs=8, num_groups=2), make_mesh()
+
+    @jax.jit
+    def play(key):
+        params = agent.init(key)
+        actor = start_actor(agent, vec, key, tasks, partners=partners)
+        _, rollout, _ = collect(agent, params, vec, actor, key, tasks, ppo.rollout_length, partners=partners)
+        return params, rollout
+
+    @jax.jit
+    @functools.partial(jax.shard_map, mesh=mesh, in_specs=P(), out_specs=P(), check_vma=False)
+    def learn(params, rollout):
+        trained = Trained(params, ())
+        state = ppo.start(trained, jax.random.key(0))
+        return ppo.learn(trained, state, rollout, (), (), jax.random.key(1), jnp.float32(0), batch)
+
+    params, rollout = play(jax.random.key(3))
+    steps = rollout.steps
+    weight = np.asarray(steps.weight)
+    is_alone = np.asarray(steps.task_id[..., 1]) == 1
+    assert (weight[..., 0] == 1).all()  # who is there and no partner
+    assert (weight[..., 1] == (~is_alone & (np.arange(8) % 2 == 0))).all() and is_alone.any() and weight[..., 1].any()
+
+    def with_garbage(values, garbage):
+        return jnp.where(weight == 0, jnp.asarray(garbage, values.dtype), values)
+
+    memory = rollout.context.memory + 7 * (weight[0] == 0)[..., None]
+    changed = dataclasses.replace(
+        steps,
+        action=with_garbage(steps.action, 5),
+        value=with_garbage(steps.value, 1e3),
+        reward=with_garbage(steps.reward, -50),
+        log_probability=with_garbage(steps.log_probability, -9),
+    )
+    last_value = jnp.where(weight[-1] == 0, 99.0, rollout.context.last_value)
+    # A memory is garbage where the seat is never the learner's in this rollout.
+    is_never = (weight == 0).all(0)[..., None]
+    context = dataclasses.replace(
+        rollout.context, memory=jnp.where(is_never, memory, rollout.context.memory), last_value=last_value
+    )
+    garbage = dataclasses.replace(rollout, steps=changed, context=context)
+    (first, first_state, report), (second, second_state, other) = learn(params, rollout), learn(params, garbage)
+    assert_same(second.agent, first.agent)
+    assert_same(second_state, first_state)
+    assert_same(other.metrics, report.metrics)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("seams") / "run"
+    assert train(CONFIG, folder, **everything(), show_progress=False)
+    return folder
+
+
+def loaded(folder):
+    trainer, outside = make_trainer(CONFIG), everything()
+    given = trainer.given(outside["tasks"], outside["terms"], outside["partners"])
+    state, given = load(folder, jax.eval_shape(trainer.start, given), given, CONFIG)
+    return dataclasses.replace(state, key=jax.random.key_data(state.key)), given
+
+
+def test_a_run_with_everything_goes_on_bit_for_bit(finished, tmp_path):
+    rows = []
+
+    def stop(row):
+        rows.append(row)
+        raise KeyboardInterrupt  # after the first checkpoint, as if killed
+
+    with pytest.raises(KeyboardInterrupt):
+        train(CONFIG, tmp_path / "run", **everything(), show_progress=False, on_row=stop)
+    assert train(CONFIG, tmp_path / "run", **everything(), resume=True, show_progress=False)
+    assert_same(loaded(tmp_path / "run"), loaded(finished))
+    weights = loaded(finished)[1].tasks.weights
+    assert weights.std() > 0.01  # the curriculum did change
+    assert "term_prediction" in MetricsWriter.read(finished)[0]
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"terms": ()}, r"terms: \['prediction \(Prediction\)'\] there, \[\] here"),
+        ({"partners": None}, "partners: RandomPartners there, None here"),
+        ({"tasks": SANITY_TASKS}, "tasks: Favourites there, TinyRooms here"),
+    ],
+)
+def test_a_run_that_goes_on_with_something_else_is_refused(finished, change, message):
+    with pytest.raises(ConfigError, match=message):
+        train(CONFIG, finished, **everything() | change, resume=True, show_progress=False)
+
+
+def test_tasks_of_another_environment_are_refused(tmp_path):
+    with pytest.raises(ConfigError, match="The tasks are for another environment: their height is 9"):
+        train(CONFIG, tmp_path / "run", tasks=TinyRooms(side=9), show_progress=False)
+    assert not (tmp_path / "run").exists()
+
+
+def test_on_chunk_changes_what_is_given_and_loggers_of_ones_own_get_rows(tmp_path):
+    seen = []
+
+    class Mine:
+        def write(self, row):
+            seen.append(row["update"])
+
+        def close(self):
+            seen.append("closed")
+
+    tasks = Favourites.start_with(SANITY_TASKS, 4)
+    only = jnp.array([0.0, 0, 1, 0])
+
+    def choose(given, row):
+        return dataclasses.replace(given, tasks=dataclasses.replace(given.tasks, weights=only))
+
+    options = {"tasks": tasks, "loggers": [Mine()], "show_progress": False}
+    assert train(CONFIG, tmp_path / "run", on_chunk=choose, **options)
+    assert seen == [2, 4, "closed"]
+    with pytest.raises(ConfigError, match="on_chunk gives something else"):
+        train(
+            CONFIG,
+            tmp_path / "other",
+            on_chunk=lambda given, row: dataclasses.replace(given, terms=(Zero(),)),
+            **options,
+        )
+
+
+def test_values_of_a_run_mean_returns(finished):
+    agent = load_agent(finished)
+    state, _ = loaded(finished)
+    np.testing.assert_allclose(agent.return_scale.to_returns(1.0), state.learner.return_scale.to_returns(1.0))
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (dict(beta1=1.0), "OptimiserConfig.beta1 is 1.0; write a number from 0 to below 1"),
+        (dict(eps=0.0), "OptimiserConfig.eps is 0.0; write a number above 0"),
+        (dict(weight_decay=-1.0), "OptimiserConfig.weight_decay is -1.0; write a number of at least 0"),
+    ],
+)
+def test_bad_optimisers_are_refused(change, message):
+    with pytest.raises(ConfigError, match=message):
+        OptimiserConfig(**change)

@@ -1,0 +1,1 @@
+"""Which tasks are trained on, as it depends on how it goes. Start with `curriculum.py`."""

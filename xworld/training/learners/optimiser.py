@@ -1,0 +1,69 @@
+"""The optimiser: Adam on a clipped gradient; where parameters are sharded, each device steps its part (ZeRO-1)."""
+
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from xworld.base.errors import ConfigError
+from xworld.training.devices.sharding import AXIS, Sharded, gather, own_part, specs_of
+from xworld.training.learners.learner import Batch
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class OptimiserConfig:
+    """Adam's hyper-parameters (Kingma and Ba 2015; with weight decay, Loshchilov and Hutter 2019).
+
+    Raises:
+      ConfigError: a value out of range.
+    """
+
+    beta1: float = 0.9  # decay of the mean of gradients
+    beta2: float = 0.999  # decay of the mean of squared gradients
+    eps: float = 1e-5  # added to the root of the latter
+    weight_decay: float = 0.0  # share of the parameters that a step of learning rate 1 takes away
+    max_gradient_norm: float = 0.5  # larger gradients are scaled down to it
+
+    def __post_init__(self) -> None:
+        for name in ("beta1", "beta2"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ConfigError(f"OptimiserConfig.{name} is {getattr(self, name)}; write a number from 0 to below 1.")
+        for name in ("eps", "max_gradient_norm"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"OptimiserConfig.{name} is {getattr(self, name)}; write a number above 0.")
+        if not self.weight_decay >= 0:
+            raise ConfigError(f"OptimiserConfig.weight_decay is {self.weight_decay}; write a number of at least 0.")
+
+    def start(self, params: Any) -> Sharded:
+        """The moments before the first step, of whole parameters."""
+        return Sharded(self._adam().init(params))
+
+    def step(
+        self, params: T, state: Sharded, gradient: T, learning_rate: jax.Array, batch: Batch
+    ) -> tuple[T, Sharded, jax.Array]:
+        """Whole parameters after a step, the next moments, and the [] norm of the gradient before it was clipped.
+
+        Args:
+          params: any pytree of float arrays, whole.
+          state: this device's part of the moments.
+          gradient: of the whole parameters, the same on all devices.
+          learning_rate: [].
+          batch: how parameters lie on the devices.
+        """
+        specs = specs_of(params, jax.lax.axis_size(AXIS), is_sharded=batch.is_sharded)
+        norm = optax.tree.norm(gradient)
+        scale = jnp.minimum(1, self.max_gradient_norm / jnp.maximum(norm, 1e-12))
+        own_gradient = own_part(jax.tree.map(lambda leaf: leaf * scale, gradient), specs)
+        own_step, moments = self._adam().update(own_gradient, state.value)
+        change = gather(own_step, specs)
+        if self.weight_decay:
+            change = jax.tree.map(lambda step, old: step + self.weight_decay * old, change, params)
+        params = jax.tree.map(lambda old, step: old - learning_rate * step, params, change)
+        return params, Sharded(moments), norm
+
+    def _adam(self) -> optax.GradientTransformation:
+        return optax.scale_by_adam(self.beta1, self.beta2, self.eps)

@@ -1,0 +1,1 @@
+"""Further losses beside a learner's own. Start with `term.py`."""

@@ -1,0 +1,50 @@
+"""`Given`: all that comes into a run from outside, as data."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+
+from xworld.core.env import Env
+from xworld.core.types import TaskSource
+from xworld.tasks.sets.task_set import check_tasks
+from xworld.training.curriculum.curriculum import Curriculum
+from xworld.training.learners.terms.term import Term
+from xworld.training.rollouts.partners import Partners
+from xworld.training.run.config import RunConfig
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Given:
+    """Tasks, further losses and partners: pytrees, whose leaves may change at any time without a recompile."""
+
+    tasks: TaskSource  # or a Curriculum, to which flows back what became of its tasks
+    terms: tuple[Term, ...] = ()
+    partners: Partners | None = None
+
+    @property
+    def curriculum(self) -> Curriculum | None:
+        """The tasks, if anything flows back to them."""
+        return self.tasks if isinstance(self.tasks, Curriculum) else None
+
+    def describe(self) -> dict[str, Any]:
+        """The classes of everything, by which a run that goes on is compared with the one that was started."""
+        partners = None if self.partners is None else type(self.partners).__qualname__
+        return {
+            "tasks": type(self.tasks).__qualname__,
+            "terms": [f"{term.name} ({type(term).__qualname__})" for term in self.terms],
+            "partners": partners,
+        }
+
+
+def check_source(config: RunConfig, tasks: TaskSource) -> None:
+    """Makes sure that what `tasks` gives are tasks for the run's environments.
+
+    Raises:
+      ConfigError: their sizes are others.
+    """
+    check_tasks(
+        Env(config.env),
+        jax.eval_shape(jax.vmap(tasks.sample), jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 1))),
+    )
