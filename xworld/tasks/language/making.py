@@ -50,7 +50,9 @@ def make_task(
     world_id: int = -1,
     game_id: int = -1,
 ) -> Task:
-    """Builds a task on the host. What is given per agent is a mapping from agent ids; one value is everyone's.
+    """A task, built on the host; its leaves are shaped and typed as `Task` says.
+
+    What is given per agent is a mapping from agent ids; one value is everyone's.
 
     Args:
       config: sizes the arrays are padded to, and the relations that may be used.
@@ -68,16 +70,12 @@ def make_task(
       world_id: -1 for a world without an id.
       game_id: likewise.
 
-    Returns:
-      The task, its leaves shaped and typed as `Task` says.
-
     Raises:
       ConfigError: anything the rules of the world forbid, or that does not fit into the configuration.
     """
     grid = _make_terrain(config, terrain)
     door_position, door_state = _make_doors(config, grid, doors)
-    _check_agents(config, agents)
-    _check_places(grid, agents, objects)
+    _check_places(config, grid, agents, objects)
     object_kind, object_position, object_frozen = _make_objects(config, objects)
     return Task(
         terrain=jnp.asarray(grid),
@@ -139,20 +137,11 @@ def _make_doors(config: EnvConfig, grid: np.ndarray, doors: Sequence[DoorRow]) -
     return jnp.asarray(position), jnp.asarray(state)
 
 
-def _check_agents(config: EnvConfig, agents: Mapping[int, Position]) -> None:
-    if not agents:
-        raise ConfigError("There is no agent on the map. Put one there, as '0'.")
-    for agent in sorted(agents):
-        check_whole("An agent's id", agent, 0, MAX_AGENTS - 1)
-        if agent >= config.num_agents:
-            raise ConfigError(
-                f"agent{agent} is on the map, but EnvConfig.num_agents is {config.num_agents}. "
-                f"Raise it to {agent + 1}, or use agents 0 to {config.num_agents - 1}."
-            )
-
-
-def _check_places(grid: np.ndarray, agents: Mapping[int, Position], objects: Sequence[ObjectRow]) -> None:
+def _check_places(
+    config: EnvConfig, grid: np.ndarray, agents: Mapping[int, Position], objects: Sequence[ObjectRow]
+) -> None:
     """Checks that agents stand on floor, objects lie on floor or counters, and no two things share a cell."""
+    _check_agents(config, agents)
     occupied: dict[Position, str] = {}
 
     def occupy(name: str, row: int, column: int, allowed: dict[int, str]) -> None:
@@ -175,6 +164,18 @@ def _check_places(grid: np.ndarray, agents: Mapping[int, Position], objects: Seq
             raise ConfigError(f"{_at(thing.row, thing.column)}: an object cannot be {kind_text(thing.kind)}.")
         place = thing.row, thing.column
         occupy(kind_text(thing.kind), *place, {kinds.FLOOR: "floor", kinds.COUNTER: "a counter"})
+
+
+def _check_agents(config: EnvConfig, agents: Mapping[int, Position]) -> None:
+    if not agents:
+        raise ConfigError("There is no agent on the map. Put one there, as '0'.")
+    for agent in sorted(agents):
+        check_whole("An agent's id", agent, 0, MAX_AGENTS - 1)
+        if agent >= config.num_agents:
+            raise ConfigError(
+                f"agent{agent} is on the map, but EnvConfig.num_agents is {config.num_agents}. "
+                f"Raise it to {agent + 1}, or use agents 0 to {config.num_agents - 1}."
+            )
 
 
 def _make_objects(config: EnvConfig, objects: Sequence[ObjectRow]) -> tuple[jax.Array, jax.Array, jax.Array]:

@@ -119,6 +119,72 @@ def _deal_distinct(num: int, bits: jax.Array) -> jax.Array:
 @apart
 def draw_chain(env_config: EnvConfig, config: UniverseConfig, deck: Deck, players: Players, dice: chance.Dice) -> Chain:
     """Draws every condition's relation and form."""
+    outline = _draw_outline(env_config, config, deck, players, dice)
+    relation, is_active, is_undone = outline.relation, outline.is_active, outline.is_undone
+    size = config.chain_length[1] + 1
+    # What an agent sees depends on where it looks, so that it cannot be undone for sure either: two objects' see can.
+    must_be_pair = (is_undone & ((relation == SEE) | outline.is_undone_by_rules)) | outline.is_last_rule
+    is_pair = chance.happens(dice.roll(size), config.pair_percent) | must_be_pair
+    is_pair &= is_between_things(relation) & is_active & ~outline.is_part
+    is_on = relation == ON
+    is_by_agent = is_active & ~is_pair & ~is_on
+    agent = players.draw(is_by_agent & ~is_undone, dice.roll(size))
+    agent = jnp.where(outline.is_part, outline.part, agent)
+
+    has_frozen = chance.happens(dice.roll(), config.frozen_task_percent)
+    is_anchored = has_frozen & chance.happens(dice.roll(size), config.frozen_percent)
+    is_anchored = is_pair & ~is_undone & (is_anchored | outline.is_last_rule)
+    # What a rule makes first replaces what is first: were that the anchor, the next spine would be frozen.
+    is_spine_first = ((dice.roll(size) & 1) == 1) | is_anchored
+    directions = draw_directions(config, relation, dice.roll(2, size))
+    directions = jnp.where(is_anchored & (relation == TOUCH), jnp.uint8(ALL_DIRECTIONS), directions)
+
+    spine, partner = deck.cards[: 2 * size : 2], deck.cards[1 : 2 * size : 2]
+    # The goal that rules undo is about the last rule's partner, in the spine's stead.
+    subject = jnp.where(is_undone & outline.is_undone_by_rules, jnp.roll(partner, 1), spine)
+    conditions = Conditions(
+        relation=jnp.where(is_active, relation, NEVER).astype(jnp.uint8),
+        directions=directions,
+        first=jnp.where(is_by_agent, agent_kind(agent), jnp.where(is_pair & ~is_spine_first, partner, subject)),
+        second=jnp.where(is_on, deck.pads[:size], jnp.where(is_pair & is_spine_first, partner, subject)),
+    )
+    has_sides = (relation == TOUCH) & (directions != ALL_DIRECTIONS)
+    is_approach = is_by_agent & (relation != HOLD) & ~has_sides
+    is_put_down = ~is_undone & ((is_pair & ~is_anchored) | (is_by_agent & has_sides))
+    return Chain(
+        conditions=conditions,
+        agent=agent,
+        is_by_agent=is_by_agent,
+        is_pair=is_pair,
+        is_spine_first=is_spine_first,
+        is_anchored=is_anchored,
+        is_negated=outline.is_negated,
+        is_undone_by_rules=outline.is_undone_by_rules,
+        is_still=(is_approach | ~is_active).all() & ~outline.is_negated,
+        has_frozen=has_frozen,
+        needs_workspace=is_put_down.any(),
+    )
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class _Outline:
+    """What a chain's conditions ask for, before it is known what they are about."""
+
+    relation: jax.Array  # [C] uint8
+    is_active: jax.Array  # [C] bool, else padding
+    is_undone: jax.Array  # [C] bool, the goal if it is negated
+    is_last_rule: jax.Array  # [C] bool, the rule that undoes the goal, if one does
+    is_part: jax.Array  # [C] bool, one of the two conditions that are about one agent each, where both are needed
+    part: jax.Array  # [C] int32, id of that agent
+    is_negated: jax.Array  # [] bool, of the goal
+    is_undone_by_rules: jax.Array  # [] bool, as in `Chain`
+
+
+def _draw_outline(
+    env_config: EnvConfig, config: UniverseConfig, deck: Deck, players: Players, dice: chance.Dice
+) -> _Outline:
+    """Draws the relations, whether the goal is negated, and which conditions need which agent."""
     size = config.chain_length[1] + 1
     k = jnp.arange(size)
     is_active, is_goal = k <= deck.chain_length, k == deck.chain_length
@@ -144,50 +210,8 @@ def draw_chain(env_config: EnvConfig, config: UniverseConfig, deck: Deck, player
         is_part = players.are_together & (part < 2)
         goal_part, rule_part = (draw_relation(_without(names, "on"), bits) for names in (of_goals, of_rules))
         relation = jnp.where(is_part, jnp.where(is_goal, goal_part, rule_part), relation)
-
-    # What an agent sees depends on where it looks, so that it cannot be undone for sure either: two objects' see can.
     is_undone = is_goal & is_negated
-    must_be_pair = (is_undone & ((relation == SEE) | is_undone_by_rules)) | is_last_rule
-    is_pair = chance.happens(dice.roll(size), config.pair_percent) | must_be_pair
-    is_pair &= is_between_things(relation) & is_active & ~is_part
-    is_on = relation == ON
-    is_by_agent = is_active & ~is_pair & ~is_on
-    agent = players.draw(is_by_agent & ~is_undone, dice.roll(size))
-    agent = jnp.where(is_part, part, agent)
-
-    has_frozen = chance.happens(dice.roll(), config.frozen_task_percent)
-    is_anchored = has_frozen & chance.happens(dice.roll(size), config.frozen_percent)
-    is_anchored = is_pair & ~is_undone & (is_anchored | is_last_rule)
-    # What a rule makes first replaces what is first: were that the anchor, the next spine would be frozen.
-    is_spine_first = ((dice.roll(size) & 1) == 1) | is_anchored
-    directions = draw_directions(config, relation, dice.roll(2, size))
-    directions = jnp.where(is_anchored & (relation == TOUCH), jnp.uint8(ALL_DIRECTIONS), directions)
-
-    spine, partner = deck.cards[: 2 * size : 2], deck.cards[1 : 2 * size : 2]
-    # The goal that rules undo is about the last rule's partner, in the spine's stead.
-    subject = jnp.where(is_goal & is_undone_by_rules, jnp.roll(partner, 1), spine)
-    conditions = Conditions(
-        relation=jnp.where(is_active, relation, NEVER).astype(jnp.uint8),
-        directions=directions,
-        first=jnp.where(is_by_agent, agent_kind(agent), jnp.where(is_pair & ~is_spine_first, partner, subject)),
-        second=jnp.where(is_on, deck.pads[:size], jnp.where(is_pair & is_spine_first, partner, subject)),
-    )
-    has_sides = (relation == TOUCH) & (directions != ALL_DIRECTIONS)
-    is_approach = is_by_agent & (relation != HOLD) & ~has_sides
-    is_put_down = ~is_undone & ((is_pair & ~is_anchored) | (is_by_agent & has_sides))
-    return Chain(
-        conditions=conditions,
-        agent=agent,
-        is_by_agent=is_by_agent,
-        is_pair=is_pair,
-        is_spine_first=is_spine_first,
-        is_anchored=is_anchored,
-        is_negated=is_negated,
-        is_undone_by_rules=is_undone_by_rules,
-        is_still=(is_approach | ~is_active).all() & ~is_negated,
-        has_frozen=has_frozen,
-        needs_workspace=is_put_down.any(),
-    )
+    return _Outline(relation, is_active, is_undone, is_last_rule, is_part, part, is_negated, is_undone_by_rules)
 
 
 def is_between_things(relation: jax.Array) -> jax.Array:

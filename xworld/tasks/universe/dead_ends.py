@@ -55,7 +55,6 @@ def draw_false_rules(
     spoiling = between_things(of_rules)
 
     is_eligible, is_there = _eligible(deck, chain)
-    card = jnp.arange(is_eligible.shape[0])
     num_eligible = is_eligible.sum(dtype=jnp.int32)
     is_dead_end = (index < deck.num_dead_ends) & (num_eligible > 0) & bool(spoiling)
     bits = dice.roll(size)
@@ -63,20 +62,8 @@ def draw_false_rules(
     if spoiling:
         relation = jnp.where(is_dead_end, draw_relation(spoiling, bits), relation)
     directions = draw_directions(config, relation, dice.roll(2, size))
-
     needed = jax.vmap(chance.nth_true, (None, 0))(is_eligible, below(dice.roll(size), num_eligible))
-    # A second needed object lies there from the start, and is asked for by a later condition of the chain.
-    is_second = is_eligible & is_there & (card // 2 > needed[:, None] // 2)  # [F, 2C]
-    num_second = is_second.sum(axis=1, dtype=jnp.int32)
-    is_both_needed = is_dead_end & (num_second > 0) & chance.happens(dice.roll(size), _BOTH_NEEDED_PERCENT)
-    second_needed = jax.vmap(chance.nth_true)(is_second, below(dice.roll(size), num_second))
-
-    # Bait i is card num_chain_cards + i.
-    bait = below(dice.roll(size), deck.num_bait).astype(jnp.int32)
-    other_bait = (bait + chance.between(dice.roll(size), 1, deck.num_bait - 1)) % jnp.maximum(deck.num_bait, 1)
-    bait_kind = take(deck.cards, deck.num_chain_cards + bait)
-    left = take(deck.cards, jnp.where(is_dead_end, needed, deck.num_chain_cards + other_bait))
-    right = jnp.where(is_both_needed, take(deck.cards, second_needed), bait_kind)
+    left, right, bait, is_both_needed = _draw_objects(deck, is_dead_end, needed, is_eligible & is_there, dice)
 
     is_pair = (deck.num_bait > 1) & chance.happens(dice.roll(size), _DECOY_PAIR_PERCENT)
     is_pair = is_between_things(relation) & (is_dead_end | is_pair)
@@ -88,8 +75,8 @@ def draw_false_rules(
     conditions = Conditions(
         relation=jnp.where(is_active, relation, NEVER).astype(jnp.uint8),
         directions=directions,
-        first=jnp.where(is_pair, first, jnp.where(is_on, bait_kind, agent)),
-        second=jnp.where(is_pair, second, jnp.where(is_on, decoy_pad(deck, chain), bait_kind)),
+        first=jnp.where(is_pair, first, jnp.where(is_on, bait, agent)),
+        second=jnp.where(is_pair, second, jnp.where(is_on, decoy_pad(deck, chain), bait)),
     )
     is_dead_end &= is_active
     return FalseRules(
@@ -99,6 +86,36 @@ def draw_false_rules(
         keeps_off=jnp.concatenate([jnp.where(is_dead_end, right, 0), jnp.where(is_both_needed, left, 0)]),
         are_distinct=_are_distinct(conditions),
     )
+
+
+def _draw_objects(
+    deck: Deck, is_dead_end: jax.Array, needed: jax.Array, is_lying: jax.Array, dice: chance.Dice
+) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+    """[F] uint8 each: two objects for a pair, and bait for what is no pair; and [F] bool, whether the goal needs both.
+
+    Of a dead end's pair the goal needs the first, and sometimes the second; the rest is bait.
+
+    Args:
+      deck: the cards.
+      is_dead_end: [F] bool, else a decoy.
+      needed: [F] int32, card of an object that the goal needs.
+      is_lying: [2C] bool, cards that dead ends may ask for and that lie there at the start.
+      dice: chance.
+    """
+    size, card = is_dead_end.shape[0], jnp.arange(is_lying.shape[0])
+    # A second needed object lies there from the start, and is asked for by a later condition of the chain.
+    is_second = is_lying & (card // 2 > needed[:, None] // 2)  # [F, 2C]
+    num_second = is_second.sum(axis=1, dtype=jnp.int32)
+    is_both_needed = is_dead_end & (num_second > 0) & chance.happens(dice.roll(size), _BOTH_NEEDED_PERCENT)
+    second_needed = jax.vmap(chance.nth_true)(is_second, below(dice.roll(size), num_second))
+
+    # Bait i is card num_chain_cards + i.
+    bait = below(dice.roll(size), deck.num_bait).astype(jnp.int32)
+    other_bait = (bait + chance.between(dice.roll(size), 1, deck.num_bait - 1)) % jnp.maximum(deck.num_bait, 1)
+    bait_kind = take(deck.cards, deck.num_chain_cards + bait)
+    left = take(deck.cards, jnp.where(is_dead_end, needed, deck.num_chain_cards + other_bait))
+    right = jnp.where(is_both_needed, take(deck.cards, second_needed), bait_kind)
+    return left, right, bait_kind, is_both_needed
 
 
 def decoy_pad(deck: Deck, chain: Chain) -> jax.Array:

@@ -24,6 +24,7 @@ from xworld.core.step.relations import ALL_DIRECTIONS, NEAR, ON, SEE, TOUCH
 from xworld.core.step.view import look
 from xworld.core.types import NOWHERE, Task
 from xworld.tasks import chance
+from xworld.tasks.universe.chains import Conditions
 from xworld.tasks.universe.config import UniverseConfig, goal_relations, rule_relations
 from xworld.tasks.universe.games import Cast
 from xworld.tasks.universe.team import AGENT
@@ -46,18 +47,6 @@ class Placement:
     column: jax.Array  # [T] int32
 
 
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class _Ground:
-    """What of the grid is left while things are being placed."""
-
-    free: jax.Array  # [H, K] set: floor on which no object lies
-    lying: jax.Array  # [H, K] set: cells with objects
-    kept: jax.Array  # [H, K] set: cells that no object may lie on, as the agent's and the pads
-    no_first: jax.Array  # [Q, H, K] sets: where condition q would hold for a thing of its first kind
-    no_second: jax.Array  # [Q, H, K] sets: and of its second kind
-
-
 def place(
     env_config: EnvConfig, config: UniverseConfig, world: World, task: Task, cast: Cast, attempt: Word
 ) -> tuple[Placement, jax.Array]:
@@ -72,105 +61,25 @@ def place(
       attempt: number of the draw.
     """
     dice = chance.Dice(chance.PLACEMENT, attempt, task.world_id, task.game_id)
-    floor, opaque = world.floor, ~(world.floor | world.counter | world.water)
-    quiet = floor & ~beside_doors(env_config, world.rooms)
-    inner = cell_sets.interior(floor)
-    row, column, has_workspace = cell_sets.pick(inner, dice.roll())
-    workspace = cell_sets.box(floor, row - 1, row + 1, column - 1, column + 1)
-    workspace = jnp.where(cast.needs_workspace, workspace, 0)
-    can_see = _uses(env_config, config, SEE)
-    avoided = _round_workspace(opaque, row, column, can_see)
-
-    open_cells = quiet & ~workspace
+    site = _find_workspace(env_config, config, world, cast, dice)
     is_with_agent = cast.conditions.first[0] == AGENT
-    standing = quiet & jnp.where(is_with_agent, _meeting_place(cast, open_cells, inner), quiet)
-    agent_row, agent_column, has_agent = cell_sets.pick(standing, dice.roll())
-    agents = [(agent_row, agent_column)]
-    if config.two_player_percent:
-        others = quiet & ~cell_sets.point(floor, agent_row, agent_column)
-        other_row, other_column, has_other = cell_sets.pick(others, dice.roll())
-        has_agent &= has_other | ~cast.are_two
-        agents.append((jnp.where(cast.are_two, other_row, NOWHERE), jnp.where(cast.are_two, other_column, NOWHERE)))
-    part = room_cells(env_config, world.rooms, unlocked_part(world.rooms, agent_row, agent_column))
-    conditions, kept = cast.conditions, jnp.zeros_like(floor)
-    by_agents = jnp.zeros((conditions.relation.shape[0], *floor.shape), floor.dtype)
-    for agent, (row_of, column_of) in enumerate(agents):
-        by_agent = _related(opaque, conditions.relation, conditions.directions, row_of, column_of, can_see)
-        if can_see:
-            by_agent = jnp.where(
-                _of_sets(conditions.relation == SEE), _seen_from(env_config, task, row_of, column_of), by_agent
-            )
-        by_agents = jnp.where(_of_sets(conditions.first == AGENT + agent), by_agent, by_agents)
-        kept = kept | cell_sets.point(floor, row_of, column_of)
-    meeting_place = _meeting_place(cast, open_cells & ~kept, inner)
-    ground = _Ground(
-        free=floor,
-        lying=jnp.zeros_like(floor),
-        kept=kept,
-        no_first=jnp.zeros_like(by_agents),
-        no_second=by_agents,
+    agents, has_agents = _stand_agents(config, site, cast, is_with_agent, dice)
+    part = room_cells(env_config, world.rooms, unlocked_part(world.rooms, *agents[0]))
+    ground = _start_ground(env_config, task, site, cast.conditions, agents)
+    scene = _Scene(
+        site=site,
+        conditions=cast.conditions,
+        turned=_turn(cast.conditions.directions),
+        part=part,
+        meeting_place=_meeting_place(cast, site.open_cells & ~ground.kept, site.inner),
+        is_with_agent=is_with_agent,
     )
-
-    # What has to meet comes first: a pad for condition 0, spine 0, and its partner.
-    pads = cast.pad if _uses(env_config, config, ON) else cast.pad[:0]
-    keys = _keys(env_config, config, world.rooms)
-    kind = jnp.concatenate([pads[:1], cast.kind[:2], pads[1:], keys, cast.kind[2:]])
-    num_pads, num_keys, num_things = pads.shape[0], keys.shape[0], kind.shape[0]
-    spine = min(num_pads, 1)
-    index = np.arange(num_things)
-    is_object = jnp.asarray((index == spine) | (index == spine + 1) | (index >= num_pads + 2))
-    is_key = jnp.asarray((index >= num_pads + 2) & (index < num_pads + 2 + num_keys))
-
-    def of_cast(values: jax.Array) -> jax.Array:
-        others = jnp.zeros(num_things - values.shape[0], values.dtype)
-        return jnp.concatenate([others[:spine], values[:2], others[spine:], values[2:]])
-
-    must_meet, avoids, is_frozen = of_cast(cast.must_meet), of_cast(cast.avoids), of_cast(cast.is_frozen)
-    bits = dice.roll(num_things)
-    is_spine = jnp.asarray(index == spine)
-    turned = _turn(conditions.directions)
-
-    def place_one(
-        ground: _Ground, thing: tuple[jax.Array, ...]
-    ) -> tuple[_Ground, tuple[jax.Array, jax.Array, jax.Array]]:
-        kind, is_object, is_spine, is_key, must_meet, avoids, bits = thing
-        is_first, is_second = conditions.first == kind, conditions.second == kind  # never both
-        of_first, of_second = cell_sets.everywhere(is_first, floor), cell_sets.everywhere(is_second, floor)
-        no_go = (of_first & ground.no_first) | (of_second & ground.no_second)
-        wrong = cell_sets.union(no_go[1:]) | jnp.where(must_meet, ~no_go[0], no_go[0])
-        wrong |= jnp.where(must_meet & (conditions.relation[0] == ON), 0, ground.kept)
-        for relation, cells in avoided.items():
-            wrong |= jnp.where((avoids >> relation) & 1 == 1, cells, 0)
-        wrong |= jnp.where(is_key, ~part, 0)
-        wrong |= jnp.where(is_spine & ~is_with_agent, ~meeting_place, 0)
-        shelves = jnp.where(is_object, world.counter & cell_sets.spread(ground.free) & ~ground.lying, 0)
-        allowed = (cell_sets.dispensable(ground.free, ground.lying) & open_cells) | shelves
-        row, column, is_possible = cell_sets.pick(allowed & ~wrong, bits)
-        is_used = kind != 0
-        here = jnp.where(is_used & is_possible, cell_sets.point(floor, row, column), 0)
-        directions = jnp.where(is_first, conditions.directions, turned)
-        related = _related(opaque, conditions.relation, directions, row, column, can_see)
-        related &= cell_sets.everywhere(is_used[None], floor)
-        ground = _Ground(
-            free=jnp.where(is_object, ground.free & ~here, ground.free),
-            lying=jnp.where(is_object, ground.lying | here, ground.lying),
-            kept=ground.kept | here,
-            no_first=ground.no_first | (of_second & related),
-            no_second=ground.no_second | (of_first & related),
-        )
-        return ground, (row, column, is_possible | ~is_used)
-
-    things = kind, is_object, is_spine, is_key, must_meet, avoids, bits
-    _, (rows, columns, is_placed) = jax.lax.scan(place_one, ground, things)
-    has_room = has_agent & (has_workspace | ~cast.needs_workspace)
+    things, is_frozen = _line_up(env_config, config, world.rooms, cast, dice)
+    _, (rows, columns, is_placed) = jax.lax.scan(partial(_place_one, scene), ground, things)
+    has_room = has_agents & (site.has_workspace | ~cast.needs_workspace)
     agent_rows, agent_columns = (jnp.stack(values).astype(jnp.int32) for values in zip(*agents, strict=True))
-    placement = Placement(agent_rows, agent_columns, kind, is_object, is_frozen, rows, columns)
+    placement = Placement(agent_rows, agent_columns, things.kind, things.is_object, is_frozen, rows, columns)
     return placement, has_room & is_placed.all()
-
-
-def _of_sets(flags: jax.Array) -> jax.Array:
-    """[n, 1, 1] of [n], to choose among n sets."""
-    return flags[:, None, None]
 
 
 def fill(env_config: EnvConfig, task: Task, placement: Placement) -> Task:
@@ -192,6 +101,181 @@ def fill(env_config: EnvConfig, task: Task, placement: Placement) -> Task:
         object_position=put(position, slot, task.object_position),
         object_frozen=put(placement.is_frozen, slot, task.object_frozen),
     )
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class _Site:
+    """The world before anything is placed in it, and its workspace. A set is [H, K]."""
+
+    floor: jax.Array  # set
+    counter: jax.Array  # set
+    opaque: jax.Array  # set: what is neither floor, counter nor water
+    quiet: jax.Array  # set: floor that is not beside a door
+    inner: jax.Array  # set: floor with floor all around
+    open_cells: jax.Array  # set: quiet floor outside of the workspace
+    avoided: dict[int, jax.Array]  # by relation, the set of cells from which it holds to the workspace
+    has_workspace: jax.Array  # [] bool
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class _Scene:
+    """What stays the same while one thing after the other is placed."""
+
+    site: _Site
+    conditions: Conditions  # [Q]
+    turned: jax.Array  # [Q] uint8: the conditions' directions, seen from the second operand
+    part: jax.Array  # [H, K] set: the rooms that agent 0 reaches without a key
+    meeting_place: jax.Array  # [H, K] set: where spine 0 may lie, unless condition 0 is about agent 0
+    is_with_agent: jax.Array  # [] bool: condition 0 is about agent 0
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class _Ground:
+    """What of the grid is left while things are being placed."""
+
+    free: jax.Array  # [H, K] set: floor on which no object lies
+    lying: jax.Array  # [H, K] set: cells with objects
+    kept: jax.Array  # [H, K] set: cells that no object may lie on, as the agent's and the pads
+    no_first: jax.Array  # [Q, H, K] sets: where condition q would hold for a thing of its first kind
+    no_second: jax.Array  # [Q, H, K] sets: and of its second kind
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class _Things:
+    """The T things in the order in which they are placed."""
+
+    kind: jax.Array  # [T] uint8, 0 for nothing
+    is_object: jax.Array  # [T] bool, else a pad
+    is_spine: jax.Array  # [T] bool, of spine 0
+    is_key: jax.Array  # [T] bool, of a locked door
+    must_meet: jax.Array  # [T] bool, condition 0 has to hold for it
+    avoids: jax.Array  # [T] uint8, bit r: relation r must not hold between it and the workspace
+    bits: jax.Array  # [T] uint32, chance
+
+
+_Agents = list[tuple[jax.Array, jax.Array]]  # the row and column of one agent, or of two
+
+
+def _find_workspace(
+    env_config: EnvConfig, config: UniverseConfig, world: World, cast: Cast, dice: chance.Dice
+) -> _Site:
+    """Chooses the workspace, a block of 3 x 3 cells of floor; an empty one if nothing needs it."""
+    floor, opaque = world.floor, ~(world.floor | world.counter | world.water)
+    quiet = floor & ~beside_doors(env_config, world.rooms)
+    inner = cell_sets.interior(floor)
+    row, column, has_workspace = cell_sets.pick(inner, dice.roll())
+    workspace = cell_sets.box(floor, row - 1, row + 1, column - 1, column + 1)
+    workspace = jnp.where(cast.needs_workspace, workspace, 0)
+    avoided = _round_workspace(opaque, row, column, _uses(env_config, config, SEE))
+    return _Site(floor, world.counter, opaque, quiet, inner, quiet & ~workspace, avoided, has_workspace)
+
+
+def _stand_agents(
+    config: UniverseConfig, site: _Site, cast: Cast, is_with_agent: jax.Array, dice: chance.Dice
+) -> tuple[_Agents, jax.Array]:
+    """Where the agents stand, and whether there was room for them."""
+    standing = site.quiet & jnp.where(is_with_agent, _meeting_place(cast, site.open_cells, site.inner), site.quiet)
+    row, column, has_agents = cell_sets.pick(standing, dice.roll())
+    if not config.two_player_percent:
+        return [(row, column)], has_agents
+    others = site.quiet & ~cell_sets.point(site.floor, row, column)
+    other_row, other_column, has_other = cell_sets.pick(others, dice.roll())
+    other = jnp.where(cast.are_two, other_row, NOWHERE), jnp.where(cast.are_two, other_column, NOWHERE)
+    return [(row, column), other], has_agents & (has_other | ~cast.are_two)
+
+
+def _start_ground(env_config: EnvConfig, task: Task, site: _Site, conditions: Conditions, agents: _Agents) -> _Ground:
+    """The ground with nothing on it but the agents."""
+    floor, can_see = site.floor, SEE in site.avoided
+    kept = jnp.zeros_like(floor)
+    by_agents = jnp.zeros((conditions.relation.shape[0], *floor.shape), floor.dtype)
+    for agent, (row, column) in enumerate(agents):
+        by_agent = _related(site.opaque, conditions.relation, conditions.directions, row, column, can_see)
+        if can_see:
+            seen = _seen_from(env_config, task, row, column)
+            by_agent = jnp.where(_of_sets(conditions.relation == SEE), seen, by_agent)
+        by_agents = jnp.where(_of_sets(conditions.first == AGENT + agent), by_agent, by_agents)
+        kept = kept | cell_sets.point(floor, row, column)
+    return _Ground(
+        free=floor,
+        lying=jnp.zeros_like(floor),
+        kept=kept,
+        no_first=jnp.zeros_like(by_agents),
+        no_second=by_agents,
+    )
+
+
+def _line_up(
+    env_config: EnvConfig, config: UniverseConfig, rooms: Rooms, cast: Cast, dice: chance.Dice
+) -> tuple[_Things, jax.Array]:
+    """The things in the order in which they are placed, and [T] bool, which of them are frozen.
+
+    What has to meet comes first: a pad for condition 0, spine 0, and its partner. Then come the other pads, the keys,
+    and the rest of the cast.
+    """
+    pads = cast.pad if _uses(env_config, config, ON) else cast.pad[:0]
+    keys = _keys(env_config, config, rooms)
+    kind = jnp.concatenate([pads[:1], cast.kind[:2], pads[1:], keys, cast.kind[2:]])
+    num_pads, num_keys, num_things = pads.shape[0], keys.shape[0], kind.shape[0]
+    spine = min(num_pads, 1)
+    index = np.arange(num_things)
+    is_object = jnp.asarray((index == spine) | (index == spine + 1) | (index >= num_pads + 2))
+    is_key = jnp.asarray((index >= num_pads + 2) & (index < num_pads + 2 + num_keys))
+
+    def of_cast(values: jax.Array) -> jax.Array:
+        others = jnp.zeros(num_things - values.shape[0], values.dtype)
+        return jnp.concatenate([others[:spine], values[:2], others[spine:], values[2:]])
+
+    must_meet, avoids, is_frozen = of_cast(cast.must_meet), of_cast(cast.avoids), of_cast(cast.is_frozen)
+    bits = dice.roll(num_things)
+    return _Things(kind, is_object, jnp.asarray(index == spine), is_key, must_meet, avoids, bits), is_frozen
+
+
+def _place_one(
+    scene: _Scene, ground: _Ground, thing: _Things
+) -> tuple[_Ground, tuple[jax.Array, jax.Array, jax.Array]]:
+    """Places one thing. Returns the ground that is left, the row, the column, and whether there was room."""
+    site, asked, floor = scene.site, scene.conditions, scene.site.floor
+    is_first, is_second = asked.first == thing.kind, asked.second == thing.kind  # never both
+    of_first, of_second = cell_sets.everywhere(is_first, floor), cell_sets.everywhere(is_second, floor)
+    no_go = (of_first & ground.no_first) | (of_second & ground.no_second)
+    row, column, is_possible = cell_sets.pick(
+        _allowed(site, ground, thing) & ~_wrong(scene, ground, thing, no_go), thing.bits
+    )
+    is_used = thing.kind != 0
+    here = jnp.where(is_used & is_possible, cell_sets.point(floor, row, column), 0)
+    directions = jnp.where(is_first, asked.directions, scene.turned)
+    related = _related(site.opaque, asked.relation, directions, row, column, SEE in site.avoided)
+    related &= cell_sets.everywhere(is_used[None], floor)
+    ground = _Ground(
+        free=jnp.where(thing.is_object, ground.free & ~here, ground.free),
+        lying=jnp.where(thing.is_object, ground.lying | here, ground.lying),
+        kept=ground.kept | here,
+        no_first=ground.no_first | (of_second & related),
+        no_second=ground.no_second | (of_first & related),
+    )
+    return ground, (row, column, is_possible | ~is_used)
+
+
+def _wrong(scene: _Scene, ground: _Ground, thing: _Things, no_go: jax.Array) -> jax.Array:
+    """The set of cells where a thing may not be: `no_go` has [Q] sets, where condition q would hold for it."""
+    is_on = scene.conditions.relation[0] == ON
+    wrong = cell_sets.union(no_go[1:]) | jnp.where(thing.must_meet, ~no_go[0], no_go[0])
+    wrong |= jnp.where(thing.must_meet & is_on, 0, ground.kept)
+    for relation, cells in scene.site.avoided.items():
+        wrong |= jnp.where((thing.avoids >> relation) & 1 == 1, cells, 0)
+    wrong |= jnp.where(thing.is_key, ~scene.part, 0)
+    return wrong | jnp.where(thing.is_spine & ~scene.is_with_agent, ~scene.meeting_place, 0)
+
+
+def _allowed(site: _Site, ground: _Ground, thing: _Things) -> jax.Array:
+    """The set of cells that have room: floor whose loss cuts nothing off, and for objects counters beside floor."""
+    shelves = jnp.where(thing.is_object, site.counter & cell_sets.spread(ground.free) & ~ground.lying, 0)
+    return (cell_sets.dispensable(ground.free, ground.lying) & site.open_cells) | shelves
 
 
 def _uses(env_config: EnvConfig, config: UniverseConfig, relation: int) -> bool:
@@ -234,6 +318,11 @@ def _related(
 def _gather(parts: list[tuple[jax.Array, jax.Array]]) -> jax.Array:
     """The union of sets, each taken or left by `everywhere`."""
     return functools.reduce(operator.or_, (flags & cells for flags, cells in parts))
+
+
+def _of_sets(flags: jax.Array) -> jax.Array:
+    """[n, 1, 1] of [n], to choose among n sets."""
+    return flags[:, None, None]
 
 
 def _turn(directions: jax.Array) -> jax.Array:
