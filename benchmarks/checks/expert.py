@@ -30,7 +30,6 @@ from xworld import Env
 from xworld.agents.expert.confirm import replay
 from xworld.agents.expert.expert import Expert, NoPlan, PlanTable
 from xworld.base.files import write_atomically
-from xworld.core.types import NOWHERE
 
 ROOT = Path(__file__).resolve().parents[2]
 CHUNK = 16  # tasks between two lines of progress
@@ -176,7 +175,7 @@ def count_wrong(env: Env, tasks: Any, plans: PlanTable) -> int:
     if not len(index):
         return refused
     replays = replay(env, tasks, index, plans.directions[ways], plans.actions[index, ways])
-    num_agents = (tasks.agent_position[index, :, 0] != NOWHERE).sum(axis=1)
+    num_agents = tasks.is_present[index].sum(axis=1)
     returns = replays.is_rewarded.sum(axis=(1, 2)) / num_agents
     return refused + int((returns.astype(np.float32) != plans.returns[index, ways]).sum())
 

@@ -83,7 +83,7 @@ def _check_start(task: Task) -> None:
     doors = task.door_position[task.door_position[:, 0] < NOWHERE].tolist()
     if sorted(doors) != np.argwhere(task.terrain >> 4 == kinds.DOOR).tolist():
         raise ConfigError(f"task.door_position is {doors}; list every door cell of task.terrain once, and no other.")
-    if (task.agent_position[:, 0] >= NOWHERE).all():
+    if not task.is_present.any():
         raise ConfigError("The task has no agent; place at least one.")
     if ((task.object_kind == 0) != (task.object_position[:, 0] >= NOWHERE)).any():
         raise ConfigError("task.object_kind has to be 0 in the slots whose object_position is NOWHERE, and only there.")
@@ -204,7 +204,7 @@ def _check_times(task: Task, states: State, timesteps: TimeStep) -> None:
 
 
 def _check_rewards(task: Task, states: State, timesteps: TimeStep) -> None:
-    reward, is_absent = timesteps.reward, task.agent_position[:, 0] >= NOWHERE
+    reward, is_absent = timesteps.reward, ~task.is_present
     was_over = np.concatenate([[False], timesteps.is_last[:-1]])
     _require((reward == 0) | (reward == 1), "a reward is 0 or 1")
     _require(reward[:, is_absent] == 0, "an absent agent has reward 0")
@@ -274,7 +274,7 @@ def _check_changes(task: Task, states: State, timesteps: TimeStep) -> None:
 
 def _check_observations(config: EnvConfig, task: Task, states: State, timesteps: TimeStep) -> None:
     observation, size = timesteps.observation, config.view_size
-    is_absent = task.agent_position[:, 0] >= NOWHERE
+    is_absent = ~task.is_present
     _require(observation.view[:, is_absent] == 0, "an absent agent sees nothing")
     _require(observation.direction == states.agent_direction, "direction is the agent's")
     held = np.asarray(states.agent_held)

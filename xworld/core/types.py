@@ -77,6 +77,11 @@ class Task:
     world_id: jax.Array  # [] int32, -1 for a task without an id
     game_id: jax.Array  # [] int32, likewise
 
+    @property
+    def is_present(self) -> jax.Array:
+        """[A] bool, whether the agent is there."""
+        return self.agent_position[..., 0] < NOWHERE
+
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from xworld.agents.expert.planning.search import Script
 from xworld.base.errors import ConfigError
 from xworld.core.env import Env
 from xworld.core.step.actions import NOOP
-from xworld.core.types import NOWHERE, RANDOM_FACING, Task
+from xworld.core.types import RANDOM_FACING, Task
 from xworld.tasks import TaskSet
 from xworld.tasks.sets.task_set import check_tasks
 
@@ -120,8 +120,7 @@ class Expert:
         stacked = jax.device_get(tasks.tasks if isinstance(tasks, TaskSet) else tasks)
         check_tasks(self.env, stacked)
         # Absent agents face nowhere in particular: north stands for all.
-        is_there = (np.asarray(stacked.agent_position)[..., 0] != NOWHERE).any(axis=0)
-        choices = [range(4) if there else (0,) for there in is_there]
+        choices = [range(4) if is_there else (0,) for is_there in stacked.is_present.any(axis=0)]
         return self._plan_all(stacked, np.array(list(itertools.product(*choices)), np.uint8), report)
 
     def best_returns(self, tasks: Task | TaskSet, report: Callable[[int], None] | None = None) -> np.ndarray:
@@ -136,7 +135,7 @@ class Expert:
         length = int(np.asarray(tasks.trial_length).max())
         actions = np.full((num_tasks, num_ways, length, directions.shape[1]), NOOP, np.uint8)
         claims = np.zeros((num_tasks, num_ways), np.float32)  # steps on which all goals hold
-        is_absent = np.asarray(tasks.agent_position)[:, None, :, 0] == NOWHERE  # [n, 1, A]
+        is_absent = ~np.asarray(tasks.is_present)[:, None]  # [n, 1, A]
         facing = np.asarray(tasks.agent_facing)[:, None]
         is_free = is_absent & (directions == 0) | ~is_absent & (facing == RANDOM_FACING)
         # What `attempt` asks for is planned even if it cannot occur.

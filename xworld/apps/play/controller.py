@@ -20,7 +20,7 @@ from xworld.apps.play.sources import Source
 from xworld.apps.play.window import Window
 from xworld.base.errors import ConfigError
 from xworld.core.env import Env
-from xworld.core.types import NOWHERE, Task
+from xworld.core.types import Task
 from xworld.histories import SUFFIX, Header, History, HistoryWriter
 from xworld.rendering import episode_frames, save_animation, save_picture
 from xworld.rendering.drawing.canvas import Surface, to_array
@@ -316,7 +316,7 @@ class Game:
                 return
             env, task, name = found
             seed = (settings.seed + self._number) % 2**32
-        present = np.flatnonzero(np.asarray(task.agent_position)[:, 0] != NOWHERE).tolist()
+        present = np.flatnonzero(task.is_present).tolist()
         people = () if isinstance(source, History) or settings.watch else _find_people(settings, present)
         mind = self._find_mind(env, task, settings.watch or settings.partner)
         if isinstance(source, History):

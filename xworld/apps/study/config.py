@@ -17,7 +17,7 @@ from xworld.apps.play.drawing import VIEWS
 from xworld.apps.play.sources import find_source
 from xworld.base.errors import ConfigError, did_you_mean, located
 from xworld.core.env import Env
-from xworld.core.types import NOWHERE, Task
+from xworld.core.types import Task
 from xworld.histories import History
 from xworld.tasks import to_text
 from xworld.tasks.language.rows import check_whole
@@ -42,7 +42,7 @@ class StudyTask:
     @property
     def agent(self) -> int:
         """The one that there is, whom the participant plays."""
-        return int(np.flatnonzero(np.asarray(self.task.agent_position)[:, 0] != NOWHERE)[0])
+        return int(np.flatnonzero(self.task.is_present)[0])
 
 
 @dataclass(frozen=True)
@@ -183,7 +183,7 @@ def _take(name: str, size: int, num_trials: tuple[int, ...] | None, folder: Path
         if found is None:
             raise ConfigError(f"number is {size}, but {name} has {number} tasks only.")
         env, task, task_name = found
-        num_people = int((np.asarray(task.agent_position)[:, 0] != NOWHERE).sum())
+        num_people = int(task.is_present.sum())
         if num_people != 1:
             raise ConfigError(f"{task_name} is for {num_people} agents; a study has one person. Name tasks for one.")
         taken.append(StudyTask(task_name, env, task, num_trials or (int(task.num_trials),)))

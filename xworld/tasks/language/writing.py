@@ -9,7 +9,7 @@ from xworld.base.errors import ConfigError
 from xworld.core import kinds
 from xworld.core.config import RELATIONS
 from xworld.core.step.relations import NEVER
-from xworld.core.types import NOWHERE, RANDOM_FACING, Goals, Rules, Task
+from xworld.core.types import RANDOM_FACING, Goals, Rules, Task
 from xworld.tasks.language.phrases import CHARACTERS, FACINGS, Cell, cell_text, goal_text, rule_text
 from xworld.tasks.language.rows import NOTHING_HIDDEN, HiddenRow, kind_text
 
@@ -34,7 +34,7 @@ def to_text(task: Task) -> str:
     task = jax.tree.map(np.asarray, task)
     if task.terrain.ndim != 2:
         raise ConfigError(f"to_text writes one task, not a batch of shape {task.terrain.shape[:-2]}; index it first.")
-    agents = np.flatnonzero(task.agent_position[:, 0] != NOWHERE).tolist()
+    agents = np.flatnonzero(task.is_present).tolist()
     lines = _goal_lines(task.goals, agents)
     rules = _rule_rows(task.rules)
     if len(rules):

@@ -3,6 +3,8 @@
 What plans claim is confirmed by the simulator itself (`confirm.py`), so an error here costs plans and not truth.
 """
 
+import numpy as np
+
 from xworld.agents.expert.world.ground import NO_POSES, Ground, Poses, members
 from xworld.agents.expert.world.situation import (
     Condition,
@@ -18,7 +20,7 @@ from xworld.core import kinds
 from xworld.core.config import EnvConfig
 from xworld.core.step.actions import FORWARD, NOOP, PICK_UP, PUT_DOWN, TOGGLE, TURN_LEFT, TURN_RIGHT
 from xworld.core.step.relations import HOLD, NEAR, ON, SEE, TOUCH
-from xworld.core.types import NOWHERE, Task
+from xworld.core.types import Task
 
 _AGENTS = kinds.agent_kind(0)  # kinds from here on are agents
 
@@ -33,7 +35,7 @@ class Model:
         self.view_size = config.view_size
         self.trial_length = int(task.trial_length)
         self.rules = read_rules(task)
-        self.agents = [agent for agent, place in enumerate(task.agent_position.tolist()) if place[0] != NOWHERE]
+        self.agents = np.flatnonzero(task.is_present).tolist()
         self.goals = read_goals(task, self.agents)  # by agent, of those that have one
         self.goal = all_at_once(self.goals.values())
         self.facing = tuple(task.agent_facing.tolist())

@@ -9,7 +9,7 @@ import numpy as np
 from xworld.agents.expert.world.ground import Ground, Poses
 from xworld.core import kinds
 from xworld.core.step.relations import NEVER
-from xworld.core.types import NOWHERE, Task
+from xworld.core.types import Task
 
 
 class Condition(NamedTuple):
@@ -115,11 +115,12 @@ def read_start(ground: Ground, task: Task) -> Situation:
     slot_kinds = tuple(task.object_kind.tolist())
     places = zip(slot_kinds, task.object_position.tolist(), strict=True)
     frozen = enumerate(task.object_frozen.tolist())
+    agents = zip(task.is_present.tolist(), task.agent_position.tolist(), strict=True)
     return Situation(
         kinds=slot_kinds,
         places=tuple(ground.cell(*place) if kind else 0 for kind, place in places),
         frozen=sum(1 << slot for slot, is_frozen in frozen if is_frozen),
         doors=tuple(task.door_state.tolist()),
-        cells=tuple(ground.cell(*place) if place[0] != NOWHERE else 0 for place in task.agent_position.tolist()),
+        cells=tuple(ground.cell(*place) if is_present else 0 for is_present, place in agents),
         directions=(0,) * len(task.agent_facing),
     )
