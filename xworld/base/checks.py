@@ -1,7 +1,15 @@
-"""Checks of configuration fields, and what they say when a value cannot be meant."""
+"""Checks of values that people give: what is right comes back in plain Python, the rest raises a `ConfigError`.
 
-from dataclasses import fields
-from typing import TYPE_CHECKING
+Numbers and bools may be numpy's. A frozen configuration replaces its fields by what the checks return:
+
+    check_fields(self, ("num_envs", "total_steps"), partial(check_whole, low=1), "RunConfig")
+"""
+
+from collections.abc import Callable, Iterable
+from math import inf
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
 
 from xworld.base.errors import ConfigError, did_you_mean
 
@@ -9,61 +17,112 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 Range = tuple[int, int]  # lowest and highest, both included
+T = TypeVar("T")
 
 
-def check_whole(name: str, value: object, low: int, high: int) -> None:
-    """Refuses what is no whole number from `low` to `high`.
+def check_fields(
+    config: "DataclassInstance", names: Iterable[str], check: Callable[[str, object], object], owner: str = ""
+) -> None:
+    """Puts what `check(name, value)` returns in the place of fields, in place even if the configuration is frozen.
 
-    Raises:
-      ConfigError: so.
+    Args:
+      config: has the fields.
+      names: of the fields.
+      check: such as `partial(check_whole, low=1)`.
+      owner: what comes before a field's name in messages: with "RunConfig", "RunConfig.num_envs is 0; ...".
     """
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise ConfigError(f"{name} is {value!r}; write a whole number from {low} to {high}.")
+    for name in names:
+        value = check(f"{owner}.{name}" if owner else name, getattr(config, name))
+        object.__setattr__(config, name, value)
 
 
-def check_range(name: str, value: object, low: int, high: int) -> None:
-    """Refuses what is no pair of ascending whole numbers from `low` to `high`.
+def check_whole(name: str, value: object, low: int, high: int | None = None) -> int:
+    """`value` as an int.
 
     Raises:
-      ConfigError: so.
+      ConfigError: it is no whole number in [low, high]; bools and floats are none. Without `high` there is no limit.
+    """
+    if isinstance(value, int | np.integer) and not isinstance(value, bool):
+        value = int(value)
+        if low <= value and (high is None or value <= high):
+            return value
+    bounds = f"of at least {low}" if high is None else f"from {low} to {high}"
+    raise ConfigError(f"{name} is {value!r}; write a whole number {bounds}.")
+
+
+def check_number(
+    name: str,
+    value: object,
+    low: float,
+    high: float = inf,
+    *,
+    excludes_low: bool = False,
+    excludes_high: bool = False,
+) -> float:
+    """`value` as a float.
+
+    Raises:
+      ConfigError: it is no number in [low, high], whose ends may be excluded; bools and NaN are none.
+    """
+    if isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool):
+        value = float(value)
+        is_above = low < value if excludes_low else low <= value
+        if is_above and (value < high if excludes_high else value <= high):
+            return value
+    lowest = f"above {low:g}" if excludes_low else f"{low:g}"
+    highest = f"below {high:g}" if excludes_high else f"{high:g}"
+    bounds = f"from {lowest} to {highest}"
+    if high == inf:
+        bounds = lowest if excludes_low else f"of at least {lowest}"
+    raise ConfigError(f"{name} is {value!r}; write a number {bounds}.")
+
+
+def check_bool(name: str, value: object) -> bool:
+    """`value` as a bool.
+
+    Raises:
+      ConfigError: it is neither True nor False.
+    """
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    raise ConfigError(f"{name} is {value!r}; write True or False.")
+
+
+def check_range(name: str, value: object, low: int, high: int) -> Range:
+    """`value` as a tuple of ints.
+
+    Raises:
+      ConfigError: it is no pair of ascending whole numbers in [low, high].
     """
     if not isinstance(value, tuple | list) or len(value) != 2:
         raise ConfigError(f"{name} is {value!r}; write the lowest and the highest number, such as ({low}, {high}).")
-    for end in value:
-        check_whole(f"An end of {name}", end, low, high)
-    if value[0] > value[1]:
-        raise ConfigError(f"{name} is {value!r}, lowest above highest; write ({value[1]}, {value[0]}).")
+    lowest, highest = (check_whole(f"An end of {name}", end, low, high) for end in value)
+    if lowest > highest:
+        raise ConfigError(f"{name} is ({lowest}, {highest}), lowest above highest; write ({highest}, {lowest}).")
+    return lowest, highest
 
 
-def check_word(name: str, value: object, known: tuple[str, ...]) -> None:
-    """Refuses what is none of the known words.
+def check_word(name: str, value: object, known: tuple[T, ...]) -> T:
+    """The known word that equals `value`; words may be numbers as well.
 
     Raises:
-      ConfigError: so.
+      ConfigError: there is none.
     """
-    if value not in known:
-        raise ConfigError(f"{name}: {value!r} is unknown. {did_you_mean(str(value), known)}")
+    if isinstance(value, bool | np.bool_) or value not in known:
+        raise ConfigError(f"{name}: {value!r} is unknown. {did_you_mean(str(value), map(str, known))}")
+    return known[known.index(value)]
 
 
-def check_set(name: str, value: object, known: tuple[object, ...]) -> None:
-    """Refuses what is no tuple of known words, each at most once and at least one.
+def check_set(name: str, value: object, known: tuple[T, ...]) -> tuple[T, ...]:
+    """`value` as a tuple of known words.
 
     Raises:
-      ConfigError: so.
+      ConfigError: it is no tuple of known words, at least one and none of them twice.
     """
     if not isinstance(value, tuple | list) or not value:
         raise ConfigError(f"{name} is {value!r}; write a tuple of at least one, such as {known[:2]!r}.")
-    for entry in value:
-        if entry not in known:
-            raise ConfigError(
-                f"{name}: {entry!r} is unknown. {did_you_mean(str(entry), [str(word) for word in known])}"
-            )
-        if value.count(entry) > 1:
-            raise ConfigError(f"{name}: {entry!r} is there twice; once is enough.")
-
-
-def make_hashable(config: "DataclassInstance") -> None:
-    """Turns the lists among a frozen configuration's fields into tuples, in place."""
-    for field in fields(config):
-        if isinstance(getattr(config, field.name), list):
-            object.__setattr__(config, field.name, tuple(getattr(config, field.name)))
+    words = tuple(check_word(name, entry, known) for entry in value)
+    for word in words:
+        if words.count(word) > 1:
+            raise ConfigError(f"{name}: {word!r} is there twice; once is enough.")
+    return words

@@ -1,8 +1,10 @@
 """`EnvConfig`: what is fixed when an environment is compiled, so that nobody pays for what their tasks do not use."""
 
 from dataclasses import dataclass
+from functools import partial
 
-from xworld.base.errors import ConfigError, did_you_mean
+from xworld.base.checks import check_bool, check_fields, check_whole, check_word
+from xworld.base.errors import ConfigError
 
 RELATIONS = ("touch", "near", "hold", "see", "on")  # codes 1 to 5, whatever a configuration compiles in
 MAX_SIDE = 127  # rows and columns stay below the codes of `types.NOWHERE` and `types.HAND`
@@ -10,6 +12,19 @@ MAX_AGENTS = 4
 MAX_OBJECTS = 128
 MAX_VIEW = 15  # its cells are counted in a byte
 MAX_RULES = 254  # `event` and the hidden-rule code 255 stay apart
+
+# Field: the lowest and the highest value it may have.
+_WHOLE = {
+    "height": (1, MAX_SIDE),
+    "width": (1, MAX_SIDE),
+    "num_agents": (1, MAX_AGENTS),
+    "max_objects": (1, MAX_OBJECTS),
+    "max_rules": (1, MAX_RULES),
+    "max_doors": (1, 255),
+    "goal_clauses": (1, 255),
+    "goal_literals": (1, 255),
+    "view_size": (1, MAX_VIEW),
+}
 
 
 @dataclass(frozen=True)
@@ -34,18 +49,9 @@ class EnvConfig:
     relations: tuple[str, ...] = RELATIONS  # what rules and goals may use
 
     def __post_init__(self) -> None:
-        _check_range("height", self.height, 1, MAX_SIDE)
-        _check_range("width", self.width, 1, MAX_SIDE)
-        _check_range("num_agents", self.num_agents, 1, MAX_AGENTS)
-        _check_range("max_objects", self.max_objects, 1, MAX_OBJECTS)
-        _check_range("max_rules", self.max_rules, 1, MAX_RULES)
-        _check_range("max_doors", self.max_doors, 1, 255)
-        _check_range("goal_clauses", self.goal_clauses, 1, 255)
-        _check_range("goal_literals", self.goal_literals, 1, 255)
-        _check_range("view_size", self.view_size, 1, MAX_VIEW)
-        for switch in ("see_through_walls", "push"):
-            if not isinstance(getattr(self, switch), bool):
-                raise ConfigError(f"{switch} is {getattr(self, switch)!r}; write True or False.")
+        for name, (low, high) in _WHOLE.items():
+            check_fields(self, [name], partial(check_whole, low=low, high=high))
+        check_fields(self, ("see_through_walls", "push"), check_bool)
         if self.view_size % 2 == 0:
             raise ConfigError(
                 f"view_size is {self.view_size}, which has no middle column for the agent. "
@@ -53,15 +59,6 @@ class EnvConfig:
             )
         if isinstance(self.relations, str) or not isinstance(self.relations, tuple | list):
             raise ConfigError(f"relations is {self.relations!r}; write a tuple of names, such as ('touch', 'hold').")
-        for relation in self.relations:
-            if relation not in RELATIONS:
-                raise ConfigError(f"relations: {relation!r} is unknown. {did_you_mean(str(relation), RELATIONS)}")
+        wanted = [check_word("relations", relation, RELATIONS) for relation in self.relations]
         # One order for equal sets, so that equal configurations are equal values.
-        object.__setattr__(self, "relations", tuple(name for name in RELATIONS if name in self.relations))
-
-
-def _check_range(name: str, value: int, low: int, high: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ConfigError(f"{name} is {value!r}; write a whole number from {low} to {high}.")
-    if not low <= value <= high:
-        raise ConfigError(f"{name} is {value}; write a whole number from {low} to {high}.")
+        object.__setattr__(self, "relations", tuple(name for name in RELATIONS if name in wanted))

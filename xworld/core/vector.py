@@ -2,11 +2,13 @@
 
 import dataclasses
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
 
+from xworld.base.checks import check_fields, check_whole
 from xworld.base.errors import ConfigError
 from xworld.base.xla.fusion import apart
 from xworld.core.env import Env, select
@@ -51,8 +53,7 @@ class VectorEnv:
     num_envs: int
 
     def __post_init__(self) -> None:
-        if self.num_envs < 1:
-            raise ConfigError(f"num_envs is {self.num_envs}; write a whole number of at least 1.")
+        check_fields(self, ["num_envs"], partial(check_whole, low=1))
         config = self.env.config
         if config.height * config.width * self.num_envs >= 2**31:
             most = (2**31 - 1) // (config.height * config.width)

@@ -2,10 +2,12 @@
 
 import dataclasses
 from dataclasses import dataclass
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 
+from xworld.base.checks import check_bool, check_fields, check_whole
 from xworld.base.errors import ConfigError, did_you_mean
 
 # Fields that only some memories have.
@@ -51,10 +53,9 @@ class AgentConfig:
                 if value not in known:
                     raise ConfigError(f"AgentConfig.{field.name} is {value!r}. {did_you_mean(str(value), known)}")
             elif isinstance(field.default, bool):
-                if not isinstance(value, bool):
-                    raise ConfigError(f"AgentConfig.{field.name} is {value!r}; write True or False.")
-            elif isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ConfigError(f"AgentConfig.{field.name} is {value!r}; write a whole number of at least 1.")
+                check_fields(self, [field.name], check_bool, "AgentConfig")
+            else:
+                check_fields(self, [field.name], partial(check_whole, low=1), "AgentConfig")
         self._check_memory()
 
     @property
@@ -81,5 +82,4 @@ class AgentConfig:
                     f"AgentConfig.memory_size is {self.memory_size}, which {self.num_heads} heads do not divide. "
                     f"Write a multiple of num_heads, such as {-(-self.memory_size // self.num_heads) * self.num_heads}."
                 )
-            if self.feed_forward_size < 2:
-                raise ConfigError("AgentConfig.feed_forward_size is 1; write a whole number of at least 2.")
+            check_whole("AgentConfig.feed_forward_size", self.feed_forward_size, 2)

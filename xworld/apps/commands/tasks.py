@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from tyro.conf import Positional, subcommand
 
 from xworld.apps.commands.render import open_task
+from xworld.base.checks import check_whole
 from xworld.base.errors import ConfigError
 
 
@@ -69,8 +70,7 @@ class Sample:
         from xworld.tasks import to_text
         from xworld.tasks.sets.named import make, make_universe
 
-        if self.number < 1:
-            raise ConfigError(f"--number is {self.number}; write a whole number of at least 1.")
+        check_whole("--number", self.number, 1)
         make(self.env)
         universe = make_universe(self.env, split=self.split)
         folder = None if self.output is None else check_folder(self.output)

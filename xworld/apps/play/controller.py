@@ -18,6 +18,7 @@ from xworld.apps.play.overlays import key_name
 from xworld.apps.play.session import Session
 from xworld.apps.play.sources import Source
 from xworld.apps.play.window import Window
+from xworld.base.checks import check_whole
 from xworld.base.errors import ConfigError
 from xworld.core.env import Env
 from xworld.core.types import Task
@@ -373,8 +374,7 @@ def _check(source: Source | History, settings: Settings) -> None:
         raise ConfigError("--play-as is for tasks that people play.")
     if not 0 <= settings.pace <= 30:
         raise ConfigError(f"--pace is {settings.pace}; write 0 to 30 steps a second, 0 to wait for keys.")
-    if not 0 <= settings.seed < 2**32:
-        raise ConfigError(f"--seed is {settings.seed}; write a whole number from 0 to {2**32 - 1}.")
+    check_whole("--seed", settings.seed, 0, 2**32 - 1)
     if (settings.which or settings.is_greedy) and settings.watch is None and settings.partner is None:
         raise ConfigError("--which and --greedy are for agents: name one with --partner or --watch.")
     if settings.history is not None and settings.history.suffix != SUFFIX:

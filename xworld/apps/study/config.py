@@ -15,12 +15,12 @@ import numpy as np
 
 from xworld.apps.play.drawing import VIEWS
 from xworld.apps.play.sources import find_source
+from xworld.base.checks import check_whole
 from xworld.base.errors import ConfigError, did_you_mean, located
 from xworld.core.env import Env
 from xworld.core.types import Task
 from xworld.histories import History
 from xworld.tasks import to_text
-from xworld.tasks.language.rows import check_whole
 
 PRACTICE, PROBES = "practice", "probes"
 _MAX_TRIALS, _MAX_SEED, _MAX_SECONDS = 100, 2**32 - 1, 24 * 3600

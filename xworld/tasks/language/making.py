@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from xworld.base.checks import check_whole
 from xworld.base.errors import ConfigError, located
 from xworld.core import kinds
 from xworld.core.config import MAX_AGENTS, EnvConfig
@@ -24,7 +25,6 @@ from xworld.tasks.language.rows import (
     check_condition,
     check_hidden,
     check_rule,
-    check_whole,
     kind_text,
 )
 

@@ -3,8 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 
-import numpy as np
-
+from xworld.base.checks import check_whole
 from xworld.base.errors import ConfigError
 from xworld.core import kinds
 from xworld.core.config import RELATIONS, EnvConfig
@@ -182,14 +181,3 @@ def kind_text(kind: int) -> str:
 def is_kind(kind: int) -> bool:
     """Whether `kind` can stand in a rule or goal."""
     return kinds.is_object_kind(kind) or kinds.is_floor_kind(kind) or kinds.is_agent_kind(kind)
-
-
-def check_whole(name: str, value: object, low: int, high: int) -> int:
-    """`value` as an int, when it is a whole number (no bool, no float) from `low` to `high`.
-
-    Raises:
-      ConfigError: it is not.
-    """
-    if isinstance(value, int | np.integer) and not isinstance(value, bool) and low <= value <= high:
-        return int(value)
-    raise ConfigError(f"{name} is {value!r}; write a whole number from {low} to {high}.")

@@ -1,12 +1,13 @@
 """`TaskPool`: a numbered part of a universe, of any size, with nothing stored."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import jax
 import jax.numpy as jnp
 
-from xworld.base.checks import check_whole
+from xworld.base.checks import check_fields, check_whole
 from xworld.base.hashing import Word
 from xworld.core.keys import as_key
 from xworld.core.types import Task
@@ -32,8 +33,7 @@ class TaskPool:
     num_games: int
 
     def __post_init__(self) -> None:
-        check_whole("num_worlds", self.num_worlds, 1, MAX_POOL)
-        check_whole("num_games", self.num_games, 1, MAX_POOL)
+        check_fields(self, ("num_worlds", "num_games"), partial(check_whole, low=1, high=MAX_POOL))
 
     def __len__(self) -> int:
         return self.num_worlds * self.num_games

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from xworld.base.checks import check_whole
 from xworld.base.errors import ConfigError
 from xworld.core.env import Env
 from xworld.core.keys import as_key
@@ -56,8 +57,7 @@ class TaskSet:
         Raises:
           ConfigError: `num_tasks` is below 1.
         """
-        if num_tasks < 1:
-            raise ConfigError(f"num_tasks is {num_tasks}; write a whole number of at least 1.")
+        num_tasks = check_whole("num_tasks", num_tasks, 1)
         return cls(jax.jit(jax.vmap(source.sample))(jax.random.split(as_key(key), num_tasks)))
 
 

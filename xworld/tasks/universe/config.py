@@ -1,9 +1,10 @@
 """`UniverseConfig`: every knob of the task generator."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
-from xworld.base.checks import Range, check_range, check_set, check_whole, check_word, make_hashable
+from xworld.base.checks import Range, check_bool, check_fields, check_range, check_set, check_whole, check_word
 from xworld.base.errors import ConfigError
 from xworld.core import kinds
 from xworld.core.config import RELATIONS, EnvConfig
@@ -99,25 +100,23 @@ class UniverseConfig:
 
     def __post_init__(self) -> None:
         for name, (low, high) in _WHOLE.items():
-            check_whole(name, getattr(self, name), low, high)
+            check_fields(self, [name], partial(check_whole, low=low, high=high))
         for name, (low, high) in _RANGES.items():
-            check_range(name, getattr(self, name), low, high)
+            check_fields(self, [name], partial(check_range, low=low, high=high))
         for name, words in _CHOICES.items():
-            check_word(name, getattr(self, name), words)
+            check_fields(self, [name], partial(check_word, known=words))
         for name, words in _SETS.items():
             if getattr(self, name) is not None:
-                check_set(name, getattr(self, name), words)
+                check_fields(self, [name], partial(check_set, known=words))
         if not isinstance(self.world, WorldConfig):
             raise ConfigError(f"world is {self.world!r}; write a WorldConfig, such as WorldConfig(rooms=(4,)).")
-        if not isinstance(self.goal_false_at_start, bool):
-            raise ConfigError(f"goal_false_at_start is {self.goal_false_at_start!r}; write True or False.")
+        check_fields(self, ["goal_false_at_start"], check_bool)
         for name in ("num_dead_ends", "num_decoys"):
             if getattr(self, name)[1] and not self.num_distractors[1]:
                 raise ConfigError(
                     f"{name} asks for rules about distractors, but num_distractors is (0, 0). "
                     f"Allow at least one distractor, or write {name}=(0, 0)."
                 )
-        make_hashable(self)
 
 
 def goal_relations(env_config: EnvConfig, config: UniverseConfig) -> tuple[str, ...]:

@@ -1,8 +1,9 @@
 """`WorldConfig`: every knob of the worlds that generated tasks are placed in."""
 
 from dataclasses import dataclass
+from functools import partial
 
-from xworld.base.checks import check_set, check_whole, make_hashable
+from xworld.base.checks import check_fields, check_set, check_whole
 from xworld.base.errors import ConfigError
 from xworld.core.kinds import COLOURS
 
@@ -69,26 +70,24 @@ class WorldConfig:
 
     def __post_init__(self) -> None:
         for name, (low, high) in _WHOLE.items():
-            check_whole(name, getattr(self, name), low, high)
+            check_fields(self, [name], partial(check_whole, low=low, high=high))
         if self.rooms is not None:
-            check_set("rooms", self.rooms, ROOMS)
-        check_set("door_colours", self.door_colours, COLOURS)
-        check_set("floor_colours", self.floor_colours, COLOURS)
-        check_set("kinds", self.kinds, KINDS)
+            check_fields(self, ["rooms"], partial(check_set, known=ROOMS))
+        check_fields(self, ("door_colours", "floor_colours"), partial(check_set, known=COLOURS))
+        check_fields(self, ["kinds"], partial(check_set, known=KINDS))
         if self.kind_weights is not None:
             if not isinstance(self.kind_weights, tuple | list) or len(self.kind_weights) != len(self.kinds):
                 raise ConfigError(
                     f"kind_weights is {self.kind_weights!r}; write one whole number for each of the {len(self.kinds)} "
                     "kinds, or None."
                 )
-            for weight in self.kind_weights:
-                check_whole("A weight in kind_weights", weight, 1, 1000)
+            weights = tuple(check_whole("A weight in kind_weights", weight, 1, 1000) for weight in self.kind_weights)
+            object.__setattr__(self, "kind_weights", weights)
         if self.closed_door_percent + self.locked_door_percent > 100:
             raise ConfigError(
                 f"closed_door_percent is {self.closed_door_percent} and locked_door_percent is "
                 f"{self.locked_door_percent}, together more than 100. Lower one of them."
             )
-        make_hashable(self)
 
     @property
     def weights(self) -> tuple[int, ...]:

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from xworld.base.checks import check_whole
 from xworld.base.errors import ConfigError
 from xworld.base.hashing import Word, below
 from xworld.core import kinds
@@ -15,7 +16,7 @@ from xworld.core.step.relations import ALL_DIRECTIONS, NEVER, TOUCH
 from xworld.core.types import MAX_HIDDEN_KINDS, NOWHERE, NUM_RELATIONS, RANDOM_FACING, Goals, Hidden, Rules, Task
 from xworld.tasks import chance
 from xworld.tasks.language.making import MAX_TIME
-from xworld.tasks.language.rows import MAX_PRODUCTS, check_whole
+from xworld.tasks.language.rows import MAX_PRODUCTS
 from xworld.tasks.sets.task_set import TaskSet
 from xworld.tasks.xland_minigrid.files import Rulesets
 from xworld.tasks.xland_minigrid.translation import AGENT, MARK, Translation, translate
