@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from xworld.apps.play import Game, Window
+    from xworld.apps.play import Controller, Window
 
 START = time.monotonic()  # before what takes long to import, which therefore is imported inside
 IDLE_S = 10.0  # for which nothing happens
@@ -34,7 +34,7 @@ def main() -> None:
     import jax
     import pygame
 
-    from xworld.apps.play import Bindings, Game, Settings, Window, find_source
+    from xworld.apps.play import Bindings, Controller, Settings, Window, find_source
     from xworld.base.xla.cache import keep_compiled
 
     keep_compiled()
@@ -42,15 +42,15 @@ def main() -> None:
     opened = contextlib.closing(Window(tuple(arguments.size)))
     with tempfile.TemporaryDirectory() as folder, opened as window:
         marks = {"preparing_frame": _mark()}
-        game = window.work("", lambda: Game(source, Settings(output=Path(folder)), Bindings()))
-        window.redraw(game)
+        controller = window.work("", lambda: Controller(source, Settings(output=Path(folder)), Bindings()))
+        window.redraw(controller)
         marks["first_frame"] = _mark()
-        window.start(game)
+        window.start(controller)
         marks["first_step_is_ready"] = _mark()
-        result = {"start": marks, "idle": _idle(window, game), "playing": _play(window, game)}
+        result = {"start": marks, "idle": _idle(window, controller), "playing": _play(window, controller)}
         about = {"task": arguments.task, "size": arguments.size, "driver": pygame.display.get_driver()}
         versions = {"jax": jax.__version__, "pygame": pygame.version.ver, "cores": os.cpu_count()}
-        game.close()
+        controller.close()
     print(json.dumps({**about, **versions, "load_average": os.getloadavg()[0], **result}, indent=1))
 
 
@@ -59,16 +59,16 @@ def _mark() -> dict[str, float]:
     return {"seconds": round(time.monotonic() - START, 2), "processor_seconds": round(time.process_time(), 2)}
 
 
-def _idle(window: "Window", game: "Game") -> dict[str, float]:
+def _idle(window: "Window", controller: "Controller") -> dict[str, float]:
     """The share of a core that is used while nothing happens."""
     start, used = time.monotonic(), time.process_time()
     while time.monotonic() < start + IDLE_S:
-        window.turn(game)
+        window.turn(controller)
     share = (time.process_time() - used) / (time.monotonic() - start)
     return {"percent_of_a_core": round(100 * share, 2)}
 
 
-def _play(window: "Window", game: "Game") -> dict[str, float]:
+def _play(window: "Window", controller: "Controller") -> dict[str, float]:
     """Steps and their frames, one key after the other."""
     import pygame
 
@@ -77,10 +77,12 @@ def _play(window: "Window", game: "Game") -> dict[str, float]:
     seconds, used = [], time.process_time()
     for number in range(NUM_STEPS):
         key = "up" if number % 3 else "left"
-        pygame.event.post(pygame.Event(pygame.KEYDOWN, key=KEYS["return" if game.session.is_between_trials else key]))
+        pygame.event.post(
+            pygame.Event(pygame.KEYDOWN, key=KEYS["return" if controller.session.is_between_trials else key])
+        )
         start = time.monotonic()
         while pygame.event.peek(pygame.KEYDOWN):
-            window.turn(game)
+            window.turn(controller)
         seconds.append(time.monotonic() - start)
     used = time.process_time() - used
     return {

@@ -5,7 +5,7 @@ from window_fixtures import ROOM
 
 from xworld import ConfigError, Env, make
 from xworld.apps.commands.main import main
-from xworld.apps.play import Bindings, Game, Settings, find_source, read_bindings
+from xworld.apps.play import Bindings, Controller, Settings, find_source, read_bindings
 from xworld.apps.play.sources import Listed
 from xworld.tasks import config_for, parse
 
@@ -25,7 +25,7 @@ from xworld.tasks import config_for, parse
 )
 def test_settings_that_do_not_go_together(room, settings, words):
     with pytest.raises(ConfigError, match=words):
-        Game(find_source(str(room)), Settings(**settings), Bindings())
+        Controller(find_source(str(room)), Settings(**settings), Bindings())
 
 
 def test_more_agents_than_a_keyboard_has_keys_for():
@@ -33,9 +33,9 @@ def test_more_agents_than_a_keyboard_has_keys_for():
     config = config_for(text)
     source = Listed(Env(config), [parse(text, config)], ["three"])
     with pytest.raises(ConfigError, match="3 agents, and a keyboard has keys for 2 people"):
-        Game(source, Settings(), Bindings())
+        Controller(source, Settings(), Bindings())
     with pytest.raises(ConfigError, match="leaves agents to nobody"):
-        Game(source, Settings(play_as=(0, 1)), Bindings())
+        Controller(source, Settings(play_as=(0, 1)), Bindings())
 
 
 @pytest.mark.parametrize(

@@ -59,22 +59,22 @@ def test_a_person_solves_a_probe(window, begin, tmp_path, name):
     play = probe_scripts_one.SCRIPTS[name][0]
     actions = perform(one, task, play.script).actions
     env, keys = Env(one.config), keys_for(actions, 1)
-    game = begin(Listed(env, [task], [name]))
+    controller = begin(Listed(env, [task], [name]))
 
     half = len(keys) // 2
-    press(window, game, *keys[:half])
-    press(window, game, "p")
+    press(window, controller, *keys[:half])
+    press(window, controller, "p")
     paused = pixels(window)
-    press(window, game, *keys[half : half + 3])  # nothing happens meanwhile
+    press(window, controller, *keys[half : half + 3])  # nothing happens meanwhile
     assert (pixels(window) == paused).all()
-    press(window, game, "p")
+    press(window, controller, "p")
     pygame.event.post(pygame.Event(pygame.VIDEORESIZE, w=1000, h=700, size=(1000, 700)))
-    window.turn(game)
+    window.turn(controller)
     assert window.size == (1000, 700)
-    assert press(window, game, *keys[half:])
-    assert game.session.is_over and game.session.turn.returns[-1][0] == play.pays
-    assert not press(window, game, "up", "escape")
-    game.close()
+    assert press(window, controller, *keys[half:])
+    assert controller.session.is_over and controller.session.turn.returns[-1][0] == play.pays
+    assert not press(window, controller, "up", "escape")
+    controller.close()
 
     (path,) = (tmp_path / "played").iterdir()
     assert path.name == f"{name}-001.jsonl"
@@ -89,40 +89,40 @@ def test_two_people_on_one_keyboard(window, begin, tmp_path):
     play = probe_scripts_two.SCRIPTS[name][0]
     actions = perform(one, task, play.script).actions
     env = Env(one.config)
-    game = begin(Listed(env, [task], [name]))
-    assert "agent0 with Up Right Left" in game.message and "agent1 with W D A" in game.message
-    press(window, game, "up", "up")  # the first has changed his mind; the second has not chosen
-    assert len(game.session.turns) == 1
+    controller = begin(Listed(env, [task], [name]))
+    assert "agent0 with Up Right Left" in controller.message and "agent1 with W D A" in controller.message
+    press(window, controller, "up", "up")  # the first has changed his mind; the second has not chosen
+    assert len(controller.session.turns) == 1
     keys = keys_for(actions, 2)
     keys[:2] = keys[1::-1]  # whoever is first
-    press(window, game, *keys)
-    assert (game.session.turn.returns[-1] == play.pays).all()
-    game.close()
+    press(window, controller, *keys)
+    assert (controller.session.turn.returns[-1] == play.pays).all()
+    controller.close()
     (path,) = (tmp_path / "played").iterdir()
     assert path.read_bytes() == expected_file(tmp_path / "e.jsonl", env, task, actions, ["person"] * 2, name)
 
 
 def test_undo_restart_and_the_next_trial(window, begin, room, tmp_path):
     clock = Clock()
-    game = begin(find_source(str(room)), clock, history=tmp_path / "mine.jsonl")
+    controller = begin(find_source(str(room)), clock, history=tmp_path / "mine.jsonl")
     first = pixels(window)
     clock.time = 2.0
-    press(window, game, "e", "u", "right", "u", "u")
+    press(window, controller, "e", "u", "right", "u", "u")
     assert (pixels(window) == first).all()
     clock.time = 3.0
-    press(window, game, "p")
+    press(window, controller, "p")
     clock.time = 10.0
-    press(window, game, "p", *PICK_AND_WAIT)
-    assert game.session.is_between_trials
-    press(window, game, "down", "up")  # the next trial begins when the person says so
-    assert len(game.session.turns) == 7
+    press(window, controller, "p", *PICK_AND_WAIT)
+    assert controller.session.is_between_trials
+    press(window, controller, "down", "up")  # the next trial begins when the person says so
+    assert len(controller.session.turns) == 7
     clock.time = 20.0
-    press(window, game, "return")
+    press(window, controller, "return")
     clock.time = 21.5
-    press(window, game, "left")
-    assert [float(trial[0]) for trial in game.session.turn.returns] == [6.0, 0.0]
-    press(window, game, "r", "up", "escape")
-    game.close()
+    press(window, controller, "left")
+    assert [float(trial[0]) for trial in controller.session.turn.returns] == [6.0, 0.0]
+    press(window, controller, "r", "up", "escape")
+    controller.close()
     history = read_history(tmp_path / "mine.jsonl")
     assert history.times.tolist() == [3.0] * 6 + [1.5]
     assert history.actions[:, 0].tolist() == [3, *[NOOP] * 5, 2]
@@ -131,39 +131,39 @@ def test_undo_restart_and_the_next_trial(window, begin, room, tmp_path):
 
 
 def test_what_is_shown_can_be_changed(window, begin, room, tmp_path):
-    game = begin(find_source(str(room)))
+    controller = begin(find_source(str(room)))
     start = pixels(window)
     seen = [start]
     for key in ("v", "v", "m", "h"):
-        press(window, game, key)
+        press(window, controller, key)
         assert all((pixels(window) != other).any() for other in seen)
         seen.append(pixels(window))
-    press(window, game, "up")  # closes the help, and nothing else
-    assert len(game.session.turns) == 1
-    press(window, game, "m", "v", "n")
-    assert "last task" in game.message
+    press(window, controller, "up")  # closes the help, and nothing else
+    assert len(controller.session.turns) == 1
+    press(window, controller, "m", "v", "n")
+    assert "last task" in controller.message
     assert (pixels(window) != start).any()
-    assert game.draw((320, 240)).get_size() == (320, 240)
-    press(window, game, "tab")  # there is one agent only; the message is gone
+    assert controller.draw((320, 240)).get_size() == (320, 240)
+    press(window, controller, "tab")  # there is one agent only; the message is gone
     assert (pixels(window) == start).all()
 
 
 def test_nothing_is_drawn_while_nothing_happens(window, begin, room, tmp_path, monkeypatch):
-    game = begin(find_source(str(room)))
-    window.turn(game)
-    monkeypatch.setattr(game, "draw", lambda size: pytest.fail("drawn"))
-    assert window.turn(game) and window.turn(game)
+    controller = begin(find_source(str(room)))
+    window.turn(controller)
+    monkeypatch.setattr(controller, "draw", lambda size: pytest.fail("drawn"))
+    assert window.turn(controller) and window.turn(controller)
 
 
 def test_pictures_and_films(window, begin, room, tmp_path):
-    game = begin(find_source(str(room)))
-    press(window, game, "x")
-    assert game.message.endswith("room-001.png")
+    controller = begin(find_source(str(room)))
+    press(window, controller, "x")
+    assert controller.message.endswith("room-001.png")
     shown = pixels(window)
-    press(window, game, "g", "right", "left", "e", "u", "g")
-    assert game.message.endswith("room-001.gif")
-    press(window, game, "g", "up")
-    game.close()  # what was being recorded is saved
+    press(window, controller, "g", "right", "left", "e", "u", "g")
+    assert controller.message.endswith("room-001.gif")
+    press(window, controller, "g", "up")
+    controller.close()  # what was being recorded is saved
     with PIL.Image.open(tmp_path / "played" / "room-001.png") as picture:
         assert picture.size == window.size == (800, 600)
         # But for the line that says so, the picture is what is in the window.
@@ -175,16 +175,16 @@ def test_pictures_and_films(window, begin, room, tmp_path):
 
 def test_time_passes_by_itself(window, begin, room, tmp_path):
     clock = Clock()
-    game = begin(find_source(str(room)), clock, pace=4.0)
-    press(window, game, "e", "right")  # the last of them counts
-    assert len(game.session.turns) == 1 and game.seconds_to_tick() == 0.25
+    controller = begin(find_source(str(room)), clock, pace=4.0)
+    press(window, controller, "e", "right")  # the last of them counts
+    assert len(controller.session.turns) == 1 and controller.seconds_to_tick() == 0.25
     clock.time = 0.25
-    window.turn(game)
+    window.turn(controller)
     clock.time = 0.5
-    window.turn(game)
-    assert [int(turn.state.last_action[0]) for turn in game.session.turns] == [NOOP, 1, NOOP]
-    press(window, game, "p")
-    assert game.seconds_to_tick() is None
+    window.turn(controller)
+    assert [int(turn.state.last_action[0]) for turn in controller.session.turns] == [NOOP, 1, NOOP]
+    press(window, controller, "p")
+    assert controller.seconds_to_tick() is None
 
 
 @pytest.fixture(scope="module")
@@ -199,28 +199,28 @@ def agent_folder(tmp_path_factory):
 
 def test_an_agent_is_watched_forwards_and_backwards(window, begin, room, tmp_path, agent_folder):
     clock = Clock()
-    game = begin(find_source(str(room)), clock, watch=str(agent_folder))
-    assert game.is_watching and game.look.shows_thoughts
+    controller = begin(find_source(str(room)), clock, watch=str(agent_folder))
+    assert controller.is_watching and controller.look.shows_thoughts
     shown = [pixels(window)]
     for _ in range(8):
-        press(window, game, "right", "up")  # nobody plays: "up" does nothing
+        press(window, controller, "right", "up")  # nobody plays: "up" does nothing
         shown.append(pixels(window))
     assert len({picture.tobytes() for picture in shown}) == 9
-    thought = game.session.turn.thought
+    thought = controller.session.turn.thought
     assert thought.probabilities.sum() == pytest.approx(1) and np.isfinite(thought.values).all()
     for picture in shown[-2::-1]:
-        press(window, game, "left")
+        press(window, controller, "left")
         assert (pixels(window) == picture).all()
-    press(window, game, "end")
+    press(window, controller, "end")
     assert (pixels(window) == shown[8]).all()
-    press(window, game, "home", "t")
+    press(window, controller, "home", "t")
     assert (pixels(window) != shown[0]).any()
-    press(window, game, "t", "space")
+    press(window, controller, "t", "space")
     for number in range(1, 20):
         clock.time = 0.2 * number + 0.01
-        window.turn(game)
-    assert game.session.is_over
-    game.close()
+        window.turn(controller)
+    assert controller.session.is_over
+    controller.close()
 
     (path,) = (tmp_path / "played").iterdir()
     history = read_history(path)
@@ -237,30 +237,30 @@ def test_an_agent_is_watched_forwards_and_backwards(window, begin, room, tmp_pat
 
 
 def test_a_history_that_was_changed_is_told(window, begin, room, tmp_path):
-    game = begin(find_source(str(room)))
-    press(window, game, "e")
-    game.close()
+    controller = begin(find_source(str(room)))
+    press(window, controller, "e")
+    controller.close()
     (path,) = (tmp_path / "played").iterdir()
     path.write_text(path.read_text().replace('"event": 1', '"event": 0'))
-    game = begin(find_source(str(path)))
+    controller = begin(find_source(str(path)))
     with pytest.raises(ConfigError, match="Step 1 has"):
-        press(window, game, "right")
+        press(window, controller, "right")
 
 
 def test_a_person_plays_beside_a_player(window, begin, tmp_path):
     one, task = one_trial("coordinated_exchange")
     source = Listed(Env(one.config), [task], ["exchange"])
-    game = begin(source, partner="random", play_as=(1,))
-    press(window, game, *["a"] * 4, "t", "left")
-    game.close()
+    controller = begin(source, partner="random", play_as=(1,))
+    press(window, controller, *["a"] * 4, "t", "left")
+    controller.close()
     (path,) = (tmp_path / "played").iterdir()
     history = read_history(path)
     assert history.header.players == ("random", "person")
     assert history.actions[:, 1].tolist() == [2] * 5
     assert len(set(history.actions[:, 0].tolist())) > 1
-    game = begin(source, partner="noop")
-    press(window, game, "up", "u", "up")
-    game.close()
+    controller = begin(source, partner="noop")
+    press(window, controller, "up", "u", "up")
+    controller.close()
     history = read_history(tmp_path / "played" / "exchange-002.jsonl")
     assert history.header.players == ("person", "noop") and history.actions.tolist() == [[0, NOOP]]
 
@@ -268,19 +268,19 @@ def test_a_person_plays_beside_a_player(window, begin, tmp_path):
 def test_other_keys(window, begin, room, tmp_path):
     path = tmp_path / "keys.toml"
     path.write_text('[first]\npick_up = "space"\n[commands]\nquit = "f10"\n')
-    game = begin(find_source(str(room)), bindings=read_bindings(path))
-    press(window, game, "period")
-    assert len(game.session.turns) == 1
-    press(window, game, "space")
-    assert game.session.turn.returns[-1] == 1
-    assert not press(window, game, "f10")
+    controller = begin(find_source(str(room)), bindings=read_bindings(path))
+    press(window, controller, "period")
+    assert len(controller.session.turns) == 1
+    press(window, controller, "space")
+    assert controller.session.turn.returns[-1] == 1
+    assert not press(window, controller, "f10")
 
 
 def test_the_command_plays(room, tmp_path, monkeypatch, capsys):
     start = Window.start
 
-    def start_and_quit(window, game):
-        start(window, game)
+    def start_and_quit(window, controller):
+        start(window, controller)
         for key in ("e", "escape"):
             pygame.event.post(pygame.Event(pygame.KEYDOWN, key=KEYS[key]))
 

@@ -8,7 +8,7 @@ import subprocess
 import pygame
 import pytest
 
-from xworld.apps.play import Bindings, Game, Settings, Window
+from xworld.apps.play import Bindings, Controller, Settings, Window
 from xworld.apps.play.bindings import KEYS
 from xworld.rendering.drawing.canvas import to_array
 from xworld.tasks import config_for
@@ -82,27 +82,27 @@ class Clock:
 
 @pytest.fixture
 def begin(window, tmp_path):
-    """Makes games that are shown in the window for the first time, and closes them in the end."""
-    games = []
+    """Makes controllers that are shown in the window for the first time, and closes them in the end."""
+    controllers = []
 
-    def begin_game(source, clock=None, bindings=None, **settings):
+    def begin_one(source, clock=None, bindings=None, **settings):
         settings = Settings(output=tmp_path / "played", **settings)
-        games.append(Game(source, settings, bindings or Bindings(), clock or Clock()))
-        window.start(games[-1])
-        return games[-1]
+        controllers.append(Controller(source, settings, bindings or Bindings(), clock or Clock()))
+        window.start(controllers[-1])
+        return controllers[-1]
 
-    yield begin_game
-    for game in games:
-        game.close()
+    yield begin_one
+    for controller in controllers:
+        controller.close()
 
 
-def press(window, game, *names):
-    """Presses keys, and lets the loop turn until it has seen them all; False once the game is done."""
+def press(window, controller, *names):
+    """Presses keys, and lets the loop turn until it has seen them all; False once the window is done."""
     for name in names:
         pygame.event.post(pygame.Event(pygame.KEYDOWN, key=KEYS[name]))
     goes_on = True
     while goes_on and pygame.event.peek(pygame.KEYDOWN):
-        goes_on = window.turn(game)
+        goes_on = window.turn(controller)
     return goes_on
 
 

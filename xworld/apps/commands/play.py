@@ -39,7 +39,7 @@ class Play:
         # A window takes a step at a time: a CPU is faster at that than what has to be sent to.
         os.environ.setdefault("JAX_PLATFORMS", "cpu")
         from xworld.apps.play.bindings import Bindings, read_bindings
-        from xworld.apps.play.controller import Game, Settings
+        from xworld.apps.play.controller import Controller, Settings
         from xworld.apps.play.drawing import Look
         from xworld.apps.play.sources import find_source
         from xworld.apps.play.window import Window
@@ -61,12 +61,12 @@ class Play:
         )
         source = find_source(self.source, self.seed)
 
-        def make_game() -> Game:
-            game = Game(source, settings, bindings)
-            if game.message:
-                print(game.message)
-            return game
+        def make_controller() -> Controller:
+            controller = Controller(source, settings, bindings)
+            if controller.message:
+                print(controller.message)
+            return controller
 
         with contextlib.closing(Window(self.size)) as window:
-            window.play(make_game)
+            window.play(make_controller)
         return 0

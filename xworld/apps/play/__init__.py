@@ -1,7 +1,7 @@
 """The window: people play tasks, and watch agents and histories. Start with `session.py`."""
 
 from xworld.apps.play.bindings import Bindings, read_bindings
-from xworld.apps.play.controller import Game, Settings
+from xworld.apps.play.controller import Controller, Settings
 from xworld.apps.play.minds import Mind, Thought
 from xworld.apps.play.session import Session, Turn
 from xworld.apps.play.sources import Source, find_source
@@ -9,7 +9,7 @@ from xworld.apps.play.window import Window
 
 __all__ = [
     "Bindings",
-    "Game",
+    "Controller",
     "Mind",
     "Session",
     "Settings",

@@ -1,7 +1,6 @@
-"""The game: sessions one after the other, and what keys do to them. It draws, but knows nothing of the window."""
+"""Controller: sessions one after the other, and what keys do to them. It draws, but knows nothing of the window."""
 
 import dataclasses
-import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from xworld.apps.play.bindings import Bindings
 from xworld.apps.play.drawing import VIEWS, Look, Words, draw_window
 from xworld.apps.play.minds import Mind
 from xworld.apps.play.overlays import key_name
+from xworld.apps.play.recorder import Recorder
 from xworld.apps.play.session import Session
 from xworld.apps.play.sources import Source
 from xworld.apps.play.window import Window
@@ -22,14 +22,12 @@ from xworld.base.checks import check_whole
 from xworld.base.errors import ConfigError
 from xworld.core.env import Env
 from xworld.core.types import Task
-from xworld.histories import SUFFIX, Header, History, HistoryWriter
-from xworld.rendering import episode_frames, save_animation, save_picture
-from xworld.rendering.drawing.canvas import Surface, to_array
+from xworld.histories import SUFFIX, Header, History
+from xworld.rendering.drawing.canvas import Surface
 
 PERSON, NOBODY = "person", "nobody"
 MAX_PEOPLE = 2  # that a keyboard has keys for
 _WATCHING_PACE = 5.0  # steps a second
-_FILM_FPS = 6.0
 
 T = TypeVar("T")
 Work = Callable[[str, Callable[[], T]], T]
@@ -51,7 +49,7 @@ class Settings:
     look: Look = field(default_factory=Look)
 
 
-class Game:
+class Controller:
     """What is played or watched in the window."""
 
     def __init__(
@@ -81,9 +79,8 @@ class Game:
         self._number = 0  # of the task
         self._is_running = False  # whether what is watched goes on by itself
         self._last_tick = clock()
-        self._record_from: int | None = None  # the turn at which the film begins
-        self._num_histories = 0
         self._wants_picture = False
+        self._recorder = Recorder(settings.output, settings.history)
         self._load()
 
     @property
@@ -135,7 +132,7 @@ class Game:
         if not self._wants_picture:
             return False
         self._wants_picture = False
-        self.message = f"Saved {save_picture(to_array(picture), self._free_path('.png'))}"
+        self.message = f"Saved {self._recorder.save_picture(picture)}"
         return True
 
     def let_work(self, window: Window) -> None:
@@ -197,8 +194,8 @@ class Game:
         self._wants_picture = True
 
     def _do_record(self) -> None:
-        if self._record_from is None:
-            self._record_from = len(self.session.turns) - 1
+        if not self._recorder.is_filming:
+            self._recorder.start_film(self.session)
             self.message = f"Recording. {key_name(self.bindings.commands['record'])} saves the film."
         else:
             self._save_film()
@@ -249,57 +246,18 @@ class Game:
             return f"{name}, played by {', '.join(dict.fromkeys(self._names))}: step {len(session.turns) - 1}"
         if session.choices and session.waits_for:
             return " and ".join(f"agent{agent}" for agent in session.waits_for) + " is to choose"
-        return name if self._record_from is None else f"{name} (recording)"
+        return f"{name} (recording)" if self._recorder.is_filming else name
 
     def _hint(self) -> str:
         tables: Mapping[str, str] = {**self.bindings.commands, **self.bindings.watching}
         names = ("help", "step", "back", "run") if self.is_watching else ("help", "undo", "pause")
         return "   ".join(f"{key_name(tables[name])} {name}" for name in (*names, "restart", "next", "quit"))
 
-    # What is kept.
-
     def _save_film(self) -> None:
-        """Saves what was done since the recording began, if it did."""
-        if self._record_from is None:
-            return
-        turns = self.session.turns[self._record_from :] or [self.session.turn]
-        self._record_from = None
-        path, look = self._free_path(".gif"), self.look
-
-        def save() -> None:
-            states, timesteps = jax.tree.map(
-                lambda *leaves: np.stack(leaves), *jax.device_get([(turn.state, turn.timestep) for turn in turns])
-            )
-            frames = episode_frames(
-                self.session.env,
-                states,
-                timesteps,
-                agent=look.agent,
-                show_view=look.view != "whole",
-                reveal=look.reveal,
-                pause=3,
-            )
-            save_animation(frames, path, fps=_FILM_FPS)
-
-        self.work("Saving the film", save)
-        self.message = f"Saved {path}"
-
-    def _make_writer(self) -> HistoryWriter:
-        path = self.settings.history
-        self._num_histories += 1
-        if path is None:
-            path = self._free_path(SUFFIX)
-        elif self._num_histories > 1:
-            path = path.with_stem(f"{path.stem}-{self._num_histories}")
-        return HistoryWriter(path, self._header)
-
-    def _free_path(self, suffix: str) -> Path:
-        """The first name in the output folder that nothing has."""
-        name = re.sub(r"[^A-Za-z0-9_.]+", "-", self._task_name).strip("-")
-        number = 1
-        while (path := self.settings.output / f"{name}-{number:03d}{suffix}").exists():
-            number += 1
-        return path
+        """Saves the film that is being recorded, if one is."""
+        if self._recorder.is_filming:
+            path = self.work("Saving the film", lambda: self._recorder.save_film(self.session, self.look))
+            self.message = f"Saved {path}"
 
     # The session.
 
@@ -327,7 +285,8 @@ class Game:
             is_there = {agent: PERSON if agent in people else other for agent in present}
             names = tuple(is_there.get(agent, NOBODY) for agent in range(env.config.num_agents))
         self._present, self._task_name, self._names = present, name, names
-        self._header = Header(env.config, task, seed, names, name)
+        self._recorder.start_task(name)
+        header = Header(env.config, task, seed, names, name)
         self.session = Session(
             env,
             task,
@@ -335,7 +294,7 @@ class Game:
             people=people,
             mind=mind,
             history=source.steps if isinstance(source, History) else None,
-            make_writer=None if isinstance(source, History) else self._make_writer,
+            make_writer=None if isinstance(source, History) else lambda: self._recorder.start_history(header),
             clock=self._clock,
         )
         shown = people[0] if people else present[0]
