@@ -27,7 +27,7 @@ import xworld
 from benchmarks import measure
 from benchmarks.report import replace_section, table
 from xworld import Env
-from xworld.agents.expert.confirm import replay
+from xworld.agents.expert.confirm import confirm
 from xworld.agents.expert.expert import Expert, NoPlan, PlanTable
 from xworld.base.files import write_atomically
 
@@ -174,7 +174,7 @@ def count_wrong(env: Env, tasks: Any, plans: PlanTable) -> int:
     refused = sum(reason is not None and "model is wrong" in reason for reason in plans.reasons)
     if not len(index):
         return refused
-    replays = replay(env, tasks, index, plans.directions[ways], plans.actions[index, ways])
+    replays = confirm(env, tasks, index, plans.directions[ways], plans.actions[index, ways])
     num_agents = tasks.is_present[index].sum(axis=1)
     returns = replays.is_rewarded.sum(axis=(1, 2)) / num_agents
     return refused + int((returns.astype(np.float32) != plans.returns[index, ways]).sum())

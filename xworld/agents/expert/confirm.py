@@ -23,7 +23,7 @@ class Replays:
     events: np.ndarray  # [n, T] int32, 1 + the rule that fired, or 0
 
 
-def replay(env: Env, tasks: Task, index: np.ndarray, directions: np.ndarray, actions: np.ndarray) -> Replays:
+def confirm(env: Env, tasks: Task, index: np.ndarray, directions: np.ndarray, actions: np.ndarray) -> Replays:
     """Plays one trial of task `index[k]` for each plan k.
 
     Args:

@@ -12,7 +12,7 @@ from time import thread_time
 import jax
 import numpy as np
 
-from xworld.agents.expert.confirm import replay
+from xworld.agents.expert.confirm import confirm
 from xworld.agents.expert.planning.planner import Planner
 from xworld.agents.expert.planning.search import Script
 from xworld.base.errors import ConfigError
@@ -104,7 +104,7 @@ class Expert:
         if table.reasons[0] is not None:
             return NoPlan(table.reasons[0])
         actions = table.actions[0, 0]
-        events = replay(self.env, stacked, np.zeros(1, np.int64), table.directions, actions[None]).events[0]
+        events = confirm(self.env, stacked, np.zeros(1, np.int64), table.directions, actions[None]).events[0]
         return Plan(actions, float(table.returns[0, 0]), tuple((events[events > 0] - 1).tolist()))
 
     def plan_all(self, tasks: Task | TaskSet, report: Callable[[int], None] | None = None) -> PlanTable:
@@ -158,7 +158,7 @@ class Expert:
         index, chosen = np.nonzero(claims)
         returns = np.zeros_like(claims)
         if len(index):
-            is_rewarded = replay(self.env, tasks, index, directions[chosen], actions[index, chosen]).is_rewarded
+            is_rewarded = confirm(self.env, tasks, index, directions[chosen], actions[index, chosen]).is_rewarded
             together = (is_rewarded | ~is_wanting[index, None]).all(axis=2).sum(axis=1)
             returns[index, chosen] = is_rewarded.sum(axis=(1, 2)) / (~is_absent).sum(axis=(1, 2))[index]
             for number, turn, steps in zip(index.tolist(), chosen.tolist(), together.tolist(), strict=True):

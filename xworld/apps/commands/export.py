@@ -22,12 +22,12 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=PRETRAINED)
     arguments = parser.parse_args()
     try:
-        ship(arguments.run, arguments.output)
+        export(arguments.run, arguments.output)
     except ConfigError as error:
-        sys.exit(f"ship: {error}")
+        sys.exit(f"export: {error}")
 
 
-def ship(run: Path, output: Path) -> None:
+def export(run: Path, output: Path) -> None:
     """Writes what `xworld evaluate` needs of the run into `output`, in place of what was there.
 
     Raises:

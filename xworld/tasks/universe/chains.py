@@ -14,7 +14,7 @@ from xworld.core.config import RELATIONS, EnvConfig
 from xworld.core.step.relations import ALL_DIRECTIONS, HOLD, NEVER, ON, SEE, TOUCH
 from xworld.tasks import chance
 from xworld.tasks.universe.config import BETWEEN_THINGS, UniverseConfig, between_things, goal_relations, rule_relations
-from xworld.tasks.universe.team import Players, agent_kind
+from xworld.tasks.universe.team import Team, agent_kind
 from xworld.tasks.worlds import cell_sets
 
 SPARE_CARDS = 4  # different kinds that dead ends, decoys and side products make
@@ -79,11 +79,11 @@ class Chain:
 
 
 @apart
-def deal(config: UniverseConfig, players: Players, dice: chance.Dice) -> Deck:
+def deal(config: UniverseConfig, team: Team, dice: chance.Dice) -> Deck:
     """Shuffles the kinds, and draws how many there are of what."""
     chain_length = chance.between(dice.roll(), *config.chain_length)
     chain_length = jnp.where(chance.happens(dice.roll(), config.no_chain_percent), 0, chain_length)
-    chain_length = jnp.maximum(chain_length, players.are_together)  # one condition for each
+    chain_length = jnp.maximum(chain_length, team.are_together)  # one condition for each
     num_dead_ends = chance.between(dice.roll(), *config.num_dead_ends)
     num_decoys = chance.between(dice.roll(), *config.num_decoys)
     has_bait = num_dead_ends + num_decoys > 0
@@ -117,9 +117,9 @@ def _deal_distinct(num: int, bits: jax.Array) -> jax.Array:
 
 
 @apart
-def draw_chain(env_config: EnvConfig, config: UniverseConfig, deck: Deck, players: Players, dice: chance.Dice) -> Chain:
+def draw_chain(env_config: EnvConfig, config: UniverseConfig, deck: Deck, team: Team, dice: chance.Dice) -> Chain:
     """Draws every condition's relation and form."""
-    outline = _draw_outline(env_config, config, deck, players, dice)
+    outline = _draw_outline(env_config, config, deck, team, dice)
     relation, is_active, is_undone = outline.relation, outline.is_active, outline.is_undone
     size = config.chain_length[1] + 1
     # What an agent sees depends on where it looks, so that it cannot be undone for sure either: two objects' see can.
@@ -128,7 +128,7 @@ def draw_chain(env_config: EnvConfig, config: UniverseConfig, deck: Deck, player
     is_pair &= is_between_things(relation) & is_active & ~outline.is_part
     is_on = relation == ON
     is_by_agent = is_active & ~is_pair & ~is_on
-    agent = players.draw(is_by_agent & ~is_undone, dice.roll(size))
+    agent = team.draw(is_by_agent & ~is_undone, dice.roll(size))
     agent = jnp.where(outline.is_part, outline.part, agent)
 
     has_frozen = chance.happens(dice.roll(), config.frozen_task_percent)
@@ -181,9 +181,7 @@ class _Outline:
     is_undone_by_rules: jax.Array  # [] bool, as in `Chain`
 
 
-def _draw_outline(
-    env_config: EnvConfig, config: UniverseConfig, deck: Deck, players: Players, dice: chance.Dice
-) -> _Outline:
+def _draw_outline(env_config: EnvConfig, config: UniverseConfig, deck: Deck, team: Team, dice: chance.Dice) -> _Outline:
     """Draws the relations, whether the goal is negated, and which conditions need which agent."""
     size = config.chain_length[1] + 1
     k = jnp.arange(size)
@@ -193,7 +191,7 @@ def _draw_outline(
     # Nothing is in a hand at the start, so that "hold" cannot be undone. With a chain, its last rule undoes the goal by
     # taking one of two frozen things away, to which the agent brings another thing.
     undone, taken = _without(of_goals, "hold"), between_things(of_rules)
-    is_negated = chance.happens(dice.roll(), config.negated_goal_percent) & bool(undone) & ~players.are_together
+    is_negated = chance.happens(dice.roll(), config.negated_goal_percent) & bool(undone) & ~team.are_together
     is_negated &= (deck.chain_length == 0) | bool(taken)
     is_undone_by_rules = is_negated & (deck.chain_length > 0)
     is_last_rule = is_undone_by_rules & (k == deck.chain_length - 1)
@@ -207,7 +205,7 @@ def _draw_outline(
     part, is_part = jnp.zeros(size, jnp.int32), jnp.zeros(size, bool)
     if config.together_percent:
         part = chance.shuffle(dice.roll(size), is_active)
-        is_part = players.are_together & (part < 2)
+        is_part = team.are_together & (part < 2)
         goal_part, rule_part = (draw_relation(_without(names, "on"), bits) for names in (of_goals, of_rules))
         relation = jnp.where(is_part, jnp.where(is_goal, goal_part, rule_part), relation)
     is_undone = is_goal & is_negated

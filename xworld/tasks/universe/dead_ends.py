@@ -17,7 +17,7 @@ from xworld.core.step.relations import HOLD, NEVER, ON
 from xworld.tasks import chance
 from xworld.tasks.universe.chains import Chain, Conditions, Deck, draw_directions, draw_relation, is_between_things
 from xworld.tasks.universe.config import UniverseConfig, between_things, rule_relations
-from xworld.tasks.universe.team import Players, agent_kind
+from xworld.tasks.universe.team import Team, agent_kind
 
 _DECOY_PAIR_PERCENT = 67  # touch, near and see between two kinds of bait, if there are so many
 _BOTH_NEEDED_PERCENT = 33  # dead ends about two objects that the goal needs, if there are so many
@@ -42,7 +42,7 @@ def max_false_rules(config: UniverseConfig) -> int:
 
 @apart
 def draw_false_rules(
-    env_config: EnvConfig, config: UniverseConfig, deck: Deck, chain: Chain, players: Players, dice: chance.Dice
+    env_config: EnvConfig, config: UniverseConfig, deck: Deck, chain: Chain, team: Team, dice: chance.Dice
 ) -> FalseRules:
     """Draws conditions of bait and needed objects that agents can keep from holding.
 
@@ -71,7 +71,7 @@ def draw_false_rules(
     first = jnp.where(is_swapped, right, left)
     second = jnp.where(is_swapped, left, right)
     is_on = relation == ON
-    agent = agent_kind(players.draw(~is_pair & ~is_on, dice.roll(size)))
+    agent = agent_kind(team.draw(~is_pair & ~is_on, dice.roll(size)))
     conditions = Conditions(
         relation=jnp.where(is_active, relation, NEVER).astype(jnp.uint8),
         directions=directions,

@@ -31,7 +31,7 @@ from xworld.tasks.language.rows import MAX_PRODUCTS
 from xworld.tasks.universe.chains import Chain, Conditions, Deck, deal, draw_chain
 from xworld.tasks.universe.config import UniverseConfig
 from xworld.tasks.universe.dead_ends import FalseRules, decoy_pad, draw_false_rules, max_false_rules
-from xworld.tasks.universe.team import Players, draw_players, is_agent
+from xworld.tasks.universe.team import Team, draw_team, is_agent
 
 
 @jax.tree_util.register_dataclass
@@ -73,10 +73,10 @@ def draw_game(env_config: EnvConfig, config: UniverseConfig, game_id: Word, atte
     dice = chance.Dice(chance.GAME, attempt, game_id)
     trial_length = chance.between(dice.roll(), *config.trial_length)
     num_trials = chance.between(dice.roll(), *config.num_trials)
-    players = draw_players(config, dice)
-    deck = deal(config, players, dice)
-    chain = draw_chain(env_config, config, deck, players, dice)
-    false_rules = draw_false_rules(env_config, config, deck, chain, players, dice)
+    team = draw_team(config, dice)
+    deck = deal(config, team, dice)
+    chain = draw_chain(env_config, config, deck, team, dice)
+    false_rules = draw_false_rules(env_config, config, deck, chain, team, dice)
     rules, is_chain, is_dead_end = _write_rules(env_config, config, deck, chain, false_rules, dice)
     is_asked = [(chain.is_by_agent & (chain.agent == agent)).any() for agent in range(2)]
     game = Game(
@@ -85,13 +85,13 @@ def draw_game(env_config: EnvConfig, config: UniverseConfig, game_id: Word, atte
         rules=rules,
         is_chain=is_chain,
         is_dead_end=is_dead_end,
-        are_two=players.are_two,
+        are_two=team.are_two,
         needs_both=is_asked[0] & is_asked[1],
         num_distractors=deck.num_distractors,
         trial_length=trial_length,
         num_trials=num_trials,
         cards=deck.cards,
-        cast=_cast(config, deck, chain, players, false_rules, dice),
+        cast=_cast(config, deck, chain, team, false_rules, dice),
     )
     return game, false_rules.are_distinct
 
@@ -149,7 +149,7 @@ def _write_rules(
 
 @apart
 def _cast(
-    config: UniverseConfig, deck: Deck, chain: Chain, players: Players, false_rules: FalseRules, dice: chance.Dice
+    config: UniverseConfig, deck: Deck, chain: Chain, team: Team, false_rules: FalseRules, dice: chance.Dice
 ) -> Cast:
     size = chain.is_pair.shape[0]
     spine, partners = deck.cards[:1], jnp.where(chain.is_pair, deck.cards[1 : 2 * size : 2], 0)
@@ -181,7 +181,7 @@ def _cast(
     is_avoided = (kind[:, None] != 0) & (kind[:, None] == false_rules.keeps_off)  # [M, 2F]
     relation_bits = jnp.tile(jnp.uint8(1) << false_rules.conditions.relation, 2)
     # Two agents need a place to pass each other, and what rules make besides one to be put away.
-    needs_space = players.are_two | (config.max_products > 1)
+    needs_space = team.are_two | (config.max_products > 1)
     return Cast(
         kind=kind,
         is_frozen=(kind != 0) & may_freeze,
@@ -190,7 +190,7 @@ def _cast(
         pad=pad,
         conditions=conditions,
         needs_workspace=chain.needs_workspace | (false_rules.keeps_off != 0).any() | needs_space,
-        are_two=players.are_two,
+        are_two=team.are_two,
     )
 
 

@@ -14,7 +14,7 @@ AGENT = kinds.agent_kind(0)
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class Players:
+class Team:
     """Agent 0, or agents 0 and 1."""
 
     are_two: jax.Array  # [] bool
@@ -25,10 +25,10 @@ class Players:
         return jnp.where(self.are_two & is_asked, bits & 1, 0).astype(jnp.int32)
 
 
-def draw_players(config: UniverseConfig, dice: chance.Dice) -> Players:
+def draw_team(config: UniverseConfig, dice: chance.Dice) -> Team:
     """Draws how many play."""
     are_two = chance.happens(dice.roll(), config.two_player_percent)
-    return Players(are_two, are_two & chance.happens(dice.roll(), config.together_percent))
+    return Team(are_two, are_two & chance.happens(dice.roll(), config.together_percent))
 
 
 def agent_kind(agent: jax.Array) -> jax.Array:

@@ -7,14 +7,14 @@ from xworld.core.config import EnvConfig
 from xworld.tasks import chance
 from xworld.tasks.worlds import cell_sets
 from xworld.tasks.worlds.config import WorldConfig
-from xworld.tasks.worlds.plans import Plan, boxes, draw_clearing, draw_patches, draw_points, inside, make_plan
+from xworld.tasks.worlds.plans import WorldPlan, boxes, draw_clearing, draw_patches, draw_points, inside, make_plan
 from xworld.tasks.worlds.rooms import draw_rooms, room_cells, room_floor
 
 _LOT_SIZE = 5  # cells; there is at most one block of counters in each lot of about this size
 _MIN_SIDE_SPLIT = 9  # cells of a side from which on a kitchen can be split
 
 
-def draw_house(env_config: EnvConfig, config: WorldConfig, dice: chance.Dice) -> Plan:
+def draw_house(env_config: EnvConfig, config: WorldConfig, dice: chance.Dice) -> WorldPlan:
     """Rooms. Some of them have the second colour, and a single room has a rug."""
     rooms = draw_rooms(env_config, config, dice)
     floor = room_floor(env_config, rooms)
@@ -23,10 +23,10 @@ def draw_house(env_config: EnvConfig, config: WorldConfig, dice: chance.Dice) ->
     rug = cell_sets.box(floor, rows.min(), rows.max(), columns.min(), columns.max())
     is_coloured = dice.roll(9) >> 31 == 1
     pattern = jnp.where(rooms.has_door.any(), room_cells(env_config, rooms, is_coloured), rug)
-    return Plan(rooms, floor, counter=nothing, water=nothing, start=floor, pattern=pattern)
+    return WorldPlan(rooms, floor, counter=nothing, water=nothing, start=floor, pattern=pattern)
 
 
-def draw_kitchen(env_config: EnvConfig, config: WorldConfig, dice: chance.Dice) -> Plan:
+def draw_kitchen(env_config: EnvConfig, config: WorldConfig, dice: chance.Dice) -> WorldPlan:
     """Counters all around, blocks of them with aisles between, and maybe a counter right across with a gap.
 
     Blocks have at least one cell of floor all around, so that they cut nothing off.
@@ -76,7 +76,7 @@ def _draw_blocks(env_config: EnvConfig, config: WorldConfig, dice: chance.Dice) 
     return boxes(inside(env_config), *(edge.reshape(-1) for edge in (top, bottom, left, right)))
 
 
-def draw_field(env_config: EnvConfig, config: WorldConfig, dice: chance.Dice) -> Plan:
+def draw_field(env_config: EnvConfig, config: WorldConfig, dice: chance.Dice) -> WorldPlan:
     """One large room with pillars, pools of up to 5 cells and counters of up to 3, and a block of 3 x 3 free cells."""
     cells = inside(env_config)
     clearing = draw_clearing(env_config, dice)

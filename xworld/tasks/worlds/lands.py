@@ -8,14 +8,14 @@ from xworld.core.config import EnvConfig
 from xworld.tasks import chance
 from xworld.tasks.worlds import cell_sets
 from xworld.tasks.worlds.config import WorldConfig
-from xworld.tasks.worlds.plans import Plan, boxes, draw_patches, draw_points, inside, make_plan
+from xworld.tasks.worlds.plans import WorldPlan, boxes, draw_patches, draw_points, inside, make_plan
 
 _CAVE_LOT_SIZE, _ISLAND_LOT_SIZE = 5, 4  # cells; in each lot of about this size there is a place, or ways meet
 _CAVE_PLACE_PERCENT = 40
 _SMOOTHINGS = 2
 
 
-def draw_cave(env_config: EnvConfig, config: WorldConfig, dice: chance.Dice) -> Plan:
+def draw_cave(env_config: EnvConfig, config: WorldConfig, dice: chance.Dice) -> WorldPlan:
     """Hollows of all shapes: random rock, smoothed, with ways dug between blocks of 3 x 3 cells.
 
     Source: the cellular automaton for caves of Johnson, Yannakakis and Togelius 2010.
@@ -29,7 +29,7 @@ def draw_cave(env_config: EnvConfig, config: WorldConfig, dice: chance.Dice) -> 
     return make_plan(env_config, cells & ~rock, start=dug, pattern=draw_patches(cells, dice))
 
 
-def draw_islands(env_config: EnvConfig, config: WorldConfig, dice: chance.Dice) -> Plan:
+def draw_islands(env_config: EnvConfig, config: WorldConfig, dice: chance.Dice) -> WorldPlan:
     """Islands with blocks of 3 x 3 cells in them, some with more of a coast, and bridges one cell wide."""
     cells = inside(env_config)
     places, bridges = _draw_places_and_ways(env_config, _ISLAND_LOT_SIZE, config.island_percent, dice)

@@ -9,12 +9,12 @@ from xworld.tasks import chance
 from xworld.tasks.worlds import cell_sets
 from xworld.tasks.worlds.cell_sets import neighbours
 from xworld.tasks.worlds.config import WorldConfig
-from xworld.tasks.worlds.plans import Plan, inside, make_plan
+from xworld.tasks.worlds.plans import WorldPlan, inside, make_plan
 
 _ODD_COLUMNS = 0xAAAAAAAA
 
 
-def draw_maze(env_config: EnvConfig, config: WorldConfig, dice: chance.Dice) -> Plan:
+def draw_maze(env_config: EnvConfig, config: WorldConfig, dice: chance.Dice) -> WorldPlan:
     """Corridors that join the cells of every other row and column, the nodes.
 
     They are a tree; then some of the walls between two nodes are broken through, and round some of the pillars between

@@ -15,7 +15,7 @@ from xworld.tasks.worlds.rooms import Rooms, one_room
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class Plan:
+class WorldPlan:
     """Where things are. What is in no set, and no door, is wall; so is floor that cannot be reached."""
 
     rooms: Rooms
@@ -34,10 +34,10 @@ def make_plan(
     water: jax.Array | None = None,
     start: jax.Array | None = None,
     pattern: jax.Array | None = None,
-) -> Plan:
+) -> WorldPlan:
     """A plan without rooms. Nothing else is there, and all floor is connected, unless said otherwise."""
     nothing = jnp.zeros_like(floor)
-    return Plan(
+    return WorldPlan(
         rooms=one_room(env_config),
         floor=floor,
         counter=nothing if counter is None else counter,

@@ -21,11 +21,11 @@ from xworld.tasks.worlds.config import WorldConfig
 from xworld.tasks.worlds.interiors import draw_field, draw_house, draw_kitchen
 from xworld.tasks.worlds.lands import draw_cave, draw_islands
 from xworld.tasks.worlds.mazes import draw_maze
-from xworld.tasks.worlds.plans import Plan
+from xworld.tasks.worlds.plans import WorldPlan
 from xworld.tasks.worlds.rooms import Rooms, beside_doors, hash_doors
 from xworld.tasks.worlds.sizes import num_usable
 
-_DRAW: dict[str, Callable[[EnvConfig, WorldConfig, chance.Dice], Plan]] = {
+_DRAW: dict[str, Callable[[EnvConfig, WorldConfig, chance.Dice], WorldPlan]] = {
     "rooms": draw_house,
     "maze": draw_maze,
     "cave": draw_cave,
