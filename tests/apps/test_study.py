@@ -24,7 +24,7 @@ from xworld.apps.study import check_id, find_study, make_id, make_schedule, next
 from xworld.apps.study.scores import STATISTICS
 from xworld.apps.study.sitting import FEEDBACK, PLAYING, READING
 from xworld.core.step.actions import NOOP
-from xworld.evaluation.scores.statistics import crossed_interval, interval
+from xworld.evaluation.scores.statistics import crossed_interval, estimate, interval
 from xworld.histories import replay
 
 pytestmark = pytest.mark.usefixtures("display")
@@ -255,11 +255,24 @@ def test_intervals_over_participants_and_tasks():
     mean = STATISTICS["mean"]
     assert crossed_interval(values, mean) == pytest.approx(interval(values[0], mean), abs=0.1)
     people = np.repeat(np.arange(10.0)[:, None], 30, axis=1)  # all that differs is who plays
-    low, high = crossed_interval(people, mean)
-    assert 2.5 < low < 3.2 and 5.8 < high < 6.5
+    found = estimate(people)
+    assert crossed_interval(people, mean) == pytest.approx((float(found.low), float(found.high)))
     people[::2, ::2] = people[1::2, 1::2] = np.nan
     low, high = crossed_interval(people, mean)
-    assert 2.2 < low < 4 < 5 < high < 6.8
+    assert 1.9 < low < 4 < 5 < high < 7.1
+
+
+@pytest.mark.parametrize("statistic", STATISTICS.values(), ids=STATISTICS)
+@pytest.mark.parametrize("num_people", [3, 10])
+def test_intervals_of_few_people_cover(num_people, statistic):
+    generator, hits, num_cases = np.random.default_rng(0), 0, 300
+    for _ in range(num_cases):
+        values = 0.2 * generator.normal(size=(num_people, 1)) + 0.35 * generator.normal(size=30)
+        values += 0.3 * generator.normal(size=values.shape)
+        values[::2, ::3] = np.nan
+        low, high = crossed_interval(values, statistic, num_resamples=200)
+        hits += low <= 0 <= high
+    assert hits >= 0.93 * num_cases
 
 
 @pytest.mark.parametrize("name", ["anna@example.org", "Anna Schmidt", "AnnaSchmidt7", "anna", "p 7", "../p7", ""])

@@ -1,4 +1,5 @@
 import dataclasses
+import itertools
 import json
 from types import SimpleNamespace
 
@@ -27,6 +28,7 @@ from xworld.base.files import check_folder
 from xworld.evaluation import (
     Comparison,
     compare,
+    difference,
     episode_key,
     estimate,
     evaluate,
@@ -119,7 +121,7 @@ def test_the_agent_policy_acts_by_the_agents_logits(tasks, agent):
         policy = dataclasses.replace(agent, is_greedy=True, clear_memory_at_trials=clears)
         is_reset = timesteps.is_first | (timesteps.is_trial_first & clears)
         memory = agent.agent.start_memory()
-        logits[clears] = np.asarray(unroll(agent.params, timesteps.observation, told, memory, is_reset)[0])
+        logits[clears] = np.asarray(unroll(agent.params, timesteps.observation, told, memory, is_reset).logits)
 
         memory = policy.start(KEY, take(states, 0), ENV.briefing(task))
         step = jax.jit(policy.act)
@@ -165,19 +167,70 @@ def test_intervals_against_known_values():
     scores = generator.normal(0.5, 0.2, (1, 400, 3))
     points = estimate(scores)
     np.testing.assert_allclose(points.mean, scores[0].mean(0))
-    half = 1.96 * scores[0].std(0) / 20  # the central limit theorem, with 400 tasks
-    np.testing.assert_allclose(points.high - points.mean, half, rtol=0.1)
-    np.testing.assert_allclose(points.mean - points.low, half, rtol=0.1)
-    np.testing.assert_array_equal(estimate(scores).low, points.low)
-    assert (estimate(scores, seed=1).low != points.low).any()
+    half = 1.966 * scores[0].std(0, ddof=1) / 20  # Student's t for 400 tasks
+    np.testing.assert_allclose(points.high - points.mean, half, rtol=1e-3)
+    np.testing.assert_allclose(points.mean - points.low, half, rtol=1e-3)
 
     constant = estimate(np.full((3, 10), 0.25))
     np.testing.assert_allclose([constant.low, constant.mean, constant.high], 0.25)
-    # Seeds that differ by 0.4 in all tasks: the interval over tasks has no width, that over seeds reaches both.
+    # Seeds that differ by 0.4 in all tasks: the interval over tasks has no width, and t of 1 degree of freedom is 12.7.
     differing = estimate(np.stack([np.full(50, 0.2), np.full(50, 0.6)]))
-    np.testing.assert_allclose([differing.low, differing.mean, differing.high], [0.2, 0.4, 0.6])
+    np.testing.assert_allclose([differing.low, differing.mean, differing.high], [-2.1412, 0.4, 2.9412], rtol=1e-4)
+    one_task = estimate(np.array([[0.2], [0.4], [0.6]]))
+    np.testing.assert_allclose(one_task.high, 0.4 + 4.30265 * 0.2 / 3**0.5, rtol=1e-5)
+    alone = estimate(np.array([[0.3]]))
+    assert alone.low == alone.mean == alone.high == 0.3
     with pytest.raises(ConfigError, match="at least one seed"):
         estimate(np.zeros((0, 5)))
+
+
+def draw_scores(generator, num_cases, num_seeds, by_task, of_seed):
+    """[num_seeds, num_tasks, num_cases] scores with the mean 0; every case has a seed's effect of its own."""
+    effects = of_seed * generator.normal(size=(num_seeds, 1, num_cases))
+    return effects + by_task + 0.3 * generator.normal(size=(num_seeds, len(by_task), num_cases))
+
+
+@pytest.mark.parametrize(("num_seeds", "of_seed"), [(1, 0.0), *itertools.product((3, 5, 10), (0.0, 0.02, 0.07, 0.2))])
+def test_intervals_cover(num_seeds, of_seed):
+    """Of 95 % intervals at least 93 % hold the truth, few seeds or many; with one seed, if seeds do not differ."""
+    generator = np.random.default_rng(num_seeds)
+    num_cases, num_tasks = 1500, 60
+    by_task = 0.35 * generator.normal(size=(num_tasks, num_cases))
+    found = estimate(draw_scores(generator, num_cases, num_seeds, by_task, of_seed))
+    assert ((found.low <= 0) & (found.high >= 0)).mean() >= 0.93
+    # Of two players, one with other seeds or with one alone, who find the same tasks hard.
+    for num_others, of_others in ((3, of_seed), (1, 0.0)):
+        found = difference(
+            draw_scores(generator, num_cases, num_seeds, by_task, of_seed),
+            draw_scores(generator, num_cases, num_others, by_task, of_others),
+        )
+        assert ((found.low <= 0) & (found.high >= 0)).mean() >= 0.93
+    if of_seed == 0 and num_seeds >= 5:  # nor are they much too wide
+        exact = 1.96 * (0.35**2 / num_tasks + 0.3**2 / (num_tasks * num_seeds)) ** 0.5
+        found = estimate(draw_scores(generator, num_cases, num_seeds, by_task, of_seed))
+        assert np.median(found.high - found.mean) < 1.15 * exact
+
+
+def test_differences_are_paired():
+    generator = np.random.default_rng(0)
+    by_task = generator.normal(size=40)
+    one, other = by_task + 0.1 * generator.normal(size=(3, 40)), by_task + 0.1 * generator.normal(size=(2, 40))
+    same = difference(one, one)
+    assert same.low < same.mean == 0 < same.high
+    found, back = difference(one + 0.5, other), difference(other, one + 0.5)
+    np.testing.assert_allclose(found.mean, 0.5 + one.mean() - other.mean())
+    np.testing.assert_allclose([back.low, back.high], [-found.high, -found.low])
+    alone, whole = difference(one[:1] + 0.5, other[:1]), estimate(one[:1])
+    assert alone.high - alone.low < 0.1 < 0.4 < whole.high - whole.low  # what tasks have in common is gone
+    paired = estimate(one[:1] + 0.5 - other[:1])
+    np.testing.assert_allclose([alone.low, alone.high], [paired.low, paired.high])
+    one[:, 3] = other[:, 5] = np.nan
+    found, rest = difference(one, other), np.delete(np.arange(40), [3, 5])
+    np.testing.assert_allclose(found.mean, (one[:, rest].mean() - other[:, rest].mean()))
+    with pytest.raises(ConfigError, match="same tasks"):
+        difference(one, other[:, :9])
+    with pytest.raises(ConfigError, match="of both players"):
+        difference(np.array([[1.0, np.nan]]), np.array([[np.nan, 1.0]]))
 
 
 def test_gain_and_the_most_telling_episode():
@@ -228,6 +281,10 @@ def test_the_report(comparison, tmp_path):
     np.testing.assert_allclose(agent["score"]["mean"], comparison.scores["agent"].mean((0, 1)))
     np.testing.assert_allclose(agent["return"]["mean"], comparison.returns["agent"].mean((0, 1)), rtol=1e-6)
     np.testing.assert_allclose(agent["gain"]["mean"], agent["score"]["mean"][-1] - agent["score"]["mean"][0])
+    assert agent["difference"]["to"] == "agent" and agent["difference"]["mean"] == [0] * NUM_TRIALS
+    less = content["policies"]["random"]["difference"]
+    expected = (comparison.scores["random"] - comparison.scores["agent"]).mean((0, 1))
+    np.testing.assert_allclose(less["mean"], expected, atol=1e-9)
     assert agent["num_seeds"] == len(agent["score_by_seed"]) == 2
     for name in ("scores.png", "learning_curve.png"):
         assert (folder / name).read_bytes().startswith(b"\x89PNG")
@@ -240,7 +297,7 @@ def test_the_report(comparison, tmp_path):
     assert summarise(comparison) == {name: value for name, value in content.items() if name != "about"}
 
 
-@pytest.mark.parametrize(("num_trials", "shown"), [(6, [1, 2, 3, 4, 5, 6]), (13, [1, 2, 3, 5, 8, 13])])
+@pytest.mark.parametrize(("num_trials", "shown"), [(5, [1, 2, 3, 4, 5]), (13, [1, 2, 5, 13])])
 def test_the_table_fits_a_terminal(num_trials, shown, tmp_path):
     returns = np.random.default_rng(0).uniform(0, 5, (2, 20, num_trials))
     comparison = Comparison({"searcher without memory": returns, "agent": returns + 5}, np.full((20, num_trials), 10.0))
@@ -249,7 +306,8 @@ def test_the_table_fits_a_terminal(num_trials, shown, tmp_path):
     console.file.close()
     table = console.export_text()
     assert all(word in table for word in ("searcher", "without", "memory")) and "…" not in table
-    header = " ".join(table.splitlines()[1:3])
+    header = " ".join(table.partition("─")[0].splitlines()[1:])  # below the title
+    assert "minus" in header
     assert [int(word) for word in header.split() if word.isdigit()] == shown
 
 

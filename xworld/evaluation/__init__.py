@@ -7,7 +7,7 @@ from xworld.evaluation.report.files import write_report
 from xworld.evaluation.report.plots import plot_learning_curve, plot_scores
 from xworld.evaluation.report.tables import scores_table, sweep_table
 from xworld.evaluation.scores.comparison import AGENT, Comparison, compare, telling_episode
-from xworld.evaluation.scores.statistics import Estimate, estimate, gain, most_telling, normalise
+from xworld.evaluation.scores.statistics import Estimate, difference, estimate, gain, most_telling, normalise
 from xworld.evaluation.scores.summary import summarise
 from xworld.evaluation.scores.sweep import Sweep, SweepConfig, replay, run_sweep
 from xworld.evaluation.task_sets import TaskCollection, find_task_set
@@ -22,6 +22,7 @@ __all__ = [
     "SweepConfig",
     "TaskCollection",
     "compare",
+    "difference",
     "episode_key",
     "estimate",
     "evaluate",

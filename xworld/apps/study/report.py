@@ -169,7 +169,7 @@ def _page(content: Mapping[str, Any], pictures: Sequence[bytes]) -> str:
     about = (
         f"{_counts(content)}. A score is the return of an episode's last trial, divided by the expert's best known "
         "return. Everybody counts on the tasks that people played with that number of trials. In brackets: 95 % "
-        "bootstrap intervals, for people over participants and tasks, for players over tasks."
+        "intervals, for people over participants and tasks, for players over tasks."
     )
     reading, playing = (
         np.array([episode[name] / len(episode["returns"]) for episode in content["episodes"]])

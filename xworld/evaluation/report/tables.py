@@ -8,28 +8,33 @@ from rich import box
 from rich.table import Table
 
 from xworld.evaluation.scores.comparison import AGENT, Comparison
-from xworld.evaluation.scores.statistics import estimate, gain
+from xworld.evaluation.scores.statistics import difference, estimate, gain
 from xworld.evaluation.scores.summary import STATISTIC_NAMES, STATISTICS
 
 
 def scores_table(comparison: Comparison) -> Table:
     """A rich table of the scores: a row for each policy, a column for each trial, 95 % intervals below the means.
 
-    Of more than six trials it shows some, so that it fits a terminal.
+    The last column is the last trial's score minus that of the first policy, task by task. Of more than five trials the
+    table shows some, so that it fits a terminal.
     """
     num_trials = comparison.reference.shape[1]
-    trials = [t for t in range(num_trials) if num_trials <= 6 or t + 1 in (1, 2, 3, 5, 8, num_trials)]
+    trials = [t for t in range(num_trials) if num_trials <= 5 or t + 1 in (1, 2, 5, num_trials)]
     title = f"Score (share of the expert's return) on {comparison.num_scored} tasks, and 95 % interval"
     table = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1))
     table.add_column("policy", max_width=17)
     for trial in trials:
         table.add_column(f"trial {trial + 1}", justify="right")
     table.add_column("gain", justify="right")
+    (first, of_first), *_ = comparison.scores.items()
+    table.add_column(f"minus {first}", max_width=11, justify="right")
     for name, scores in comparison.scores.items():
         by_trial, gained = estimate(scores), estimate(gain(scores))
         cells = [_cell(by_trial.mean[t], by_trial.low[t], by_trial.high[t]) for t in trials]
+        less = difference(scores[..., -1], of_first[..., -1])
         style = "bold" if name == AGENT else None
-        table.add_row(name, *cells, _cell(gained.mean, gained.low, gained.high), style=style)
+        cells += [_cell(part.mean, part.low, part.high) for part in (gained, less)]
+        table.add_row(name, *cells[:-1], cells[-1] if name != first else "", style=style)
     num_without = len(comparison.reference) - comparison.num_scored
     if num_without:
         table.caption = f"Left out: {num_without} tasks in which the expert earns nothing in some trial."

@@ -1,12 +1,13 @@
-"""From returns to scores with intervals: normalisation, the bootstrap over tasks and seeds, and the adaptation gain.
+"""From returns to scores with intervals over tasks and seeds: normalisation, paired differences, the adaptation gain.
 
 Scores have the axes [num_seeds, num_tasks, num_trials]: agents trained from different seeds play the same tasks.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import stdtrit  # jax needs scipy, too
 
 from xworld.base.errors import ConfigError
 
@@ -46,32 +47,86 @@ def normalise(returns: np.ndarray, reference: np.ndarray) -> np.ndarray:
     return returns / np.where(is_scored, reference, np.nan)
 
 
-def estimate(scores: np.ndarray, seed: int = 0, num_resamples: int = NUM_RESAMPLES) -> Estimate:
-    """Mean and 95 % interval of [num_seeds, num_tasks, ...] scores, by the percentile bootstrap.
+def estimate(scores: np.ndarray) -> Estimate:
+    """Mean and 95 % interval of [num_seeds, num_tasks, ...] scores, for another training and other tasks of their kind.
 
-    Tasks are drawn with replacement, and so are seeds, independently, because every seed plays every task. With one
-    seed it is the interval over tasks. A handful of seeds gives a rough idea of their spread and not more.
+    Every seed plays every task: score = mean + seed + task + rest, all three random. With A the variance of the
+    seeds' means over num_seeds, B that of the tasks' means over num_tasks, and E the variance of the rest over both,
+    the mean's variance is expected to be A + (B - E). As A has few degrees of freedom, each part takes its own t:
+
+    half width^2 = t(num_seeds - 1)^2 A + t(num_tasks - 1)^2 max(B - E, 0), and at least t(num_tasks - 1)^2 B
+
+    With one seed it is t(num_tasks - 1)^2 B: the interval over tasks, which says nothing about other seeds; with one
+    task the interval over seeds. One value alone has no width.
+
+    Sources: variances of the two-way random model, Searle, Casella and McCulloch 1992, chapter 4; one interval from
+    two, Howe 1974, and Zou and Donner 2008.
 
     Args:
       scores: [num_seeds, num_tasks, ...]; tasks with NaN are left out.
-      seed: of the resampling; same seed, same interval.
-      num_resamples: how many means are drawn.
 
     Raises:
       ConfigError: no seeds, or no tasks with a score.
     """
+    _check_scores(scores)
+    return _estimate([scores[:, has_score(scores)].astype(np.float64)], [1])
+
+
+def difference(scores: np.ndarray, others: np.ndarray) -> Estimate:
+    """Mean and 95 % interval of `scores` minus `others`, of two players on the same tasks.
+
+    Paired: what makes a task hard for both cancels. The interval is that of `estimate` with the tasks' differences of
+    means for B, and A and E summed over the players, whose seeds have nothing to do with each other. A player with one
+    seed adds nothing to A and E.
+
+    Args:
+      scores: [num_seeds, num_tasks, ...].
+      others: [num_other_seeds, num_tasks, ...]. Tasks with NaN in either are left out.
+
+    Raises:
+      ConfigError: different tasks, no seeds, or no tasks with a score.
+    """
+    if scores.shape[1:] != others.shape[1:]:
+        raise ConfigError(
+            f"Scores of shapes {scores.shape} and {others.shape} have no difference. Evaluate both on the same tasks."
+        )
+    for player in (scores, others):
+        _check_scores(player)
+    is_scored = has_score(scores) & has_score(others)
+    if not is_scored.any():
+        raise ConfigError("No task has a score of both players, so they have no difference.")
+    return _estimate([part[:, is_scored].astype(np.float64) for part in (scores, others)], [1, -1])
+
+
+def _check_scores(scores: np.ndarray) -> None:
     if scores.ndim < 2 or 0 in scores.shape[:2] or not has_score(scores).any():
         raise ConfigError(f"Scores of shape {scores.shape} need at least one seed, and one task that has a score.")
-    flat = scores.reshape(*scores.shape[:2], -1).astype(np.float64)[:, has_score(scores)]
-    num_seeds, num_tasks = flat.shape[:2]
-    generator = np.random.default_rng(seed)
-    task_weights = _draw_weights(generator, num_resamples, num_tasks)
-    seed_weights = _draw_weights(generator, num_resamples, num_seeds) if num_seeds > 1 else np.ones((num_resamples, 1))
-    by_seed = np.einsum("bn,snk->bsk", task_weights, flat, optimize=True)
-    means = np.einsum("bs,bsk->bk", seed_weights, by_seed)
-    low, high = np.quantile(means, [0.025, 0.975], axis=0)
-    shape = scores.shape[2:]
-    return Estimate(flat.mean(axis=(0, 1)).reshape(shape), low.reshape(shape), high.reshape(shape))
+
+
+def _estimate(players: Sequence[np.ndarray], signs: Sequence[int]) -> Estimate:
+    """The signed sum of players' means; each [its num_seeds, num_tasks, ...] float64 without NaN."""
+    num_tasks = players[0].shape[1]
+    by_task = sum(sign * scores.mean(axis=0) for sign, scores in zip(signs, players, strict=True))
+    of_seeds, rest = np.zeros(by_task.shape[1:]), np.zeros(by_task.shape[1:])
+    for scores in players:
+        num_seeds = len(scores)
+        if num_seeds > 1:
+            of_seeds += t_quantile(num_seeds - 1) ** 2 * scores.mean(axis=1).var(axis=0, ddof=1) / num_seeds
+        if num_seeds > 1 and num_tasks > 1:
+            left = scores - scores.mean(axis=0) - scores.mean(axis=1, keepdims=True) + scores.mean(axis=(0, 1))
+            num_free = (num_seeds - 1) * (num_tasks - 1)
+            rest += (left**2).sum(axis=(0, 1)) / num_free / (num_seeds * num_tasks)
+    mean, square = by_task.mean(axis=0), of_seeds
+    if num_tasks > 1:
+        of_tasks, t_squared = by_task.var(axis=0, ddof=1) / num_tasks, t_quantile(num_tasks - 1) ** 2
+        square = np.maximum(of_seeds + t_squared * np.maximum(of_tasks - rest, 0), t_squared * of_tasks)
+    half = np.sqrt(square)
+    return Estimate(mean, mean - half, mean + half)
+
+
+def t_quantile(degrees_of_freedom: int) -> float:
+    """The half width of a 95 % interval in standard errors: Student's t."""
+    return float(stdtrit(degrees_of_freedom, 0.975))
 
 
 def interval(
@@ -100,8 +155,12 @@ def crossed_interval(
 ) -> tuple[float, float]:
     """The 95 % interval of a statistic over tasks of which each was played by some of the participants.
 
-    Participants and tasks are drawn with replacement, independently. A task counts with the mean over those who played
-    it, as often as they are drawn; a task that none of them played is left out of that resample.
+    A task counts with the mean over those who played it. As in `estimate` each source of chance takes its own t:
+
+    half width^2 = t(num_participants - 1)^2 A + t(num_tasks - 1)^2 B
+
+    with A from the jackknife over participants (Efron and Stein 1981), for a mean the variance of their means over
+    their number, and B from the bootstrap over tasks. With one participant it is the interval over tasks alone.
 
     Args:
       values: [num_participants, num_tasks], NaN where one has not played the other; every task has a value.
@@ -109,25 +168,26 @@ def crossed_interval(
       seed: of the resampling.
       num_resamples: how many times the statistic is computed.
     """
-    generator = np.random.default_rng(seed)
     num_participants, num_tasks = values.shape
-    drawn = generator.multinomial(num_participants, np.full(num_participants, 1 / num_participants), num_resamples)
-    counts = drawn @ ~np.isnan(values)  # [num_resamples, num_tasks]
-    means = drawn @ np.nan_to_num(values) / np.where(counts, counts, np.nan)
-    resampled = np.take_along_axis(means, generator.integers(0, num_tasks, means.shape), axis=1)
-    is_there = ~np.isnan(resampled).all(axis=1)
-    low, high = np.quantile(statistic(resampled[is_there]), [0.025, 0.975])
-    return float(low), float(high)
+    counts, sums = (~np.isnan(values)).sum(axis=0), np.nansum(values, axis=0)
+    means = sums / counts
+    square = 0.0
+    if num_participants > 1:
+        others = counts - ~np.isnan(values)  # [num_participants, num_tasks], without one participant each
+        without = (sums - np.nan_to_num(values)) / np.where(others, others, np.nan)
+        left = statistic(without[~np.isnan(without).all(axis=1)])
+        variance = float(((left - left.mean()) ** 2).sum()) * (num_participants - 1) / num_participants
+        square += t_quantile(num_participants - 1) ** 2 * variance
+    if num_tasks > 1:
+        drawn = np.random.default_rng(seed).integers(0, num_tasks, (num_resamples, num_tasks))
+        square += t_quantile(num_tasks - 1) ** 2 * float(statistic(means[drawn]).var())
+    value, half = float(statistic(means)), square**0.5
+    return value - half, value + half
 
 
 def has_score(scores: np.ndarray) -> np.ndarray:
     """[num_tasks] bool: which tasks of [num_seeds, num_tasks, ...] scores have one (see `normalise`)."""
     return ~np.isnan(scores.reshape(*scores.shape[:2], -1)).any(axis=(0, 2))
-
-
-def _draw_weights(generator: np.random.Generator, num_resamples: int, size: int) -> np.ndarray:
-    """[num_resamples, size] shares, with rows that sum to 1, of things of which `size` are drawn with replacement."""
-    return generator.multinomial(size, np.full(size, 1 / size), num_resamples) / size
 
 
 def gain(scores: np.ndarray) -> np.ndarray:

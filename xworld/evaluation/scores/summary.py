@@ -8,7 +8,7 @@ import numpy as np
 from xworld.base.errors import ConfigError
 from xworld.evaluation.reference import Reference
 from xworld.evaluation.scores.comparison import Comparison
-from xworld.evaluation.scores.statistics import NUM_RESAMPLES, Estimate, estimate, gain, interval
+from xworld.evaluation.scores.statistics import NUM_RESAMPLES, Estimate, difference, estimate, gain, interval
 from xworld.evaluation.scores.sweep import Sweep
 
 HIGH_SCORE = 0.8
@@ -102,15 +102,20 @@ def _break_down(scores: Mapping[int, np.ndarray], values: np.ndarray) -> list[di
 
 
 def summarise(comparison: Comparison) -> dict[str, Any]:
-    """All numbers of a comparison as JSON types: of each policy mean and 95 % interval of score and return by trial."""
+    """All numbers of a comparison as JSON types: of each policy mean and 95 % interval of score and return by trial.
+
+    `difference` is the score minus that of the first policy, which is the agent if there is one, task by task.
+    """
     scores = comparison.scores
     num_tasks, num_trials = comparison.reference.shape
+    first = next(iter(scores))
     policies = {
         name: {
             "num_seeds": len(values),
             "score": _as_json(estimate(values)),
             "return": _as_json(estimate(comparison.returns[name])),
             "gain": _as_json(estimate(gain(values))),
+            "difference": {"to": first, **_as_json(difference(values, scores[first]))},
             "score_by_seed": np.nanmean(values, axis=1).tolist(),
         }
         for name, values in scores.items()
