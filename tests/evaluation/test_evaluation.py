@@ -44,6 +44,7 @@ from xworld.evaluation import (
     write_report,
 )
 from xworld.evaluation.report.look import spread_out
+from xworld.evaluation.scores.statistics import count_scored
 
 NUM_TASKS = BATCH_SIZE
 EMPTY = "0....|.....|.....|.....|....."
@@ -156,6 +157,7 @@ def test_scores_are_means_of_ratios():
     np.testing.assert_array_equal(scores, [[[0.5, 1.0], [np.nan, np.nan]]])
     np.testing.assert_array_equal(estimate(scores).mean, [0.5, 1.0])
     np.testing.assert_array_equal(most_telling(scores[0]), [0, 1])
+    np.testing.assert_array_equal(count_scored(np.array([[2.0, 4.0], [6.0, 0.0], [0.0, 1.0]])), [2, 1])
     with pytest.raises(ConfigError, match="one task that has a score"):
         estimate(scores[:, 1:])
     with pytest.raises(ConfigError, match="same tasks"):
@@ -309,6 +311,18 @@ def test_the_table_fits_a_terminal(num_trials, shown, tmp_path):
     header = " ".join(table.partition("─")[0].splitlines()[1:])  # below the title
     assert "minus" in header
     assert [int(word) for word in header.split() if word.isdigit()] == shown
+
+
+def test_scores_above_1_are_counted_and_clipped():
+    """An expert that earns 1 at the end of a short trial, and an agent that earns 3."""
+    returns = {"agent": np.array([[[3.0], [0.5], [1.0]]]), "expert": np.ones((1, 3, 1))}
+    comparison = Comparison(returns, np.array([[1.0], [1.0], [0.0]]))
+    content = summarise(comparison)
+    agent = content["policies"]["agent"]
+    assert agent["score"]["mean"] == [1.75] and agent["score_clipped"]["mean"] == [0.75]
+    assert agent["share_above_1"] == [0.5] and content["policies"]["expert"]["share_above_1"] == [0]
+    assert content["num_scored"] == {"1": 2}
+    assert "agent is above 1 in 50.0% of tasks; mean clipped at 1: 0.75" in scores_table(comparison).caption
 
 
 def test_reports_that_cannot_be_written(comparison, tmp_path):

@@ -11,10 +11,11 @@ from evaluation_tasks import CONFIG, ENV, make_room, stack
 from rich.console import Console
 
 from xworld import ConfigError
-from xworld.agents import NoopPolicy, RandomPolicy, make_player
+from xworld.agents import Expert, NoopPolicy, RandomPolicy, make_player
 from xworld.agents.players import check_same_physics, own_player
 from xworld.evaluation import (
     Reference,
+    Sweep,
     SweepConfig,
     TaskCollection,
     expert_reference,
@@ -22,6 +23,8 @@ from xworld.evaluation import (
     run_sweep,
     sweep_table,
 )
+from xworld.evaluation import reference as reference_module
+from xworld.evaluation.reference import BY_FINE_TUNED
 from xworld.evaluation.report.files import choose_tasks, write_scores
 from xworld.evaluation.scores import sweep as sweep_module
 from xworld.evaluation.scores.statistics import interval
@@ -159,6 +162,7 @@ def check_content(content, collection, sweep):
     """What `scores.json` says, against the returns."""
     assert content["schema"] == "xworld.scores/1"
     assert content["task_set"] == {"name": "three rooms", "content_hash": collection.content_hash}
+    assert content["num_scored"] == {"1": 2, "3": 2}
     assert content["num_tasks"] == 3 and content["reference"]["num_tasks_without"] == 1
     assert content["env"] == json.loads(json.dumps(dataclasses.asdict(CONFIG)))
     scores = sweep.returns[3][:2, :, -1].mean(1) / BEST[:2]
@@ -178,13 +182,28 @@ def test_statistics_and_intervals_of_known_scores():
     scores = np.arange(11) / 10
     values = {name: float(statistic(scores)) for name, statistic in STATISTICS.items()}
     expected = {"median": 0.5, "percentile_20": 0.2, "mean": 0.5, "share_above_0.8": 2 / 11, "share_at_0": 1 / 11}
-    assert values == pytest.approx(expected)
+    assert values == pytest.approx(expected | {"mean_clipped": 0.5, "share_above_1": 0})
+    above = np.array([0.5, 1 + 1e-7, 3.0, 1.1])  # the second by rounding only
+    assert STATISTICS["share_above_1"](above) == 0.5 and STATISTICS["mean_clipped"](above) == pytest.approx(3.5 / 4)
     many = np.random.default_rng(0).uniform(size=2_000)
     low, high = interval(many, STATISTICS["median"])
     half = 1.96 * 0.5 / 2_000**0.5  # of the median of uniform values: half their density's inverse over sqrt(n)
     assert high - low == pytest.approx(2 * half, rel=0.2) and low < 0.5 < high
     assert interval(many, STATISTICS["median"]) == (low, high)
     assert interval(np.full(5, 0.3), STATISTICS["mean"]) == pytest.approx((0.3, 0.3))
+
+
+def test_tasks_in_which_the_reference_earns_nothing_are_reported_with_and_without():
+    """The hard tasks drop out where the tuned agent fails, and the 20th percentile rises."""
+    returns = np.arange(10, dtype=np.float32)[:, None, None] / 10
+    best = np.where(np.arange(10) < 4, 0, 1).astype(np.float32)
+    sweep = Sweep(SweepConfig(num_trials=(1,), num_repetitions=1), {1: returns})
+    content = summarise_sweep(sweep, Reference(BY_FINE_TUNED, best), {})
+    assert content["num_tasks"] == 10 and content["num_scored"] == {"1": 6}
+    assert content["summary"]["1"]["percentile_20"]["value"] == pytest.approx(0.5)
+    zeros = content["summary_with_zeros"]["1"]
+    assert zeros["percentile_20"]["value"] == 0 and zeros["share_at_0"]["value"] == 0.4
+    assert zeros["mean"]["value"] == pytest.approx(0.39)
 
 
 def test_chosen_tasks():
@@ -195,24 +214,37 @@ def test_best_returns_are_kept_and_their_search_goes_on(collection, tmp_path, mo
     tasks = jax.tree.map(lambda leaf: jnp.concatenate([leaf] * 12), collection.tasks)
     asked = []
 
-    def best_returns(some):
+    def best_returns(_, some):
         if len(asked) == 1:
             asked.append(0)
             raise KeyboardInterrupt
         asked.append(len(some.trial_length))
         return np.where(np.asarray(some.trial_length) == 5, 0, np.asarray(some.trial_length))
 
+    class Counting(Expert):
+        """An expert that finds what is known."""
+
+    Counting.best_returns = best_returns
+    expert = Counting(ENV)
     with pytest.raises(KeyboardInterrupt):
-        expert_reference(ENV, tasks, best_returns, tmp_path, show_progress=False)
-    found = expert_reference(ENV, tasks, best_returns, tmp_path)
+        expert_reference(tasks, expert, tmp_path, show_progress=False)
+    found = expert_reference(tasks, expert, tmp_path)
     np.testing.assert_array_equal(found.best, np.tile(BEST, 12))
     assert asked == [16, 0, 16, 4]
-    np.testing.assert_array_equal(expert_reference(ENV, tasks, best_returns, tmp_path).best, found.best)
+    np.testing.assert_array_equal(expert_reference(tasks, expert, tmp_path).best, found.best)
     assert len(asked) == 4
     (path,) = tmp_path.iterdir()
+    assert path.name.endswith("-v1-10s.npy")
+    # An expert that may find other plans has a file of its own.
+    expert_reference(tasks, dataclasses.replace(expert, time_limit_s=0.5), tmp_path)
+    assert len(asked) == 7 and len(list(tmp_path.iterdir())) == 2
+    monkeypatch.setattr(reference_module, "EXPERT_VERSION", 2)
+    expert_reference(tasks, expert, tmp_path)
+    assert len(asked) == 10 and len(list(tmp_path.iterdir())) == 3
+    monkeypatch.undo()
     np.save(path, np.zeros((3, 2), np.float32))
     with pytest.raises(ConfigError, match="damaged"):
-        expert_reference(ENV, tasks, best_returns, tmp_path)
+        expert_reference(tasks, expert, tmp_path)
 
 
 def test_no_scores_without_any_reference(random_sweep):

@@ -1,7 +1,6 @@
 """What returns are divided by: the best return of each task by the expert or of an agent trained on the tasks."""
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from xworld.agents import Expert
 from xworld.base.digest import digest
 from xworld.base.errors import ConfigError
 from xworld.base.files import check_folder, read_array, write_array
@@ -18,6 +18,7 @@ from xworld.core.types import Task
 
 BY_EXPERT, BY_FINE_TUNED = "the expert's best known return", "the best last trial of an agent trained on the tasks"
 SCHEMA = "xworld.scores/1"  # of scores.json
+EXPERT_VERSION = 1  # raise it when the expert finds other plans: best returns that are kept are of one version
 _TASKS_AT_A_TIME = 16  # between two writes of the file of best returns
 
 
@@ -30,21 +31,20 @@ class Reference:
 
 
 def expert_reference(
-    env: Env,
     tasks: Task,
-    best_returns: Callable[[Task], np.ndarray],
+    expert: Expert,
     folder: Path,
     *,
     show_progress: bool = True,
 ) -> Reference:
-    """The expert's best returns, kept in `folder` under the tasks' content hash, so that they are found out once.
+    """The expert's best returns, kept in `folder`, so that they are found out once.
 
-    They are written as they come, and one that was stopped goes on.
+    A file is named by the tasks' content hash, the physics, `EXPERT_VERSION`, and the expert's time limit, as another
+    expert may find other plans. It is written as returns come, and one that was stopped goes on.
 
     Args:
-      env: the environment the tasks are for.
       tasks: stacked tasks, leaves [num_tasks, ...].
-      best_returns: from stacked tasks to [num_tasks] best known returns of a trial, 0 where none is known.
+      expert: of the environment the tasks are for.
       folder: made if it is not there.
       show_progress: whether to draw a progress bar.
 
@@ -53,7 +53,8 @@ def expert_reference(
     """
     tasks = jax.device_get(tasks)
     num_tasks = len(tasks.trial_length)
-    path = check_folder(folder) / f"{digest((tasks, _physics(env)))[:16]}.npy"
+    made_by = f"v{EXPERT_VERSION}-{expert.time_limit_s:g}s"
+    path = check_folder(folder) / f"{digest((tasks, _physics(expert.env)))[:16]}-{made_by}.npy"
     stored = read_array(path, 1)
     best = np.zeros(0, np.float32) if stored is None else stored
     if len(best) > num_tasks:
@@ -65,7 +66,7 @@ def expert_reference(
     with progress_bar(num_tasks, show_progress and len(best) < num_tasks) as advance:
         advance(len(best), "looking for the best plans")
         while len(best) < num_tasks:
-            found = np.asarray(best_returns(slice_tasks(len(best))), np.float32)
+            found = np.asarray(expert.best_returns(slice_tasks(len(best))), np.float32)
             best = np.concatenate([best, found])
             write_array(path, best)
             advance(len(found))

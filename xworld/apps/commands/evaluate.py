@@ -143,8 +143,7 @@ class Evaluate:
             return fine_tuned_reference(Path(self.normalise_by), collection.content_hash)
         from xworld.agents import Expert
 
-        best_returns = Expert(collection.env).best_returns
-        return expert_reference(collection.env, collection.tasks, best_returns, self.best_returns)
+        return expert_reference(collection.tasks, Expert(collection.env), self.best_returns)
 
     def _default_output(self, collection: "TaskCollection") -> Path:
         name = f"on-{as_file_name(collection.name)}"

@@ -67,7 +67,7 @@ def find_scores(people: People, agents: Sequence[str], config: SweepConfig, fold
     best = np.zeros(len(numbers), np.float32)
     for group, places in groups.items():
         env = Env(group)
-        best[places] = expert_reference(env, stacked[group], Expert(env).best_returns, best_returns).best
+        best[places] = expert_reference(stacked[group], Expert(env), best_returns).best
     if not best.any():
         raise ConfigError("The expert finds no plan for any of the tasks, so there are no scores.")
     reference = np.where(best > 0, best, np.nan)

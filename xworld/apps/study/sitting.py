@@ -366,4 +366,4 @@ def _best_return(env: Env, task: Task, folder: Path) -> float:
     from xworld.evaluation import expert_reference  # its package needs much that the window does not
 
     stacked = jax.tree.map(lambda leaf: np.asarray(leaf)[None], task)
-    return float(expert_reference(env, stacked, Expert(env).best_returns, folder, show_progress=False).best[0])
+    return float(expert_reference(stacked, Expert(env), folder, show_progress=False).best[0])

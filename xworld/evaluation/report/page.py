@@ -53,6 +53,7 @@ def make_page(content: Mapping[str, Any], films: Sequence[Film]) -> str:
     parts = [
         f"<h1>{html.escape(title)}</h1><p>{html.escape(about)}</p>",
         _table(content["summary"]),
+        *_with_zeros(content),
         *(f"<figure>{embed(sweep_plots.to_png(figure), 'png')}</figure>" for figure in figures),
         "<h2>Replays</h2>",
         *(_film(film) for film in films),
@@ -86,6 +87,18 @@ def _table(summary: Mapping[str, Any]) -> str:
         )
         rows.append(f"<tr><th>{num_trials}</th>{values}</tr>")
     return f"<table><tr>{head}</tr>{''.join(rows)}</table>"
+
+
+def _with_zeros(content: Mapping[str, Any]) -> list[str]:
+    """The table once more, with tasks that have no reference, if there are any."""
+    num_without = content["reference"]["num_tasks_without"]
+    if not num_without:
+        return []
+    text = (
+        f"<p>With the {num_without} tasks without a reference counted as 0. Where the reference finds nothing in hard "
+        "tasks, the table above is of the easier ones.</p>"
+    )
+    return [text, _table(content["summary_with_zeros"])]
 
 
 def _film(film: Film) -> str:

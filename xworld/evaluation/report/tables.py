@@ -8,7 +8,7 @@ from rich import box
 from rich.table import Table
 
 from xworld.evaluation.scores.comparison import AGENT, Comparison
-from xworld.evaluation.scores.statistics import difference, estimate, gain
+from xworld.evaluation.scores.statistics import difference, estimate, gain, has_score, is_above_1
 from xworld.evaluation.scores.summary import STATISTIC_NAMES, STATISTICS
 
 
@@ -36,8 +36,17 @@ def scores_table(comparison: Comparison) -> Table:
         cells += [_cell(part.mean, part.low, part.high) for part in (gained, less)]
         table.add_row(name, *cells[:-1], cells[-1] if name != first else "", style=style)
     num_without = len(comparison.reference) - comparison.num_scored
-    if num_without:
-        table.caption = f"Left out: {num_without} tasks in which the expert earns nothing in some trial."
+    captions = (
+        [f"Left out: {num_without} tasks in which the expert earns nothing in some trial."] if num_without else []
+    )
+    for name, scores in comparison.scores.items():
+        last = scores[:, has_score(scores), -1]
+        if (share := float(is_above_1(last).mean())) > 0:
+            clipped = np.minimum(last, 1).mean()
+            captions.append(
+                f"In the last trial {name} is above 1 in {share:.1%} of tasks; mean clipped at 1: {clipped:.2f}."
+            )
+    table.caption = "\n".join(captions) or None
     return table
 
 
@@ -55,6 +64,12 @@ def sweep_table(content: Mapping[str, Any]) -> Table:
     table.caption = (
         f"A score of 1 is {content['reference']['kind']}; {content['num_tasks'] - num_scored} tasks have none."
     )
+    if num_scored < content["num_tasks"]:
+        most, of_most = list(content["summary_with_zeros"].items())[-1]
+        parts = (
+            f"{STATISTIC_NAMES[name]} {of_most[name]['value']:.2f}" for name in ("median", "percentile_20", "mean")
+        )
+        table.caption += f" With these counted as 0, of {most} trials: {', '.join(parts)}."
     return table
 
 

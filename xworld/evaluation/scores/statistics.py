@@ -12,6 +12,7 @@ from scipy.special import stdtrit  # jax needs scipy, too
 from xworld.base.errors import ConfigError
 
 NUM_RESAMPLES = 2_000
+_ROUNDING = 1e-5  # of a score
 _RESAMPLED_AT_A_TIME = 2**20  # values in memory
 
 
@@ -29,7 +30,7 @@ def normalise(returns: np.ndarray, reference: np.ndarray) -> np.ndarray:
 
     A trial's score is then the mean over tasks of these ratios (not the ratio of the means), so that every task counts
     the same, however far its goal is. A task in which the reference earns nothing in some trial has no score: it is
-    NaN in all trials, and counts in no mean.
+    NaN in all trials, and counts in no mean. `count_scored` says how many have one.
 
     Args:
       returns: [..., num_tasks, num_trials].
@@ -45,6 +46,15 @@ def normalise(returns: np.ndarray, reference: np.ndarray) -> np.ndarray:
         )
     is_scored = (reference > 0).all(axis=1, keepdims=True)
     return returns / np.where(is_scored, reference, np.nan)
+
+
+def count_scored(reference: np.ndarray) -> np.ndarray:
+    """[num_trials] how many tasks `normalise` scores if only so many trials are played; it falls with their number.
+
+    Args:
+      reference: [num_tasks, num_trials].
+    """
+    return np.logical_and.accumulate(reference > 0, axis=1).sum(axis=0)
 
 
 def estimate(scores: np.ndarray) -> Estimate:
@@ -188,6 +198,11 @@ def crossed_interval(
 def has_score(scores: np.ndarray) -> np.ndarray:
     """[num_tasks] bool: which tasks of [num_seeds, num_tasks, ...] scores have one (see `normalise`)."""
     return ~np.isnan(scores.reshape(*scores.shape[:2], -1)).any(axis=(0, 2))
+
+
+def is_above_1(scores: np.ndarray) -> np.ndarray:
+    """[...] bool: which scores are better than the reference, and not by rounding only."""
+    return scores > 1 + _ROUNDING
 
 
 def gain(scores: np.ndarray) -> np.ndarray:

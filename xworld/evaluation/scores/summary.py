@@ -8,7 +8,17 @@ import numpy as np
 from xworld.base.errors import ConfigError
 from xworld.evaluation.reference import Reference
 from xworld.evaluation.scores.comparison import Comparison
-from xworld.evaluation.scores.statistics import NUM_RESAMPLES, Estimate, difference, estimate, gain, interval
+from xworld.evaluation.scores.statistics import (
+    NUM_RESAMPLES,
+    Estimate,
+    count_scored,
+    difference,
+    estimate,
+    gain,
+    has_score,
+    interval,
+    is_above_1,
+)
 from xworld.evaluation.scores.sweep import Sweep
 
 HIGH_SCORE = 0.8
@@ -20,6 +30,8 @@ STATISTICS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "mean": lambda scores: scores.mean(axis=-1),
     "share_above_0.8": lambda scores: (scores > HIGH_SCORE).mean(axis=-1),
     "share_at_0": lambda scores: (scores == 0).mean(axis=-1),
+    "mean_clipped": lambda scores: np.minimum(scores, 1).mean(axis=-1),
+    "share_above_1": lambda scores: is_above_1(scores).mean(axis=-1),
 }
 STATISTIC_NAMES = {
     "median": "median",
@@ -27,6 +39,8 @@ STATISTIC_NAMES = {
     "mean": "mean",
     "share_above_0.8": "above 0.8",
     "share_at_0": "at 0",
+    "mean_clipped": "mean, clipped at 1",
+    "share_above_1": "above 1",
 }
 
 
@@ -34,7 +48,8 @@ def summarise_sweep(sweep: Sweep, reference: Reference, features: Mapping[str, n
     """What `scores.json` says of the scores, as JSON types.
 
     The score of a task is the return of the last trial, mean over repetitions, divided by the reference. Tasks without
-    a reference have none, and are left out of all statistics.
+    a reference have none, and are left out of all statistics but those of `summary_with_zeros`: there they count as 0.
+    A reference that finds nothing in the hard tasks leaves the easy ones, so what is to be believed lies between.
 
     Args:
       sweep: the returns.
@@ -60,10 +75,17 @@ def summarise_sweep(sweep: Sweep, reference: Reference, features: Mapping[str, n
     return {
         "reference": {"kind": reference.kind, "num_tasks_without": int((~is_scored).sum())},
         "num_tasks": num_tasks,
+        "num_scored": {str(k): int(is_scored.sum()) for k in scores},
+        "summary_with_zeros": {str(k): _describe(_with_zeros(values, num_tasks)) for k, values in scores.items()},
         "summary": {str(k): _describe(values) for k, values in scores.items()},
         "mean_score_by_trial": {str(k): curve(returns) for k, returns in sweep.returns.items()},
         "breakdown": {name: _break_down(scores, values[is_scored]) for name, values in features.items()},
     }
+
+
+def _with_zeros(scores: np.ndarray, num_tasks: int) -> np.ndarray:
+    """[num_tasks] scores: those that there are, and 0 for every other task."""
+    return np.concatenate([scores, np.zeros(num_tasks - len(scores))])
 
 
 def task_rows(sweep: Sweep, reference: Reference, features: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
@@ -114,6 +136,8 @@ def summarise(comparison: Comparison) -> dict[str, Any]:
             "num_seeds": len(values),
             "score": _as_json(estimate(values)),
             "return": _as_json(estimate(comparison.returns[name])),
+            "score_clipped": _as_json(estimate(np.minimum(values, 1))),
+            "share_above_1": is_above_1(values[:, has_score(values)]).mean(axis=(0, 1)).tolist(),
             "gain": _as_json(estimate(gain(values))),
             "difference": {"to": first, **_as_json(difference(values, scores[first]))},
             "score_by_seed": np.nanmean(values, axis=1).tolist(),
@@ -125,6 +149,7 @@ def summarise(comparison: Comparison) -> dict[str, Any]:
         "num_tasks": num_tasks,
         "num_tasks_without_score": num_tasks - comparison.num_scored,
         "num_trials": num_trials,
+        "num_scored": {str(k + 1): int(number) for k, number in enumerate(count_scored(comparison.reference))},
         "policies": policies,
     }
 
