@@ -177,7 +177,7 @@ def test_every_preset_survives_json_and_can_be_overridden():
         ("{", "not JSON"),
         ("[]", r"RunConfig is \[\]; write an object"),
         ('{"num_env": 3}', "RunConfig has no field 'num_env'. Did you mean 'num_envs'?"),
-        ('{"learner": {"clip": -1}}', "PPOConfig.clip is -1; write a number above 0"),
+        ('{"learner": {"clip": -1}}', "PPOConfig.clip is -1.0; write a number above 0"),
         ('{"num_envs": {}}', "RunConfig.num_envs is {}"),
     ],
 )
@@ -195,6 +195,9 @@ def test_bad_json_is_refused(text, message):
         (dict(num_envs=0), "RunConfig.num_envs is 0; write a whole number of at least 1"),
         (dict(total_steps=0), "RunConfig.total_steps is 0"),
         (dict(updates_per_chunk=1.5), "RunConfig.updates_per_chunk is 1.5"),
+        (dict(seed=1.5), "RunConfig.seed is 1.5; write a whole number from 0 to 4294967295"),
+        (dict(seed=2**32), "RunConfig.seed is 4294967296"),
+        (dict(shard_params="yes"), "RunConfig.shard_params is 'yes'; write True or False"),
     ],
 )
 def test_bad_runs_are_refused(change, message):
@@ -220,6 +223,12 @@ def test_bad_runs_are_refused(change, message):
 def test_bad_hyperparameters_are_refused(change, message):
     with pytest.raises(ConfigError, match=message):
         PPOConfig(**change)
+
+
+def test_numbers_of_numpy_become_pythons():
+    config = RunConfig(seed=np.int64(3), learner=PPOConfig(learning_rate=np.float32(0.5), num_epochs=np.int32(3)))
+    assert type(config.seed) is int and type(config.learner.learning_rate) is float
+    assert from_json(RunConfig, to_json(config)) == config
 
 
 def test_environments_that_no_number_of_devices_fits():

@@ -1,13 +1,14 @@
 """The optimiser: Adam on a clipped gradient; where parameters are sharded, each device steps its part (ZeRO-1)."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from xworld.base.errors import ConfigError
+from xworld.base.checks import check_fields, check_number
 from xworld.training.devices.sharding import AXIS, Sharded, gather, own_part, specs_of
 from xworld.training.learners.learner import Batch
 
@@ -29,14 +30,10 @@ class OptimiserConfig:
     max_gradient_norm: float = 0.5  # larger gradients are scaled down to it
 
     def __post_init__(self) -> None:
-        for name in ("beta1", "beta2"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ConfigError(f"OptimiserConfig.{name} is {getattr(self, name)}; write a number from 0 to below 1.")
-        for name in ("eps", "max_gradient_norm"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"OptimiserConfig.{name} is {getattr(self, name)}; write a number above 0.")
-        if not self.weight_decay >= 0:
-            raise ConfigError(f"OptimiserConfig.weight_decay is {self.weight_decay}; write a number of at least 0.")
+        check = partial(check_fields, self, owner="OptimiserConfig")
+        check(("beta1", "beta2"), partial(check_number, low=0, high=1, excludes_high=True))
+        check(("eps", "max_gradient_norm"), partial(check_number, low=0, excludes_low=True))
+        check(("weight_decay",), partial(check_number, low=0))
 
     def start(self, params: Any) -> Sharded:
         """The moments before the first step, of whole parameters."""

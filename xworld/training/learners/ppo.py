@@ -6,6 +6,7 @@ each environment's own, minibatches are drawn from fixed groups of environments,
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import jax
@@ -13,6 +14,7 @@ import jax.numpy as jnp
 
 from xworld.agents import Agent, distribution
 from xworld.agents.return_scale import ReturnScale
+from xworld.base.checks import check_fields, check_number, check_whole
 from xworld.base.errors import ConfigError, did_you_mean
 from xworld.training.devices.sharding import AXIS, Sharded
 from xworld.training.learners.learner import Batch, Metrics, Report, Trained, add_terms
@@ -49,21 +51,16 @@ class PPOConfig:
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
 
     def __post_init__(self) -> None:
-        for name in ("rollout_length", "num_epochs", "num_minibatches"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ConfigError(f"PPOConfig.{name} is {value!r}; write a whole number of at least 1.")
-        for name in ("discount", "lambda_", "warm_up"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"PPOConfig.{name} is {getattr(self, name)}; write a number from 0 to 1.")
-        if not 0 <= self.return_decay < 1:
-            raise ConfigError(f"PPOConfig.return_decay is {self.return_decay}; write a number from 0 to below 1.")
-        for name in ("learning_rate", "clip"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"PPOConfig.{name} is {getattr(self, name)}; write a number above 0.")
-        for name in ("final_learning_rate", "entropy_weight", "final_entropy_weight", "value_weight"):
-            if not getattr(self, name) >= 0:
-                raise ConfigError(f"PPOConfig.{name} is {getattr(self, name)}; write a number of at least 0.")
+        check = partial(check_fields, self, owner="PPOConfig")
+        above_0 = partial(check_number, low=0, excludes_low=True)
+        check(("rollout_length", "num_epochs", "num_minibatches"), partial(check_whole, low=1))
+        check(("discount", "lambda_", "warm_up"), partial(check_number, low=0, high=1))
+        check(("return_decay",), partial(check_number, low=0, high=1, excludes_high=True))
+        check(("learning_rate", "clip"), above_0)
+        check(
+            ("final_learning_rate", "entropy_weight", "final_entropy_weight", "value_weight"),
+            partial(check_number, low=0),
+        )
         if self.schedule not in SHAPES:
             raise ConfigError(f"PPOConfig.schedule is {self.schedule!r}. {did_you_mean(str(self.schedule), SHAPES)}")
 

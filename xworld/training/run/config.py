@@ -1,8 +1,10 @@
 """`RunConfig`: everything that decides what a training run does."""
 
 from dataclasses import dataclass, field
+from functools import partial
 
 from xworld.agents import AgentConfig
+from xworld.base.checks import check_bool, check_fields, check_whole
 from xworld.base.errors import ConfigError
 from xworld.core.config import EnvConfig
 from xworld.tasks import UniverseConfig
@@ -21,7 +23,7 @@ class RunConfig:
     universe: UniverseConfig = field(default_factory=UniverseConfig)
     agent: AgentConfig = field(default_factory=AgentConfig)
     learner: PPOConfig = field(default_factory=PPOConfig)
-    seed: int = 0  # of parameters, tasks and actions
+    seed: int = 0  # of parameters, tasks and actions; below 2^32
     num_envs: int = 256  # on all devices together
     num_groups: int = 8  # of environments; on any number of devices that divides it, a run does the same
     shard_params: bool = False  # whether each device keeps only its part of the parameters and of Adam's moments
@@ -32,13 +34,14 @@ class RunConfig:
     num_evaluation_tasks: int = 256  # held-out ones, always the same
 
     def __post_init__(self) -> None:
-        for name in (
+        check = partial(check_fields, self, owner="RunConfig")
+        check(("seed",), partial(check_whole, low=0, high=2**32 - 1))
+        check(("shard_params",), check_bool)
+        counts = (
             "num_envs", "num_groups", "total_steps", "updates_per_chunk", "chunks_per_checkpoint",
             "chunks_per_evaluation", "num_evaluation_tasks",
-        ):  # fmt: skip
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ConfigError(f"RunConfig.{name} is {value!r}; write a whole number of at least 1.")
+        )  # fmt: skip
+        check(counts, partial(check_whole, low=1))
         self.check_devices(1)
 
     @property
