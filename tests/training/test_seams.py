@@ -16,7 +16,7 @@ from tiny_rooms import SANITY_TASKS, SMALL_AGENT, TinyRooms, env_config, sanity_
 from xworld import ConfigError, Env, VectorEnv
 from xworld.agents import load as load_agent
 from xworld.agents import make_agent
-from xworld.tasks import TaskSet, probes
+from xworld.tasks import TaskPool, TaskSet, Universe, probes
 from xworld.training import RunConfig, train
 from xworld.training.devices.sharding import make_mesh
 from xworld.training.learners.learner import Batch, Trained
@@ -27,6 +27,7 @@ from xworld.training.learners.terms.teacher import Teacher, divergence
 from xworld.training.logs.metrics import MetricsWriter
 from xworld.training.rollouts.rollout import collect, start_actor
 from xworld.training.run.checkpoint import load
+from xworld.training.run.presets import smoke
 from xworld.training.run.trainer import make_trainer
 
 CONFIG = short_config()
@@ -198,6 +199,17 @@ def test_tasks_of_another_environment_are_refused(tmp_path):
     with pytest.raises(ConfigError, match="The tasks are for another environment: their height is 9"):
         train(CONFIG, tmp_path / "run", tasks=TinyRooms(side=9), show_progress=False)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("split", ["test", "all"])
+def test_held_out_tasks_are_not_trained_on(tmp_path, split):
+    config = smoke()
+    config = dataclasses.replace(config, universe=dataclasses.replace(config.universe, split=split))
+    with pytest.raises(ConfigError, match=f"UniverseConfig.split is '{split}': the run would train on the tasks"):
+        train(config, tmp_path / "run", show_progress=False)
+    pool = TaskPool(Universe(config.env, config.universe), 10, 10)
+    with pytest.raises(ConfigError, match=f"UniverseConfig.split is '{split}'"):
+        train(config, tmp_path / "run", tasks=pool, show_progress=False)
 
 
 def test_on_chunk_changes_what_is_given_and_loggers_of_ones_own_get_rows(tmp_path):

@@ -5,8 +5,10 @@ from typing import Any
 
 import jax
 
+from xworld.base.errors import ConfigError
 from xworld.core.env import Env
 from xworld.core.types import TaskSource
+from xworld.tasks import Universe
 from xworld.tasks.sets.task_set import check_tasks
 from xworld.training.curriculum.curriculum import Curriculum
 from xworld.training.learners.terms.term import Term
@@ -38,12 +40,19 @@ class Given:
         }
 
 
-def check_source(config: RunConfig, tasks: TaskSource) -> None:
-    """Makes sure that what `tasks` gives are tasks for the run's environments.
+def check_source(config: RunConfig, tasks: TaskSource, *, has_evaluation_tasks: bool) -> None:
+    """Makes sure that `tasks` are for the run's environments, and are not those that it is evaluated on.
 
     Raises:
-      ConfigError: their sizes are others.
+      ConfigError: their sizes are others; or the universe is not of the train split, and what is held out is not given.
     """
+    universe = getattr(tasks, "universe", tasks)  # of a pool
+    split = universe.config.split if isinstance(universe, Universe) else "train"
+    if split != "train" and not has_evaluation_tasks:
+        raise ConfigError(
+            f"UniverseConfig.split is {split!r}: the run would train on the tasks that it is evaluated on. Write "
+            "'train', or give evaluation_tasks of your own."
+        )
     check_tasks(
         Env(config.env),
         jax.eval_shape(jax.vmap(tasks.sample), jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 1))),

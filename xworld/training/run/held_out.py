@@ -30,7 +30,8 @@ def make_evaluator(
       config: of the run.
       agent: what the parameters are of.
       source: where the run's own tasks come from, if not from the universe.
-      tasks: stacked ones to use. By default of the universe's test split, or of `source`.
+      tasks: stacked ones to use. By default of the test split of the universe or of `source`; a source that has no
+        splits gives some of its own tasks.
     """
 
     @functools.cache  # made when they are first needed: a run that is finished needs none
@@ -55,7 +56,9 @@ def make_evaluator(
 def _sample(config: RunConfig, source: TaskSource | None) -> Task:
     """Stacked tasks in the host's memory, the same whatever the run's seed."""
     if source is None:
-        source = Universe(config.env, config.universe).with_split("test")
+        source = Universe(config.env, config.universe)
+    if hasattr(source, "with_split"):  # a universe or a pool
+        source = source.with_split("test")
     keys = jax.random.split(jax.random.key(_SEED), config.num_evaluation_tasks)
     return jax.tree.map(np.asarray, jax.jit(jax.vmap(source.sample))(keys))
 

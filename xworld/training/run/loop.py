@@ -85,7 +85,7 @@ def train(
       params: what a new run starts with; by default fresh ones.
       return_scale: what the values of `params` mean (`LoadedAgent.return_scale`).
       evaluation_tasks: stacked tasks, leaves [num_tasks, ...], to be evaluated on now and then. By default, of the
-        configuration's universe, held-out ones; of `tasks`, some of them.
+        universe or the pool, held-out ones; of other `tasks`, some of them.
       show_progress: whether to draw a progress bar.
       loggers: what rows of metrics are sent to, beside the files: "tensorboard", "wandb", or a `Logger` of one's own.
       on_start: called when the folder of a new run is ready, for more files in it.
@@ -103,7 +103,7 @@ def train(
     """
     trainer = make_trainer(config, agent, learner)
     source = Universe(config.env, config.universe) if tasks is None else tasks
-    check_source(config, source)
+    check_source(config, source, has_evaluation_tasks=evaluation_tasks is not None)
     given = trainer.given(source, tuple(terms), partners)
     evaluate = make_evaluator(config, trainer.agent, tasks, evaluation_tasks)
     like = jax.eval_shape(trainer.start, given)
