@@ -24,8 +24,8 @@ import tyro
 from xworld import ConfigError, Env
 from xworld.agents import AgentPolicy, load
 from xworld.base.files import check_folder
-from xworld.evaluation import AGENT, Comparison, compare, estimate, gain, sample_tasks
-from xworld.evaluation.scores.comparison import SEARCHER
+from xworld.evaluation import AGENT, Scores, compare, estimate, gain, sample_tasks
+from xworld.evaluation.scores.scores import SEARCHER_WITHOUT_MEMORY
 from xworld.tasks import Universe
 from xworld.training import PRESETS, RunConfig, train, use_host_devices
 
@@ -94,7 +94,7 @@ def main(options: Options) -> dict[str, Any]:
         "agent": judge_agents(compared["agent"], options, seconds["agent"]),
         "control": judge_controls(compared["control"], options, seconds["control"]),
         "seconds_mean": "train_seconds is in compiled updates, wall_seconds the whole of train()",
-        "searcher_without_memory": estimate(compared["agent"].scores[SEARCHER]).mean.tolist(),
+        "searcher_without_memory": estimate(compared["agent"].score(SEARCHER_WITHOUT_MEMORY)).mean.tolist(),
         "num_tasks": options.num_tasks,
         "num_repeats": options.num_repeats,
         "config": dataclasses.asdict(config),
@@ -143,9 +143,9 @@ def load_policy(folder: Path) -> AgentPolicy:
     return AgentPolicy(loaded.params, loaded.agent)
 
 
-def judge_agents(comparison: Comparison, options: Options, seconds: list[tuple[float, float]]) -> list[dict[str, Any]]:
+def judge_agents(comparison: Scores, options: Options, seconds: list[tuple[float, float]]) -> list[dict[str, Any]]:
     """For each seed its scores, and which bars they pass."""
-    searcher_first = estimate(comparison.scores[SEARCHER]).mean[0]
+    searcher_first = estimate(comparison.score(SEARCHER_WITHOUT_MEMORY)).mean[0]
     runs = []
     for run in describe(comparison, options, seconds):
         first, last, gained = run["score"][0], run["score"][-1], run["gain"]
@@ -162,17 +162,15 @@ def judge_agents(comparison: Comparison, options: Options, seconds: list[tuple[f
     return runs
 
 
-def judge_controls(
-    comparison: Comparison, options: Options, seconds: list[tuple[float, float]]
-) -> list[dict[str, Any]]:
+def judge_controls(comparison: Scores, options: Options, seconds: list[tuple[float, float]]) -> list[dict[str, Any]]:
     """For each seed the control's scores, and whether it gains as little as it should."""
     return [run | {"passed": run["gain"]["mean"] < CONTROL_GAIN} for run in describe(comparison, options, seconds)]
 
 
-def describe(comparison: Comparison, options: Options, seconds: list[tuple[float, float]]) -> list[dict[str, Any]]:
+def describe(comparison: Scores, options: Options, seconds: list[tuple[float, float]]) -> list[dict[str, Any]]:
     """For each seed the score of every trial, and the gain with its 95 % interval over tasks."""
     runs = []
-    for seed, episodes, took in zip(options.seeds, comparison.scores[AGENT], seconds, strict=True):
+    for seed, episodes, took in zip(options.seeds, comparison.score(AGENT), seconds, strict=True):
         scores = episodes.reshape(options.num_tasks, options.num_repeats, -1).mean(axis=1)
         gained = estimate(gain(scores[None]))
         runs.append(

@@ -32,9 +32,9 @@ from benchmarks.adaptation import load_policy, train_once
 from xworld import ConfigError, Env
 from xworld.agents import MEMORIES, agent_preset
 from xworld.base.files import check_folder
-from xworld.evaluation import AGENT, Comparison, compare, estimate, sample_tasks
+from xworld.evaluation import AGENT, Scores, compare, estimate, sample_tasks
 from xworld.evaluation.report.look import label_ends, new_figure, write_title
-from xworld.evaluation.scores.comparison import EXPERT, NOOP, RANDOM, REMEMBERING_SEARCHER, SEARCHER
+from xworld.evaluation.scores.scores import EXPERT, NOOP, RANDOM, SEARCHER, SEARCHER_WITHOUT_MEMORY
 from xworld.tasks import Universe
 from xworld.training import PRESETS, RunConfig, use_host_devices
 
@@ -101,14 +101,14 @@ def main(options: Options) -> dict[str, Any]:
     }
     scripted = {
         name: curve(next(iter(compared.values())), name)
-        for name in (RANDOM, NOOP, SEARCHER, REMEMBERING_SEARCHER, EXPERT)
+        for name in (RANDOM, NOOP, SEARCHER_WITHOUT_MEMORY, SEARCHER, EXPERT)
     }
     origin = {"command": " ".join(["python", *sys.argv]), "machine": measure.machine()}
     agents = {
         memory: {
             "score": curve(compared[memory], AGENT),
             "seeds": [
-                judge(scores, scripted[SEARCHER]["mean"][0], took)
+                judge(scores, scripted[SEARCHER_WITHOUT_MEMORY]["mean"][0], took)
                 for scores, took in zip(per_seed(compared[memory]), seconds[memory], strict=True)
             ],
             "parameters": count_parameters(folders[memory][0]),
@@ -119,7 +119,8 @@ def main(options: Options) -> dict[str, Any]:
     if earlier is not None:
         check_same_scores(path, earlier["scripted"], scripted)
         agents = earlier["agents"] | agents
-    result = {"benchmark": "memories", "agents": agents, "scripted": scripted} | sizes
+    num_scored = next(iter(compared.values())).num_scored[NUM_TRIALS]
+    result = {"benchmark": "memories", "agents": agents, "scripted": scripted, "num_scored": num_scored} | sizes
     path.write_text(json.dumps(result, indent=2) + "\n")
     draw(result, path.with_suffix(".png"))
     return result
@@ -159,15 +160,15 @@ def with_memory(config: RunConfig, memory: str) -> RunConfig:
     return dataclasses.replace(config, agent=agent_preset("mini", memory))
 
 
-def curve(comparison: Comparison, name: str) -> dict[str, list[float]]:
+def curve(comparison: Scores, name: str) -> dict[str, list[float]]:
     """A policy's score in every trial, with its interval over tasks and seeds."""
-    found = estimate(comparison.scores[name])
+    found = estimate(comparison.score(name))
     return {part: getattr(found, part).tolist() for part in ("mean", "low", "high")}
 
 
-def per_seed(comparison: Comparison) -> list[list[float]]:
+def per_seed(comparison: Scores) -> list[list[float]]:
     """The agent's mean score in every trial, of each seed."""
-    return np.nanmean(comparison.scores[AGENT], axis=1).tolist()
+    return np.nanmean(comparison.score(AGENT), axis=1).tolist()
 
 
 def judge(scores: list[float], searcher_first: float, seconds: float) -> dict[str, Any]:
@@ -205,7 +206,7 @@ def draw(result: dict[str, Any], path: Path) -> None:
         axes.plot(trials, score["mean"], color=colour, linewidth=2)
         axes.fill_between(trials, score["low"], score["high"], color=colour, alpha=0.18, linewidth=0)
         ends.append((name, score["mean"][-1], colour, "bold"))
-    for name in (SEARCHER, RANDOM):
+    for name in (SEARCHER_WITHOUT_MEMORY, RANDOM):
         mean = result["scripted"][name]["mean"]
         axes.plot(trials, mean, color="#8a8a8a", linewidth=1, linestyle="--")
         ends.append((name, mean[-1], "#8a8a8a", "normal"))

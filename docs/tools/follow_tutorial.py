@@ -59,7 +59,7 @@ def main() -> None:
         follow(copy, is_quick)
         if not is_quick:
             scores = json.loads((copy / "runs/tutorial/runs/first/scores.json").read_text())
-            gain = scores["policies"]["agent"]["gain"]["mean"]
+            gain = next(iter(scores["scores"]["agent"].values()))["gain"]["value"]
             print(f"The agent gains {gain:.2f} from the first trial to the last.")
             if gain < MIN_GAIN:
                 sys.exit(f"That is less than {MIN_GAIN}.")

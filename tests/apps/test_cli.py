@@ -73,7 +73,7 @@ def test_evaluate_writes_scores_and_plots(run_folder, tmp_path, capsys):
     assert "expert" in capsys.readouterr().out
     scores = json.loads((tmp_path / "report" / "scores.json").read_text())
     assert scores["num_tasks"] == 16
-    assert scores["policies"]["expert"]["score"]["mean"] == [1.0] * 4
+    assert scores["scores"]["expert"]["4"]["score"]["value"] == [1.0] * 4
     assert {path.name for path in (tmp_path / "report").iterdir()} == {
         "scores.json",
         "scores.png",

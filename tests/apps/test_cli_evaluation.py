@@ -58,7 +58,7 @@ def test_evaluate_on_a_task_file(room, tmp_path, capsys, monkeypatch):
     first = (folder / "scores.json").read_bytes()
     content = json.loads(first)
     (task,) = content["tasks"]
-    returns = np.concatenate([np.ravel(values) for values in task["return_by_trial"].values()])
+    returns = np.concatenate([np.ravel(values) for values in task["return_by_trial"]["expert"].values()])
     assert task["name"] == "room" and (returns >= 3).all() and (returns <= 5).all()
     # A step and a pick from a start that faces east: five of six steps pay. The turns come before that.
     assert task["best"] == np.mean([5 - turns for turns in (1, 0, 1, 2)])
@@ -108,9 +108,11 @@ def test_finetune_goes_on_from_a_run_and_its_scores_normalise(tmp_path, capsys, 
 
     _serve(monkeypatch, collection, config)
     best = tmp_path / "best.json"
-    tasks = [{"return_by_trial": {"1": [1.0], "2": [0.5, best_return]}} for best_return in (2, 4, 0, 8)]
+    tasks = [{"return_by_trial": {"agent": {"1": [1.0], "2": [0.5, best_return]}}} for best_return in (2, 4, 0, 8)]
     task_set = {"name": "four rooms", "content_hash": collection.content_hash}
-    best.write_text(json.dumps({"schema": "xworld.scores/1", "task_set": task_set, "tasks": tasks}))
+    best.write_text(
+        json.dumps({"schema": "xworld.scores/2", "task_set": task_set, "scores": {"agent": {}}, "tasks": tasks})
+    )
     assert (
         main(["evaluate", "--agent", str(tuned), "--task-set", "four", *FEW, "--greedy", "--normalise-by", str(best)])
         == 0
@@ -118,7 +120,7 @@ def test_finetune_goes_on_from_a_run_and_its_scores_normalise(tmp_path, capsys, 
     content = json.loads((tuned / "on-four-rooms" / "scores.json").read_text())
     assert [task["best"] for task in content["tasks"]] == [2, 4, 1, 8]
     for task in content["tasks"]:
-        assert task["score"]["2"] == pytest.approx(task["return_by_trial"]["2"][1] / task["best"])
+        assert task["score"]["agent"]["2"] == pytest.approx(task["return_by_trial"]["agent"]["2"][1] / task["best"])
     assert content["reference"]["kind"].endswith("trained on the tasks")
     # The best of a run has a place of its own; an agent that is no run's is evaluated outside its folder.
     same = ("--task-set", "four", *FEW, "--greedy", "--normalise-by", str(best))
@@ -128,7 +130,8 @@ def test_finetune_goes_on_from_a_run_and_its_scores_normalise(tmp_path, capsys, 
     alone = tmp_path / "runs" / f"runs-{tuned.name}-{checkpoint.name}-on-four-rooms"
     one, other = ((folder / "scores.json").read_bytes() for folder in (tuned / "best-on-four-rooms", alone))
     assert one == other
-    assert content["player"]["is_greedy"] and content["player"]["config"]["memory_size"] == config.agent.memory_size
+    player = content["players"]["agent"]
+    assert player["is_greedy"] and player["config"]["memory_size"] == config.agent.memory_size
 
 
 def test_sets_by_name(room):

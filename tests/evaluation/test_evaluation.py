@@ -24,26 +24,29 @@ from rich.console import Console
 
 from xworld import ConfigError, Env
 from xworld.agents import AgentConfig, AgentPolicy, NoopPolicy, RandomPolicy, Searcher, make_agent
+from xworld.agents.players import EXPERT, SCRIPTED
 from xworld.base.files import check_folder
 from xworld.evaluation import (
-    Comparison,
+    Reference,
+    Scores,
     compare,
     difference,
+    draw_learning_curve,
     episode_key,
     estimate,
     evaluate,
     gain,
     most_telling,
     normalise,
-    plot_learning_curve,
     record,
     sample_tasks,
-    scores_table,
     summarise,
     telling_episode,
-    write_report,
+    trials_table,
+    write_comparison,
 )
 from xworld.evaluation.report.look import spread_out
+from xworld.evaluation.scores.scores import player_name
 from xworld.evaluation.scores.statistics import count_scored
 
 NUM_TASKS = BATCH_SIZE
@@ -108,7 +111,7 @@ def test_a_recorded_episode_is_the_evaluated_one(tasks, agent, comparison):
         states, timesteps = record(ENV, take(tasks, index), agent, episode_key(KEY, index))
         assert timesteps.reward.shape == (NUM_TRIALS * TRIAL_LENGTH + 1, 1)
         rewards = np.asarray(timesteps.reward)[1:, 0].reshape(NUM_TRIALS, TRIAL_LENGTH)
-        np.testing.assert_array_equal(rewards.sum(1), comparison.returns["agent"][0, index])
+        np.testing.assert_array_equal(rewards.sum(1), comparison.returns["agent"][NUM_TRIALS][0, index])
         assert bool(timesteps.is_first[0]) and bool(timesteps.is_last[-1])
         assert int(states.trial[-1]) == NUM_TRIALS - 1
 
@@ -242,7 +245,7 @@ def test_gain_and_the_most_telling_episode():
 
 
 def test_the_telling_episode_shows_a_mistake_first_and_none_in_the_end(tasks, comparison):
-    scores = comparison.scores["searcher with memory"][0]
+    scores = comparison.score("searcher")[0]
     index, states, timesteps = telling_episode(ENV, tasks, Searcher(), KEY, scores)
     again, _, _ = telling_episode(ENV, tasks, Searcher(), KEY, scores)
     assert index == again and scores[index, 0] < scores[index, -1] == 1
@@ -252,21 +255,26 @@ def test_the_telling_episode_shows_a_mistake_first_and_none_in_the_end(tasks, co
 
 
 def test_compare_plays_everybody_on_the_same_tasks(comparison):
-    assert list(comparison.scores) == [
-        "agent", "random", "no-op", "searcher without memory", "searcher with memory", "expert",
-    ]  # fmt: skip
-    assert comparison.scores["agent"].shape == (2, NUM_TASKS, NUM_TRIALS)
-    assert (comparison.scores["expert"] == 1).all() and (comparison.scores["no-op"] == 0).all()
-    assert comparison.num_scored == NUM_TASKS
-    assert (np.stack([scores.max() for scores in comparison.scores.values()]) <= 1).all()
+    names = ["agent", "random", "noop", "searcher without memory", "searcher", "expert"]
+    assert list(comparison.returns) == names and comparison.num_trials == (NUM_TRIALS,)
+    assert comparison.score("agent").shape == (2, NUM_TASKS, NUM_TRIALS)
+    assert (comparison.score("expert") == 1).all() and (comparison.score("noop") == 0).all()
+    assert comparison.num_scored == {k: NUM_TASKS for k in range(1, NUM_TRIALS + 1)}
+    assert all(comparison.score(name).max() <= 1 for name in names)
+    # Everybody has one name, whatever the command line wants.
+    assert {player_name(name) for name in (*SCRIPTED, EXPERT)} == set(names) - {"agent"}
 
 
 def test_tasks_without_a_plan_have_no_score(tasks):
     rooms = join(stack([make_room(EMPTY)]), jax.tree.map(lambda leaf: leaf[1:], tasks))  # no red ball in the first
     comparison = compare(ENV, rooms, [], KEY, show_progress=True)
-    assert comparison.num_scored == NUM_TASKS - 1
-    assert np.isnan(comparison.scores["random"][0, 0]).all() and not np.isnan(comparison.scores["random"][0, 1:]).any()
-    assert "Left out: 1 tasks" in scores_table(comparison).caption
+    assert comparison.num_scored[NUM_TRIALS] == NUM_TASKS - 1
+    random = comparison.score("random")[0]
+    assert np.isnan(random[0]).all() and not np.isnan(random[1:]).any()
+    content = summarise(comparison)
+    assert "1 tasks have none" in trials_table(content).caption
+    zeros, without = (content["scores"]["expert"]["4"][name]["mean"] for name in ("last_with_zeros", "last"))
+    assert (zeros["value"], without["value"]) == (pytest.approx((NUM_TASKS - 1) / NUM_TASKS), 1)
 
 
 def test_the_report(comparison, tmp_path):
@@ -274,37 +282,44 @@ def test_the_report(comparison, tmp_path):
     rows = [f"{step},{0.001 * step},{0.002 * step}," for step in range(0, 2000, 100)]
     metrics.write_text("steps,return_trial_1,return_trial_2,return_trial_3\n" + "\n".join(rows) + "\n")
     folder = tmp_path / "new" / "report"
-    content = write_report(folder, comparison, {"command": "xworld evaluate runs/demo"}, metrics)
+    content = write_comparison(folder, comparison, {"command": "xworld evaluate runs/demo"}, metrics)
 
     assert json.loads((folder / "scores.json").read_text()) == content
-    assert content["num_tasks"] == NUM_TASKS and content["num_tasks_without_score"] == 0
+    assert content["schema"] == "xworld.scores/2" and list(content["players"]) == list(content["scores"])
+    assert content["num_tasks"] == NUM_TASKS and content["reference"]["num_tasks_without"] == 0
     assert content["about"]["command"] == "xworld evaluate runs/demo"
-    agent = content["policies"]["agent"]
-    np.testing.assert_allclose(agent["score"]["mean"], comparison.scores["agent"].mean((0, 1)))
-    np.testing.assert_allclose(agent["return"]["mean"], comparison.returns["agent"].mean((0, 1)), rtol=1e-6)
-    np.testing.assert_allclose(agent["gain"]["mean"], agent["score"]["mean"][-1] - agent["score"]["mean"][0])
-    assert agent["difference"]["to"] == "agent" and agent["difference"]["mean"] == [0] * NUM_TRIALS
-    less = content["policies"]["random"]["difference"]
-    expected = (comparison.scores["random"] - comparison.scores["agent"]).mean((0, 1))
-    np.testing.assert_allclose(less["mean"], expected, atol=1e-9)
-    assert agent["num_seeds"] == len(agent["score_by_seed"]) == 2
+    agent, score = content["scores"]["agent"][str(NUM_TRIALS)], comparison.score("agent")
+    np.testing.assert_allclose(agent["score"]["value"], score.mean((0, 1)))
+    np.testing.assert_allclose(agent["return"]["value"], comparison.returns["agent"][4].mean((0, 1)), rtol=1e-6)
+    np.testing.assert_allclose(agent["gain"]["value"], agent["score"]["value"][-1] - agent["score"]["value"][0])
+    assert "difference" not in agent
+    less = content["scores"]["random"][str(NUM_TRIALS)]["difference"]
+    expected = difference(comparison.score("random")[..., -1], score[..., -1])
+    assert less == {"to": "agent", "value": expected.mean, "low": expected.low, "high": expected.high}
+    assert agent["num_rows"] == len(agent["score_by_row"]) == 2
+    last = {part: agent["score"][part][-1] for part in ("value", "low", "high")}
+    assert agent["last"]["mean"] == last and agent["last_with_zeros"] == agent["last"]
+    first = content["tasks"][0]
+    assert first["score"]["agent"]["4"] == pytest.approx(score[:, 0, -1].mean())
+    assert len(first["best"]) == len(first["return_by_trial"]["agent"]["4"]) == NUM_TRIALS
     for name in ("scores.png", "learning_curve.png"):
         assert (folder / name).read_bytes().startswith(b"\x89PNG")
 
     console = Console(width=200, record=True, file=(tmp_path / "table.txt").open("w"))
-    console.print(scores_table(comparison))
+    console.print(trials_table(content))
     console.file.close()
     table = console.export_text()
-    assert "1.00" in table and all(name.split()[0] in table for name in comparison.scores)
-    assert summarise(comparison) == {name: value for name, value in content.items() if name != "about"}
+    assert "1.00" in table and all(name.split()[0] in table for name in comparison.returns)
+    assert summarise(comparison).items() <= content.items()
 
 
 @pytest.mark.parametrize(("num_trials", "shown"), [(5, [1, 2, 3, 4, 5]), (13, [1, 2, 5, 13])])
 def test_the_table_fits_a_terminal(num_trials, shown, tmp_path):
     returns = np.random.default_rng(0).uniform(0, 5, (2, 20, num_trials))
-    comparison = Comparison({"searcher without memory": returns, "agent": returns + 5}, np.full((20, num_trials), 10.0))
+    played = {"searcher without memory": {num_trials: returns}, "agent": {num_trials: returns + 5}}
+    content = summarise(Scores(played, Reference("ten", np.full(20, 10.0))))
     console = Console(width=80, record=True, file=(tmp_path / "table.txt").open("w"))
-    console.print(scores_table(comparison))
+    console.print(trials_table(content))
     console.file.close()
     table = console.export_text()
     assert all(word in table for word in ("searcher", "without", "memory")) and "…" not in table
@@ -315,26 +330,55 @@ def test_the_table_fits_a_terminal(num_trials, shown, tmp_path):
 
 def test_scores_above_1_are_counted_and_clipped():
     """An expert that earns 1 at the end of a short trial, and an agent that earns 3."""
-    returns = {"agent": np.array([[[3.0], [0.5], [1.0]]]), "expert": np.ones((1, 3, 1))}
-    comparison = Comparison(returns, np.array([[1.0], [1.0], [0.0]]))
-    content = summarise(comparison)
-    agent = content["policies"]["agent"]
-    assert agent["score"]["mean"] == [1.75] and agent["score_clipped"]["mean"] == [0.75]
-    assert agent["share_above_1"] == [0.5] and content["policies"]["expert"]["share_above_1"] == [0]
+    returns = {"agent": {1: np.array([[[3.0], [0.5], [1.0]]])}, "expert": {1: np.ones((1, 3, 1))}}
+    content = summarise(Scores(returns, Reference("the expert", np.array([[1.0], [1.0], [0.0]]))))
+    agent, expert = (content["scores"][name]["1"]["last"] for name in ("agent", "expert"))
+    assert (agent["mean"]["value"], agent["mean_clipped"]["value"]) == (1.75, 0.75)
+    assert (agent["share_above_1"]["value"], expert["share_above_1"]["value"]) == (0.5, 0)
     assert content["num_scored"] == {"1": 2}
-    assert "agent is above 1 in 50.0% of tasks; mean clipped at 1: 0.75" in scores_table(comparison).caption
+    assert "agent is above 1 in 50.0% of tasks; mean clipped at 1: 0.75" in trials_table(content).caption
+    assert "one training seed" in trials_table(content).caption  # and two say more
+    content["scores"]["agent"]["1"]["num_rows"] = 2
+    assert "one training seed" not in trials_table(content).caption
+
+
+def test_a_reference_of_single_trials_says_how_many_tasks_are_scored_with_fewer():
+    best = np.array([[1.0, 1.0, 1.0], [1.0, 0.0, 1.0], [1.0, 1.0, 0.0]])
+    scores = Scores({"agent": {3: np.ones((1, 3, 3))}}, Reference("the expert", best))
+    assert scores.num_scored == {1: 3, 2: 2, 3: 1}
+    assert scores.is_scored(2).tolist() == [True, False, True] and np.isnan(scores.score("agent", 3)[0, 1:]).all()
+
+
+def test_people_are_a_player_who_plays_some_of_the_tasks():
+    """Two people, each with half of the tasks, and a player who played them all once."""
+    people = np.full((2, 4, 1), np.nan)
+    people[0, :2], people[1, 2:] = 1.0, 3.0
+    scores = Scores({"people": {1: people}, "random": {1: np.ones((1, 4, 1))}}, Reference("five", np.full(4, 5.0)))
+    content = summarise(scores)
+    found, random = (content["scores"][name]["1"] for name in ("people", "random"))
+    assert (found["num_rows"], found["num_tasks"], found["last"]["mean"]["value"]) == (2, 4, pytest.approx(0.4))
+    assert found["last"]["mean"]["low"] < 0 < 0.8 < found["last"]["mean"]["high"]  # two people tell little
+    assert random["difference"]["value"] == pytest.approx(-0.2)
+    assert random["difference"]["low"] < -0.2 < random["difference"]["high"]
+
+
+def test_scores_that_cannot_be_meant():
+    with pytest.raises(ConfigError, match="no returns"):
+        Scores({}, Reference("nobody", np.ones(3)))
+    with pytest.raises(ConfigError, match=r"with 2 trials have the shape \[1, 3, 1\]"):
+        Scores({"agent": {2: np.ones((1, 3, 1))}}, Reference("nobody", np.ones(3)))
 
 
 def test_reports_that_cannot_be_written(comparison, tmp_path):
     file = tmp_path / "file"
     file.write_text("")
     with pytest.raises(ConfigError, match="cannot be written to"):
-        write_report(file, comparison, {})
+        write_comparison(file, comparison, {})
     with pytest.raises(ConfigError, match="Choose another folder"):
         check_folder(file / "below")
     (tmp_path / "scores.json").mkdir()
-    with pytest.raises(ConfigError, match="report cannot be written"):
-        write_report(tmp_path, comparison, {})
+    with pytest.raises(ConfigError, match="scores.json cannot be written"):
+        write_comparison(tmp_path, comparison, {})
 
 
 @pytest.mark.parametrize(
@@ -352,7 +396,7 @@ def test_metrics_that_are_none(text, message, tmp_path):
     if text is not None:
         path.write_text(text)
     with pytest.raises(ConfigError, match=message):
-        plot_learning_curve(path, tmp_path / "curve.png")
+        draw_learning_curve(path)
 
 
 def test_labels_keep_their_distance_and_order():

@@ -15,20 +15,22 @@ from xworld.agents import Expert, NoopPolicy, RandomPolicy, make_player
 from xworld.agents.players import check_same_physics, own_player
 from xworld.evaluation import (
     Reference,
-    Sweep,
     SweepConfig,
     TaskCollection,
     expert_reference,
     fine_tuned_reference,
     run_sweep,
-    sweep_table,
+    statistics_table,
+    summarise,
+    sweep_scores,
+    write_sweep,
 )
 from xworld.evaluation import reference as reference_module
 from xworld.evaluation.reference import BY_FINE_TUNED
-from xworld.evaluation.report.files import choose_tasks, write_scores
+from xworld.evaluation.report.files import choose_tasks
 from xworld.evaluation.scores import sweep as sweep_module
 from xworld.evaluation.scores.statistics import interval
-from xworld.evaluation.scores.summary import STATISTICS, summarise_sweep
+from xworld.evaluation.scores.summary import STATISTICS
 
 EMPTY = "0....|.....|.....|.....|....."
 REACHED, ALWAYS, NEVER = range(3)
@@ -64,20 +66,20 @@ def test_noop_and_random_earn_what_arithmetic_says(collection, random_sweep):
     noop = run_sweep(ENV, collection.tasks, NoopPolicy(), SWEEP, show_progress=False)
     for num_trials in SWEEP.num_trials:
         expected = np.broadcast_to(np.array([0, 3, 0])[:, None, None], (3, 128, num_trials))
-        np.testing.assert_array_equal(noop.returns[num_trials], expected)
-        np.testing.assert_array_equal(random_sweep.returns[num_trials][[ALWAYS, NEVER]], expected[[ALWAYS, NEVER]])
-    trials = np.concatenate([random_sweep.returns[num_trials][REACHED].ravel() for num_trials in SWEEP.num_trials])
+        np.testing.assert_array_equal(noop[num_trials], expected)
+        np.testing.assert_array_equal(random_sweep[num_trials][[ALWAYS, NEVER]], expected[[ALWAYS, NEVER]])
+    trials = np.concatenate([random_sweep[num_trials][REACHED].ravel() for num_trials in SWEEP.num_trials])
     assert trials.size == 512 and set(trials) == {0, 1, 2}
     assert abs(trials.mean() - RANDOM_REACHES) < 4 * trials.std() / trials.size**0.5
-    scores = summarise_sweep(noop, Reference("", BEST), {})["summary"]["3"]
+    scores = summarise(sweep_scores("noop", noop, Reference("", BEST)))["scores"]["noop"]["3"]["last"]
     assert scores["mean"]["value"] == 0.5 and scores["share_at_0"]["value"] == 0.5
     assert scores["median"]["value"] == 0.5 and scores["percentile_20"]["value"] == pytest.approx(0.2)
 
 
 def test_every_repetition_and_number_of_trials_has_its_own_chance(random_sweep):
-    one, three = (random_sweep.returns[num_trials][REACHED, :, 0] for num_trials in SWEEP.num_trials)
+    one, three = (random_sweep[num_trials][REACHED, :, 0] for num_trials in SWEEP.num_trials)
     assert (one != three).any() and len(set(one)) > 1
-    assert (random_sweep.returns[3][REACHED, :, 0] != random_sweep.returns[3][REACHED, :, 2]).any()
+    assert (random_sweep[3][REACHED, :, 0] != random_sweep[3][REACHED, :, 2]).any()
 
 
 def test_all_numbers_of_trials_are_one_compilation(collection):
@@ -119,13 +121,13 @@ def test_what_was_interrupted_goes_on_and_gives_the_same_bytes(
     monkeypatch.setattr(sweep_module, "play_batch", play_until(2 * NUM_BATCHES))
     resumed = run(tmp_path / "a", show_progress=True)
     assert len(calls) == 2 * NUM_BATCHES  # nothing was played twice
-    for num_trials, returns in random_sweep.returns.items():
-        np.testing.assert_array_equal(resumed.returns[num_trials], returns)
+    for num_trials, returns in random_sweep.items():
+        np.testing.assert_array_equal(resumed[num_trials], returns)
 
     monkeypatch.setattr(sweep_module, "play_batch", play_batch)
     (tmp_path / "b").mkdir()
-    content = write_scores(tmp_path / "a", collection, player, resumed, reference)
-    write_scores(tmp_path / "b", collection, player, random_sweep, reference)
+    content = write_sweep(tmp_path / "a", collection, player, SWEEP, resumed, reference)
+    write_sweep(tmp_path / "b", collection, player, SWEEP, random_sweep, reference)
     for name in ("scores.json", "report.html"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     check_content(content, collection, random_sweep)
@@ -136,7 +138,7 @@ def test_what_was_interrupted_goes_on_and_gives_the_same_bytes(
     )  # the worst of two is the typical one
     assert "src=" in page and page.count("src=") == page.count('src="data:')  # it needs no other file
     console = Console(width=150, record=True, file=(tmp_path / "table.txt").open("w"))
-    console.print(sweep_table(content))
+    console.print(statistics_table(content))
     console.file.close()
     assert "20th percentile" in console.export_text()
 
@@ -152,30 +154,30 @@ def test_what_was_interrupted_goes_on_and_gives_the_same_bytes(
         run(tmp_path / "a")
 
     tuned = fine_tuned_reference(tmp_path / "a", collection.content_hash)
-    last = np.stack([random_sweep.last[num_trials] for num_trials in SWEEP.num_trials])
+    last = np.stack([random_sweep[k][:, :, -1].mean(1, dtype=np.float64) for k in SWEEP.num_trials])
     np.testing.assert_allclose(tuned.best, last.max(0), rtol=1e-6)
     with pytest.raises(ConfigError, match="of other tasks"):
         fine_tuned_reference(tmp_path / "a" / "scores.json", "0")
 
 
-def check_content(content, collection, sweep):
+def check_content(content, collection, returns):
     """What `scores.json` says, against the returns."""
-    assert content["schema"] == "xworld.scores/1"
+    assert content["schema"] == "xworld.scores/2"
     assert content["task_set"] == {"name": "three rooms", "content_hash": collection.content_hash}
     assert content["num_scored"] == {"1": 2, "3": 2}
     assert content["num_tasks"] == 3 and content["reference"]["num_tasks_without"] == 1
     assert content["env"] == json.loads(json.dumps(dataclasses.asdict(CONFIG)))
-    scores = sweep.returns[3][:2, :, -1].mean(1) / BEST[:2]
-    np.testing.assert_allclose([task["score"]["3"] for task in content["tasks"][:2]], scores, rtol=1e-6)
-    assert content["tasks"][NEVER]["score"] == {"1": None, "3": None}
+    scores = returns[3][:2, :, -1].mean(1) / BEST[:2]
+    np.testing.assert_allclose([task["score"]["random"]["3"] for task in content["tasks"][:2]], scores, rtol=1e-6)
+    assert content["tasks"][NEVER]["score"]["random"] == {"1": None, "3": None}
     assert content["tasks"][NEVER]["num_hidden_rules"] == content["tasks"][NEVER]["num_rules"] == 1
-    curve = (sweep.returns[3][:2].mean(1) / BEST[:2, None]).mean(0)
-    np.testing.assert_allclose(content["mean_score_by_trial"]["3"], curve, rtol=1e-6)
-    mean = content["summary"]["3"]["mean"]
+    curve = (returns[3][:2].mean(1) / BEST[:2, None]).mean(0)
+    np.testing.assert_allclose(content["scores"]["random"]["3"]["score"]["value"], curve, rtol=1e-6)
+    mean = content["scores"]["random"]["3"]["last"]["mean"]
     assert mean["low"] <= mean["value"] <= mean["high"] and mean["value"] == pytest.approx(scores.mean())
     (few, many) = content["breakdown"]["num_objects"]
     assert (few["value"], few["num_tasks"], many["value"], many["num_tasks"]) == (0, 1, 1, 1)
-    assert many["summary"]["3"]["mean"]["value"] == pytest.approx(scores[REACHED])
+    assert many["scores"]["random"]["3"]["mean"]["value"] == pytest.approx(scores[REACHED])
 
 
 def test_statistics_and_intervals_of_known_scores():
@@ -197,11 +199,11 @@ def test_tasks_in_which_the_reference_earns_nothing_are_reported_with_and_withou
     """The hard tasks drop out where the tuned agent fails, and the 20th percentile rises."""
     returns = np.arange(10, dtype=np.float32)[:, None, None] / 10
     best = np.where(np.arange(10) < 4, 0, 1).astype(np.float32)
-    sweep = Sweep(SweepConfig(num_trials=(1,), num_repetitions=1), {1: returns})
-    content = summarise_sweep(sweep, Reference(BY_FINE_TUNED, best), {})
+    content = summarise(sweep_scores("agent", {1: returns}, Reference(BY_FINE_TUNED, best)))
+    of_k = content["scores"]["agent"]["1"]
     assert content["num_tasks"] == 10 and content["num_scored"] == {"1": 6}
-    assert content["summary"]["1"]["percentile_20"]["value"] == pytest.approx(0.5)
-    zeros = content["summary_with_zeros"]["1"]
+    assert of_k["last"]["percentile_20"]["value"] == pytest.approx(0.5)
+    zeros = of_k["last_with_zeros"]
     assert zeros["percentile_20"]["value"] == 0 and zeros["share_at_0"]["value"] == 0.4
     assert zeros["mean"]["value"] == pytest.approx(0.39)
 
@@ -249,9 +251,9 @@ def test_best_returns_are_kept_and_their_search_goes_on(collection, tmp_path, mo
 
 def test_no_scores_without_any_reference(random_sweep):
     with pytest.raises(ConfigError, match="None of the 3 tasks"):
-        summarise_sweep(random_sweep, Reference("nobody", np.zeros(3, np.float32)), {})
+        sweep_scores("random", random_sweep, Reference("nobody", np.zeros(3, np.float32)))
     with pytest.raises(ConfigError, match="of 2 tasks"):
-        summarise_sweep(random_sweep, Reference("nobody", np.ones(2, np.float32)), {})
+        sweep_scores("random", random_sweep, Reference("nobody", np.ones(2, np.float32)))
 
 
 @pytest.mark.parametrize(

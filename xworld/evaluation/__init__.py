@@ -3,26 +3,31 @@
 from xworld.evaluation.episodes import episode_key
 from xworld.evaluation.protocol import Returns, evaluate, record, sample_tasks
 from xworld.evaluation.reference import Reference, expert_reference, fine_tuned_reference
-from xworld.evaluation.report.files import write_report
-from xworld.evaluation.report.plots import plot_learning_curve, plot_scores
-from xworld.evaluation.report.tables import scores_table, sweep_table
-from xworld.evaluation.scores.comparison import AGENT, Comparison, compare, telling_episode
+from xworld.evaluation.report.files import write_comparison, write_sweep
+from xworld.evaluation.report.learning_curve import draw_learning_curve
+from xworld.evaluation.report.plots import draw_players, draw_trials
+from xworld.evaluation.report.tables import players_table, statistics_table, trials_table
+from xworld.evaluation.scores.comparison import compare, telling_episode
+from xworld.evaluation.scores.schema import read_scores
+from xworld.evaluation.scores.scores import AGENT, Scores
 from xworld.evaluation.scores.statistics import Estimate, difference, estimate, gain, most_telling, normalise
 from xworld.evaluation.scores.summary import summarise
-from xworld.evaluation.scores.sweep import Sweep, SweepConfig, replay, run_sweep
+from xworld.evaluation.scores.sweep import SweepConfig, play_again, run_sweep, sweep_scores
 from xworld.evaluation.task_sets import TaskCollection, find_task_set
 
 __all__ = [
     "AGENT",
-    "Comparison",
     "Estimate",
     "Reference",
     "Returns",
-    "Sweep",
+    "Scores",
     "SweepConfig",
     "TaskCollection",
     "compare",
     "difference",
+    "draw_learning_curve",
+    "draw_players",
+    "draw_trials",
     "episode_key",
     "estimate",
     "evaluate",
@@ -32,15 +37,17 @@ __all__ = [
     "gain",
     "most_telling",
     "normalise",
-    "plot_learning_curve",
-    "plot_scores",
+    "play_again",
+    "players_table",
+    "read_scores",
     "record",
-    "replay",
     "run_sweep",
     "sample_tasks",
-    "scores_table",
+    "statistics_table",
     "summarise",
-    "sweep_table",
+    "sweep_scores",
     "telling_episode",
-    "write_report",
+    "trials_table",
+    "write_comparison",
+    "write_sweep",
 ]

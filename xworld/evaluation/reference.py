@@ -1,9 +1,7 @@
 """What returns are divided by: the best return of each task by the expert or of an agent trained on the tasks."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
@@ -15,9 +13,11 @@ from xworld.base.files import check_folder, read_array, write_array
 from xworld.base.progress import progress_bar
 from xworld.core.env import Env
 from xworld.core.types import Task
+from xworld.evaluation.scores.schema import read_scores
 
-BY_EXPERT, BY_FINE_TUNED = "the expert's best known return", "the best last trial of an agent trained on the tasks"
-SCHEMA = "xworld.scores/1"  # of scores.json
+BY_EXPERT = "the expert's best known return"
+BY_EXPERTS_EPISODE = "the expert's return in the same task and trial"
+BY_FINE_TUNED = "the best last trial of an agent trained on the tasks"
 EXPERT_VERSION = 1  # raise it when the expert finds other plans: best returns that are kept are of one version
 _TASKS_AT_A_TIME = 16  # between two writes of the file of best returns
 
@@ -26,8 +26,8 @@ _TASKS_AT_A_TIME = 16  # between two writes of the file of best returns
 class Reference:
     """The return of a trial that scores 1."""
 
-    kind: str  # where it is from: BY_EXPERT or BY_FINE_TUNED
-    best: np.ndarray  # [num_tasks] float32, 0 where none is known
+    kind: str  # where it is from: one of the names above
+    best: np.ndarray  # [num_tasks] float32, or of single trials [num_tasks, num_trials]; 0 where none is known
 
 
 def expert_reference(
@@ -87,31 +87,15 @@ def fine_tuned_reference(scores: Path, content_hash: str) -> Reference:
     """
     path = scores / "scores.json" if scores.is_dir() else scores
     content = read_scores(path)
-    if content["task_set"]["content_hash"] != content_hash:
+    task_set = content.get("task_set", {"name": "of no named set", "content_hash": None})
+    if task_set["content_hash"] != content_hash:
         raise ConfigError(
-            f"{path} is of other tasks ({content['task_set']['name']}). Evaluate the fine-tuned agent on these tasks, "
+            f"{path} is of other tasks ({task_set['name']}). Evaluate the fine-tuned agent on these tasks, "
             "and name its folder."
         )
-    best = [max(returns[-1] for returns in task["return_by_trial"].values()) for task in content["tasks"]]
+    player, *_ = content["scores"]
+    best = [max(returns[-1] for returns in task["return_by_trial"][player].values()) for task in content["tasks"]]
     return Reference(BY_FINE_TUNED, np.array(best, np.float32))
-
-
-def read_scores(path: Path) -> dict[str, Any]:
-    """The content of a `scores.json` of `xworld evaluate --task-set`.
-
-    Raises:
-      ConfigError: it cannot be read, or is something else.
-    """
-    try:
-        content = json.loads(path.read_text())
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}. Name a folder that evaluate wrote.") from error
-    except ValueError as error:
-        raise ConfigError(f"{path} is not JSON: {error}. Name a folder that evaluate wrote.") from error
-    schema = content.get("schema") if isinstance(content, dict) else None
-    if schema != SCHEMA:
-        raise ConfigError(f"{path} has the schema {schema!r}, not {SCHEMA!r}. Evaluate again with --task-set.")
-    return content
 
 
 def _physics(env: Env) -> list[int]:

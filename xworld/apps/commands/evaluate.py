@@ -21,7 +21,7 @@ INTERRUPTED = 130
 class Evaluate:
     """Score a trained agent, or whoever else can play, on tasks not seen in training.
 
-    Without --task-set, a run's agent plays held-out tasks of its own universe once, beside random, no-op and scripted
+    Without --task-set, a run's agent plays held-out tasks of its own universe once, beside random, noop and scripted
     players: a table of the score of every trial, scores.json, scores.png and learning_curve.png.
 
     With --task-set, the agent plays AdA's protocol: every task many times, with 1, 2, 3, 5, 8 and 13 trials; scores
@@ -61,7 +61,7 @@ class Evaluate:
         from xworld.agents.players import PRETRAINED, agent_folder
         from xworld.base.files import check_folder
         from xworld.core.env import Env
-        from xworld.evaluation import compare, scores_table, write_report
+        from xworld.evaluation import compare, trials_table, write_comparison
         from xworld.training import load_config
         from xworld.training.run.held_out import held_out_tasks
 
@@ -79,7 +79,7 @@ class Evaluate:
         tasks = held_out_tasks(config, self.num_tasks, self.seed)
         policy = AgentPolicy(loaded.params, loaded.agent, is_greedy=self.greedy)
         key = jax.random.key(self.seed)
-        comparison = compare(Env(config.env), tasks, [policy], key, num_trials[0], show_progress=True)
+        scores = compare(Env(config.env), tasks, [policy], key, num_trials[0], show_progress=True)
         options = {
             "num_tasks": len(tasks.trial_length),
             "seed": self.seed,
@@ -87,16 +87,16 @@ class Evaluate:
             "which": self.which or "last",
         }
         about = {"evaluate": options, "run": dataclasses.asdict(config)}
-        write_report(output, comparison, about, run / "metrics.csv")
-        rich.print(scores_table(comparison))
+        content = write_comparison(output, scores, about, run / "metrics.csv")
+        rich.print(trials_table(content))
         print(f"Wrote scores.json, scores.png and learning_curve.png to {output}")
         return 0
 
     def _sweep(self, task_set: str) -> int:
         from xworld.agents.players import find_player
         from xworld.base.errors import located
-        from xworld.evaluation.report.files import write_scores
-        from xworld.evaluation.report.tables import sweep_table
+        from xworld.evaluation import statistics_table, write_sweep
+        from xworld.evaluation.scores.scores import player_name
         from xworld.evaluation.scores.sweep import NUM_TRIALS, SweepConfig, run_sweep
         from xworld.evaluation.task_sets import find_task_set
 
@@ -116,6 +116,7 @@ class Evaluate:
                 is_greedy=self.greedy,
                 show_progress=True,
             )
+        named = dataclasses.replace(player, name=player_name(player.name))
         output = self.output or self._default_output(collection)
         about = {
             "player": player.about,
@@ -124,14 +125,14 @@ class Evaluate:
         }
         try:
             reference = self._find_reference(collection)
-            sweep = run_sweep(collection.env, collection.tasks, player.policy, config, output, about)
-            content = write_scores(output, collection, player, sweep, reference)
+            returns = run_sweep(collection.env, collection.tasks, player.policy, config, output, about)
+            content = write_sweep(output, collection, named, config, returns, reference)
         except KeyboardInterrupt:
             print(f"Stopped. What was played is kept in {output}; the same command goes on.")
             return INTERRUPTED
         import rich
 
-        rich.print(sweep_table(content))
+        rich.print(statistics_table(content))
         print(f"Wrote scores.json, report.html and replays to {output}")
         return 0
 

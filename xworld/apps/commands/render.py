@@ -64,7 +64,7 @@ class Render:
         config, loaded = load_config(self.source), load(self.source)
         env, policy, key = Env(config.env), AgentPolicy(loaded.params, loaded.agent), jax.random.key(self.seed)
         tasks = held_out_tasks(config, 128, self.seed)
-        scores = compare(env, tasks, [policy], key, show_progress=True).scores[AGENT][0]
+        scores = compare(env, tasks, [policy], key, show_progress=True).score(AGENT)[0]
         index, states, timesteps = telling_episode(env, tasks, policy, key, scores)
         output = self.output or self.source / "replay.gif"
         save_animation(episode_frames(env, states, timesteps, reveal=self.reveal), output, fps=self.fps)

@@ -81,7 +81,7 @@ class StudyReport:
             self.output,
             self.best_returns,
         )
-        for left_out in content["left_out"]:
+        for left_out in content["study"]["left_out"]:
             print(f"Left out: {left_out['folder']}: {left_out['reason']}")
         rich.print(people_table(content))
         print(f"Wrote report.html, scores.json, scores.csv, people.png and trials.png to {self.output}")

@@ -1,8 +1,8 @@
-"""What a sweep leaves behind: scores.json with every number, and replays of the best, a typical and the worst task."""
+"""What an evaluation leaves behind: scores.json with every number, a report, and replays of some of the tasks."""
 
-import dataclasses
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +10,15 @@ import jax
 import numpy as np
 
 from xworld.agents.players import Player
-from xworld.base.errors import ConfigError
 from xworld.base.files import check_folder, write_atomically
-from xworld.evaluation.reference import SCHEMA, Reference
+from xworld.evaluation.reference import Reference
+from xworld.evaluation.report.learning_curve import draw_learning_curve
+from xworld.evaluation.report.look import to_png
 from xworld.evaluation.report.page import Film, make_page
-from xworld.evaluation.report.plots import plot_learning_curve, plot_scores
-from xworld.evaluation.scores.comparison import Comparison
-from xworld.evaluation.scores.summary import summarise, summarise_sweep, task_rows
-from xworld.evaluation.scores.sweep import Sweep, replay
+from xworld.evaluation.report.plots import draw_trials
+from xworld.evaluation.scores.scores import Scores
+from xworld.evaluation.scores.summary import make_content
+from xworld.evaluation.scores.sweep import SweepConfig, play_again, sweep_scores
 from xworld.evaluation.task_sets import TaskCollection
 from xworld.histories import history_of, write_history
 from xworld.rendering import episode_frames, save_animation
@@ -26,31 +27,60 @@ from xworld.tasks import to_text
 _FPS = 10.0
 
 
-def collect_scores(collection: TaskCollection, player: Player, sweep: Sweep, reference: Reference) -> dict[str, Any]:
-    """The content of `scores.json`, as JSON types. Nothing in it depends on when or where it was made.
+def write_json(folder: Path, content: Mapping[str, Any]) -> dict[str, Any]:
+    """Writes `scores.json`; its content as a reader finds it there, so that figures and tables are drawn from that.
 
     Raises:
-      ConfigError: no task has a reference.
+      ConfigError: it cannot be written.
     """
-    ids = {name: np.asarray(getattr(collection.tasks, name)) for name in ("world_id", "game_id")}
-    rows = task_rows(sweep, reference, ids | collection.features)
-    if collection.task_names is not None:
-        rows = [{"name": name, **row} for name, row in zip(collection.task_names, rows, strict=True)]
-    return {
-        "schema": SCHEMA,
-        "player": player.about,
-        "task_set": {"name": collection.name, "content_hash": collection.content_hash},
-        "env": dataclasses.asdict(collection.env.config),
-        "protocol": dataclasses.asdict(sweep.config),
-        **summarise_sweep(sweep, reference, collection.features),
-        "tasks": rows,
-    }
+    text = json.dumps(content, indent=1) + "\n"
+    write_atomically(folder / "scores.json", text.encode())
+    read: dict[str, Any] = json.loads(text)
+    return read
 
 
-def write_scores(
-    folder: Path, collection: TaskCollection, player: Player, sweep: Sweep, reference: Reference
+def write_comparison(
+    folder: str | Path, scores: Scores, about: Mapping[str, Any], metrics: str | Path | None = None
+) -> dict[str, Any]:
+    """Writes `scores.json` and `scores.png`, and `learning_curve.png` if there are `metrics`, into `folder`.
+
+    Args:
+      folder: made if it is not there.
+      scores: from `compare`.
+      about: what else belongs into `scores.json`: configuration, command, seeds; JSON types only.
+      metrics: a `metrics.csv` of training.
+
+    Returns:
+      The content of `scores.json`.
+
+    Raises:
+      ConfigError: the folder cannot be written to, or the metrics cannot be read.
+    """
+    folder = check_folder(folder)
+    content = write_json(folder, make_content(scores, {}, {}, {}, about=dict(about)))
+    write_atomically(folder / "scores.png", to_png(draw_trials(content)))
+    if metrics is not None:
+        write_atomically(folder / "learning_curve.png", to_png(draw_learning_curve(metrics)))
+    return content
+
+
+def write_sweep(
+    folder: Path,
+    collection: TaskCollection,
+    player: Player,
+    config: SweepConfig,
+    returns: Mapping[int, np.ndarray],
+    reference: Reference,
 ) -> dict[str, Any]:
     """Writes `scores.json`, `report.html` and up to three replays, as films and as histories, into the folder.
+
+    Args:
+      folder: made if it is not there.
+      collection: the tasks.
+      player: who played them.
+      config: what was played.
+      returns: from `run_sweep`.
+      reference: of the tasks.
 
     Returns:
       The content of `scores.json`.
@@ -58,12 +88,19 @@ def write_scores(
     Raises:
       ConfigError: a file cannot be written, or no task has a reference.
     """
-    content = collect_scores(collection, player, sweep, reference)
-    # Through JSON, so that figures are drawn from what a reader finds in the file.
-    text = json.dumps(content, indent=1) + "\n"
-    content = json.loads(text)
-    write_atomically(folder / "scores.json", text.encode())
-    films = list(_film_tasks(folder, collection, player, sweep, content))
+    ids = {name: np.asarray(getattr(collection.tasks, name)).tolist() for name in ("world_id", "game_id")}
+    names = {} if collection.task_names is None else {"name": collection.task_names}
+    content = make_content(
+        sweep_scores(player.name, returns, reference),
+        {player.name: player.about},
+        {**names, **ids},
+        collection.features,
+        task_set={"name": collection.name, "content_hash": collection.content_hash},
+        env=asdict(collection.env.config),
+        protocol=asdict(config),
+    )
+    content = write_json(check_folder(folder), content)
+    films = list(_film_tasks(folder, collection, player, config, returns, content))
     write_atomically(folder / "report.html", make_page(content, films).encode())
     return content
 
@@ -82,17 +119,22 @@ def choose_tasks(scores: np.ndarray) -> dict[str, int]:
 
 
 def _film_tasks(
-    folder: Path, collection: TaskCollection, player: Player, sweep: Sweep, content: dict[str, Any]
+    folder: Path,
+    collection: TaskCollection,
+    player: Player,
+    config: SweepConfig,
+    returns: Mapping[int, np.ndarray],
+    content: dict[str, Any],
 ) -> Iterator[Film]:
     """Films the first and the last trial of an episode of each chosen task, with the most trials."""
-    num_trials = sweep.config.num_trials[-1]
-    scores = np.array([task["score"][str(num_trials)] for task in content["tasks"]], np.float64)
+    num_trials = config.num_trials[-1]
+    scores = np.array([task["score"][player.name][str(num_trials)] for task in content["tasks"]], np.float64)
     chosen = {task_id: name for name, task_id in reversed(choose_tasks(scores).items())}  # of few tasks, each once
     for task_id, name in reversed(chosen.items()):
-        last = sweep.returns[num_trials][task_id, :, -1]
+        last = returns[num_trials][task_id, :, -1]
         repetition = int(np.abs(last - last.mean()).argmin())
-        states, timesteps = replay(
-            collection.env, collection.tasks, player.policy, sweep.config, num_trials, task_id, repetition
+        states, timesteps = play_again(
+            collection.env, collection.tasks, player.policy, config, num_trials, task_id, repetition
         )
         players, task_name = [player.name] * collection.env.config.num_agents, f"{collection.name}-{task_id}"
         history = history_of(collection.env, states, timesteps, players, task_name)
@@ -106,35 +148,3 @@ def _film_tasks(
         )
         task = jax.tree.map(lambda leaf, task_id=task_id: leaf[task_id], collection.tasks)
         yield Film(caption, path.read_bytes(), to_text(task))
-
-
-def write_report(
-    folder: str | Path, comparison: Comparison, about: Mapping[str, Any], metrics: str | Path | None = None
-) -> dict[str, Any]:
-    """Writes `scores.json` and `scores.png`, and `learning_curve.png` if there are `metrics`, into `folder`.
-
-    Args:
-      folder: made if it is not there.
-      comparison: from `compare`.
-      about: what else belongs into `scores.json`: configuration, command, seeds; JSON types only.
-      metrics: a `metrics.csv` of training.
-
-    Returns:
-      What was written to `scores.json`.
-
-    Raises:
-      ConfigError: the folder cannot be written to, or the metrics cannot be read.
-    """
-    folder = check_folder(folder)
-    content = {**summarise(comparison), "about": dict(about)}
-    text = json.dumps(content, indent=2) + "\n"
-    try:
-        (folder / "scores.json").write_text(text)
-        plot_scores(comparison, folder / "scores.png")
-        if metrics is not None:
-            plot_learning_curve(metrics, folder / "learning_curve.png")
-    except OSError as error:
-        raise ConfigError(
-            f"The report cannot be written to {folder}: {error.strerror}. Choose another folder."
-        ) from error
-    return content

@@ -1,5 +1,7 @@
 """The look of the figures: axes, titles, and labels at the ends of lines. Drawn with matplotlib, without a window."""
 
+import io
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -22,6 +24,13 @@ def new_figure(width: float) -> tuple[Figure, Axes]:
     axes.xaxis.label.set_color(INK)
     axes.yaxis.label.set_color(INK)
     return figure, axes
+
+
+def to_png(figure: Figure) -> bytes:
+    """The figure as a PNG file, the same bytes for the same figure."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png")
+    return file.getvalue()
 
 
 def write_title(axes: Axes, title: str, subtitle: str) -> None:

@@ -1,4 +1,4 @@
-"""The report of a sweep as one HTML page that needs no other file: numbers, figures, replays."""
+"""HTML pages that need no other file; and the report of a sweep as one: numbers, figures, replays."""
 
 import base64
 import html
@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from xworld.evaluation.report import sweep_plots
+from xworld.evaluation.report.look import to_png
+from xworld.evaluation.report.plots import draw_breakdown, draw_curves, draw_profile, draw_statistics
 from xworld.evaluation.scores.summary import STATISTIC_NAMES
 
 _STYLE = """
@@ -28,36 +29,32 @@ class Film:
 
 
 def make_page(content: Mapping[str, Any], films: Sequence[Film]) -> str:
-    """The page.
+    """The page of a player with several numbers of trials.
 
     Args:
-      content: what is in `scores.json`.
+      content: of a scores.json with one player.
       films: replays of some of the tasks.
     """
-    player, task_set, protocol = content["player"], content["task_set"], content["protocol"]
-    num_scored = content["num_tasks"] - content["reference"]["num_tasks_without"]
-    title = f"{player['name']} on {task_set['name']}"
+    (player,) = content["scores"]
+    of_player, task_set, protocol = content["scores"][player], content["task_set"], content["protocol"]
+    num_without = content["reference"]["num_tasks_without"]
+    title = f"{player} on {task_set['name']}"
     about = (
         f"{content['num_tasks']} tasks, {protocol['num_repetitions']} episodes of each for every number of trials, "
         f"seed {protocol['seed']}. A task's score is its mean return in the last trial, divided by "
-        f"{content['reference']['kind']}. {num_scored} tasks have a score; for "
-        f"{content['reference']['num_tasks_without']} no return above 0 is known. In brackets: 95 % bootstrap "
-        "intervals over tasks."
+        f"{content['reference']['kind']}. {content['num_tasks'] - num_without} tasks have a score; for {num_without} "
+        "no return above 0 is known. In brackets: 95 % intervals over tasks, which say nothing of other training seeds."
     )
-    figures = (
-        sweep_plots.draw_scores(content),
-        sweep_plots.draw_curves(content),
-        sweep_plots.draw_profile(content),
-        sweep_plots.draw_breakdown(content),
-    )
+    figures = (draw(content, player) for draw in (draw_statistics, draw_curves, draw_profile, draw_breakdown))
     parts = [
         f"<h1>{html.escape(title)}</h1><p>{html.escape(about)}</p>",
-        _table(content["summary"]),
-        *_with_zeros(content),
-        *(f"<figure>{embed(sweep_plots.to_png(figure), 'png')}</figure>" for figure in figures),
+        _statistics_table({k: of_k["last"] for k, of_k in of_player.items()}),
+        *([_about_zeros(num_without)] if num_without else []),
+        *([_statistics_table({k: of_k["last_with_zeros"] for k, of_k in of_player.items()})] if num_without else []),
+        *(f"<figure>{embed(to_png(figure), 'png')}</figure>" for figure in figures),
         "<h2>Replays</h2>",
         *(_film(film) for film in films),
-        f"<p><small>Tasks {task_set['content_hash'][:16]}, player {player['digest'][:16]}. "
+        f"<p><small>Tasks {task_set['content_hash'][:16]}, player {content['players'][player]['digest'][:16]}. "
         "All numbers, task by task: scores.json.</small></p>",
     ]
     return wrap_page(title, parts)
@@ -77,28 +74,29 @@ def embed(picture: bytes, kind: str) -> str:
     return f'<img alt="" src="data:image/{kind};base64,{base64.b64encode(picture).decode()}">'
 
 
-def _table(summary: Mapping[str, Any]) -> str:
-    head = "".join(f"<th>{name}</th>" for name in ("trials", *STATISTIC_NAMES.values()))
-    rows = []
-    for num_trials, of_k in summary.items():
-        cells = (of_k[name] for name in STATISTIC_NAMES)
-        values = "".join(
-            f"<td>{cell['value']:.3f} <small>({cell['low']:.3f} to {cell['high']:.3f})</small></td>" for cell in cells
+def html_table(rows: Mapping[str, Sequence[Mapping[str, float] | None]], headings: Sequence[str]) -> str:
+    """A table of values with their intervals: a row for each name, a column for each heading but the first."""
+    head = "".join(f"<th>{html.escape(heading)}</th>" for heading in headings)
+    lines = [f"<tr>{head}</tr>"]
+    for name, cells in rows.items():
+        texts = (
+            f"{cell['value']:.3f} <small>({cell['low']:.3f} to {cell['high']:.3f})</small>" if cell else ""
+            for cell in cells
         )
-        rows.append(f"<tr><th>{num_trials}</th>{values}</tr>")
-    return f"<table><tr>{head}</tr>{''.join(rows)}</table>"
+        lines.append(f"<tr><th>{html.escape(name)}</th>{''.join(f'<td>{text}</td>' for text in texts)}</tr>")
+    return f"<table>{''.join(lines)}</table>"
 
 
-def _with_zeros(content: Mapping[str, Any]) -> list[str]:
-    """The table once more, with tasks that have no reference, if there are any."""
-    num_without = content["reference"]["num_tasks_without"]
-    if not num_without:
-        return []
-    text = (
+def _statistics_table(by_k: Mapping[str, Any]) -> str:
+    rows = {k: [cells[name] for name in STATISTIC_NAMES] for k, cells in by_k.items()}
+    return html_table(rows, ("trials", *STATISTIC_NAMES.values()))
+
+
+def _about_zeros(num_without: int) -> str:
+    return (
         f"<p>With the {num_without} tasks without a reference counted as 0. Where the reference finds nothing in hard "
         "tasks, the table above is of the easier ones.</p>"
     )
-    return [text, _table(content["summary_with_zeros"])]
 
 
 def _film(film: Film) -> str:

@@ -1,125 +1,229 @@
-"""Plots: score against trial, and the learning curve. Drawn with matplotlib, without a window."""
+"""Figures of scores, from the content of a scores.json: for many players, or for one by its numbers of trials."""
 
-import csv
-import math
-from pathlib import Path
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
-from xworld.base.errors import ConfigError
-from xworld.evaluation.report.look import label_ends, mix, new_figure, write_title
-from xworld.evaluation.scores.comparison import AGENT, EXPERT, NOOP, RANDOM, REMEMBERING_SEARCHER, SEARCHER, Comparison
-from xworld.evaluation.scores.statistics import estimate
+from xworld.evaluation.report.look import FAINT, INK, label_ends, mix, new_figure, write_title
+from xworld.evaluation.scores.scores import (
+    AGENT,
+    EXPERT,
+    NOOP,
+    PEOPLE,
+    RANDOM,
+    SEARCHER,
+    SEARCHER_WITHOUT_MEMORY,
+)
+from xworld.evaluation.scores.summary import STATISTIC_NAMES
 
 _COLOURS = {
     AGENT: "#2563c9",
-    SEARCHER: "#d9822b",
-    REMEMBERING_SEARCHER: "#2f8f5b",
+    PEOPLE: "#c2417c",
+    SEARCHER_WITHOUT_MEMORY: "#d9822b",
+    SEARCHER: "#2f8f5b",
     RANDOM: "#8b929c",
     NOOP: "#b3a18c",
     EXPERT: "#2b2f36",
 }
-_OTHER = "#7d55b5"  # of a policy that is not one of the usual ones
-_TRIAL_COLOURS = ("#94b6ec", "#2563c9")  # the first trial and the last, in the learning curve
-_SMOOTHED_SHARE = 0.02  # of the rows, over which the learning curve is averaged
+_OTHERS = ("#7d55b5", "#1b8a9a", "#a8842c", "#b5651d")  # of players that are not the usual ones, in turn
+_STATISTIC_COLOURS = {"median": "#2563c9", "mean": "#8b929c", "percentile_20": "#d9822b"}
+_FEW, _MANY = "#9dbbef", "#173f86"  # the fewest trials and the most
+_FEATURES = {
+    "num_firings": "firings needed",
+    "num_hidden_rules": "hidden rules",
+    "num_distractors": "distractors",
+    "num_dead_ends": "dead ends",
+    "num_rules": "rules",
+    "num_objects": "objects",
+}
 
 
-def plot_scores(comparison: Comparison, path: str | Path) -> None:
-    """Draws mean score against trial with 95 % intervals, one line a policy, its name at the line's end.
+def draw_trials(content: Mapping[str, Any], num_trials: int | None = None) -> Figure:
+    """Mean score from trial to trial with 95 % intervals, a line for each player.
 
     Args:
-      comparison: from `compare`.
-      path: of a PNG file.
+      content: of a scores.json.
+      num_trials: in episodes of so many; by default of the most.
     """
-    num_trials = comparison.reference.shape[1]
-    trials = np.arange(1, num_trials + 1)
+    k = _most(content) if num_trials is None else str(num_trials)
     figure, axes = new_figure(width=0.65)
-    labels, top = [], 0.0
-    for name, scores in comparison.scores.items():
-        points = estimate(scores)
-        colour, is_agent = _COLOURS.get(name, _OTHER), name == AGENT
-        if name == EXPERT:
+    labels, highest = [], 0.0
+    for player, colour in _colours(content).items():
+        if k not in content["scores"][player]:
+            continue
+        value, low, high = _parts(content["scores"][player][k]["score"])
+        trials = np.arange(1, len(value) + 1)
+        if np.allclose(value, 1) and np.allclose(low, high):  # whom scores are shares of
             axes.axhline(1.0, color=colour, linewidth=1.3, linestyle=(0, (5, 3)), zorder=2)
         else:
-            axes.fill_between(trials, points.low, points.high, color=colour, alpha=0.2, linewidth=0, zorder=2)
-            axes.plot(
-                trials,
-                points.mean,
-                color=colour,
-                linewidth=3.0 if is_agent else 1.8,
-                marker="o",
-                markersize=8 if is_agent else 5,
-                markeredgecolor="white",
-                markeredgewidth=1.2,
-                zorder=4 if is_agent else 3,
-            )
-        top = max(top, float(points.high.max()))
-        labels.append((name, float(points.mean[-1]), colour, "bold" if is_agent else "normal"))
-    limit = 1.08 * top if top > 0 else 1.0
-    axes.set_ylim(-0.02 * limit, limit)
-    axes.set_xlim(1 - 0.04 * num_trials, num_trials + 0.04 * num_trials)
+            _line(axes, trials, (value, low, high), colour, is_main=_is_main(player))
+        labels.append((player, float(value[-1]), colour, "bold" if _is_main(player) else "normal"))
+        highest = max(highest, float(high.max()))
+    _score_axis(axes, highest)
+    axes.set_xlim(1 - 0.04 * int(k), 1.04 * int(k))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("trial")
-    axes.set_ylabel("score (expert = 1)")
-    write_title(axes, "Score from trial to trial", f"mean over {comparison.num_scored} tasks, shaded: 95 % interval")
+    write_title(axes, "Score from trial to trial", f"mean over {_num_scored(content, k)} tasks, shaded: 95 % interval")
     label_ends(axes, labels)
-    figure.savefig(path)
+    return figure
 
 
-def plot_learning_curve(metrics: str | Path, path: str | Path) -> None:
-    """Draws the return of every trial against environment steps, as training saw it.
-
-    Args:
-      metrics: a `metrics.csv` with the columns `steps` and `return_trial_1` and so on.
-      path: of a PNG file.
-
-    Raises:
-      ConfigError: the metrics cannot be read, or have no such columns or rows.
-    """
-    steps, curves = _read_curves(Path(metrics))
-    figure, axes = new_figure(width=0.8)
-    labels = []
-    for index, (name, values) in enumerate(curves.items()):
-        share = index / max(len(curves) - 1, 1)
-        colour = mix(*_TRIAL_COLOURS, share)
-        is_there = ~np.isnan(values)
-        smooth = _smooth(values[is_there])
-        axes.plot(steps[is_there] / 1e6, smooth, color=colour, linewidth=1.6 + 1.2 * share, zorder=2 + share)
-        labels.append((name, float(smooth[-1]), colour, "normal"))
-    axes.set_xlim(0, steps[-1] / 1e6 if steps[-1] > 0 else 1)
-    axes.set_ylim(bottom=0)
-    axes.set_xlabel("environment steps, millions")
-    axes.set_ylabel("return of a trial")
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    write_title(axes, "Learning curve", "return on training tasks, by trial, averaged over a few chunks")
+def draw_players(content: Mapping[str, Any], statistic: str = "median") -> Figure:
+    """A statistic of the last trial's score against the number of trials, a line for each player."""
+    figure, axes = new_figure(width=0.65)
+    names = _numbers_of_trials(content)
+    labels, highest = [], 0.0
+    for player, colour in _colours(content).items():
+        of_player = content["scores"][player]
+        places = np.array([place for place, k in enumerate(names) if k in of_player])
+        cells = [of_player[k]["last"][statistic] for k in names if k in of_player]
+        value, low, high = (np.array([cell[part] for cell in cells]) for part in ("value", "low", "high"))
+        _line(axes, places, (value, low, high), colour, is_main=_is_main(player))
+        labels.append((player, float(value[-1]), colour, "bold" if _is_main(player) else "normal"))
+        highest = max(highest, float(high.max()))
+    _axis_of_k(axes, names, highest)
+    write_title(axes, "Players by number of trials", f"{STATISTIC_NAMES[statistic]} over tasks, shaded: 95 % interval")
     label_ends(axes, labels)
-    figure.savefig(path)
+    return figure
 
 
-def _read_curves(path: Path) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """[rows] steps, and [rows] returns of every trial that has any."""
-    try:
-        with path.open(newline="") as file:
-            rows = list(csv.DictReader(file))
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}. Name a run's metrics.csv.") from error
-    prefix = "return_trial_"
-    names = [name for name in (rows[0] if rows else []) if name.startswith(prefix)]
-    if not names or "steps" not in rows[0]:
-        raise ConfigError(f"{path} has no rows with `steps` and `return_trial_1`. Name a run's metrics.csv.")
-    try:
-        columns = {name: np.array([float(row[name] or math.nan) for row in rows]) for name in ("steps", *names)}
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"{path} has a row that is not numbers: {error}. Name a run's metrics.csv.") from error
-    curves = {f"trial {name.removeprefix(prefix)}": columns[name] for name in names}
-    curves = {name: values for name, values in curves.items() if not np.isnan(values).all()}
-    if not curves:
-        raise ConfigError(f"{path} has no finished trial yet. Train for longer.")
-    return columns["steps"], curves
+def draw_statistics(content: Mapping[str, Any], player: str) -> Figure:
+    """Median, mean and 20th percentile of the last trial's score against the number of trials."""
+    figure, axes = new_figure(width=0.7)
+    labels, highest = [], 0.0
+    of_player = content["scores"][player]
+    for statistic, colour in _STATISTIC_COLOURS.items():
+        cells = [of_k["last"][statistic] for of_k in of_player.values()]
+        value, low, high = (np.array([cell[part] for cell in cells]) for part in ("value", "low", "high"))
+        _line(axes, np.arange(len(cells)), (value, low, high), colour, is_main=statistic == "median")
+        weight = "bold" if statistic == "median" else "normal"
+        labels.append((STATISTIC_NAMES[statistic], float(value[-1]), colour, weight))
+        highest = max(highest, float(high.max()))
+    _axis_of_k(axes, list(of_player), highest)
+    most = list(of_player)[-1]
+    write_title(axes, "Score of the last trial", f"over {of_player[most]['num_tasks']} tasks, shaded: 95 % interval")
+    label_ends(axes, labels)
+    return figure
 
 
-def _smooth(values: np.ndarray) -> np.ndarray:
-    """Running means over a small share of the rows; shorter at both ends, so that nothing is shifted."""
-    half = round(len(values) * _SMOOTHED_SHARE / 2)
-    return np.array([values[max(0, i - half) : i + half + 1].mean() for i in range(len(values))])
+def draw_curves(content: Mapping[str, Any], player: str) -> Figure:
+    """Mean score from trial to trial, a line for each number of trials."""
+    figure, axes = new_figure(width=0.7)
+    curves = {k: np.array(of_k["score"]["value"]) for k, of_k in content["scores"][player].items()}
+    for (name, scores), colour in zip(curves.items(), _shades(len(curves)), strict=True):
+        axes.plot(np.arange(1, len(scores) + 1), scores, color=colour, linewidth=2, marker="o", markersize=4)
+        axes.annotate(name, (len(scores), scores[-1]), (0, 7), textcoords="offset points", color=colour, ha="center")
+    _score_axis(axes, max(float(scores.max()) for scores in curves.values()))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlabel("trial")
+    write_title(axes, "From trial to trial", "mean score over tasks; a line for each number of trials, by its end")
+    return figure
+
+
+def draw_profile(content: Mapping[str, Any], player: str) -> Figure:
+    """Share of tasks that score at least so much, a line for each number of trials."""
+    figure, axes = new_figure(width=0.7)
+    names = list(content["scores"][player])
+    grid = np.linspace(0, 1.1, 221)
+    for name, colour in zip(names, _shades(len(names)), strict=True):
+        found = [task["score"][player][name] for task in content["tasks"]]
+        scores = np.array([score for score in found if score is not None])
+        shares = (scores[:, None] >= grid).mean(axis=0)
+        axes.plot(grid, shares, color=colour, linewidth=2, label="1 trial" if name == "1" else f"{name} trials")
+    axes.set_ylim(-0.02, 1.02)
+    axes.set_xlim(0, 1.1)
+    axes.set_xlabel("score")
+    axes.set_ylabel("share of tasks with at least this score")
+    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.02, 0.5))
+    write_title(axes, "How many tasks score how much", "in the last trial")
+    return figure
+
+
+def draw_breakdown(content: Mapping[str, Any], player: str) -> Figure:
+    """Mean score by what is known about the tasks, for the fewest and the most trials."""
+    features = content["breakdown"]
+    figure = Figure(figsize=(8.4, 3.2), dpi=150, facecolor="white")
+    names = list(content["scores"][player])
+    chosen = list(dict.fromkeys((names[0], names[-1])))
+    for place, (feature, groups) in enumerate(features.items()):
+        axes = figure.add_subplot(1, len(features), place + 1, sharey=figure.axes[0] if place else None)
+        values = np.array([group["value"] for group in groups])
+        for name, colour in zip(chosen, (_FEW, _MANY)[-len(chosen) :], strict=True):
+            cells = [group["scores"][player][name]["mean"] for group in groups]
+            mean, low, high = (np.array([cell[part] for cell in cells]) for part in ("value", "low", "high"))
+            axes.fill_between(values, low, high, color=colour, alpha=0.25, linewidth=0)
+            axes.plot(values, mean, color=colour, linewidth=2, marker="o", markersize=4, label=f"k = {name}")
+        axes.set_title(_FEATURES[feature], color=INK, fontsize=10)
+        axes.set_ylim(bottom=0)
+        axes.set_xlim(values.min() - 0.5, values.max() + 0.5)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+        axes.tick_params(colors=FAINT, labelsize=8, length=0)
+        axes.grid(axis="y", color="#e6e8eb", linewidth=0.8)
+        for side in ("top", "right", "left"):
+            axes.spines[side].set_visible(False)
+        if place == 0:
+            axes.set_ylabel("mean score", color=INK)
+            axes.legend(frameon=False, fontsize=8, loc="lower left")
+    figure.tight_layout()
+    return figure
+
+
+def _line(
+    axes: Axes, places: np.ndarray, parts: tuple[np.ndarray, np.ndarray, np.ndarray], colour: str, *, is_main: bool
+) -> None:
+    """A line through values, and their intervals."""
+    value, low, high = parts
+    axes.fill_between(places, low, high, color=colour, alpha=0.2, linewidth=0, zorder=2)
+    style: dict[str, Any] = {"linewidth": 3.0 if is_main else 1.8, "markersize": 8 if is_main else 5}
+    style |= {"markeredgecolor": "white", "markeredgewidth": 1.2, "zorder": 4 if is_main else 3}
+    axes.plot(places, value, color=colour, marker="o", **style)
+
+
+def _score_axis(axes: Axes, highest: float) -> None:
+    limit = 1.08 * highest if highest > 0 else 1.0
+    axes.set_ylim(-0.02 * limit, limit)
+    axes.set_ylabel("score (1 is the reference)")
+
+
+def _axis_of_k(axes: Axes, names: list[str], highest: float) -> None:
+    _score_axis(axes, highest)
+    axes.set_xticks(range(len(names)), names)
+    axes.set_xlim(-0.2, len(names) - 0.8)
+    axes.set_xlabel("trials in an episode")
+
+
+def _colours(content: Mapping[str, Any]) -> dict[str, str]:
+    """A colour for every player that has scores."""
+    players = [name for name, of_player in content["scores"].items() if of_player]
+    others = [name for name in players if name not in _COLOURS]
+    turns = {name: _OTHERS[place % len(_OTHERS)] for place, name in enumerate(others)}
+    return {name: _COLOURS.get(name) or turns[name] for name in players}
+
+
+def _is_main(player: str) -> bool:
+    return player in (AGENT, PEOPLE)
+
+
+def _parts(cell: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return np.array(cell["value"]), np.array(cell["low"]), np.array(cell["high"])
+
+
+def _numbers_of_trials(content: Mapping[str, Any]) -> list[str]:
+    """The numbers of trials that somebody has scores for, rising."""
+    return sorted({k for of_player in content["scores"].values() for k in of_player}, key=int)
+
+
+def _most(content: Mapping[str, Any]) -> str:
+    return _numbers_of_trials(content)[-1]
+
+
+def _num_scored(content: Mapping[str, Any], k: str) -> int:
+    return max(of_player[k]["num_tasks"] for of_player in content["scores"].values() if k in of_player)
+
+
+def _shades(number: int) -> list[str]:
+    return [mix(_FEW, _MANY, place / max(number - 1, 1)) for place in range(number)]

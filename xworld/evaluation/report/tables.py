@@ -1,79 +1,112 @@
-"""What an evaluation leaves behind: scores.json, a table, and a plot of score against trial."""
+"""Tables for the terminal, from the content of a scores.json: by trial, by statistic, or by number of trials."""
 
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from rich import box
 from rich.table import Table
 
-from xworld.evaluation.scores.comparison import AGENT, Comparison
-from xworld.evaluation.scores.statistics import difference, estimate, gain, has_score, is_above_1
-from xworld.evaluation.scores.summary import STATISTIC_NAMES, STATISTICS
+from xworld.evaluation.scores.scores import AGENT, PEOPLE
+from xworld.evaluation.scores.summary import STATISTIC_NAMES
+
+_COLUMNS = ("median", "percentile_20", "mean", "share_above_0.8", "share_at_0")  # as many as fit a terminal
 
 
-def scores_table(comparison: Comparison) -> Table:
-    """A rich table of the scores: a row for each policy, a column for each trial, 95 % intervals below the means.
+def trials_table(content: Mapping[str, Any], num_trials: int | None = None) -> Table:
+    """A row for each player, a column for each trial, 95 % intervals below the means.
 
-    The last column is the last trial's score minus that of the first policy, task by task. Of more than five trials the
+    The last column is the last trial's score minus that of the first player, task by task. Of more than five trials the
     table shows some, so that it fits a terminal.
+
+    Args:
+      content: of a scores.json.
+      num_trials: in episodes of so many; by default of the most that the first player played.
     """
-    num_trials = comparison.reference.shape[1]
-    trials = [t for t in range(num_trials) if num_trials <= 5 or t + 1 in (1, 2, 5, num_trials)]
-    title = f"Score (share of the expert's return) on {comparison.num_scored} tasks, and 95 % interval"
+    first, *_ = content["scores"]
+    k = list(content["scores"][first])[-1] if num_trials is None else str(num_trials)
+    players = {name: of_player[k] for name, of_player in content["scores"].items() if k in of_player}
+    trials = [t for t in range(int(k)) if int(k) <= 5 or t + 1 in (1, 2, 5, int(k))]
+    title = f"Score of each trial on {content['num_scored'][k]} tasks, and 95 % interval"
     table = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1))
-    table.add_column("policy", max_width=17)
+    table.add_column("player", max_width=17)
     for trial in trials:
         table.add_column(f"trial {trial + 1}", justify="right")
     table.add_column("gain", justify="right")
-    (first, of_first), *_ = comparison.scores.items()
     table.add_column(f"minus {first}", max_width=11, justify="right")
-    for name, scores in comparison.scores.items():
-        by_trial, gained = estimate(scores), estimate(gain(scores))
-        cells = [_cell(by_trial.mean[t], by_trial.low[t], by_trial.high[t]) for t in trials]
-        less = difference(scores[..., -1], of_first[..., -1])
-        style = "bold" if name == AGENT else None
-        cells += [_cell(part.mean, part.low, part.high) for part in (gained, less)]
-        table.add_row(name, *cells[:-1], cells[-1] if name != first else "", style=style)
-    num_without = len(comparison.reference) - comparison.num_scored
-    captions = (
-        [f"Left out: {num_without} tasks in which the expert earns nothing in some trial."] if num_without else []
-    )
-    for name, scores in comparison.scores.items():
-        last = scores[:, has_score(scores), -1]
-        if (share := float(is_above_1(last).mean())) > 0:
-            clipped = np.minimum(last, 1).mean()
-            captions.append(
-                f"In the last trial {name} is above 1 in {share:.1%} of tasks; mean clipped at 1: {clipped:.2f}."
-            )
-    table.caption = "\n".join(captions) or None
+    captions = [_about_reference(content)]
+    for name, of_player in players.items():
+        cells = [_cell({part: of_player["score"][part][t] for part in ("value", "low", "high")}) for t in trials]
+        table.add_row(name, *cells, _cell(of_player["gain"]), _cell(of_player.get("difference")), style=_style(name))
+        captions += _remarks(name, of_player)
+    table.caption = "\n".join(captions)
     return table
 
 
-def sweep_table(content: Mapping[str, Any]) -> Table:
-    """A rich table of a sweep's `scores.json`: a row for each number of trials, a column for each statistic."""
-    num_scored = content["num_tasks"] - content["reference"]["num_tasks_without"]
-    title = f"{content['player']['name']}: score of the last trial on {num_scored} tasks, and 95 % interval"
+def statistics_table(content: Mapping[str, Any], player: str | None = None) -> Table:
+    """A row for each number of trials, a column for each statistic of the last trial's score.
+
+    Args:
+      content: of a scores.json.
+      player: whose; by default the first's.
+    """
+    name = next(iter(content["scores"])) if player is None else player
+    of_player = content["scores"][name]
+    most, of_most = list(of_player.items())[-1]
+    title = f"{name}: score of the last trial on {of_most['num_tasks']} tasks, and 95 % interval"
     table = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("trials", justify="right")
-    for name in STATISTICS:
-        table.add_column(STATISTIC_NAMES[name], justify="right")
-    for num_trials, of_k in content["summary"].items():
-        cells = (of_k[name] for name in STATISTICS)
-        table.add_row(num_trials, *(_cell(cell["value"], cell["low"], cell["high"]) for cell in cells))
-    table.caption = (
-        f"A score of 1 is {content['reference']['kind']}; {content['num_tasks'] - num_scored} tasks have none."
-    )
-    if num_scored < content["num_tasks"]:
-        most, of_most = list(content["summary_with_zeros"].items())[-1]
-        parts = (
-            f"{STATISTIC_NAMES[name]} {of_most[name]['value']:.2f}" for name in ("median", "percentile_20", "mean")
-        )
-        table.caption += f" With these counted as 0, of {most} trials: {', '.join(parts)}."
+    for statistic in _COLUMNS:
+        table.add_column(STATISTIC_NAMES[statistic], justify="right")
+    for k, of_k in of_player.items():
+        table.add_row(k, *(_cell(of_k["last"][statistic]) for statistic in _COLUMNS))
+    captions = [_about_reference(content), *_remarks(name, of_most)]
+    if content["reference"]["num_tasks_without"]:
+        zeros = of_most["last_with_zeros"]
+        parts = (f"{STATISTIC_NAMES[name]} {zeros[name]['value']:.2f}" for name in ("median", "percentile_20", "mean"))
+        captions.append(f"Tasks without one counted as 0, {most} trials: {', '.join(parts)}.")
+    table.caption = "\n".join(captions)
     return table
 
 
-def _cell(mean: np.ndarray | float, low: np.ndarray | float, high: np.ndarray | float) -> str:
-    """The mean, and its interval in a second line if it has any width."""
-    interval = f"{low:.2f}~{high:.2f}".replace("0.", ".")  # narrow, so that the table fits a terminal
-    return f"{mean:.2f}" + (f"\n[dim]{interval}[/dim]" if high > low else "")
+def players_table(content: Mapping[str, Any], statistic: str = "median") -> Table:
+    """A row for each player, a column for each number of trials: a statistic of the last trial's score."""
+    names = sorted({k for of_player in content["scores"].values() for k in of_player}, key=int)
+    title = f"Score of the last trial, {STATISTIC_NAMES[statistic]} over tasks, and 95 % interval"
+    table = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("trials")
+    for k in names:
+        table.add_column(k, justify="right")
+    for player, of_player in content["scores"].items():
+        cells = (_cell(of_player[k]["last"][statistic]) if k in of_player else "" for k in names)
+        table.add_row(player, *cells, style=_style(player))
+    return table
+
+
+def _about_reference(content: Mapping[str, Any]) -> str:
+    reference = content["reference"]
+    return f"A score of 1 is {reference['kind']}; {reference['num_tasks_without']} tasks have none."
+
+
+def _remarks(player: str, of_k: Mapping[str, Any]) -> list[str]:
+    """Lines about an agent of one training seed, and about scores above 1."""
+    remarks = []
+    if player == AGENT and of_k["num_rows"] == 1:
+        remarks.append("The agent is of one training seed; intervals say nothing about other seeds.")
+    share, clipped = (of_k["last"][statistic]["value"] for statistic in ("share_above_1", "mean_clipped"))
+    if share > 0:
+        remarks.append(
+            f"In the last trial {player} is above 1 in {share:.1%} of tasks; mean clipped at 1: {clipped:.2f}."
+        )
+    return remarks
+
+
+def _style(player: str) -> str | None:
+    return "bold" if player in (AGENT, PEOPLE) else None
+
+
+def _cell(found: Mapping[str, float] | None) -> str:
+    """A value, and its interval in a second line if it has any width; nothing for None."""
+    if found is None:
+        return ""
+    interval = f"{found['low']:.2f}~{found['high']:.2f}".replace("0.", ".")  # narrow, so that the table fits a terminal
+    return f"{found['value']:.2f}" + (f"\n[dim]{interval}[/dim]" if found["high"] > found["low"] else "")

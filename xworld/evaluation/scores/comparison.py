@@ -1,7 +1,6 @@
 """An agent beside the policies that say what its scores mean, all on the same tasks."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import jax
 import numpy as np
@@ -14,29 +13,17 @@ from xworld.core.env import Env
 from xworld.core.types import State, Task, TimeStep
 from xworld.evaluation.episodes import episode_key
 from xworld.evaluation.protocol import evaluate, record, with_num_trials
-from xworld.evaluation.scores.statistics import most_telling, normalise
-
-AGENT = "agent"
-RANDOM, NOOP = "random", "no-op"
-SEARCHER, REMEMBERING_SEARCHER, EXPERT = "searcher without memory", "searcher with memory", "expert"
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Returns and scores of several policies on the same tasks, on the host."""
-
-    returns: dict[str, np.ndarray]  # by policy: [num_seeds, num_tasks, num_trials] float32; one seed for scripted ones
-    reference: np.ndarray  # [num_tasks, num_trials] float32, what returns are divided by: the expert's
-
-    @property
-    def num_scored(self) -> int:
-        """Tasks that have a score: those in which something can be earned in every trial."""
-        return int((self.reference > 0).all(axis=1).sum())
-
-    @property
-    def scores(self) -> dict[str, np.ndarray]:
-        """By policy: [num_seeds, num_tasks, num_trials], normalised."""
-        return {name: normalise(returns, self.reference) for name, returns in self.returns.items()}
+from xworld.evaluation.reference import BY_EXPERTS_EPISODE, Reference
+from xworld.evaluation.scores.scores import (
+    AGENT,
+    EXPERT,
+    NOOP,
+    RANDOM,
+    SEARCHER,
+    SEARCHER_WITHOUT_MEMORY,
+    Scores,
+)
+from xworld.evaluation.scores.statistics import most_telling
 
 
 def compare(
@@ -47,7 +34,7 @@ def compare(
     num_trials: int | None = None,
     batch_size: int = 256,
     show_progress: bool = False,
-) -> Comparison:
+) -> Scores:
     """Plays every task once with every policy.
 
     Scores are shares of what the expert earns in the same task and trial, from the same directions.
@@ -62,7 +49,7 @@ def compare(
       show_progress: whether to draw a progress bar while the expert plans.
 
     Raises:
-      ConfigError: tasks with different numbers of trials.
+      ConfigError: tasks with different numbers of trials, or none in which the expert earns something in every trial.
     """
     tasks = with_num_trials(tasks, num_trials)
     trials = np.asarray(tasks.num_trials)
@@ -79,11 +66,13 @@ def compare(
     returns |= {
         RANDOM: play(RandomPolicy()),
         NOOP: play(NoopPolicy()),
-        SEARCHER: play(Searcher(remembers=False)),
-        REMEMBERING_SEARCHER: play(Searcher(remembers=True)),
+        SEARCHER_WITHOUT_MEMORY: play(Searcher(remembers=False)),
+        SEARCHER: play(Searcher(remembers=True)),
         EXPERT: play(plan_policy(env, tasks, show_progress=show_progress)),
     }
-    return Comparison(returns, reference=returns[EXPERT][0])
+    k = int(trials[0])
+    reference = Reference(BY_EXPERTS_EPISODE, returns[EXPERT][0])
+    return Scores({player: {k: played} for player, played in returns.items()}, reference)
 
 
 def telling_episode(

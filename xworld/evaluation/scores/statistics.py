@@ -174,7 +174,7 @@ def crossed_interval(
 
     Args:
       values: [num_participants, num_tasks], NaN where one has not played the other; every task has a value.
-      statistic: from [..., num_tasks] values, some of them NaN, to [...]; such as a function around `np.nanmedian`.
+      statistic: from [..., num_tasks] values to [...].
       seed: of the resampling.
       num_resamples: how many times the statistic is computed.
     """
@@ -185,7 +185,7 @@ def crossed_interval(
     if num_participants > 1:
         others = counts - ~np.isnan(values)  # [num_participants, num_tasks], without one participant each
         without = (sums - np.nan_to_num(values)) / np.where(others, others, np.nan)
-        left = statistic(without[~np.isnan(without).all(axis=1)])
+        left = np.array([statistic(row[~np.isnan(row)]) for row in without if not np.isnan(row).all()])
         variance = float(((left - left.mean()) ** 2).sum()) * (num_participants - 1) / num_participants
         square += t_quantile(num_participants - 1) ** 2 * variance
     if num_tasks > 1:

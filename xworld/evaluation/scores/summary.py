@@ -1,25 +1,21 @@
-"""From the returns of a sweep to everything that is said about them: statistics over tasks, curves, breakdowns."""
+"""From scores to everything that is said about them: statistics over tasks, curves, differences, breakdowns."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from xworld.base.errors import ConfigError
-from xworld.evaluation.reference import Reference
-from xworld.evaluation.scores.comparison import Comparison
+from xworld.evaluation.scores.schema import SCHEMA
+from xworld.evaluation.scores.scores import Scores
 from xworld.evaluation.scores.statistics import (
-    NUM_RESAMPLES,
     Estimate,
-    count_scored,
+    crossed_interval,
     difference,
     estimate,
     gain,
-    has_score,
     interval,
     is_above_1,
 )
-from xworld.evaluation.scores.sweep import Sweep
 
 HIGH_SCORE = 0.8
 
@@ -44,115 +40,178 @@ STATISTIC_NAMES = {
 }
 
 
-def summarise_sweep(sweep: Sweep, reference: Reference, features: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """What `scores.json` says of the scores, as JSON types.
-
-    The score of a task is the return of the last trial, mean over repetitions, divided by the reference. Tasks without
-    a reference have none, and are left out of all statistics but those of `summary_with_zeros`: there they count as 0.
-    A reference that finds nothing in the hard tasks leaves the easy ones, so what is to be believed lies between.
+def make_content(
+    scores: Scores,
+    players: Mapping[str, Mapping[str, Any]],
+    columns: Mapping[str, Sequence[Any]],
+    features: Mapping[str, np.ndarray],
+    **about: Any,
+) -> dict[str, Any]:
+    """The content of `scores.json`, as JSON types. Nothing in it depends on when or where it was made.
 
     Args:
-      sweep: the returns.
-      reference: what they are divided by.
+      scores: of all players.
+      players: by name, what tells a player's returns from another's.
+      columns: by name, a value for each task, such as its id.
       features: by name, [num_tasks] whole numbers to break the scores down by.
-
-    Raises:
-      ConfigError: the reference is of another number of tasks, or no task has one.
+      about: what else belongs into the file, such as the protocol.
     """
-    is_scored = reference.best > 0
-    num_tasks = len(is_scored)
-    if any(len(returns) != num_tasks for returns in sweep.returns.values()):
-        raise ConfigError(f"The reference is of {num_tasks} tasks, the returns are of others.")
-    if not is_scored.any():
-        raise ConfigError(f"None of the {num_tasks} tasks has a best known return ({reference.kind}): no scores.")
-    best = reference.best[is_scored]
-    scores = {k: last[is_scored] / best for k, last in sweep.last.items()}
-
-    def curve(returns: np.ndarray) -> list[float]:
-        by_task = returns[is_scored].mean(axis=1, dtype=np.float64) / best[:, None]
-        return by_task.mean(axis=0).tolist()
-
     return {
-        "reference": {"kind": reference.kind, "num_tasks_without": int((~is_scored).sum())},
-        "num_tasks": num_tasks,
-        "num_scored": {str(k): int(is_scored.sum()) for k in scores},
-        "summary_with_zeros": {str(k): _describe(_with_zeros(values, num_tasks)) for k, values in scores.items()},
-        "summary": {str(k): _describe(values) for k, values in scores.items()},
-        "mean_score_by_trial": {str(k): curve(returns) for k, returns in sweep.returns.items()},
-        "breakdown": {name: _break_down(scores, values[is_scored]) for name, values in features.items()},
+        "schema": SCHEMA,
+        "players": {
+            player: {name: value for name, value in players.get(player, {}).items() if name != "name"}
+            for player in scores.returns
+        },
+        **about,
+        **summarise(scores, features),
+        "tasks": task_rows(scores, {**columns, **{name: values.tolist() for name, values in features.items()}}),
     }
 
 
-def _with_zeros(scores: np.ndarray, num_tasks: int) -> np.ndarray:
-    """[num_tasks] scores: those that there are, and 0 for every other task."""
-    return np.concatenate([scores, np.zeros(num_tasks - len(scores))])
+def summarise(scores: Scores, features: Mapping[str, np.ndarray] | None = None) -> dict[str, Any]:
+    """What `scores.json` says of scores, as JSON types: by player and number of trials statistics with 95 % intervals.
+
+    A task's score is the return of a trial divided by the reference, mean over rows. Tasks without a reference have
+    none, and are left out of all statistics but those of `last_with_zeros`: there they count as 0. A reference that
+    finds nothing in the hard tasks leaves the easy ones, so what is to be believed lies between.
+
+    Args:
+      scores: of all players; differences are to the first.
+      features: by name, [num_tasks] whole numbers to break the scores down by.
+    """
+    first, *_ = scores.returns
+    described: dict[str, dict[str, Any]] = {player: {} for player in scores.returns}
+    for player, by_k in scores.returns.items():
+        for k in by_k:
+            of_k = _describe(scores, player, k)
+            if of_k is None:
+                continue
+            if player != first and k in scores.returns[first]:
+                last, of_first = (scores.score(name, k)[..., -1:] for name in (player, first))
+                of_k["difference"] = _compare(last, of_first, first)
+            described[player][str(k)] = of_k
+    return {
+        "reference": {
+            "kind": scores.reference.kind,
+            "num_tasks_without": scores.num_tasks - int(scores.is_scored(scores.num_trials[-1]).sum()),
+        },
+        "num_tasks": scores.num_tasks,
+        "num_scored": {str(k): number for k, number in scores.num_scored.items()},
+        "scores": described,
+        "breakdown": {name: _break_down(scores, values) for name, values in (features or {}).items()},
+    }
 
 
-def task_rows(sweep: Sweep, reference: Reference, features: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
-    """What `scores.json` says of each task: features, reference, and by number of trials score and mean returns."""
-    returns = {k: values.mean(axis=1, dtype=np.float64) for k, values in sweep.returns.items()}
-    return [
-        {
-            **{name: int(values[task_id]) for name, values in features.items()},
-            "best": float(best),
-            "score": {str(k): float(values[task_id, -1] / best) if best > 0 else None for k, values in returns.items()},
-            "return_by_trial": {str(k): values[task_id].tolist() for k, values in returns.items()},
-        }
-        for task_id, best in enumerate(reference.best.astype(np.float64))
-    ]
+def task_rows(scores: Scores, columns: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    """What `scores.json` says of each task: columns, reference, and by player and number of trials score, returns."""
+    by_task = {  # means over rows: returns [num_tasks, k], and scores of the last trial [num_tasks]
+        (player, k): (_mean_of_rows(returns), _mean_of_rows(scores.score(player, k))[:, -1])
+        for player, by_k in scores.returns.items()
+        for k, returns in by_k.items()
+    }
+    rows = []
+    for task_id, best in enumerate(scores.reference.best.astype(np.float64).tolist()):
+        row = {name: values[task_id] for name, values in columns.items()} | {"best": best}
+        row |= {"score": {player: {} for player in scores.returns}}
+        row |= {"return_by_trial": {player: {} for player in scores.returns}}
+        for (player, k), (returns, score) in by_task.items():
+            row["score"][player][str(k)] = None if np.isnan(score[task_id]) else float(score[task_id])
+            is_played = not np.isnan(returns[task_id]).any()
+            row["return_by_trial"][player][str(k)] = returns[task_id].tolist() if is_played else None
+        rows.append(row)
+    return rows
 
 
-def _describe(scores: np.ndarray) -> dict[str, dict[str, float]]:
-    """Every statistic of [num_tasks] scores with its 95 % interval."""
-    described = {}
+def _describe(scores: Scores, player: str, k: int) -> dict[str, Any] | None:
+    """All that is said of a player with k trials; None if it has no score."""
+    returns, values = scores.returns[player][k].astype(np.float64), scores.score(player, k)
+    is_there = ~np.isnan(values).all(axis=(0, 2))
+    if not is_there.any():
+        return None
+    rows = ~np.isnan(values).all(axis=(1, 2))
+    values = values[rows][:, is_there]
+    is_played = ~np.isnan(returns[rows]).all(axis=(0, 2))
+    by_trial = _estimate(values)
+    last = _statistics(values[..., -1])
+    last["mean"] = {name: numbers[-1] for name, numbers in _as_json(by_trial).items()}  # the same as in the curve
+    zeros = last
+    if len(values[0]) < is_played.sum():
+        none = np.zeros((len(values), int(is_played.sum()) - len(values[0])))
+        zeros = _statistics(np.concatenate([values[..., -1], none], axis=1))
+    return {
+        "num_rows": len(values),
+        "num_tasks": len(values[0]),
+        "last": last,
+        "last_with_zeros": zeros,
+        "score": _as_json(by_trial),
+        "return": _as_json(_estimate(returns[rows][:, is_played])),
+        "gain": _as_json(_first(_estimate(gain(values)[..., None]))),
+        "score_by_row": [np.nanmean(row, axis=0).tolist() for row in values],
+    }
+
+
+def _break_down(scores: Scores, feature: np.ndarray) -> list[dict[str, Any]]:
+    """One entry for every value of a feature: how many scored tasks have it, and the statistics of their scores."""
+    entries = []
+    is_scored = scores.is_scored(scores.num_trials[-1])
+    for value in np.unique(feature[is_scored]):
+        is_of_it = (feature == value) & is_scored
+        described: dict[str, dict[str, Any]] = {player: {} for player in scores.returns}
+        for player, by_k in scores.returns.items():
+            for k in by_k:
+                values = scores.score(player, k)[:, is_of_it, -1]
+                values = values[:, ~np.isnan(values).all(axis=0)]
+                if values.size:
+                    described[player][str(k)] = _statistics(values)
+        entries.append({"value": int(value), "num_tasks": int(is_of_it.sum()), "scores": described})
+    return entries
+
+
+def _statistics(values: np.ndarray) -> dict[str, dict[str, float]]:
+    """Every statistic of [num_rows, num_tasks] scores with its 95 % interval; every task has one, NaN elsewhere."""
+    described, means = {}, np.nanmean(values, axis=0)
     for name, statistic in STATISTICS.items():
-        low, high = interval(scores, statistic, num_resamples=NUM_RESAMPLES)
-        described[name] = {"value": float(statistic(scores)), "low": low, "high": high}
+        low, high = interval(means, statistic) if len(values) == 1 else crossed_interval(values, statistic)
+        if name.startswith("share"):
+            low, high = max(low, 0.0), min(high, 1.0)
+        described[name] = {"value": float(statistic(means)), "low": low, "high": high}
     return described
 
 
-def _break_down(scores: Mapping[int, np.ndarray], values: np.ndarray) -> list[dict[str, Any]]:
-    """One entry for every value of a feature: how many tasks have it, and the statistics of their scores."""
-    return [
-        {
-            "value": int(value),
-            "num_tasks": int((values == value).sum()),
-            "summary": {str(k): _describe(of_tasks[values == value]) for k, of_tasks in scores.items()},
-        }
-        for value in np.unique(values)
-    ]
+def _estimate(values: np.ndarray) -> Estimate:
+    """Means over tasks of [num_rows, num_tasks, k] values; every task has one, NaN where a row has not played it."""
+    if not np.isnan(values).any():
+        return estimate(values)
+    bounds = np.array([crossed_interval(values[..., trial], STATISTICS["mean"]) for trial in range(values.shape[2])])
+    return Estimate(np.nanmean(values, axis=0).mean(axis=0), bounds[:, 0], bounds[:, 1])
 
 
-def summarise(comparison: Comparison) -> dict[str, Any]:
-    """All numbers of a comparison as JSON types: of each policy mean and 95 % interval of score and return by trial.
+def _compare(values: np.ndarray, others: np.ndarray, name: str) -> dict[str, Any] | None:
+    """Values minus others, both [num_rows, num_tasks, 1], on the tasks that both have; None if there are none."""
+    is_common = ~np.isnan(values).all(axis=(0, 2)) & ~np.isnan(others).all(axis=(0, 2))
+    if not is_common.any():
+        return None
+    values, others = values[:, is_common], others[:, is_common]
+    if not np.isnan(values).any() and not np.isnan(others).any():
+        found = difference(values, others)
+    elif not np.isnan(values).any():
+        # People play some of the tasks each: each person's difference to the player's mean.
+        found = _estimate(values.mean(axis=0) - others)
+    else:
+        found = _estimate(values - np.nanmean(others, axis=0))
+    return {"to": name, **_as_json(_first(found))}
 
-    `difference` is the score minus that of the first policy, which is the agent if there is one, task by task.
-    """
-    scores = comparison.scores
-    num_tasks, num_trials = comparison.reference.shape
-    first = next(iter(scores))
-    policies = {
-        name: {
-            "num_seeds": len(values),
-            "score": _as_json(estimate(values)),
-            "return": _as_json(estimate(comparison.returns[name])),
-            "score_clipped": _as_json(estimate(np.minimum(values, 1))),
-            "share_above_1": is_above_1(values[:, has_score(values)]).mean(axis=(0, 1)).tolist(),
-            "gain": _as_json(estimate(gain(values))),
-            "difference": {"to": first, **_as_json(difference(values, scores[first]))},
-            "score_by_seed": np.nanmean(values, axis=1).tolist(),
-        }
-        for name, values in scores.items()
-    }
-    return {
-        "unit": "share of the expert's return",
-        "num_tasks": num_tasks,
-        "num_tasks_without_score": num_tasks - comparison.num_scored,
-        "num_trials": num_trials,
-        "num_scored": {str(k + 1): int(number) for k, number in enumerate(count_scored(comparison.reference))},
-        "policies": policies,
-    }
+
+def _first(found: Estimate) -> Estimate:
+    """Of [1] values the one."""
+    return Estimate(found.mean[0], found.low[0], found.high[0])
+
+
+def _mean_of_rows(values: np.ndarray) -> np.ndarray:
+    """[num_tasks, k] means of [num_rows, num_tasks, k] values over those that there are; NaN for none."""
+    counts = (~np.isnan(values)).sum(axis=0)
+    return np.nansum(values, axis=0, dtype=np.float64) / np.where(counts, counts, np.nan)
 
 
 def _as_json(value: Estimate) -> dict[str, Any]:
-    return {"mean": value.mean.tolist(), "low": value.low.tolist(), "high": value.high.tolist()}
+    return {"value": value.mean.tolist(), "low": value.low.tolist(), "high": value.high.tolist()}

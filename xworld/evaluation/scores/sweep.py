@@ -19,6 +19,8 @@ from xworld.core.env import Env
 from xworld.core.types import State, Task, TimeStep
 from xworld.evaluation.episodes import episode_key, make_batches, play_batch
 from xworld.evaluation.protocol import MAX_TRIALS, record, with_num_trials
+from xworld.evaluation.reference import Reference
+from xworld.evaluation.scores.scores import Scores
 from xworld.evaluation.scores.store import ReturnsStore
 from xworld.tasks.sets.task_set import check_tasks
 
@@ -57,19 +59,6 @@ class SweepConfig:
         return jax.random.fold_in(jax.random.key(self.seed), num_trials)
 
 
-@dataclass(frozen=True)
-class Sweep:
-    """What a player earned, on the host."""
-
-    config: SweepConfig
-    returns: dict[int, np.ndarray]  # by number of trials k: [num_tasks, num_repetitions, k] float32
-
-    @property
-    def last(self) -> dict[int, np.ndarray]:
-        """By number of trials: [num_tasks] float64 returns of the last trial, mean over repetitions."""
-        return {k: returns[:, :, -1].mean(axis=1, dtype=np.float64) for k, returns in self.returns.items()}
-
-
 def run_sweep(
     env: Env,
     tasks: Task,
@@ -79,8 +68,10 @@ def run_sweep(
     about: Mapping[str, Any] | None = None,
     *,
     show_progress: bool = True,
-) -> Sweep:
-    """Plays every task `config.num_repetitions` times with each number of trials.
+) -> dict[int, np.ndarray]:
+    """By number of trials k: [num_tasks, num_repetitions, k] float32 returns.
+
+    Plays every task `config.num_repetitions` times with each number of trials.
 
     Args:
       env: the environment the tasks are for.
@@ -126,10 +117,29 @@ def run_sweep(
                 advance(steps[number] * num_trials)
             by_repetition = played.reshape(config.num_repetitions, num_tasks, num_trials)
             returns[num_trials] = np.ascontiguousarray(by_repetition.swapaxes(0, 1))
-    return Sweep(config, returns)
+    return returns
 
 
-def replay(
+def sweep_scores(player: str, returns: Mapping[int, np.ndarray], reference: Reference) -> Scores:
+    """The scores of one player: mean returns over repetitions, divided by the reference.
+
+    Args:
+      player: its name.
+      returns: from `run_sweep`.
+      reference: of the same tasks.
+
+    Raises:
+      ConfigError: the reference is of other tasks, or no task has one.
+    """
+    return Scores({player: {k: mean_returns(played) for k, played in returns.items()}}, reference)
+
+
+def mean_returns(played: np.ndarray) -> np.ndarray:
+    """[1, num_tasks, k] float64 means over repetitions: a row of `Scores`."""
+    return played.mean(axis=1, dtype=np.float64)[None]
+
+
+def play_again(
     env: Env, tasks: Task, policy: Policy, config: SweepConfig, num_trials: int, task_id: int, repetition: int
 ) -> tuple[State, TimeStep]:
     """An episode of a sweep once more: states and timesteps with leading axis T + 1, as `record` gives them."""
