@@ -145,28 +145,50 @@ def collect(
     briefings = vec.briefings(env_state)
     told = tuple(agent.encode_briefing(params, briefing) for briefing in briefings)
     seats = None if partners is None else _Seats(partners, tuple(map(partners.encode_briefing, briefings)))
+    acting = _Acting(agent, params, vec, told, seats)
 
-    def decide(actor: Actor, is_next_task: jax.Array) -> Output:
-        now = pick_told(is_next_task, *told)
-        return agent.step(params, actor.observation, now, actor.memory, actor.is_reset)
+    carry = (actor, jnp.zeros(vec.num_envs, bool))
+    env_keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(act_key, first_index + jnp.arange(vec.num_envs))
+    keys = jax.vmap(lambda key: jax.random.split(key, length), out_axes=1)(env_keys)  # [T, B]
+    carry, (steps, trial_return, has_ended) = jax.lax.scan(acting.step, carry, keys)
+    after, _ = carry
+    context = Context(briefings=briefings, memory=actor.memory, last_value=acting.decide(*carry).value)
+    return after, Rollout(steps, context), _trial_returns(steps.observation, trial_return, has_ended)
+
+
+@dataclass(frozen=True)
+class _Acting:
+    """What is the same in all steps of a rollout."""
+
+    agent: Agent
+    params: Params
+    vec: VectorEnv
+    told: tuple[Any, ...]  # what agents are told about the current and the next task
+    seats: "_Seats | None"  # of partners
+
+    def decide(self, actor: Actor, is_next_task: jax.Array) -> Output:
+        """The agent's output at the actor's timestep."""
+        now = pick_told(is_next_task, *self.told)
+        return self.agent.step(self.params, actor.observation, now, actor.memory, actor.is_reset)
 
     def step(
-        carry: tuple[Actor, jax.Array], keys: jax.Array
+        self, carry: tuple[Actor, jax.Array], keys: jax.Array
     ) -> tuple[tuple[Actor, jax.Array], tuple[Steps, jax.Array, jax.Array]]:
+        """One step of all environments; with each trial's return so far, and whether it has ended."""
         actor, is_next_task = carry
-        output = decide(actor, is_next_task)
+        output = self.decide(actor, is_next_task)
         action = jax.vmap(distribution.sample)(keys, output.logits)
         weights, carry_of_partners = is_present(actor.observation), actor.partners
-        if seats is not None:
-            carry_of_partners, action, weights = seats.take(actor, keys, is_next_task, action, weights)
+        if self.seats is not None:
+            carry_of_partners, action, weights = self.seats.take(actor, keys, is_next_task, action, weights)
         task = actor.env_state.current.task
-        env_state, timestep = vec.step(actor.env_state, action)
+        env_state, timestep = self.vec.step(actor.env_state, action)
 
         trial_return = actor.trial_return + (timestep.reward * weights).sum(-1) / jnp.maximum(weights.sum(-1), 1)
         after = Actor(
             env_state=env_state,
             observation=timestep.observation,
-            is_reset=agent.is_reset(timestep),
+            is_reset=self.agent.is_reset(timestep),
             memory=output.memory,
             partners=carry_of_partners,
             trial_return=jnp.where(timestep.is_trial_first, 0.0, trial_return),
@@ -184,14 +206,6 @@ def collect(
             discount=timestep.discount,
         )
         return (after, is_next_task | timestep.is_first), (taken, trial_return, timestep.is_trial_first)
-
-    carry = (actor, jnp.zeros(vec.num_envs, bool))
-    env_keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(act_key, first_index + jnp.arange(vec.num_envs))
-    keys = jax.vmap(lambda key: jax.random.split(key, length), out_axes=1)(env_keys)  # [T, B]
-    carry, (steps, trial_return, has_ended) = jax.lax.scan(step, carry, keys)
-    after, _ = carry
-    context = Context(briefings=briefings, memory=actor.memory, last_value=decide(*carry).value)
-    return after, Rollout(steps, context), _trial_returns(steps.observation, trial_return, has_ended)
 
 
 @dataclass(frozen=True)

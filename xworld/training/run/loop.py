@@ -214,7 +214,7 @@ def _first_state(trainer: Trainer, given: Given, params: Params | None, return_s
         old = state.learner.return_scale
         scale = jax.tree.map(lambda new, old: jax.device_put(new, old.sharding), return_scale, old)
         state = dataclasses.replace(state, learner=dataclasses.replace(state.learner, return_scale=scale))
-    return state if params is None else trainer.with_params(state, params)
+    return state if params is None else dataclasses.replace(state, params=trainer.own_params(params))
 
 
 def _class_of(thing: object) -> str:

@@ -56,7 +56,7 @@ class Trainer:
     chunk: jax.stages.Wrapped  # state, given -> state, given, [updates_per_chunk, ...] metrics
     place: Callable[[TrainState], TrainState]  # a state in the host's memory onto the devices
     whole_params: Callable[[Params], Params]  # a state's parameters, all of them on every device
-    with_params: Callable[[TrainState, Params], TrainState]  # a state with other parameters, given whole
+    own_params: Callable[[Params], Params]  # whole parameters onto the devices, as a state has them
 
     def given(self, tasks: TaskSource, terms: tuple[Term, ...] = (), partners: Partners | None = None) -> Given:
         """What `start` and `chunk` take, on all devices. A change of its leaves needs no recompile."""
@@ -186,21 +186,16 @@ def make_trainer(config: RunConfig, agent: Agent | None = None, learner: Learner
 
         return shard(updates, in_specs=(specs, P()), out_specs=(specs, P(), P()))(state, given)
 
-    params_specs = specs_of(jax.eval_shape(agent.init, jax.random.key(0)), mesh.size, is_sharded=config.shard_params)
-    whole = shard(functools.partial(gather, specs=params_specs), in_specs=(params_specs,), out_specs=P())
-    parts = shard(functools.partial(own_part, specs=params_specs), in_specs=P(), out_specs=params_specs)
-
-    def with_params(state: TrainState, params: Params) -> TrainState:
-        return dataclasses.replace(state, params=jax.jit(parts)(jax.tree.map(jnp.asarray, params)))
-
+    specs = specs_of(jax.eval_shape(agent.init, jax.random.key(0)), mesh.size, is_sharded=config.shard_params)
+    parts = jax.jit(shard(functools.partial(own_part, specs=specs), in_specs=P(), out_specs=specs))
     return Trainer(
         agent=agent,
         learner=learner,
         start=jax.jit(start),
         chunk=jax.jit(chunk, donate_argnums=0),
         place=lambda state: place(state, mesh, _spread(specs_like(state), state)),
-        whole_params=jax.jit(whole),
-        with_params=with_params,
+        whole_params=jax.jit(shard(functools.partial(gather, specs=specs), in_specs=(specs,), out_specs=P())),
+        own_params=lambda params: parts(jax.tree.map(jnp.asarray, params)),
     )
 
 
