@@ -13,7 +13,8 @@ from xworld.base.errors import ConfigError
 from xworld.evaluation.reference import Reference
 from xworld.evaluation.scores.statistics import count_scored, normalise
 
-AGENT, PEOPLE = "agent", "people"
+AGENT = "agent"
+PEOPLE = "people"
 RANDOM, NOOP, EXPERT = "random", "noop", "expert"
 SEARCHER, SEARCHER_WITHOUT_MEMORY = "searcher", "searcher without memory"
 
