@@ -8,9 +8,7 @@ import jax.numpy as jnp
 
 import xworld
 from xworld.agents import Output
-from xworld.training import PPOConfig, RunConfig
-from xworld.training.logs.metrics import mean_row
-from xworld.training.run.trainer import make_trainer
+from xworld.training import PPOConfig, RunConfig, make_trainer, mean_row
 
 TEXT = '''
 goal = "hold(agent, red ball)"
