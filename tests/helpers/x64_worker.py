@@ -5,6 +5,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
+from tiny_rooms import TinyRooms, env_config
 
 import xworld
 from xworld import VectorEnv, agents
@@ -18,12 +19,11 @@ from xworld.training.run.trainer import make_trainer
 
 def describe() -> list[str]:
     """Lines that say what is drawn, stepped and loaded."""
-    env, universe = xworld.make("trivial"), xworld.make_universe("trivial")
-    vec = VectorEnv(env, 8)
-    state, _ = jax.jit(vec.reset)(jax.random.key(0), universe)
+    source, vec = TinyRooms(), VectorEnv(xworld.Env(env_config()), 8)
+    state, _ = jax.jit(vec.reset)(jax.random.key(0), source)
     actions = jnp.asarray(np.random.default_rng(0).integers(0, 7, (40, 8, 1)), jnp.int32)
     stepped = jax.jit(lambda state, actions: jax.lax.scan(vec.step, state, actions))(state, actions)
-    refilled = jax.jit(vec.refill)(stepped[0], jax.random.key(1), universe)
+    sampled = jax.jit(xworld.make_universe("trivial").sample)(jax.random.key(1))
     tasks = TaskSet(vec.states(state).task)
     drawn = [tasks.sample(jax.random.key(seed)) for seed in range(6)]
     chance = RandomPolicy().act((), jax.random.key(3), vec.states(state), None)[1]
@@ -34,7 +34,7 @@ def describe() -> list[str]:
     }
     named = {
         "steps": stepped,
-        "refilled": refilled,
+        "sampled": sampled,
         "drawn": drawn,
         "chance": chance,
         "pretrained": agents.load(agents.PRETRAINED).params,

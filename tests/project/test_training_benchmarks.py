@@ -44,7 +44,8 @@ def test_shares_are_of_the_time_of_training():
 def test_rollouts_without_an_agent_do_all_actions_alike(cases):
     case = cases["environment"]
     assert case.num_steps == 10 * sanity_config().steps_per_update
-    _, (steps, *_) = case.compiled(case.state, case.inputs)
+    _, (rollout, _) = case.compiled(case.state, case.inputs)
+    steps = rollout.steps
     actions = np.asarray(steps.action)  # of 10 rollouts, summed
     assert actions.mean() / 10 == pytest.approx(3, abs=0.1)  # actions 0 to 6
     np.testing.assert_allclose(steps.log_probability, -10 * np.log(7), rtol=1e-5)
