@@ -9,10 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny_rooms import SMALL_AGENT, env_config
+from tiny_rooms import SMALL_AGENT, TinyRooms, env_config
 
-from xworld import ConfigError
-from xworld.agents import PRETRAINED, load, make_agent, save
+from xworld import ConfigError, Env
+from xworld.agents import PRETRAINED, Output, load, make_agent, save
+from xworld.agents.return_scale import ReturnScale
 from xworld.agents.saved.saved import checkpoint_folder, describe, remove_others
 from xworld.agents.saved.trees import read_part, write_parts
 from xworld.training import load_config
@@ -158,3 +159,41 @@ def test_the_agent_that_comes_with_the_package_loads_and_is_small():
     files = [path for path in PRETRAINED.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) < 10_000_000
     assert not any(str(Path.home()).encode() in path.read_bytes() for path in files)
+
+
+class Mine:
+    """A network of one's own."""
+
+    def init(self, key):
+        return {"scale": jnp.ones(3)}
+
+    def start_memory(self, *batch):
+        return jnp.zeros((*batch, 1, 2))
+
+    def encode_briefing(self, params, briefing):
+        return briefing.agent_id[..., None]
+
+    def step(self, params, observation, told, memory, is_reset):
+        shape = observation.held.shape
+        logits = jnp.zeros((*shape, 7)).at[..., 3].set(params["scale"].sum())
+        return Output(logits, jnp.full(shape, 0.5), memory, memory + 1)
+
+
+class Another(Mine):
+    """Of the same shapes, but another one."""
+
+
+def test_a_network_of_ones_own_is_not_taken_for_another(tmp_path):
+    scale = ReturnScale.start().update(jnp.float32(4), jnp.float32(25), decay=0.9)  # of mean 4 and deviation 3
+    save(tmp_path / "mine", Mine(), {"scale": jnp.full(3, 2.0)}, scale, AGENT.env_config)
+    with pytest.raises(ConfigError, match=r"a network of one's own, .*Mine. Give the network to xworld.agents.load"):
+        load(tmp_path / "mine")
+    with pytest.raises(ConfigError, match=r"holds an agent with .*Mine, not with .*Another"):
+        load(tmp_path / "mine", agent=Another())
+    loaded = load(tmp_path / "mine", agent=Mine())
+    assert loaded.env_config == AGENT.env_config and loaded.params["scale"].tolist() == [2, 2, 2]
+    env = Env(AGENT.env_config)
+    task = TinyRooms().sample(jax.random.key(0))
+    loaded.start(env.briefing(task), is_greedy=True)
+    assert loaded.act(env.reset(jax.random.key(0), task)[1].observation).tolist() == [3]
+    np.testing.assert_allclose(loaded.value, [4 + 0.5 * 3], rtol=1e-5)  # in units of reward
