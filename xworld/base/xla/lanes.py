@@ -367,7 +367,7 @@ _ELEMENTWISE = {
     "gt", "ge", "select_n", "clamp", "convert_element_type", "shift_left", "shift_right_logical",
     "shift_right_arithmetic", "clz", "population_count",
 }  # fmt: skip
-# Names of the parameters of what is treated here, as JAX 0.10 to 0.12 have them.
+# Names of the parameters of what is treated here, as JAX 0.10.2 and 0.12.0 have them.
 _NO_PARAMETERS = frozenset[str]()
 _PARAMETERS: dict[str, set[frozenset[str]]] = {
     **{name: {_NO_PARAMETERS} for name in _ELEMENTWISE},
