@@ -5,7 +5,6 @@ takes is found by timing three compiled functions: training; rollouts alone; and
 network.
 """
 
-import dataclasses
 import json
 import random
 import sys
@@ -20,7 +19,7 @@ from benchmarks.peer import rulesets
 from xworld import Env, VectorEnv
 from xworld.agents import AgentConfig, Output, Params, agent_preset
 from xworld.core.step.actions import NUM_ACTIONS
-from xworld.core.types import Briefing, Observation, State, TaskSource, TimeStep
+from xworld.core.types import Briefing, Observation, TaskSource, TimeStep
 from xworld.tasks import TaskSet
 from xworld.tasks.sets.named import make, make_universe
 from xworld.training import PPOConfig, RunConfig
@@ -101,12 +100,6 @@ def training_case(config: RunConfig, tasks: TaskSource) -> measure.Case:
     trainer = make_trainer(config)
     given = trainer.given(tasks)
     state = trainer.start(given)
-    env_state = state.actor.env_state
-    spread = jax.tree.map(
-        lambda new, old: jax.device_put(new, old.sharding), spread_ends(env_state.current), env_state.current
-    )
-    actor = dataclasses.replace(state.actor, env_state=dataclasses.replace(env_state, current=spread))
-    state = dataclasses.replace(state, actor=actor)
     num_steps = config.updates_per_chunk * config.steps_per_update
 
     def chunk(state: TrainState, given: Given) -> tuple[TrainState, Metrics]:
@@ -124,9 +117,7 @@ def rollout_case(config: RunConfig, tasks: TaskSource, name: str) -> measure.Cas
     vec = VectorEnv(Env(config.env), config.num_envs // devices)
 
     def start(key: jax.Array, tasks: TaskSource) -> Actor:
-        actor = start_actor(agent, vec, key, tasks)
-        env_state = dataclasses.replace(actor.env_state, current=spread_ends(actor.env_state.current))
-        return dataclasses.replace(actor, env_state=env_state)
+        return start_actor(agent, vec, key, tasks)
 
     def run(carry: tuple[Actor, Params], inputs: tuple[jax.Array, TaskSource]) -> tuple[tuple[Actor, Params], Any]:
         actor, params = carry
@@ -147,16 +138,6 @@ def rollout_case(config: RunConfig, tasks: TaskSource, name: str) -> measure.Cas
     keys = jax.random.split(jax.random.key(2), (devices, _ROLLOUTS[name]))
     return measure.make_case(
         {"case": name}, run, (actor, params), (keys, copies), _ROLLOUTS[name] * config.steps_per_update
-    )
-
-
-def spread_ends(state: State) -> State:
-    """States [..., B] of environments that are evenly spread over their episodes, so that these end one by one."""
-    length, num_trials = state.task.trial_length.astype(jnp.int32), state.task.num_trials
-    num_envs = length.shape[-1]
-    steps = (length * num_trials * (jnp.arange(num_envs) / num_envs)).astype(jnp.int32)
-    return dataclasses.replace(
-        state, trial=(steps // length).astype(state.trial.dtype), time=(steps % length).astype(state.time.dtype)
     )
 
 

@@ -1,4 +1,5 @@
 import dataclasses
+from dataclasses import replace
 
 import chex
 import jax
@@ -12,6 +13,7 @@ from xworld import ConfigError, Env, Task, VectorEnv
 from xworld.agents import MEMORIES, distribution, make_agent
 from xworld.agents.return_scale import ReturnScale
 from xworld.base.configs import from_json, to_json
+from xworld.core.env import Outcome
 from xworld.training import PRESETS, PPOConfig, RunConfig, use_host_devices
 from xworld.training.learners.losses import clipped_surrogate
 from xworld.training.learners.returns import generalised_advantage
@@ -97,14 +99,54 @@ def test_training_sees_what_acting_saw(does_clear):
     np.testing.assert_allclose(log_probability, steps.log_probability, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(values, steps.value, rtol=1e-5, atol=1e-5)
     assert briefing_difference.min() > 0.01
-    is_next = np.arange(LENGTH) >= [[8], [5]]  # episodes begin at steps 8 and 16
-    np.testing.assert_array_equal(steps.is_next_task[:, :, 0], is_next)
+    is_first = np.asarray(steps.discount) == 0  # [2, T, B], whether an episode begins after this step
+    began = np.cumsum(np.pad(is_first, ((0, 0), (1, 0), (0, 0))), axis=1)[:, :-1] > 0
+    np.testing.assert_array_equal(steps.is_next_task, began)
 
-    # Trials of 4 steps end in both rollouts, one of them begun in the first and ended in the second.
-    by_trial = np.asarray(steps.reward).reshape(2 * LENGTH, BATCH)[:20].reshape(5, 4, BATCH).sum(1)
-    sums, counts = trials.sums.sum(0), trials.counts.sum(0)  # trials 1 2, 1 2, 1
-    np.testing.assert_allclose(sums[:2], [by_trial[0::2].sum(), by_trial[1::2].sum()])
-    np.testing.assert_allclose([*counts, sums[-1]], [3 * BATCH, 2 * BATCH, 0, 0, 0, 0, 2 * BATCH, sums[1]])
+    # Trials of 4 steps end at every step, some of them begun in the first rollout and ended in the second.
+    sums, counts, so_far = np.zeros(7), np.zeros(7), np.zeros(BATCH)
+    seen = jax.tree.map(np.asarray, steps.observation)
+    for rollout, time in np.ndindex(2, LENGTH):
+        so_far += np.asarray(steps.reward)[rollout, time, :, 0]
+        for env in np.flatnonzero(seen.time_left[rollout, time] == 1):
+            columns = [int(seen.trial[rollout, time, env])] + [6] * int(seen.trials_left[rollout, time, env] == 0)
+            sums[columns] += so_far[env]
+            counts[columns] += 1
+            so_far[env] = 0
+    assert counts[:2].all()
+    np.testing.assert_allclose(trials.sums.sum(0), sums)
+    np.testing.assert_array_equal(trials.counts.sum(0), counts)
+
+
+def test_first_episodes_start_at_random_moments():
+    """So that an update sees all parts of episodes; what is seen is the state's."""
+    env, num_envs, length = Env(env_config()), 256, 10
+    vec, agent = VectorEnv(env, num_envs), make_agent(SMALL, env_config())
+    actor = start_actor(agent, vec, jax.random.key(0), TinyRooms(trial_length=length, num_trials=4))
+    states = vec.states(actor.env_state)
+    moments = np.asarray(states.trial, int) * length + np.asarray(states.time)
+    counts = np.bincount(moments, minlength=4 * length)
+    assert len(counts) == 4 * length
+    assert counts.max() < 20  # of 6.4 expected
+    assert (counts > 0).sum() > 30
+    no = jnp.zeros(num_envs, bool)
+    outcome = Outcome(reward=states.last_reward, event=no.astype(jnp.int32), is_trial_first=no, is_last=no)
+    expected = jax.vmap(env.timestep)(states, outcome, no).observation
+    chex.assert_trees_all_equal(actor.observation, expected)
+    assert actor.is_reset.all()  # the memory is empty
+
+
+@pytest.mark.parametrize("memory", MEMORIES)
+def test_bfloat16_learns_what_it_acted(memory):
+    """Acting and unrolling round in different ways; the policy that learning starts from is the one it computes."""
+    config = sanity_config(memory)
+    learner = replace(config.learner, learning_rate=1e-12, final_learning_rate=0.0)
+    agent = make_agent(replace(config.agent, dtype="bfloat16"), config.env)
+    trainer = make_trainer(replace(config, learner=learner, agent=agent.config, updates_per_chunk=1))
+    given = trainer.given(SANITY_TASKS)
+    *_, metrics = trainer.chunk(trainer.start(given), given)
+    assert float(metrics["clip_fraction"].max()) == 0
+    assert float(metrics["kl"].max()) < 1e-10
 
 
 @jax.tree_util.register_static
@@ -137,7 +179,8 @@ def test_episodes_of_different_lengths_fill_rollouts_without_gaps():
     assert (seen.time_left > 0).all()  # after an episode's end the next begins at once
     assert {3, 4, 5, 6} == set(seen.trial_length.ravel())
     is_first_step = (seen.time_left == seen.trial_length) & (seen.trial == 0)
-    np.testing.assert_array_equal(steps.is_reset, is_first_step)
+    assert steps.is_reset[0].all()  # a run begins with an empty memory, in the midst of episodes
+    np.testing.assert_array_equal(steps.is_reset[1:], is_first_step[1:])
     np.testing.assert_array_equal(steps.discount[:-1] == 0, steps.is_reset[1:])
     is_trial_end = seen.time_left == 1
     ended = [(is_trial_end & (seen.trial == trial)).sum() for trial in range(3)]
@@ -216,6 +259,7 @@ def test_bad_runs_are_refused(change, message):
         (dict(entropy_weight=-1.0), "PPOConfig.entropy_weight is -1.0; write a number of at least 0"),
         (dict(clip=float("nan")), "PPOConfig.clip is nan"),
         (dict(schedule="cosin"), "PPOConfig.schedule is 'cosin'. Did you mean 'cosine'?"),
+        (dict(old_outputs="unrol"), "PPOConfig.old_outputs is 'unrol'. Did you mean 'unroll'?"),
         (dict(return_decay=1.0), "PPOConfig.return_decay is 1.0; write a number from 0 to below 1"),
         (dict(warm_up=-0.1), "PPOConfig.warm_up is -0.1; write a number from 0 to 1"),
     ],

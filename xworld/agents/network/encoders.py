@@ -11,7 +11,7 @@ from xworld.core.step.actions import NUM_ACTIONS
 from xworld.core.step.relations import NEVER
 from xworld.core.types import Briefing, Observation
 
-_MAX_TRIALS_LEFT = 6  # more are not told apart
+_MAX_TRIALS = 6  # more trials, before this one or after it, are not told apart
 _NUM_SCALARS = 4
 
 
@@ -39,6 +39,23 @@ def _vectors(config: AgentConfig, num: int, rngs: nnx.Rngs) -> nnx.Param[jax.Arr
     return nnx.Param(jax.random.normal(rngs.params(), (num, config.embedding_size), jnp.float32) * 0.5)
 
 
+class Thermometer(nnx.Module):
+    """Embeds counts of 0 and more: n is the sum of the first n vectors, of the first `_MAX_TRIALS` if n is larger.
+
+    The vectors start at zero and learn by the counts above theirs. So a count larger than any that was trained on
+    means what the largest of these means, and not what a random start happens to say.
+    """
+
+    def __init__(self, config: AgentConfig):
+        """Vectors of `embedding_size` numbers."""
+        self.vectors = nnx.Param(jnp.zeros((_MAX_TRIALS, config.embedding_size), jnp.float32))
+
+    def __call__(self, counts: jax.Array) -> jax.Array:
+        """[..., embedding_size] from [...] int32."""
+        table = jnp.pad(jnp.cumsum(self.vectors[...], axis=0), ((1, 0), (0, 0)))
+        return jnp.take(table, jnp.minimum(counts, _MAX_TRIALS), axis=0)
+
+
 class ObservationEncoder(nnx.Module):
     """View, hand, direction, last action and reward, and the clock, as one vector per agent."""
 
@@ -49,8 +66,9 @@ class ObservationEncoder(nnx.Module):
         self.detail = ByteEmbedding(config, rngs)
         self.direction = _vectors(config, 4, rngs)
         self.last_action = _vectors(config, NUM_ACTIONS, rngs)
-        self.trials_left = _vectors(config, _MAX_TRIALS_LEFT + 1, rngs)
-        num_vectors = env_config.view_size**2 + 4
+        self.trial = Thermometer(config)
+        self.trials_left = Thermometer(config)
+        num_vectors = env_config.view_size**2 + 5
         num_inputs = num_vectors * config.embedding_size + _NUM_SCALARS
         self.dense = Linear(num_inputs, config.encoder_size, dtype=self.dtype, rngs=rngs)
 
@@ -63,13 +81,13 @@ class ObservationEncoder(nnx.Module):
         time_left = observation.time_left.astype(jnp.float32)
         trial_length = observation.trial_length.astype(jnp.float32)
         clock = jnp.stack([time_left / trial_length, jnp.log1p(time_left) / 5, jnp.log1p(trial_length) / 5], axis=-1)
-        trials_left = jnp.minimum(observation.trials_left, _MAX_TRIALS_LEFT)
         features = [
             nnx.relu(cells).reshape(*batch, -1),
             kinds(observation.held),
             jnp.take(self.direction[...], observation.direction, axis=0),
             jnp.take(self.last_action[...], observation.last_action, axis=0),
-            _for_each_agent(jnp.take(self.trials_left[...], trials_left, axis=0), batch),
+            _for_each_agent(self.trial(observation.trial), batch),
+            _for_each_agent(self.trials_left(observation.trials_left), batch),
             observation.last_reward[..., None],
             _for_each_agent(clock, batch),
         ]

@@ -1,5 +1,6 @@
 """Agents in folders: saved, found in the folder of a run, loaded."""
 
+import dataclasses
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,7 +88,9 @@ def save_agent(
 def describe(agent: Any, env_config: EnvConfig) -> dict[str, str]:
     """The text that, beside the part "params", makes a folder a saved agent; by the name of its file."""
     if isinstance(agent, Agent):
-        return {_AGENT: to_json(_Description(agent.config, env_config))}
+        # Elsewhere "auto" may be another dtype than the one that it was trained in.
+        config = dataclasses.replace(agent.config, dtype=agent.config.compute_dtype.name)
+        return {_AGENT: to_json(_Description(config, env_config))}
     return {_AGENT: to_json(_Description(AgentConfig(), env_config, _class_of(agent)))}
 
 

@@ -25,7 +25,7 @@ class OptimiserConfig:
 
     beta1: float = 0.9  # decay of the mean of gradients
     beta2: float = 0.999  # decay of the mean of squared gradients
-    eps: float = 1e-5  # added to the root of the latter
+    eps: float = 1e-8  # added to the root of the latter
     weight_decay: float = 0.0  # share of the parameters that a step of learning rate 1 takes away
     max_gradient_norm: float = 0.5  # larger gradients are scaled down to it
 

@@ -4,6 +4,7 @@ An update's result does not depend on how many devices there are, but for the or
 each environment's own, minibatches are drawn from fixed groups of environments, and every mean is over all devices.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,7 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from xworld.agents import Agent, distribution
+from xworld.agents import Agent, AgentConfig, distribution
 from xworld.agents.return_scale import ReturnScale
 from xworld.base.checks import check_fields, check_number, check_whole
 from xworld.base.errors import ConfigError, did_you_mean
@@ -24,6 +25,9 @@ from xworld.training.learners.returns import generalised_advantage
 from xworld.training.learners.schedules import SHAPES, anneal, warm_up
 from xworld.training.learners.terms.term import Term
 from xworld.training.rollouts.rollout import Rollout, unroll
+
+OLD_OUTPUTS = ("auto", "acting", "unroll")
+_LEAST_DEVIATION = 1e-2  # floor of the advantages' standard deviation, in rewards: without reward there is only noise
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,7 @@ class PPOConfig:
     clip: float = 0.2  # how far the probability ratio may leave 1
     value_weight: float = 0.5  # of the value loss
     return_decay: float = 0.99  # of the running moments by which returns are normalised, per update
+    old_outputs: str = "auto"  # probabilities and values of "acting", or of one more "unroll" (see `PPO`)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
 
     def __post_init__(self) -> None:
@@ -61,8 +66,10 @@ class PPOConfig:
             ("final_learning_rate", "entropy_weight", "final_entropy_weight", "value_weight"),
             partial(check_number, low=0),
         )
-        if self.schedule not in SHAPES:
-            raise ConfigError(f"PPOConfig.schedule is {self.schedule!r}. {did_you_mean(str(self.schedule), SHAPES)}")
+        for name, known in (("schedule", SHAPES), ("old_outputs", OLD_OUTPUTS)):
+            value = getattr(self, name)
+            if value not in known:
+                raise ConfigError(f"PPOConfig.{name} is {value!r}. {did_you_mean(str(value), known)}")
 
     def make(self, agent: Agent) -> "PPO":
         """The learner with these hyper-parameters."""
@@ -91,7 +98,12 @@ class _Data:
 
 @dataclass(frozen=True)
 class PPO:
-    """Proximal policy optimisation (Schulman et al. 2017), with normalised returns and further losses."""
+    """Proximal policy optimisation (Schulman et al. 2017), with normalised returns and further losses.
+
+    The old log-probabilities and values are those that acting gave, or of one unroll with the parameters that acted.
+    These are the same but for rounding. In bfloat16, or on an accelerator, rounding is as large as what an update
+    changes, so that "auto" is "acting" in float32 on a CPU only.
+    """
 
     config: PPOConfig
     agent: Agent
@@ -117,6 +129,8 @@ class PPO:
         batch: Batch,
     ) -> tuple[Trained, PPOState, Report]:
         """`num_epochs` passes over a rollout, in minibatches of whole sequences."""
+        if self._unrolls_first:
+            rollout = self._with_outputs(trained, rollout)
         advantages, returns = self._advantages(rollout, state.return_scale)
         weights = rollout.steps.weight
         return_scale = state.return_scale.update(
@@ -146,6 +160,22 @@ class PPO:
         }
         signals = {"advantage": advantages, "return": returns}
         return trained, PPOState(moments, return_scale), Report(metrics, signals)
+
+    @property
+    def _unrolls_first(self) -> bool:
+        """Whether old log-probabilities and values are computed again as learning computes them."""
+        if self.config.old_outputs != "auto":
+            return self.config.old_outputs == "unroll"
+        config = getattr(self.agent, "config", None)  # a network of one's own may have none
+        is_float32 = not isinstance(config, AgentConfig) or config.compute_dtype == jnp.float32
+        return jax.default_backend() != "cpu" or not is_float32
+
+    def _with_outputs(self, trained: Trained, rollout: Rollout) -> Rollout:
+        """The rollout with log-probabilities and values of one unroll."""
+        steps, output = rollout.steps, unroll(self.agent, trained.agent, rollout)
+        log_probability = distribution.log_probability(output.logits, steps.action)
+        steps = dataclasses.replace(steps, log_probability=log_probability, value=output.value)
+        return dataclasses.replace(rollout, steps=steps)
 
     def _schedule(self, progress: jax.Array) -> tuple[jax.Array, jax.Array]:
         """[] learning rate and weight of the entropy."""
@@ -194,8 +224,9 @@ def _take(data: _Data, envs: jax.Array) -> _Data:
 
 
 def _normalise(values: jax.Array, weights: jax.Array, batch: Batch) -> jax.Array:
-    """Values with mean 0 and variance 1 over all devices."""
-    return (values - batch.mean(values, weights)) * jax.lax.rsqrt(batch.variance(values, weights) + 1e-8)
+    """Values with mean 0 and variance 1 over all devices; of less where they hardly vary."""
+    deviation = jnp.maximum(jnp.sqrt(batch.variance(values, weights)), _LEAST_DEVIATION)
+    return (values - batch.mean(values, weights)) / deviation
 
 
 def _explained_variance(values: jax.Array, returns: jax.Array, weights: jax.Array, batch: Batch) -> jax.Array:

@@ -111,16 +111,42 @@ def start_actor(
     first_index: int | jax.Array = 0,
     partners: Partners | None = None,
 ) -> Actor:
-    """An actor at the first timestep of an episode in every environment; `first_index` as in `VectorEnv.reset`."""
+    """An actor at a random moment of an episode in every environment, with an empty memory and nothing done before.
+
+    So episodes do not end together, and a rollout shows all parts of them. `first_index` is as in `VectorEnv.reset`.
+    """
     env_state, timestep = vec.reset(key, tasks, first_index)
+    moment_keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(
+        jax.random.fold_in(key, 2), first_index + jnp.arange(vec.num_envs)
+    )
+    env_state, observation = _spread(moment_keys, env_state, timestep.observation)
     return Actor(
         env_state=env_state,
-        observation=timestep.observation,
+        observation=observation,
         is_reset=agent.is_reset(timestep),
         memory=agent.start_memory(vec.num_envs),
         partners=() if partners is None else partners.start(vec.num_envs),
         trial_return=jnp.zeros(vec.num_envs, jnp.float32),
     )
+
+
+def _spread(keys: jax.Array, env_state: VectorState, observation: Observation) -> tuple[VectorState, Observation]:
+    """First states, and what is seen in them, with the clock at a moment drawn for each of [B] keys."""
+    current = env_state.current
+    length, num_trials = (count.astype(jnp.int32) for count in (current.task.trial_length, current.task.num_trials))
+    share = jax.vmap(lambda key: jax.random.uniform(key, dtype=jnp.float32))(keys)
+    moment = jnp.minimum((share * (length * num_trials)).astype(jnp.int32), length * num_trials - 1)
+    trial, time = moment // length, moment % length
+    current = dataclasses.replace(
+        current, trial=trial.astype(current.trial.dtype), time=time.astype(current.time.dtype)
+    )
+    observation = dataclasses.replace(
+        observation,
+        trial=trial,
+        trials_left=observation.trials_left - trial,
+        time_left=observation.time_left - time,
+    )
+    return dataclasses.replace(env_state, current=current), observation
 
 
 def collect(

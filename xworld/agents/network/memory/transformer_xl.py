@@ -55,7 +55,9 @@ class TransformerXL(nnx.Module):
         length, *batch = is_reset.shape
         # With one batch axis N: with more, XLA moves keys and scores around before it multiplies them.
         memory = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[len(batch) :]), memory)
-        values = jnp.swapaxes(self.input(inputs.reshape(length, -1, inputs.shape[-1])), 0, 1)  # [N, T, D]
+        # float32 whatever is computed in: what a layer adds is small beside what it is added to.
+        values = self.input(inputs.reshape(length, -1, inputs.shape[-1])).astype(jnp.float32)
+        values = jnp.swapaxes(values, 0, 1)  # [N, T, D]
         count, num_steps = count_steps(memory.num_steps, is_reset.reshape(length, -1).T)
         advance = self._step if length == 1 else self._unroll_segments
         values, activations, oldest = advance(memory, values, count)
@@ -156,7 +158,7 @@ class Layer(nnx.Module):
         """[N, T, D] values after the layer, and [N, C, D] what is cached then.
 
         Args:
-          values: [N, T, D].
+          values: [N, T, D] float32.
           look: `look_back` or `look_into_ring`, with normed values.
         """
         found, cached = look(self.attention_norm(values))
