@@ -139,6 +139,18 @@ def test_divergence_stops_and_keeps_the_checkpoint(tmp_path):
     assert [row["update"] for row in MetricsWriter.read(folder)] == [10]
 
 
+def test_a_run_can_be_made_longer_and_not_shorter(finished):
+    """The checkpoint of a finished run is where a longer one goes on."""
+    trainer = make_trainer(CONFIG)
+    given = trainer.given(SANITY_TASKS)
+    like = jax.eval_shape(trainer.start, given)
+    longer, shorter = (dataclasses.replace(CONFIG, total_steps=steps) for steps in (10 * CONFIG.total_steps, 1))
+    state, _ = load(finished, like, given, longer)
+    assert state.update == CONFIG.num_updates < longer.num_updates
+    with pytest.raises(ConfigError, match=r"of another configuration \(total_steps: [0-9]+ -> 1\)"):
+        load(finished, like, given, shorter)
+
+
 def test_resume_refuses_another_configuration(finished):
     other = dataclasses.replace(CONFIG, seed=1, learner=dataclasses.replace(CONFIG.learner, clip=0.1))
     with pytest.raises(ConfigError, match=r"of another configuration \(learner.clip: 0.2 -> 0.1; seed: 0 -> 1\)"):

@@ -214,6 +214,13 @@ def test_every_preset_survives_json_and_can_be_overridden():
     assert from_json(RunConfig, to_json(changed)) == changed != config
 
 
+def test_a_discount_that_ends_within_a_trial_is_pointed_out():
+    assert not any(preset().short_sight for preset in PRESETS.values())
+    config = replace(PRESETS["demo"](), universe=replace(PRESETS["demo"]().universe, trial_length=(75, 300)))
+    assert config.short_sight.startswith("The discount of 0.99 looks 100 steps ahead, and trials have up to 300")
+    assert not replace(config, learner=replace(config.learner, discount=0.9983)).short_sight
+
+
 @pytest.mark.parametrize(
     "text, message",
     [

@@ -177,12 +177,14 @@ def load(folder: Path, like: TrainState, given: Given, config: RunConfig) -> tup
       folder: the run's.
       like: a state with the shapes and dtypes to expect, as from `jax.eval_shape`.
       given: what the run is to go on with; a curriculum in it is replaced by the one in the checkpoint.
-      config: what the run is to go on with.
+      config: what the run is to go on with; only `total_steps` may be another, and more.
 
     Raises:
       ConfigError: no checkpoint, a damaged one, or one of another configuration.
     """
-    changed = differences(load_config(folder), config)
+    saved = load_config(folder)
+    longer = dataclasses.replace(saved, total_steps=max(saved.total_steps, config.total_steps))
+    changed = differences(longer, config)
     if changed:
         raise ConfigError(f"The checkpoint in {folder} is of another configuration ({'; '.join(changed)}).")
     found = checkpoints(folder, "last")

@@ -59,6 +59,17 @@ class RunConfig:
         """Updates in the run."""
         return self.num_chunks * self.updates_per_chunk
 
+    @property
+    def short_sight(self) -> str:
+        """What to say where the universe's trials are longer than rewards count, else nothing."""
+        discount, longest = getattr(self.learner, "discount", 1.0), self.universe.trial_length[1]
+        if longest * (1 - discount) <= 1:
+            return ""
+        return (
+            f"The discount of {discount} looks {1 / (1 - discount):.0f} steps ahead, and trials have up to {longest}: "
+            f"what pays in the next trial hardly counts. Maybe --learner.discount {1 - 0.5 / longest:.4f}."
+        )
+
     def check_devices(self, num_devices: int) -> None:
         """Refuses a number of devices that the environments cannot be shared out to.
 

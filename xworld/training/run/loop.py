@@ -4,6 +4,7 @@ import dataclasses
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -74,7 +75,7 @@ def train(
     same parameters, bit for bit on as many devices, as one that was never interrupted.
 
     Args:
-      config: the run. With `resume`, it must be the one in the folder.
+      config: the run. With `resume`, it must be the one in the folder; only `total_steps` may have grown.
       folder: where `config.json`, metrics and checkpoints go; new or empty, unless `resume`. All processes see it.
       resume: whether to go on from the folder's checkpoint, with the same tasks, terms, partners, learner and agent.
       tasks: where tasks come from, maybe a `Curriculum`; by default the configuration's universe.
@@ -101,6 +102,8 @@ def train(
         not fit, or the disk is full.
       TrainingDiverged: a loss or a gradient was not finite, or huge.
     """
+    if tasks is None and config.short_sight:
+        warnings.warn(config.short_sight, stacklevel=2)
     trainer = make_trainer(config, agent, learner)
     source = Universe(config.env, config.universe) if tasks is None else tasks
     check_source(config, source, has_evaluation_tasks=evaluation_tasks is not None)
@@ -117,6 +120,8 @@ def train(
         saved = stack.enter_context(CheckpointWriter(folder, config, trainer.agent, is_lead))
         if resume:
             host, given = load(folder, like, given, config)
+            if is_lead:
+                save_config(folder, config, outside)  # it may be longer now
             state, given = trainer.place(host), trainer.given(given.tasks, given.terms, given.partners)
         else:
             if is_lead:
