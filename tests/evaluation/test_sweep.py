@@ -25,7 +25,6 @@ from xworld.evaluation import (
     sweep_scores,
     write_sweep,
 )
-from xworld.evaluation import reference as reference_module
 from xworld.evaluation.reference import BY_FINE_TUNED
 from xworld.evaluation.report.files import choose_tasks
 from xworld.evaluation.scores import sweep as sweep_module
@@ -240,7 +239,7 @@ def test_best_returns_are_kept_and_their_search_goes_on(collection, tmp_path, mo
     # An expert that may find other plans has a file of its own.
     expert_reference(tasks, dataclasses.replace(expert, time_limit_s=0.5), tmp_path)
     assert len(asked) == 7 and len(list(tmp_path.iterdir())) == 2
-    monkeypatch.setattr(reference_module, "EXPERT_VERSION", 2)
+    monkeypatch.setattr(Counting, "version", 2)
     expert_reference(tasks, expert, tmp_path)
     assert len(asked) == 10 and len(list(tmp_path.iterdir())) == 3
     monkeypatch.undo()

@@ -19,7 +19,7 @@ from xworld.agents.policy import Policy
 from xworld.base.errors import ConfigError
 from xworld.base.xla.jit_key import jit_key
 from xworld.core.env import Env, Outcome
-from xworld.core.types import NOWHERE, State, Task, TimeStep
+from xworld.core.types import State, Task, TimeStep
 
 _AXIS = "episodes"
 
@@ -111,7 +111,7 @@ def _play_share(
     def start(task: Task, number: jax.Array) -> tuple[State, Outcome, Any, jax.Array, jax.Array]:
         state, timestep, memory, act_key = _start(env, policy, task, episode_key(key, number))
         outcome = Outcome(timestep.reward, timestep.event, timestep.is_trial_first, timestep.is_last)
-        return state, outcome, memory, act_key, (task.agent_position[:, 0] != NOWHERE).sum()
+        return state, outcome, memory, act_key, task.is_present.sum()
 
     state, outcome, memory, keys, num_agents = jax.vmap(start, out_axes=(-1, -1, 0, 0, 0))(tasks, episodes)
     task, sight_lines, trials = state.task, state.sight_lines, jnp.arange(max_trials)[:, None]

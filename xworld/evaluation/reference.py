@@ -18,7 +18,6 @@ from xworld.evaluation.scores.schema import read_scores
 BY_EXPERT = "the expert's best known return"
 BY_EXPERTS_EPISODE = "the expert's return in the same task and trial"
 BY_FINE_TUNED = "the best last trial of an agent trained on the tasks"
-EXPERT_VERSION = 1  # raise it when the expert finds other plans: best returns that are kept are of one version
 _TASKS_AT_A_TIME = 16  # between two writes of the file of best returns
 
 
@@ -39,7 +38,7 @@ def expert_reference(
 ) -> Reference:
     """The expert's best returns, kept in `folder`, so that they are found out once.
 
-    A file is named by the tasks' content hash, the physics, `EXPERT_VERSION`, and the expert's time limit, as another
+    A file is named by the tasks' content hash, the physics, and the expert's version and time limit, as another
     expert may find other plans. It is written as returns come, and one that was stopped goes on.
 
     Args:
@@ -53,7 +52,7 @@ def expert_reference(
     """
     tasks = jax.device_get(tasks)
     num_tasks = len(tasks.trial_length)
-    made_by = f"v{EXPERT_VERSION}-{expert.time_limit_s:g}s"
+    made_by = f"v{expert.version}-{expert.time_limit_s:g}s"
     path = check_folder(folder) / f"{digest((tasks, _physics(expert.env)))[:16]}-{made_by}.npy"
     stored = read_array(path, 1)
     best = np.zeros(0, np.float32) if stored is None else stored

@@ -8,6 +8,7 @@ import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import thread_time
+from typing import ClassVar
 
 import jax
 import numpy as np
@@ -70,6 +71,8 @@ class Expert:
     Raises:
       ConfigError: `time_limit_s` is not above 0.
     """
+
+    version: ClassVar[int] = 1  # raise it when plans change: best returns that are kept are of one version
 
     env: Env
     time_limit_s: float = 10.0  # seconds for one task, all directions together
