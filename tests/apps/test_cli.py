@@ -202,8 +202,10 @@ def test_a_taskfile_that_is_not_text(tmp_path, capsys):
     assert "noise.toml" in _refused(capsys, "tasks", "check", path)
 
 
-def test_another_agent_is_refused_for_runs(run_folder, capsys):
-    assert "--agent" in _refused(capsys, "render", run_folder, "--agent", "random")
+def test_a_run_names_its_held_out_tasks(run_folder, capsys):
+    assert main(["tasks", "show", str(run_folder), "--number", "3"]) == 0
+    assert "is told: goal hold(" in capsys.readouterr().out
+    assert "Did you mean 'random'" in _refused(capsys, "render", run_folder, "--agent", "randum")
 
 
 def test_module_path_is_the_same_command():

@@ -11,8 +11,8 @@ from tiny_rooms import SANITY_TASKS, sanity_config
 from xworld.agents import load
 from xworld.apps.commands.main import main
 from xworld.base.digest import digest
-from xworld.evaluation import TaskCollection, find_task_set
-from xworld.tasks import TaskSet, save, to_text
+from xworld.tasks import TaskCollection, TaskSet, save, tasks_by_name
+from xworld.tasks.sets.by_name import Stacked
 from xworld.training import train
 
 ROOM = '''
@@ -134,23 +134,15 @@ def test_finetune_goes_on_from_a_run_and_its_scores_normalise(tmp_path, capsys, 
     assert player["is_greedy"] and player["config"]["memory_size"] == config.agent.memory_size
 
 
-def test_sets_by_name(room):
-    assert find_task_set("probes:one_player").tasks.terrain.shape[1:] == (13, 13)
-    crafting = find_task_set("probes:crafting", num_tasks=2)
-    assert len(crafting.task_names) == len(crafting.tasks.trial_length) == 2
-    (task,) = [jax.tree.map(lambda leaf: leaf[0], find_task_set(str(room)).tasks)]
-    assert "purple ball" in to_text(task)
-
-
 @pytest.mark.parametrize("suffix", [".npz", ".toml"])
 def test_saved_sets_by_name(tmp_path, suffix, capsys):
     tasks = TaskSet(make_tasks(7))
     path = save(tmp_path / f"mine{suffix}", tasks, CONFIG)
-    collection = find_task_set(str(path))
+    collection = tasks_by_name(str(path)).collect()
     assert (collection.name, collection.env.config) == (path.name, CONFIG)
     assert collection.content_hash == digest(tasks.tasks)
     assert set(collection.features["num_rules"]) == {1}  # nothing is known but what the arrays say
-    assert len(find_task_set(str(path), num_tasks=2).tasks.trial_length) == 2
+    assert len(tasks_by_name(str(path)).collect(2).tasks.trial_length) == 2
     path.write_text("format = 'xworld tasks 0'")
     assert "Write one with xworld.tasks.save" in _refused(capsys, "evaluate", "--agent", "random", "--task-set", path)
 
@@ -159,8 +151,10 @@ def test_saved_sets_by_name(tmp_path, suffix, capsys):
     ("arguments", "words"),
     [
         (["random"], "--agent random goes with --task-set"),
-        (["random", "--task-set", "v0"], "No set of tasks is called 'v0'"),
-        (["random", "--task-set", "test_set:v0"], "There is no test set 'v0'. Write one of: v1"),
+        (["random", "--task-set", "v9"], "No tasks are called 'v9'. Write an environment, such as"),
+        (["random", "--task-set", "rooms4-13x31"], "Did you mean 'rooms4-13x13'?"),
+        (["random", "--task-set", "probes"], "are for 3 environments. Write one of: probes:one_player, probes:nav"),
+        (["searcher without memory", "--task-set", "probes:memory"], "Did you mean 'searcher-without-memory'?"),
         (["random", "--task-set", "nowhere.npz"], "nowhere.npz cannot be read"),
         (["random", "--task-set", "probes:crafted"], "Did you mean 'crafting'?"),
         (["random", "--task-set", "nowhere.toml"], "nowhere.toml cannot be read"),
@@ -184,4 +178,4 @@ def _serve(monkeypatch, collection, config):
     from xworld import Env
 
     served = TaskCollection(collection.name, Env(config.env), collection.tasks)
-    monkeypatch.setattr("xworld.evaluation.task_sets.find_task_set", lambda *_: served)
+    monkeypatch.setattr("xworld.tasks.tasks_by_name", lambda *_: Stacked(served))

@@ -3,11 +3,11 @@
 import pytest
 from window_fixtures import ROOM
 
-from xworld import ConfigError, Env, make
+from xworld import ConfigError, Env
 from xworld.apps.commands.main import main
 from xworld.apps.play import Bindings, Controller, Settings, find_source, read_bindings
-from xworld.apps.play.sources import Listed
-from xworld.tasks import config_for, parse
+from xworld.tasks import TaskCollection, TaskSet, config_for, parse
+from xworld.tasks.sets.by_name import Stacked
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def test_settings_that_do_not_go_together(room, settings, words):
 def test_more_agents_than_a_keyboard_has_keys_for():
     text = ROOM.replace("#0b.#", "#0b1#").replace("#...#", "#2..#")
     config = config_for(text)
-    source = Listed(Env(config), [parse(text, config)], ["three"])
+    source = Stacked(TaskCollection("three", Env(config), TaskSet.from_tasks([parse(text, config)]).tasks))
     with pytest.raises(ConfigError, match="3 agents, and a keyboard has keys for 2 people"):
         Controller(source, Settings(), Bindings())
     with pytest.raises(ConfigError, match="leaves agents to nobody"):
@@ -42,8 +42,8 @@ def test_more_agents_than_a_keyboard_has_keys_for():
     ("name", "words"),
     [
         ("two_dors", "Did you mean 'two_doors'"),
-        ("xxxxxxxx", "no task file, probe, environment"),
-        ("ada:1", "Write ada:WORLD:GAME"),
+        ("xxxxxxxx", "No tasks are called 'xxxxxxxx'. Write an environment, such as"),
+        ("ada:1", "Write ada, ada:train, or ada:WORLD:GAME"),
         ("nowhere.toml", "cannot be read"),
         ("nowhere.jsonl", "cannot be read"),
         ("probes:nothing", "No probe tasks are called"),
@@ -53,18 +53,6 @@ def test_names_of_nothing(capsys, name, words):
     assert main(["play", name]) == 2
     error = capsys.readouterr().err
     assert words in error and error.count("\n") == 1
-
-
-def test_sources_have_names_and_ends(monkeypatch):
-    monkeypatch.setattr("xworld.apps.play.sources._make", lambda universe, *ids: (universe, ids))
-    source = find_source("trivial", seed=3)
-    env, task, name = source.task(1)
-    assert env == make("trivial") and task != source.task(0)[1]
-    assert find_source("trivial", seed=3).task(1) == (env, task, name) != find_source("trivial", seed=4).task(1)
-    assert find_source(name).task(0) == (env, task, name) and find_source(name).task(1) is None
-    assert find_source("two_doors").task(1)[2] != "two_doors"
-    assert find_source("three_jumbled").task(58) is None
-    assert [find_source("probes:memory").task(n)[2][:6] for n in range(2)] == ["object"] * 2
 
 
 @pytest.mark.parametrize(

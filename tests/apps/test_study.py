@@ -301,7 +301,10 @@ GOOD = 'title = "t"\nconsent = "c"\ninstructions = "i"\nnum_trials = [1]\nsecond
         (GOOD + "seed = -1", "seed is -1"),
         (GOOD, "write one or more tables \\[\\[probes\\]\\]"),
         (GOOD + "[[probes]]\nsauce = 'two_doors'", "\\[\\[probes\\]\\] number 1: There is no field 'sauce'"),
-        (GOOD + "[[probes]]\nsource = 'two_dors'", "number 1: There is no task 'two_dors'"),
+        (
+            GOOD + "[[probes]]\nsource = 'two_dors'",
+            "No tasks are called 'two_dors'. Did you mean 'two_doors'",
+        ),
         (GOOD + "[[probes]]\nsource = 'probes:memory'\nnumber = 3", "number is 3, but probes:memory has 2"),
         (GOOD + "[[probes]]\nsource = 'two_machines'", "two_machines is for 2 agents"),
         (GOOD + "[[probes]]\nsource = 'two_doors'\nnum_trials = 2", "no field 'num_trials'"),

@@ -7,7 +7,6 @@ import pytest
 import xworld
 from xworld import ConfigError, EnvConfig
 from xworld.base.digest import digest
-from xworld.evaluation import find_task_set
 from xworld.tasks import TaskSet, load, load_config, parse, save
 
 CONFIG = EnvConfig(height=3, width=5, num_agents=2, max_objects=4, max_rules=2, max_doors=1)
@@ -113,8 +112,8 @@ def test_test_sets_stay_what_they_are():
     assert info.num_firings.shape == (1000,) and 1.5 < info.num_firings.mean() < 2.1
     universe = xworld.tasks.test_set_universe("v1")
     assert universe.config.split == "test" and universe.with_split("train") == xworld.tasks.preset("ada")
-    collection = find_task_set("test_set:v1", num_tasks=7)
-    assert (collection.name, collection.env.config) == ("test_set:v1", universe.env_config)
+    collection = xworld.tasks.tasks_by_name("v1").collect(7)
+    assert (collection.name, collection.env.config) == ("v1", universe.env_config)
     assert collection.tasks.game_id.tolist() == list(range(7))
     np.testing.assert_array_equal(collection.features["num_firings"], info.num_firings[:7])
     with pytest.raises(ConfigError, match="no test set 'v2'. Write one of: v1"):

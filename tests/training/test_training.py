@@ -229,6 +229,9 @@ def test_a_discount_that_ends_within_a_trial_is_pointed_out():
         ('{"num_env": 3}', "RunConfig has no field 'num_env'. Did you mean 'num_envs'?"),
         ('{"learner": {"clip": -1}}', "PPOConfig.clip is -1.0; write a number above 0"),
         ('{"num_envs": {}}', "RunConfig.num_envs is {}"),
+        ('{"learner": {"kind": "pop"}}', "RunConfig.learner.kind is 'pop'. Did you mean 'ppo'?"),
+        ('{"learner": {"kind": "ppo", "clop": 1}}', "of the kind 'ppo', has no field 'clop'. Did you mean 'clip'?"),
+        ('{"learner": 3}', "RunConfig.learner is 3; write an object"),
     ],
 )
 def test_bad_json_is_refused(text, message):

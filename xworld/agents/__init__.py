@@ -7,7 +7,7 @@ from xworld.agents.network.agent import Agent, Output, Params, make_agent
 from xworld.agents.network.config import MEMORIES, AgentConfig
 from xworld.agents.network.memory.memory import Memory
 from xworld.agents.network.presets import AGENT_PRESETS, agent_preset
-from xworld.agents.players import Player, make_player
+from xworld.agents.players import Player, make_player, player_by_name
 from xworld.agents.policy import AgentPolicy, NoopPolicy, Policy, RandomPolicy
 from xworld.agents.saved.loaded import LoadedAgent
 from xworld.agents.saved.saved import PRETRAINED, load
@@ -39,5 +39,6 @@ __all__ = [
     "make_agent",
     "make_expert_policy",
     "make_player",
+    "player_by_name",
     "save",
 ]

@@ -1,4 +1,4 @@
-"""The players that can be evaluated, by name: scripted ones, the expert, a trained agent by its run, or one's own."""
+"""Players by name, the same in every command: scripted ones, the expert, a trained agent, or one of the user's own."""
 
 import dataclasses
 import importlib
@@ -19,12 +19,13 @@ from xworld.core.config import EnvConfig
 from xworld.core.env import Env
 from xworld.core.types import Task
 
+RANDOM, NOOP, SEARCHER, SEARCHER_WITHOUT_MEMORY = "random", "noop", "searcher", "searcher-without-memory"
 EXPERT, PRETRAINED = "expert", "pretrained"
 SCRIPTED: dict[str, Policy] = {
-    "random": RandomPolicy(),
-    "noop": NoopPolicy(),
-    "searcher": Searcher(remembers=True),
-    "searcher-without-memory": Searcher(remembers=False),
+    RANDOM: RandomPolicy(),
+    NOOP: NoopPolicy(),
+    SEARCHER_WITHOUT_MEMORY: Searcher(remembers=False),
+    SEARCHER: Searcher(remembers=True),
 }
 
 
@@ -37,7 +38,7 @@ class Player:
     about: dict[str, Any]  # JSON types
 
 
-def find_player(
+def player_by_name(
     name: str,
     env: Env,
     tasks: Task,
@@ -46,11 +47,11 @@ def find_player(
     is_greedy: bool = False,
     show_progress: bool = False,
 ) -> Player:
-    """The player called `name`, ready for stacked `tasks` of `env`.
+    """The player called `name`, ready for stacked `tasks` of `env`; docs/evaluation.md lists the names.
 
     Args:
-      name: of a scripted player, "expert", or "pretrained"; `module:function` for one of the user's own; or the folder
-        of a training run or of a saved agent.
+      name: `random`, `noop`, `searcher`, `searcher-without-memory`, `expert` or `pretrained`; the folder of a training
+        run or of a saved agent; or `module:function` for one of the user's own.
       env: the environment that is played in.
       tasks: those the expert makes plans for.
       which: of a run, its newest checkpoint ("last", by default) or its best so far.
@@ -77,7 +78,7 @@ def find_player(
 
 
 def agent_folder(name: str) -> Path | None:
-    """Where the saved agent is that `find_player` would load under this name; None if no saved agent is meant."""
+    """Where the saved agent is that `player_by_name` would load under this name; None if no saved agent is meant."""
     if name in (*SCRIPTED, EXPERT) or ":" in name:
         return None
     return saved.PRETRAINED if name == PRETRAINED else Path(name)

@@ -13,7 +13,6 @@ from xworld.evaluation.scores.scores import AGENT, Scores
 from xworld.evaluation.scores.statistics import Estimate, difference, estimate, gain, most_telling, normalise
 from xworld.evaluation.scores.summary import summarise
 from xworld.evaluation.scores.sweep import SweepConfig, play_again, run_sweep, sweep_scores
-from xworld.evaluation.task_sets import TaskCollection, find_task_set
 
 __all__ = [
     "AGENT",
@@ -22,7 +21,6 @@ __all__ = [
     "Returns",
     "Scores",
     "SweepConfig",
-    "TaskCollection",
     "compare",
     "difference",
     "draw_learning_curve",
@@ -32,7 +30,6 @@ __all__ = [
     "estimate",
     "evaluate",
     "expert_reference",
-    "find_task_set",
     "fine_tuned_reference",
     "gain",
     "most_telling",

@@ -5,6 +5,7 @@ from xworld.tasks.language.phrases import briefing_text, goal_text, parse_goal, 
 from xworld.tasks.language.reading import config_for, parse
 from xworld.tasks.language.rows import DoorRow, Goal, HiddenRow, Literal, ObjectRow, RuleRow, kind_text
 from xworld.tasks.language.writing import to_text
+from xworld.tasks.sets.by_name import NamedTasks, TaskCollection, tasks_by_name
 from xworld.tasks.sets.fixed import test_set, test_set_universe, test_set_with_info
 from xworld.tasks.sets.named import preset
 from xworld.tasks.sets.pool import TaskPool
@@ -27,11 +28,13 @@ __all__ = [
     "Goal",
     "HiddenRow",
     "Literal",
+    "NamedTasks",
     "ObjectRow",
     "Probe",
     "RuleRow",
     "RulesetArrays",
     "RulesetTasks",
+    "TaskCollection",
     "TaskInfo",
     "TaskPool",
     "TaskSet",
@@ -56,6 +59,7 @@ __all__ = [
     "read_xland_minigrid",
     "rule_text",
     "save",
+    "tasks_by_name",
     "test_set",
     "test_set_universe",
     "test_set_with_info",

@@ -2,6 +2,7 @@
 
 from xworld.training.curriculum.curriculum import Curriculum
 from xworld.training.devices.devices import join_processes, use_host_devices
+from xworld.training.learners.configs import LEARNERS, LearnerConfig
 from xworld.training.learners.learner import Batch, Learner, Report, Trained, add_terms
 from xworld.training.learners.optimiser import OptimiserConfig
 from xworld.training.learners.ppo import PPOConfig
@@ -21,11 +22,13 @@ from xworld.training.run.presets import PRESETS
 from xworld.training.run.trainer import Trainer, make_trainer
 
 __all__ = [
+    "LEARNERS",
     "PRESETS",
     "Batch",
     "Curriculum",
     "Given",
     "Learner",
+    "LearnerConfig",
     "Logger",
     "OptimiserConfig",
     "PPOConfig",

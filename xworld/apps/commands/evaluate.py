@@ -12,7 +12,7 @@ from xworld.base.errors import ConfigError
 
 if TYPE_CHECKING:
     from xworld.evaluation.reference import Reference
-    from xworld.evaluation.task_sets import TaskCollection
+    from xworld.tasks import TaskCollection
 
 INTERRUPTED = 130
 
@@ -33,15 +33,16 @@ class Evaluate:
     # folder of a training run or of a saved agent; or a function of your own, by its module
     agent: Annotated[str, arg(metavar="NAME|FOLDER|module:function")]
     which: Literal["last", "best"] | None = None  # of a run: its newest checkpoint (default), or its best so far
-    # test_set:v1, probes:GROUP, a .toml or .npz file of tasks, or an environment's name for held-out tasks of it
+    # an environment or a run, for held-out tasks of it; a test set, such as v1; probes:GROUP or a probe; or a file of
+    # tasks (.toml, .npz)
     task_set: str | None = None
-    num_tasks: int | None = None  # how many held-out tasks, 512 by default; of a set that is fixed, the first so many
+    num_tasks: int | None = None  # the first so many; by default all, of an environment or a run 512
     # numbers of trials; without --task-set one, by default the most that the tasks have
     num_trials: tuple[int, ...] | None = None
     repetitions: int | None = None  # with --task-set: episodes of each task for each number of trials, 50 by default
     normalise_by: str | None = None  # with --task-set: expert, or the folder of a fine-tuned agent's evaluation
     batch_size: int | None = None  # with --task-set: episodes played at a time, 2048 by default
-    seed: int = 0  # decides directions and chance, and which held-out tasks
+    seed: int = 0  # decides directions and chance, and which tasks are sampled
     greedy: bool = False  # a trained agent takes the likeliest action instead of drawing one
     output: Path | None = None  # folder for what is written; by default the run's, or one in it or in runs
     best_returns: Path = Path("runs/best-returns")  # folder where the expert's best returns are kept
@@ -59,11 +60,12 @@ class Evaluate:
 
         from xworld.agents import AgentPolicy, load
         from xworld.agents.players import PRETRAINED, agent_folder
+        from xworld.base.configs import as_dict
         from xworld.base.files import check_folder
         from xworld.core.env import Env
         from xworld.evaluation import compare, trials_table, write_comparison
+        from xworld.tasks import tasks_by_name
         from xworld.training import load_config
-        from xworld.training.run.held_out import held_out_tasks
 
         run = agent_folder(self.agent)
         if run is None:
@@ -76,7 +78,7 @@ class Evaluate:
         config, loaded = load_config(run), load(run, self.which or "last")
         num_trials = self.num_trials or config.universe.num_trials[1:]
         output = check_folder(self.output or (Path("runs") / PRETRAINED if self.agent == PRETRAINED else run))
-        tasks = held_out_tasks(config, self.num_tasks, self.seed)
+        tasks = tasks_by_name(str(run), self.seed).collect(self.num_tasks).tasks
         policy = AgentPolicy(loaded.params, loaded.agent, is_greedy=self.greedy)
         key = jax.random.key(self.seed)
         scores = compare(Env(config.env), tasks, [policy], key, num_trials[0], show_progress=True)
@@ -86,19 +88,18 @@ class Evaluate:
             "greedy": self.greedy,
             "which": self.which or "last",
         }
-        about = {"evaluate": options, "run": dataclasses.asdict(config)}
+        about = {"evaluate": options, "run": as_dict(config)}
         content = write_comparison(output, scores, about, run / "metrics.csv")
         rich.print(trials_table(content))
         print(f"Wrote scores.json, scores.png and learning_curve.png to {output}")
         return 0
 
     def _sweep(self, task_set: str) -> int:
-        from xworld.agents.players import find_player
+        from xworld.agents.players import player_by_name
         from xworld.base.errors import located
         from xworld.evaluation import statistics_table, write_sweep
-        from xworld.evaluation.scores.scores import player_name
         from xworld.evaluation.scores.sweep import NUM_TRIALS, SweepConfig, run_sweep
-        from xworld.evaluation.task_sets import find_task_set
+        from xworld.tasks import tasks_by_name
 
         config = SweepConfig(
             num_trials=self.num_trials or NUM_TRIALS,
@@ -106,9 +107,9 @@ class Evaluate:
             seed=self.seed,
             batch_size=2048 if self.batch_size is None else self.batch_size,
         )
-        collection = find_task_set(task_set, self.num_tasks, self.seed)
+        collection = tasks_by_name(task_set, self.seed).collect(self.num_tasks)
         with located("--agent"):
-            player = find_player(
+            player = player_by_name(
                 self.agent,
                 collection.env,
                 collection.tasks,
@@ -116,7 +117,6 @@ class Evaluate:
                 is_greedy=self.greedy,
                 show_progress=True,
             )
-        named = dataclasses.replace(player, name=player_name(player.name))
         output = self.output or self._default_output(collection)
         about = {
             "player": player.about,
@@ -126,7 +126,7 @@ class Evaluate:
         try:
             reference = self._find_reference(collection)
             returns = run_sweep(collection.env, collection.tasks, player.policy, config, output, about)
-            content = write_sweep(output, collection, named, config, returns, reference)
+            content = write_sweep(output, collection, player, config, returns, reference)
         except KeyboardInterrupt:
             print(f"Stopped. What was played is kept in {output}; the same command goes on.")
             return INTERRUPTED

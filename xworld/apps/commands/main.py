@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Protocol
 
 import tyro
-from tyro.conf import OmitSubcommandPrefixes, subcommand
+from tyro.conf import CascadeSubcommandArgs, subcommand
 
 from xworld.apps.commands.evaluate import INTERRUPTED, Evaluate
 from xworld.apps.commands.play import Play
@@ -54,7 +54,7 @@ def _parse(arguments: list[str]) -> Command:
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
-            return tyro.cli(commands, prog="xworld", args=arguments, config=(OmitSubcommandPrefixes,))
+            return tyro.cli(commands, prog="xworld", args=arguments, config=(CascadeSubcommandArgs,))
     except SystemExit as stop:
         if not stop.code:  # help was asked for, and given
             raise

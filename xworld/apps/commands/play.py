@@ -16,10 +16,10 @@ class Play:
     Arrow keys walk, H shows all keys. What is played is kept as a history, which `xworld play` shows again.
     """
 
-    # a task file; a probe; an environment, for sampled tasks; ENVIRONMENT:WORLD:GAME; a set as for evaluate --task-set;
-    # or a history (.jsonl), to watch
-    source: Annotated[Positional[str], arg(metavar="TASK|HISTORY")]
-    # who plays the other agents: random, noop, searcher, expert, or the folder of a training run or of a saved agent
+    # tasks by name, as for evaluate --task-set: an environment, ENVIRONMENT:WORLD:GAME, a probe, a file, ...; or a
+    # history (.jsonl), to watch
+    source: Annotated[Positional[str], arg(metavar="TASKS|HISTORY")]
+    # who plays the other agents, as for evaluate --agent: noop, searcher, expert, pretrained, a run's folder, ...
     partner: str | None = None
     watch: str | None = None  # who plays all agents, to be watched; of a history: whose thoughts are shown
     play_as: tuple[int, ...] | None = None  # the agents that people play; by default all, with a partner the first

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from tyro.conf import Positional, arg, subcommand
+from tyro.conf import OmitSubcommandPrefixes, Positional, arg, subcommand
 
 
 @dataclass
@@ -106,11 +106,11 @@ class StudyShow:
 class Study:
     """Let people play tasks under the conditions of agents, and compare them."""
 
-    command: (
+    command: OmitSubcommandPrefixes[
         Annotated[StudyRun, subcommand("run")]
         | Annotated[StudyReport, subcommand("report")]
         | Annotated[StudyShow, subcommand("show")]
-    )
+    ]
 
     def run(self) -> int:
         """Runs the chosen one."""

@@ -4,24 +4,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from tyro.conf import Positional, subcommand
+from tyro.conf import OmitSubcommandPrefixes, Positional, arg, subcommand
 
-from xworld.apps.commands.render import open_task
 from xworld.base.checks import check_whole
 from xworld.base.errors import ConfigError
 
 
 @dataclass
 class Show:
-    """Print a task file: its map, and what the agents are told."""
+    """Print a task as a task file, with its map, and what the agents are told."""
 
-    file: Positional[Path]
+    tasks: Annotated[Positional[str], arg(metavar="TASKS")]  # by name, as for evaluate --task-set
+    number: int = 0  # which of them, from 0
+    seed: int = 0  # decides which tasks are sampled
 
     def run(self) -> int:
         """Shows the task."""
-        from xworld.tasks import briefing_text, to_text
+        from xworld.tasks import briefing_text, tasks_by_name, to_text
 
-        env, task = open_task(self.file)
+        check_whole("--number", self.number, 0)
+        found = tasks_by_name(self.tasks, self.seed).task(self.number)
+        if found is None:
+            raise ConfigError(f"--number is {self.number}, and {self.tasks} has not so many tasks; they begin with 0.")
+        env, task, _ = found
         print(to_text(task))
         briefing = env.briefing(task)
         for agent in range(env.config.num_agents):
@@ -38,12 +43,14 @@ class Check:
 
     def run(self) -> int:
         """Checks every file, and says all that is wrong before it fails."""
+        from xworld.tasks.language.files import read_task
+
         if not self.files:
             raise ConfigError("There is nothing to check. Name one or more task files.")
         failures = []
         for file in self.files:
             try:
-                open_task(file)
+                read_task(file)
                 print(f"{file}: ok")
             except ConfigError as error:
                 failures.append(str(error))
@@ -116,12 +123,12 @@ class Probes:
 class Tasks:
     """Show, check and sample tasks; list the probe tasks."""
 
-    command: (
+    command: OmitSubcommandPrefixes[
         Annotated[Show, subcommand("show")]
         | Annotated[Check, subcommand("check")]
         | Annotated[Sample, subcommand("sample")]
         | Annotated[Probes, subcommand("probes")]
-    )
+    ]
 
     def run(self) -> int:
         """Runs the chosen one."""

@@ -1,15 +1,20 @@
 """The commands `xworld train` and `xworld finetune`. As in `main.py`, heavy imports happen inside."""
 
 import dataclasses
+import functools
+import operator
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from tyro.conf import Positional, arg
+from tyro.conf import Positional, arg, subcommand
 
 from xworld.apps.commands.evaluate import INTERRUPTED, as_file_name
 from xworld.base.errors import ConfigError, did_you_mean
+
+if TYPE_CHECKING:
+    from xworld.training import RunConfig
 
 
 def train_command(arguments: list[str]) -> type:
@@ -23,11 +28,11 @@ def train_command(arguments: list[str]) -> type:
         raise ConfigError(f"--preset: {preset!r} is unknown. {did_you_mean(preset, PRESETS)}")
     if preset is not None and resumed is not None:
         raise ConfigError("--preset and --resume exclude each other: a run goes on as it was configured.")
-    default = PRESETS[preset or "demo"]() if resumed is None else load_config(Path(resumed))
+    default = _with_choice(PRESETS[preset or "demo"]() if resumed is None else load_config(Path(resumed)))
 
     @dataclass
     class Train:
-        config: Annotated[RunConfig, arg(name="")] = default
+        config: Annotated[type(default), arg(name="")] = default  # type: ignore[valid-type]
         preset: str = "demo"  # where the defaults of all other options come from
         run_folder: Annotated[Path | None, arg(name="run")] = None  # new folder for the run; runs/PRESET by default
         resume: Path | None = None  # folder of a run to go on with
@@ -48,11 +53,12 @@ def train_command(arguments: list[str]) -> type:
             is_resumed = self.resume is not None or (self.continue_if_started and (folder / "config.json").exists())
             if self.coordinator is None and (self.num_processes, self.process) != (1, 0):
                 raise ConfigError("--num-processes and --process need --coordinator, the address of process 0.")
-            use_host_devices(self.num_devices or num_devices(self.config))
+            config = _as(RunConfig, self.config)
+            use_host_devices(self.num_devices or num_devices(config))
             if self.coordinator is not None:
                 join_processes(self.coordinator, self.num_processes, self.process)
             try:
-                is_finished = train(self.config, folder, resume=is_resumed, loggers=self.log)
+                is_finished = train(config, folder, resume=is_resumed, loggers=self.log)
             except TrainingDiverged as error:
                 print(f"xworld: {error}", file=sys.stderr)
                 return 1
@@ -70,6 +76,29 @@ _TRAIN_HELP = """Train an agent; Ctrl-C saves and stops, --resume goes on bit fo
 
 Leaves config.json, metrics.csv, metrics.jsonl and checkpoints in the run's folder. Every field of the configuration
 can be overridden, as in --learner.learning-rate 1e-3; the defaults shown are those of the preset."""
+
+
+def _with_choice(config: "RunConfig") -> "RunConfig":
+    """The run as tyro shows it: one kind of learner as plain fields, several as subcommands."""
+    from xworld.training import LEARNERS, RunConfig
+
+    chosen = config.learner
+    kinds = [
+        Annotated[kind, subcommand(name, default=chosen) if type(chosen) is kind else subcommand(name)]
+        for name, kind in LEARNERS.items()
+    ]
+    learner_kind: Any = functools.reduce(operator.or_, kinds) if len(kinds) > 1 else type(chosen)
+
+    @dataclass(frozen=True)
+    class WithChoice(RunConfig):
+        learner: learner_kind = chosen  # type: ignore[valid-type]
+
+    return _as(WithChoice, config)
+
+
+def _as(kind: "type[RunConfig]", config: "RunConfig") -> "RunConfig":
+    """The same run as an instance of another class."""
+    return kind(**{field.name: getattr(config, field.name) for field in dataclasses.fields(config)})
 
 
 def _option(arguments: list[str], name: str) -> str | None:
@@ -91,17 +120,18 @@ class Finetune:
     """
 
     run_folder: Annotated[Positional[Path], arg(metavar="RUN")]  # folder of the run whose agent is trained further
-    # test_set:v1, probes:GROUP, a .toml or .npz file of tasks, or an environment's name for held-out tasks of it
+    # an environment or a run, for held-out tasks of it; a test set, such as v1; probes:GROUP or a probe; or a file of
+    # tasks (.toml, .npz)
     task_set: str
-    num_tasks: int | None = None  # how many held-out tasks, 512 by default; of a set that is fixed, the first so many
+    num_tasks: int | None = None  # the first so many; by default all, of an environment or a run 512
     total_steps: int | None = None  # environment steps; by default as many as the run had
-    seed: int = 0  # decides what is drawn, and which held-out tasks
+    seed: int = 0  # decides what is drawn, and which tasks are sampled
     output: Path | None = None  # folder of the new run; by default beside the run
 
     def run(self) -> int:
         """Trains."""
         from xworld.agents.players import check_same_physics
-        from xworld.evaluation.task_sets import find_task_set
+        from xworld.tasks import tasks_by_name
         from xworld.training import TrainingDiverged, finetune, load_config
         from xworld.training.devices.devices import num_devices, use_devices
 
@@ -109,7 +139,7 @@ class Finetune:
         total_steps = config.total_steps if self.total_steps is None else self.total_steps
         config = dataclasses.replace(config, seed=self.seed, total_steps=total_steps)
         use_devices(num_devices(config))
-        collection = find_task_set(self.task_set, self.num_tasks, self.seed)
+        collection = tasks_by_name(self.task_set, self.seed).collect(self.num_tasks)
         check_same_physics(config.env, collection.env.config)
         name = f"{self.run_folder.resolve().name}-tuned-on-{as_file_name(collection.name)}"
         output = self.output or self.run_folder.resolve().parent / name

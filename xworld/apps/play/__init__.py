@@ -4,7 +4,7 @@ from xworld.apps.play.bindings import Bindings, read_bindings
 from xworld.apps.play.controller import Controller, Settings
 from xworld.apps.play.minds import Mind, Thought
 from xworld.apps.play.session import Session, Turn
-from xworld.apps.play.sources import Source, find_source
+from xworld.apps.play.sources import find_source
 from xworld.apps.play.window import Window
 
 __all__ = [
@@ -13,7 +13,6 @@ __all__ = [
     "Mind",
     "Session",
     "Settings",
-    "Source",
     "Thought",
     "Turn",
     "Window",

@@ -16,7 +16,6 @@ from xworld.apps.play.minds import Mind
 from xworld.apps.play.overlays import key_name
 from xworld.apps.play.recorder import Recorder
 from xworld.apps.play.session import Session
-from xworld.apps.play.sources import Source
 from xworld.apps.play.window import Window
 from xworld.base.checks import check_whole
 from xworld.base.errors import ConfigError
@@ -24,6 +23,7 @@ from xworld.core.env import Env
 from xworld.core.types import Task
 from xworld.histories import SUFFIX, Header, History
 from xworld.rendering.drawing.canvas import Surface
+from xworld.tasks import NamedTasks
 
 PERSON, NOBODY = "person", "nobody"
 MAX_PEOPLE = 2  # that a keyboard has keys for
@@ -54,7 +54,7 @@ class Controller:
 
     def __init__(
         self,
-        source: Source | History,
+        source: NamedTasks | History,
         settings: Settings,
         bindings: Bindings,
         clock: Callable[[], float] = time.monotonic,
@@ -308,11 +308,11 @@ class Controller:
     def _find_mind(self, env: Env, task: Task, name: str | None) -> Mind | None:
         if name is None:
             return None
-        from xworld.agents.players import find_player  # needs much that the window does not
+        from xworld.agents.players import player_by_name  # needs much that the window does not
 
         tasks = jax.tree.map(lambda leaf: np.asarray(leaf)[None], task)
         settings = self.settings
-        player = find_player(name, env, tasks, which=settings.which, is_greedy=settings.is_greedy)
+        player = player_by_name(name, env, tasks, which=settings.which, is_greedy=settings.is_greedy)
         return Mind(player.name, player.policy)
 
     def _pace(self) -> float:
@@ -321,7 +321,7 @@ class Controller:
         return self.settings.pace
 
 
-def _check(source: Source | History, settings: Settings) -> None:
+def _check(source: NamedTasks | History, settings: Settings) -> None:
     """Makes sure that the settings go together."""
     if settings.watch is not None and settings.partner is not None:
         raise ConfigError("--watch and --partner exclude each other: nobody plays with whom one watches.")

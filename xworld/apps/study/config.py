@@ -14,13 +14,12 @@ from typing import Any
 import numpy as np
 
 from xworld.apps.play.drawing import VIEWS
-from xworld.apps.play.sources import find_source
 from xworld.base.checks import check_whole
 from xworld.base.errors import ConfigError, did_you_mean, located
 from xworld.core.env import Env
 from xworld.core.types import Task
-from xworld.histories import History
-from xworld.tasks import to_text
+from xworld.histories import SUFFIX
+from xworld.tasks import tasks_by_name, to_text
 
 PRACTICE, PROBES = "practice", "probes"
 _MAX_TRIALS, _MAX_SEED, _MAX_SECONDS = 100, 2**32 - 1, 24 * 3600
@@ -173,10 +172,10 @@ def _read_tasks(
 
 def _take(name: str, size: int, num_trials: tuple[int, ...] | None, folder: Path, seed: int) -> list[StudyTask]:
     """The first tasks of a source."""
-    is_file = Path(name).suffix in (".toml", ".npz", ".jsonl")
-    source = find_source(str(folder / name) if is_file else name, seed)
-    if isinstance(source, History):
+    suffix = Path(name).suffix
+    if suffix == SUFFIX:
         raise ConfigError(f"{name} is a history, which has been played already. Name tasks.")
+    source = tasks_by_name(str(folder / name) if suffix in (".toml", ".npz") else name, seed)
     taken = []
     for number in range(size):
         found = source.task(number)

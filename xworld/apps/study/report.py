@@ -29,7 +29,7 @@ _BATCH_SIZE = 512
 class ReportConfig:
     """Who is compared, and how."""
 
-    agents: tuple[str, ...] = ()  # players beside random, noop and expert, as `find_player` takes them
+    agents: tuple[str, ...] = ()  # players beside random, noop and expert, as `player_by_name` takes them
     study: str | None = None  # whose records count, as `find_study` takes it; by default that with most records
     exclude: tuple[str, ...] = ()  # ids of participants who do not count
     unfinished: bool = False  # whether the finished tasks of people count who have not finished

@@ -8,18 +8,18 @@ import jax
 import numpy as np
 
 from xworld.agents import Expert
-from xworld.agents.players import find_player
+from xworld.agents.players import EXPERT, NOOP, RANDOM, player_by_name
 from xworld.apps.study.results import People
 from xworld.base.digest import digest
 from xworld.base.errors import ConfigError
 from xworld.core.config import EnvConfig
 from xworld.core.env import Env
 from xworld.core.types import Task
-from xworld.evaluation import Reference, Scores, SweepConfig, TaskCollection, expert_reference, run_sweep
+from xworld.evaluation import Reference, Scores, SweepConfig, expert_reference, run_sweep
 from xworld.evaluation.reference import BY_EXPERT
-from xworld.evaluation.scores.scores import EXPERT, NOOP, PEOPLE, RANDOM, player_name
+from xworld.evaluation.scores.scores import PEOPLE
 from xworld.evaluation.scores.sweep import mean_returns
-from xworld.tasks import TaskSet
+from xworld.tasks import TaskCollection, TaskSet
 
 PLAYERS = (RANDOM, NOOP, EXPERT)  # that people are always compared with
 
@@ -34,7 +34,7 @@ def find_scores(
 
     Args:
       people: what people did.
-      agents: names of other players, as `find_player` takes them.
+      agents: names of other players, as `player_by_name` takes them.
       config: how players play; its numbers of trials are those of people.
       folder: where what players earn is kept as it comes.
       best_returns: folder where the expert's best returns are kept.
@@ -77,13 +77,13 @@ def find_scores(
         if len(reasons) == len(groups):
             raise ConfigError(reasons[0])
         notes += reasons
-        returns[player_name(name)] = {k: np.where(is_played[k][:, None], of_k, np.nan) for k, of_k in of_player.items()}
+        returns[name] = {k: np.where(is_played[k][:, None], of_k, np.nan) for k, of_k in of_player.items()}
     return Scores(returns, Reference(BY_EXPERT, best)), notes
 
 
 def _play(name: str, env: Env, tasks: Task, config: SweepConfig, folder: Path) -> Mapping[int, np.ndarray]:
     """By number of trials k: [num_tasks, num_repetitions, k] returns of a player."""
-    player = find_player(name, env, jax.device_get(tasks))
+    player = player_by_name(name, env, jax.device_get(tasks))
     collection = TaskCollection("study", env, tasks)
     about = {
         "player": player.about,

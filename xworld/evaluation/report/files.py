@@ -19,10 +19,9 @@ from xworld.evaluation.report.plots import draw_trials
 from xworld.evaluation.scores.scores import Scores
 from xworld.evaluation.scores.summary import make_content
 from xworld.evaluation.scores.sweep import SweepConfig, play_again, sweep_scores
-from xworld.evaluation.task_sets import TaskCollection
 from xworld.histories import history_of, write_history
 from xworld.rendering import episode_frames, save_animation
-from xworld.tasks import to_text
+from xworld.tasks import TaskCollection, to_text
 
 _FPS = 10.0
 

@@ -1,6 +1,6 @@
 """Figures of scores, from the content of a scores.json: for many players, or for one by its numbers of trials."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,16 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from xworld.agents.players import EXPERT, NOOP, RANDOM, SEARCHER, SEARCHER_WITHOUT_MEMORY
 from xworld.evaluation.report.look import FAINT, INK, label_ends, mix, new_figure, write_title
-from xworld.evaluation.scores.scores import (
-    AGENT,
-    EXPERT,
-    NOOP,
-    PEOPLE,
-    RANDOM,
-    SEARCHER,
-    SEARCHER_WITHOUT_MEMORY,
-)
+from xworld.evaluation.scores.scores import AGENT, PEOPLE
 from xworld.evaluation.scores.summary import STATISTIC_NAMES
 
 _COLOURS = {
@@ -42,12 +35,15 @@ _FEATURES = {
 }
 
 
-def draw_trials(content: Mapping[str, Any], num_trials: int | None = None) -> Figure:
+def draw_trials(
+    content: Mapping[str, Any], num_trials: int | None = None, main: Sequence[str] = (AGENT, PEOPLE)
+) -> Figure:
     """Mean score from trial to trial with 95 % intervals, a line for each player.
 
     Args:
       content: of a scores.json.
       num_trials: in episodes of so many; by default of the most.
+      main: the players whose lines stand out.
     """
     k = _most(content) if num_trials is None else str(num_trials)
     figure, axes = new_figure(width=0.65)
@@ -60,8 +56,8 @@ def draw_trials(content: Mapping[str, Any], num_trials: int | None = None) -> Fi
         if np.allclose(value, 1) and np.allclose(low, high):  # whom scores are shares of
             axes.axhline(1.0, color=colour, linewidth=1.3, linestyle=(0, (5, 3)), zorder=2)
         else:
-            _line(axes, trials, (value, low, high), colour, is_main=_is_main(player))
-        labels.append((player, float(value[-1]), colour, "bold" if _is_main(player) else "normal"))
+            _line(axes, trials, (value, low, high), colour, is_main=player in main)
+        labels.append((player, float(value[-1]), colour, "bold" if player in main else "normal"))
         highest = max(highest, float(high.max()))
     _score_axis(axes, highest)
     axes.set_xlim(1 - 0.04 * int(k), 1.04 * int(k))

@@ -5,24 +5,15 @@ from collections.abc import Sequence
 import jax
 import numpy as np
 
-from xworld.agents.players import plan_policy
-from xworld.agents.policy import NoopPolicy, Policy, RandomPolicy
-from xworld.agents.scripted.searcher import Searcher
+from xworld.agents.players import EXPERT, SCRIPTED, plan_policy
+from xworld.agents.policy import Policy
 from xworld.base.errors import ConfigError
 from xworld.core.env import Env
 from xworld.core.types import State, Task, TimeStep
 from xworld.evaluation.episodes import episode_key
 from xworld.evaluation.protocol import evaluate, record, with_num_trials
 from xworld.evaluation.reference import BY_EXPERTS_EPISODE, Reference
-from xworld.evaluation.scores.scores import (
-    AGENT,
-    EXPERT,
-    NOOP,
-    RANDOM,
-    SEARCHER,
-    SEARCHER_WITHOUT_MEMORY,
-    Scores,
-)
+from xworld.evaluation.scores.scores import AGENT, Scores
 from xworld.evaluation.scores.statistics import most_telling
 
 
@@ -63,13 +54,8 @@ def compare(
         return evaluate(env, tasks, policy, key, batch_size=batch_size).returns[None]
 
     returns = {AGENT: np.concatenate([play(agent) for agent in agents])} if agents else {}
-    returns |= {
-        RANDOM: play(RandomPolicy()),
-        NOOP: play(NoopPolicy()),
-        SEARCHER_WITHOUT_MEMORY: play(Searcher(remembers=False)),
-        SEARCHER: play(Searcher(remembers=True)),
-        EXPERT: play(plan_policy(env, tasks, show_progress=show_progress)),
-    }
+    returns |= {name: play(policy) for name, policy in SCRIPTED.items()}
+    returns[EXPERT] = play(plan_policy(env, tasks, show_progress=show_progress))
     k = int(trials[0])
     reference = Reference(BY_EXPERTS_EPISODE, returns[EXPERT][0])
     return Scores({player: {k: played} for player, played in returns.items()}, reference)

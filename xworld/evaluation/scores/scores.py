@@ -13,15 +13,7 @@ from xworld.base.errors import ConfigError
 from xworld.evaluation.reference import Reference
 from xworld.evaluation.scores.statistics import count_scored, normalise
 
-AGENT = "agent"
-PEOPLE = "people"
-RANDOM, NOOP, EXPERT = "random", "noop", "expert"
-SEARCHER, SEARCHER_WITHOUT_MEMORY = "searcher", "searcher without memory"
-
-
-def player_name(name: str) -> str:
-    """The player's name in results, from its name on the command line, where names have dashes."""
-    return SEARCHER_WITHOUT_MEMORY if name == SEARCHER_WITHOUT_MEMORY.replace(" ", "-") else name
+AGENT, PEOPLE = "agent", "people"  # beside the names that `player_by_name` takes
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """Where else the rows of metrics go: TensorBoard, or Weights & Biases."""
 
-import dataclasses
 import importlib.util
 import math
 import uuid
@@ -9,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Protocol
 
+from xworld.base.configs import as_dict
 from xworld.base.errors import ConfigError, did_you_mean
 from xworld.training.logs.metrics import Row
 from xworld.training.run.config import RunConfig
@@ -63,7 +63,7 @@ class WandB:
             name=folder.absolute().name,
             id=id_file.read_text(),
             dir=str(folder),
-            config=dataclasses.asdict(config),
+            config=as_dict(config),
             resume="allow",
         )
 

@@ -2,12 +2,15 @@
 
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Annotated
 
 from xworld.agents import AgentConfig
 from xworld.base.checks import check_bool, check_fields, check_whole
+from xworld.base.configs import OneOf
 from xworld.base.errors import ConfigError
 from xworld.core.config import EnvConfig
 from xworld.tasks import UniverseConfig
+from xworld.training.learners.configs import LEARNERS, LearnerConfig
 from xworld.training.learners.ppo import PPOConfig
 
 
@@ -16,13 +19,14 @@ class RunConfig:
     """A training run. Equal configurations on equal devices give equal parameters.
 
     Raises:
-      ConfigError: a count below 1, or minibatches that do not divide the environments.
+      ConfigError: a count below 1, a learner that is not in `LEARNERS`, or minibatches that do not divide the
+        environments.
     """
 
     env: EnvConfig = field(default_factory=EnvConfig)
     universe: UniverseConfig = field(default_factory=UniverseConfig)
     agent: AgentConfig = field(default_factory=AgentConfig)
-    learner: PPOConfig = field(default_factory=PPOConfig)
+    learner: Annotated[LearnerConfig, OneOf(LEARNERS)] = field(default_factory=PPOConfig)
     seed: int = 0  # of parameters, tasks and actions; below 2^32
     num_envs: int = 256  # on all devices together
     num_groups: int = 8  # of environments; on any number of devices that divides it, a run does the same
@@ -42,6 +46,7 @@ class RunConfig:
             "chunks_per_evaluation", "num_evaluation_tasks",
         )  # fmt: skip
         check(counts, partial(check_whole, low=1))
+        OneOf(LEARNERS).name_of(self.learner, "RunConfig.learner")
         self.check_devices(1)
 
     @property

@@ -61,10 +61,3 @@ def _sample(config: RunConfig, source: TaskSource | None) -> Task:
         source = source.with_split("test")
     keys = jax.random.split(jax.random.key(_SEED), config.num_evaluation_tasks)
     return jax.tree.map(np.asarray, jax.jit(jax.vmap(source.sample))(keys))
-
-
-def held_out_tasks(config: RunConfig, num_tasks: int | None, seed: int) -> Task:
-    """Stacked tasks of the run's universe that training never sees."""
-    from xworld.evaluation.task_sets import held_out
-
-    return held_out(Universe(config.env, config.universe), "the run's universe", num_tasks, seed).tasks
