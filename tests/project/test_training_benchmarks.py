@@ -1,6 +1,5 @@
 """Training is timed in parts, and killed and resumed, in miniature."""
 
-import json
 import sys
 from pathlib import Path
 from subprocess import Popen
@@ -10,9 +9,7 @@ import pytest
 from test_benchmarks import load, train
 from tiny_rooms import SANITY_TASKS, sanity_config
 
-from xworld import ConfigError
-
-kill_and_resume, memories, train_worker = map(load, ("checks.kill_and_resume", "memories", "speed.train_worker"))
+kill_and_resume, train_worker = map(load, ("checks.kill_and_resume", "speed.train_worker"))
 
 
 @pytest.fixture(scope="module")
@@ -88,23 +85,3 @@ def test_moments_depend_on_the_seed_alone():
     moments = [kill_and_resume.draw_moments(10, 120, seed) for seed in (0, 0, 1)]
     assert moments[0] == moments[1] != moments[2]
     assert all(1 <= row < 108 and 0 <= chunks <= 2 for row, chunks in moments[0])
-
-
-SIZES = {"num_tasks": 512, "seeds": [0, 1, 2], "total_steps": 30_000_000}
-
-
-def test_memories_that_were_measured_before_are_kept_if_they_can_stand_beside_others(tmp_path):
-    path = tmp_path / "memories.json"
-    with pytest.raises(ConfigError, match=r"no .*memories\.json to keep"):
-        memories.read_earlier(path, SIZES)
-    path.write_text(json.dumps({"agents": {"gru": {}}} | SIZES))
-    assert list(memories.read_earlier(path, SIZES)["agents"]) == ["gru"]
-    with pytest.raises(ConfigError, match=r"there it is \{'seeds': \[0, 1, 2\]\}"):
-        memories.read_earlier(path, SIZES | {"seeds": [0]})
-
-
-def test_agents_that_played_other_tasks_are_not_put_side_by_side(tmp_path):
-    scores = {"random": {"mean": [0.01, 0.02]}}
-    memories.check_same_scores(tmp_path, scores, {"random": {"mean": [0.01, 0.02000001]}})
-    with pytest.raises(ConfigError, match=r"random policy scores 0\.0200 in trial 1, and 0\.0100"):
-        memories.check_same_scores(tmp_path, scores, {"random": {"mean": [0.02, 0.02]}})

@@ -11,6 +11,7 @@ import tyro
 from tyro.conf import CascadeSubcommandArgs, subcommand
 
 from xworld.apps.commands.evaluate import INTERRUPTED, Evaluate
+from xworld.apps.commands.lab import Lab
 from xworld.apps.commands.play import Play
 from xworld.apps.commands.render import Render
 from xworld.apps.commands.study import Study
@@ -46,6 +47,7 @@ def _parse(arguments: list[str]) -> Command:
         Annotated[train_command(arguments), subcommand("train")]
         | Annotated[Finetune, subcommand("finetune")]
         | Annotated[Evaluate, subcommand("evaluate")]
+        | Annotated[Lab, subcommand("lab")]
         | Annotated[Play, subcommand("play")]
         | Annotated[Study, subcommand("study")]
         | Annotated[Render, subcommand("render")]

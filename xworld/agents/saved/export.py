@@ -1,6 +1,6 @@
 """Makes the agent that comes with the package of a run's: its configuration, its metrics, its last parameters.
 
-python -m xworld.apps.commands.export runs/memories/transformer_xl-seed0
+python -m xworld.agents.saved.export runs/mine
 """
 
 import argparse

@@ -1,0 +1,94 @@
+"""The laboratory: runs that stop and go on, side by side, what they leave, and a tiny run of each experiment."""
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+
+import pytest
+import toy_experiment
+from toy_experiment import EXPERIMENT
+
+from xworld import ConfigError
+from xworld.apps.commands.main import main
+from xworld.apps.laboratory import known_experiments, run_experiment
+
+
+def test_an_experiment_ends_in_one_table_one_figure_and_one_page(tmp_path):
+    content = run_experiment(EXPERIMENT, tmp_path)
+    assert list(content["scores"]) == ["high", "low", "noop", "expert"]
+    means = {player: of_player["3"]["score"]["value"] for player, of_player in content["scores"].items()}
+    assert means["high"] == pytest.approx([0.51] * 3) and means["low"] == pytest.approx([0.26] * 3)
+    assert means["noop"] == [0] * 3 and means["expert"] == [1] * 3
+    assert content["scores"]["low"]["3"]["num_rows"] == 2
+    assert content["scores"]["low"]["3"]["difference"]["value"] == pytest.approx(-0.25)
+    assert [(run["arm"], run["seed"], run["numbers"]["luck"]) for run in content["runs"]] == [
+        ("high", 0, 0), ("high", 2, 2), ("low", 0, 0), ("low", 2, 2),
+    ]  # fmt: skip
+    assert json.loads((tmp_path / "toy.json").read_text()) == content
+    assert (tmp_path / "toy.png").read_bytes()[:4] == b"\x89PNG"
+    page = (tmp_path / "toy.html").read_text()
+    assert "Is &lt;high&gt; above low?" in page and "<th>luck</th>" in page
+
+
+def test_finished_runs_are_not_done_again(tmp_path):
+    def stop(is_quick):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_experiment(dataclasses.replace(EXPERIMENT, baselines=stop), tmp_path)
+    first = run_experiment(EXPERIMENT, tmp_path)
+    assert run_experiment(EXPERIMENT, tmp_path) == first
+    assert run_experiment(EXPERIMENT, tmp_path, arms=["low"], seeds=[2])["arms"] == ["low"]
+    assert {path.read_text() for path in tmp_path.glob("*/count")} == {"1"}
+    with pytest.raises(ConfigError, match="was run with other options"):
+        run_experiment(EXPERIMENT, tmp_path, is_quick=True)
+    (tmp_path / "low-seed0" / "outcome.json").write_text("{")
+    with pytest.raises(ConfigError, match="is damaged"):
+        run_experiment(EXPERIMENT, tmp_path)
+
+
+def test_runs_side_by_side_give_the_same(tmp_path, monkeypatch):
+    helpers = Path(toy_experiment.__file__).parent
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(helpers), os.environ.get("PYTHONPATH", "")]))
+    one, other = (run_experiment(EXPERIMENT, tmp_path / str(jobs), num_jobs=jobs, seeds=[2]) for jobs in (1, 3))
+    assert one["scores"] == other["scores"]
+    with pytest.raises(ConfigError, match=r"low-seed13 ended without an outcome: 13 brings bad luck. See .*seed13.log"):
+        run_experiment(EXPERIMENT, tmp_path / "3", num_jobs=2, seeds=[2, 13])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["adaption"], "Did you mean 'adaptation'?"),
+        (["memories", "--arms", "gruu"], "Did you mean 'gru'?"),
+        (["memories", "--seeds", "-1"], "A seed is -1"),
+        (["memories", "--jobs", "0"], "--jobs is 0"),
+        (["memories", "--total-steps", "0"], "--total-steps is 0"),
+    ],
+)
+def test_what_cannot_be_meant(tmp_path, monkeypatch, capsys, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    assert main(["lab", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert words in error and error.count("\n") == 1
+
+
+def test_all_experiments_are_listed(capsys):
+    assert main(["lab"]) == 0
+    printed = capsys.readouterr().out
+    assert {"adaptation", "memories"} <= set(known_experiments())
+    assert all(f"{name}: {one.question}" in printed for name, one in known_experiments().items())
+
+
+@pytest.mark.parametrize(("name", "arm"), [("adaptation", "control"), ("memories", "gru_attention")])
+def test_each_experiment_runs(name, arm, tmp_path, capsys):
+    arguments = ["lab", name, "--arms", arm, "--seeds", "4", "--quick", "--output", str(tmp_path)]
+    assert main(arguments) == 0
+    content = json.loads((tmp_path / f"{name}.json").read_text())
+    assert list(content["scores"])[0] == arm and content["scores"]["expert"]
+    (run,) = content["runs"]
+    assert run["seed"] == 4 and run["numbers"]["parameters"] > 1000 and run["options"]["is_quick"]
+    config = json.loads((tmp_path / f"{arm}-seed4" / "config.json").read_text())
+    assert config["agent"]["clear_memory_at_trials"] == (arm == "control") and config["seed"] == 4
+    assert f"Wrote {name}.json" in capsys.readouterr().out

@@ -1,0 +1,30 @@
+"""An experiment without training: what a run earns is known, and each run says in a file that it was done."""
+
+import numpy as np
+
+from xworld import ConfigError
+from xworld.apps.laboratory import Experiment, Job, Outcome
+
+TASKS = np.linspace(1, 2, 6)[:, None] * np.ones(3)  # [6, 3] what the expert earns
+
+
+def run(job: Job) -> Outcome:
+    """Half of what the expert earns, or a quarter; the run counts how often it was done."""
+    if job.arm == "low" and job.seed == 13:
+        raise ConfigError("13 brings bad luck.")
+    job.folder.mkdir(parents=True, exist_ok=True)
+    count = job.folder / "count"
+    count.write_text(str(int(count.read_text()) + 1 if count.exists() else 1))
+    share = {"high": 0.5, "low": 0.25}[job.arm] + job.seed / 100
+    return Outcome(share * TASKS, {"luck": job.seed})
+
+
+EXPERIMENT = Experiment(
+    name="toy",
+    question="Is <high> above low?",
+    arms=("high", "low"),
+    seeds=(0, 2),
+    cost="nothing",
+    run=run,
+    baselines=lambda is_quick: {"noop": 0 * TASKS, "expert": TASKS},
+)

@@ -1,0 +1,67 @@
+"""An experiment: a question, arms that differ in one thing, and a function that runs one arm with one seed.
+
+Each file of `experiments/` has one, called `EXPERIMENT`. All of them end in one `Scores`: the arms and the baselines on
+the same tasks, so `runner.py` and `report.py` serve all.
+"""
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from xworld.base.errors import ConfigError, did_you_mean
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of an experiment: an arm with a seed."""
+
+    arm: str
+    seed: int
+    folder: Path  # of this run alone; one that was stopped goes on with what is in it
+    is_quick: bool = False  # in miniature, to see that everything works
+    total_steps: int | None = None  # environment steps, in place of the experiment's own
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run found."""
+
+    returns: np.ndarray  # [num_tasks, num_trials] of the experiment's tasks, the same for all arms and baselines
+    numbers: Mapping[str, float] = field(default_factory=dict)  # what else was measured, by name
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What is asked, and how it is found out."""
+
+    name: str
+    question: str
+    arms: tuple[str, ...]  # the first is what the others are compared with
+    seeds: tuple[int, ...]
+    cost: str  # about how long it takes, and on what
+    run: Callable[[Job], Outcome]
+    baselines: Callable[[bool], Mapping[str, np.ndarray]]  # of `is_quick`: returns by player, "expert" among them
+
+
+def known_experiments() -> dict[str, Experiment]:
+    """By name, all that come with xworld."""
+    folder = importlib.import_module("xworld.apps.laboratory.experiments")
+    names = sorted(found.name for found in pkgutil.iter_modules(folder.__path__))
+    modules = [importlib.import_module(f"{folder.__name__}.{name}") for name in names]
+    return {module.EXPERIMENT.name: module.EXPERIMENT for module in modules}
+
+
+def experiment_by_name(name: str) -> Experiment:
+    """The experiment called `name`.
+
+    Raises:
+      ConfigError: there is none.
+    """
+    known = known_experiments()
+    if name not in known:
+        raise ConfigError(f"No experiment is called {name!r}. {did_you_mean(name, known)}")
+    return known[name]

@@ -1,0 +1,186 @@
+"""Runs an experiment: its arms times its seeds, one after the other or side by side. Stops, and goes on.
+
+A run leaves `outcome.json` in its folder when it is finished, and is not done again; the baselines leave one too.
+"""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from xworld.apps.laboratory.experiment import Experiment, Job, Outcome
+from xworld.apps.laboratory.report import write_report
+from xworld.base.checks import check_set, check_whole
+from xworld.base.errors import ConfigError
+from xworld.base.files import check_folder, write_atomically
+from xworld.training.devices.devices import num_cores, use_devices
+
+BASELINES = "baselines"
+_OUTCOME = "outcome.json"
+_SECONDS_BETWEEN_LOOKS = 0.2
+
+
+def run_experiment(
+    experiment: Experiment,
+    folder: Path,
+    *,
+    arms: Sequence[str] = (),
+    seeds: Sequence[int] = (),
+    is_quick: bool = False,
+    total_steps: int | None = None,
+    num_jobs: int = 1,
+) -> dict[str, Any]:
+    """Does all runs that are not finished, and writes a table, a figure and a page of all that were asked for.
+
+    Args:
+      experiment: what is done.
+      folder: made if it is not there; each run has a folder in it.
+      arms: some of the experiment's; by default all.
+      seeds: by default the experiment's.
+      is_quick: in miniature.
+      total_steps: environment steps of each run, in place of the experiment's own.
+      num_jobs: runs side by side, each in a process with its share of the cores.
+
+    Returns:
+      The content of the JSON file.
+
+    Raises:
+      ConfigError: an unknown arm, a number that cannot be, a folder of other options, or a run that failed.
+      KeyboardInterrupt: stopped by a signal; what was done is kept.
+    """
+    arms = check_set("--arms", tuple(arms) or experiment.arms, experiment.arms)
+    seeds = [check_whole("A seed", seed, 0, 2**32 - 1) for seed in dict.fromkeys(seeds or experiment.seeds)]
+    check_whole("--jobs", num_jobs, 1)
+    if total_steps is not None:
+        check_whole("--total-steps", total_steps, 1)
+    folder = check_folder(folder)
+    jobs = [Job(arm, seed, folder / f"{arm}-seed{seed}", is_quick, total_steps) for arm in arms for seed in seeds]
+    jobs.append(Job(BASELINES, 0, folder / BASELINES, is_quick))
+    pending = [job for job in jobs if _read(job) is None]
+    if num_jobs > 1 and len(pending) > 1:
+        _run_side_by_side(experiment, pending, num_jobs)
+    else:
+        use_devices(num_cores())
+        for job in pending:
+            print(f"{job.folder.name} begins.", flush=True)
+            run_job(experiment, job)
+    return write_report(experiment, folder, [(job, found) for job in jobs if (found := _read(job)) is not None])
+
+
+def run_job(experiment: Experiment, job: Job) -> None:
+    """Does one run, or plays the baselines, and writes what comes out."""
+    if job.arm == BASELINES:
+        returns, numbers = experiment.baselines(job.is_quick), {}
+    else:
+        outcome: Outcome = experiment.run(job)
+        returns, numbers = {job.arm: outcome.returns}, dict(outcome.numbers)
+    content = {
+        "options": _options(job),
+        "returns": {player: np.asarray(values).tolist() for player, values in returns.items()},
+        "numbers": numbers,
+        "machine": _machine(),
+    }
+    write_atomically(check_folder(job.folder) / _OUTCOME, json.dumps(content).encode())
+
+
+def _read(job: Job) -> dict[str, Any] | None:
+    """What a finished run has written; None if it is not finished."""
+    path = job.folder / _OUTCOME
+    if not path.exists():
+        return None
+    try:
+        content: dict[str, Any] = json.loads(path.read_text())
+    except ValueError as error:
+        raise ConfigError(f"{path} is damaged: {error}. Remove it, and the run is evaluated again.") from error
+    if content["options"] != _options(job):
+        raise ConfigError(
+            f"{job.folder} was run with other options: {content['options']}, here {_options(job)}. Choose another "
+            "--output, or the same options."
+        )
+    return content
+
+
+def _options(job: Job) -> dict[str, Any]:
+    return {"is_quick": job.is_quick, "total_steps": job.total_steps}
+
+
+def _machine() -> dict[str, Any]:
+    """What a run was done on."""
+    return {
+        "device": jax.devices()[0].device_kind,
+        "num_devices": jax.device_count(),
+        "num_cores": num_cores(),
+        "versions": {"python": platform.python_version(), "jax": jax.__version__},
+    }
+
+
+@dataclass(frozen=True)
+class _Process:
+    """A job in a process of its own."""
+
+    job: Job
+    log: Path
+    process: "subprocess.Popen[bytes]"
+    place: int  # which share of the cores it has
+
+
+def _run_side_by_side(experiment: Experiment, pending: Sequence[Job], num_jobs: int) -> None:
+    """`num_jobs` processes at a time; a signal from the terminal reaches them too, and they save."""
+    waiting, running = list(pending), list[_Process]()
+    try:
+        while waiting or running:
+            places = sorted(set(range(num_jobs)) - {one.place for one in running})
+            while waiting and places:
+                running.append(_start(experiment, waiting.pop(0), places.pop(0), num_jobs))
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
+            for one in [one for one in running if one.process.poll() is not None]:
+                running.remove(one)
+                _check(one)
+    finally:
+        for one in running:
+            one.process.terminate()  # training saves before it ends
+        for one in running:
+            one.process.wait()
+
+
+def _start(experiment: Experiment, job: Job, place: int, num_jobs: int) -> _Process:
+    log = job.folder.with_name(f"{job.folder.name}.log")
+    words = experiment.run.__module__, job.arm, job.seed, job.folder, job.is_quick, job.total_steps or 0
+    print(f"{job.folder.name} begins; {log} says how it goes.", flush=True)
+    with _cores(place, num_jobs), log.open("wb") as file:
+        command = [sys.executable, "-m", "xworld.apps.laboratory.worker", *map(str, words)]
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=file, stderr=file)
+    return _Process(job, log, process, place)
+
+
+def _check(one: _Process) -> None:
+    """Makes sure that a process that has ended has done its run."""
+    if _read(one.job) is None:
+        lines = one.log.read_text(errors="replace").split("\n")
+        last = next((line for line in reversed(lines) if line.strip()), "it said nothing")
+        raise ConfigError(f"{one.job.folder.name} ended without an outcome: {last.strip()} See {one.log}.")
+    print(f"{one.job.folder.name} is finished.", flush=True)
+
+
+@contextmanager
+def _cores(place: int, num_jobs: int) -> Iterator[None]:
+    """Processes started inside get their share of the cores. Only Linux can do that; elsewhere they share all."""
+    if not hasattr(os, "sched_setaffinity") or num_cores() < num_jobs:
+        yield
+        return
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, cores[place::num_jobs])
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, cores)

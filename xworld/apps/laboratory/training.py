@@ -1,0 +1,89 @@
+"""What most experiments do: train a run to its end, and play held-out tasks with its agent."""
+
+import csv
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from xworld.agents import AgentPolicy, load
+from xworld.apps.laboratory.experiment import Job, Outcome
+from xworld.core.env import Env
+from xworld.core.types import Task
+from xworld.evaluation import compare, evaluate, sample_tasks
+from xworld.tasks import Universe
+from xworld.training import RunConfig, train
+
+_QUICK_CHUNKS = 2
+
+
+@dataclass(frozen=True)
+class Exam:
+    """Held-out tasks of a run's universe, and how they are played: the same for all arms of an experiment."""
+
+    config: RunConfig  # of whose environment and universe
+    num_tasks: int
+    num_trials: int  # played of each
+    seed: int  # far from those of training
+
+    def play(self, folder: Path) -> np.ndarray:
+        """[num_tasks, num_trials] returns of the newest agent of the run in a folder, which draws its actions."""
+        loaded = load(folder)
+        policy = AgentPolicy(loaded.params, loaded.agent)
+        return evaluate(self._env, self._tasks, policy, self._key, self.num_trials).returns
+
+    def baselines(self) -> Mapping[str, np.ndarray]:
+        """[num_tasks, num_trials] returns of the scripted players and of the expert, by name."""
+        scores = compare(self._env, self._tasks, [], self._key, self.num_trials)
+        return {player: by_k[self.num_trials][0] for player, by_k in scores.returns.items()}
+
+    @property
+    def _env(self) -> Env:
+        return Env(self.config.env)
+
+    @property
+    def _key(self) -> jax.Array:
+        return jax.random.key(self.seed + 1)
+
+    @cached_property
+    def _tasks(self) -> Task:
+        universe = Universe(self.config.env, self.config.universe).with_split("test")
+        return sample_tasks(universe, jax.random.key(self.seed), self.num_tasks)
+
+
+def train_to_end(config: RunConfig, job: Job, exam: Exam) -> Outcome:
+    """Trains the job's run, which goes on if it was stopped, and plays the exam with its agent.
+
+    Args:
+      config: of the run; the job's seed and number of steps take the place of its own.
+      job: where it is.
+      exam: what is played.
+
+    Raises:
+      KeyboardInterrupt: training was stopped by a signal, and saved.
+      ConfigError: the folder holds another run, or cannot be used.
+    """
+    config = dataclasses.replace(config, seed=job.seed, total_steps=job.total_steps or config.total_steps)
+    if not train(config, job.folder, resume=(job.folder / "config.json").exists()):
+        raise KeyboardInterrupt
+    with (job.folder / "metrics.csv").open(newline="") as file:
+        seconds = float(list(csv.DictReader(file))[-1]["seconds"])
+    num_parameters = sum(leaf.size for leaf in jax.tree.leaves(load(job.folder).params))
+    return Outcome(exam.play(job.folder), {"training_seconds": round(seconds, 1), "parameters": num_parameters})
+
+
+def shrink(config: RunConfig) -> RunConfig:
+    """The run in miniature: few environments, two chunks, so that hardly anything is learned."""
+    num_envs = 4 * config.learner.num_minibatches
+    return dataclasses.replace(
+        config,
+        num_envs=num_envs,
+        num_groups=4,
+        num_evaluation_tasks=16,
+        updates_per_chunk=1,
+        total_steps=_QUICK_CHUNKS * num_envs * config.learner.rollout_length,
+    )
