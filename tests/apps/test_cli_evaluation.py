@@ -1,5 +1,6 @@
 """`xworld evaluate --task-set` and `xworld finetune`: what they write, how they go on, and what they refuse."""
 
+import dataclasses
 import json
 
 import jax
@@ -10,6 +11,7 @@ from tiny_rooms import SANITY_TASKS, sanity_config
 
 from xworld.agents import load
 from xworld.apps.commands.main import main
+from xworld.base.configs import to_json
 from xworld.base.digest import digest
 from xworld.tasks import TaskCollection, TaskSet, save, tasks_by_name
 from xworld.tasks.sets.by_name import Stacked
@@ -102,6 +104,12 @@ def test_finetune_goes_on_from_a_run_and_its_scores_normalise(tmp_path, capsys, 
     assert main(arguments) == 0  # it is finished, and nothing happens
     assert (tuned / "metrics.csv").read_text().splitlines() == rows
     assert "xworld finetune" in _refused(capsys, "train", "--resume", tuned)
+    refusal = _refused(capsys, "evaluate", "--agent", tuned)
+    assert "was fine-tuned on four rooms: no task is held out. Name tasks to play by --task-set" in refusal
+    of_all = dataclasses.replace(config, universe=dataclasses.replace(config.universe, split="all"))
+    (run / "config.json").write_text(to_json(of_all))
+    assert "was trained on the split 'all' of its universe" in _refused(capsys, "evaluate", "--agent", run)
+    (run / "config.json").write_text(to_json(config))
     other = TaskCollection("four rooms", None, source.tasks).first(2)
     _serve(monkeypatch, other, config)
     assert "trains on other tasks" in _refused(capsys, *arguments)

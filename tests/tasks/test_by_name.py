@@ -81,7 +81,7 @@ def test_files_have_a_task_or_a_set(tmp_path):
         ("two_dors", "Did you mean 'two_doors'"),
         ("probs:memory", "Did you mean 'probes:memory'"),
         ("probes:memry", "Did you mean 'memory'"),
-        ("xxxxxxxx", r"Write an environment, such as .*; a test set \(v1"),
+        ("xxxxxxxx", r"Write an environment, such as .*; a test set \(v2"),
         ("trivial:tset", "Write trivial, trivial:train, or trivial:WORLD:GAME"),
         ("trivial:3", "Write trivial, trivial:train, or trivial:WORLD:GAME"),
         ("trivial:3:2147483648", r"below 2\^31"),

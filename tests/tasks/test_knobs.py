@@ -111,7 +111,7 @@ def test_ada_is_calibrated(name):
 
 
 def test_the_test_set_is_like_ada_s():
-    tasks, info = xworld.tasks.test_set_with_info("v1")
+    tasks, info = xworld.tasks.test_set_with_info("v2")
     assert abs(np.mean(info.num_objects) / 7.5 - 1) < 0.1  # keys are among them, so worlds matter
     lengths, trials = np.asarray(tasks.tasks.trial_length), np.asarray(tasks.tasks.num_trials)
     assert lengths.min() < 80 and lengths.max() > 295 and set(trials.tolist()) == set(range(1, 7))

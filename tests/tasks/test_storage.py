@@ -102,21 +102,21 @@ def test_bad_names(tasks, tmp_path):
 
 
 # The content of test sets: if it has to change, there is a new version.
-HASHES = {"v1": "eade3d2d42f8dd09eafc0003e690c085b0d1747260e0dcf56f5f47a51893b01b"}
+HASHES = {"v2": "eade3d2d42f8dd09eafc0003e690c085b0d1747260e0dcf56f5f47a51893b01b"}
 
 
 def test_test_sets_stay_what_they_are():
     assert {version: digest(xworld.tasks.test_set(version).tasks) for version in HASHES} == HASHES
-    tasks, info = xworld.tasks.test_set_with_info("v1")
+    tasks, info = xworld.tasks.test_set_with_info("v2")
     assert len(tasks) == 1000 and tasks.tasks.world_id.tolist() == list(range(1000)) == tasks.tasks.game_id.tolist()
     assert info.num_firings.shape == (1000,) and 1.5 < info.num_firings.mean() < 2.1
-    universe = xworld.tasks.test_set_universe("v1")
+    universe = xworld.tasks.test_set_universe("v2")
     assert universe.config.split == "test" and universe.with_split("train") == xworld.tasks.preset("ada")
-    collection = xworld.tasks.tasks_by_name("v1").collect(7)
-    assert (collection.name, collection.env.config) == ("v1", universe.env_config)
+    collection = xworld.tasks.tasks_by_name("v2").collect(7)
+    assert (collection.name, collection.env.config) == ("v2", universe.env_config)
     assert collection.tasks.game_id.tolist() == list(range(7))
     np.testing.assert_array_equal(collection.features["num_firings"], info.num_firings[:7])
-    with pytest.raises(ConfigError, match="no test set 'v2'. Write one of: v1"):
-        xworld.tasks.test_set("v2")
+    with pytest.raises(ConfigError, match="no test set 'v3'. Write one of: v2"):
+        xworld.tasks.test_set("v3")
     with pytest.raises(ConfigError, match="No preset is called 'medum'. Did you mean 'medium'"):
         xworld.tasks.preset("medum")

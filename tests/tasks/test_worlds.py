@@ -92,8 +92,8 @@ def test_splits_share_no_world():
     """By content, on a grid so small that ids of the same world are common."""
     env_config, contents = EnvConfig(height=7, width=7, max_doors=1), {}
     world_config = WorldConfig(kinds=("rooms", "kitchen"), rooms=(1,), floor_colours=("black", "white"))
-    for split, number in (("train", 6000), ("test", 3000)):
-        config = UniverseConfig(split=split, test_percent=30, world=world_config)
+    for split, number in (("train", 6000), ("validation", 3000), ("test", 3000)):
+        config = UniverseConfig(split=split, test_percent=30, validation_percent=25, world=world_config)
         universe = Universe(env_config, config)
 
         @jax.jit
@@ -106,7 +106,8 @@ def test_splits_share_no_world():
         assert is_right.all()
         contents[split] = {world.tobytes() for world in worlds}
         assert 150 < len(contents[split]) < 0.5 * number
-    assert not contents["train"] & contents["test"]
+    train, validation, test = contents.values()
+    assert not train & validation and not train & test and not validation & test
 
 
 TASKS = Universe(

@@ -16,7 +16,7 @@ from xworld.base.configs import from_json, to_json
 from xworld.core.env import Outcome
 from xworld.training import PRESETS, PPOConfig, RunConfig, use_host_devices
 from xworld.training.learners.losses import clipped_surrogate
-from xworld.training.learners.returns import generalised_advantage
+from xworld.training.learners.returns import generalised_advantage, rewards_to_go
 from xworld.training.learners.schedules import anneal, warm_up
 from xworld.training.logs.metrics import mean_row
 from xworld.training.rollouts.rollout import collect, start_actor, unroll
@@ -42,6 +42,32 @@ def test_advantages_equal_a_plain_loop():
                 weight *= discounts[later, b] * 0.8
     found = generalised_advantage(jnp.array(rewards), jnp.array(values), jnp.array(discounts), 0.8)
     np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_rewards_to_go_equal_a_plain_loop():
+    random = np.random.default_rng(0)
+    rewards, is_last = random.normal(size=(9, 4)), np.zeros((9, 4), bool)
+    is_last[[2, 6, 8, 0], [0, 0, 1, 2]] = True
+    expected, is_known = np.zeros((9, 4)), np.zeros((9, 4), bool)
+    for env in range(4):
+        for step in range(9):
+            ends = [later for later in range(step, 9) if is_last[later, env]]
+            is_known[step, env] = bool(ends)
+            later = np.arange(step, (ends or [8])[0] + 1)
+            expected[step, env] = (rewards[later, env] * 0.9 ** (later - step)).sum()
+    discounts = jnp.where(is_last, 0, 0.9)
+    found, is_reached = rewards_to_go(jnp.array(rewards), discounts, jnp.array(is_last))
+    np.testing.assert_array_equal(is_reached, is_known)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_a_row_is_of_updates_that_have_a_value():
+    """But a loss that is not finite once is seen."""
+    ones, some = jnp.ones(3), jnp.array([jnp.nan, 2, 4])
+    sums = {"trial_sums": jnp.ones((3, 7)), "trial_counts": jnp.ones((3, 7))}
+    row = mean_row(sums | {"loss": ones, "explained_variance": some, "other": ones * jnp.nan, "gradient_norm": some})
+    assert (row["loss"], row["explained_variance"], row["return_trial_1"]) == (1, 3, 1)
+    assert np.isnan(row["other"]) and np.isnan(row["gradient_norm"])
 
 
 def test_clipping_has_known_values_and_gradients():

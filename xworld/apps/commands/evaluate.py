@@ -33,7 +33,7 @@ class Evaluate:
     # folder of a training run or of a saved agent; or a function of your own, by its module
     agent: Annotated[str, arg(metavar="NAME|FOLDER|module:function")]
     which: Literal["last", "best"] | None = None  # of a run: its newest checkpoint (default), or its best so far
-    # an environment or a run, for held-out tasks of it; a test set, such as v1; probes:GROUP or a probe; or a file of
+    # an environment or a run, for held-out tasks of it; a test set, such as v2; probes:GROUP or a probe; or a file of
     # tasks (.toml, .npz)
     task_set: str | None = None
     num_tasks: int | None = None  # the first so many; by default all, of an environment or a run 512
@@ -75,7 +75,9 @@ class Evaluate:
                 raise ConfigError(f"--{name.replace('_', '-')} goes with --task-set. Name a set of tasks.")
         if self.num_trials is not None and len(self.num_trials) > 1:
             raise ConfigError("Several numbers of trials go with --task-set. Name a set of tasks, or one number.")
-        config, loaded = load_config(run), load(run, self.which or "last")
+        config = load_config(run)
+        _check_held_out(run, config.universe.split)
+        loaded = load(run, self.which or "last")
         num_trials = self.num_trials or config.universe.num_trials[1:]
         output = check_folder(self.output or (Path("runs") / PRETRAINED if self.agent == PRETRAINED else run))
         tasks = tasks_by_name(str(run), self.seed).collect(self.num_tasks).tasks
@@ -151,6 +153,20 @@ class Evaluate:
         if (Path(self.agent) / "config.json").exists():  # what else holds an agent may be replaced as a whole
             return Path(self.agent) / (f"best-{name}" if self.which == "best" else name)
         return Path("runs") / f"{as_file_name(self.agent)}-{name}"
+
+
+def _check_held_out(run: Path, split: str) -> None:
+    """Refuses a run that may have been trained on the test split of its own universe."""
+    from xworld.training.run.finetune import tuned_on
+
+    tasks = tuned_on(run)
+    if tasks is not None:
+        raise ConfigError(f"{run} was fine-tuned on {tasks}: no task is held out. Name tasks to play by --task-set.")
+    if split != "train":
+        raise ConfigError(
+            f"{run} was trained on the split {split!r} of its universe: no task is held out. Name tasks to play by "
+            "--task-set."
+        )
 
 
 def as_file_name(name: str) -> str:

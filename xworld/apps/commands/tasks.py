@@ -66,7 +66,7 @@ class Sample:
     env: str = "rooms4-13x13"  # name of an environment
     number: int = 1  # how many tasks
     seed: int = 0
-    split: Literal["train", "test", "all"] = "train"
+    split: Literal["train", "validation", "test", "all"] = "train"
     output: Path | None = None  # folder for the task files; printed by default
 
     def run(self) -> int:

@@ -120,7 +120,7 @@ class Finetune:
     """
 
     run_folder: Annotated[Positional[Path], arg(metavar="RUN")]  # folder of the run whose agent is trained further
-    # an environment or a run, for held-out tasks of it; a test set, such as v1; probes:GROUP or a probe; or a file of
+    # an environment or a run, for held-out tasks of it; a test set, such as v2; probes:GROUP or a probe; or a file of
     # tasks (.toml, .npz)
     task_set: str
     num_tasks: int | None = None  # the first so many; by default all, of an environment or a run 512

@@ -46,6 +46,11 @@ def make_patterns(relation: jax.Array, directions: jax.Array, first: jax.Array, 
     return Patterns(bits=bits, first=first, second=second)
 
 
+def opposite_directions(directions: jax.Array) -> jax.Array:
+    """uint8: the directions from b to a, bit by bit, of those from a to b: north for south, east for west."""
+    return (directions << 2 | directions >> 2) & jnp.uint8(ALL_DIRECTIONS)
+
+
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Sight:

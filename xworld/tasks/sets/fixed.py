@@ -24,7 +24,7 @@ class Version:
     num_tasks: int
 
 
-VERSIONS: dict[str, Version] = {"v1": Version(PRESETS["ada"].with_split("test"), 1000)}
+VERSIONS: dict[str, Version] = {"v2": Version(PRESETS["ada"].with_split("test"), 1000)}
 
 
 def test_set(version: str) -> TaskSet:
@@ -46,7 +46,7 @@ def test_set_with_info(version: str) -> tuple[TaskSet, TaskInfo]:
 
 
 def test_set_universe(version: str) -> Universe:
-    """The universe whose tasks these are. Training on its other split, `with_split("train")`, is fair.
+    """The universe whose tasks these are. Training on its training split, `with_split("train")`, is fair.
 
     Raises:
       ConfigError: an unknown version.

@@ -67,7 +67,7 @@ PRESETS: dict[str, Universe] = {
 
 
 def preset(name: str) -> Universe:
-    """The training split of a universe by name; `with_split("test")` gives its held-out tasks.
+    """The training split of a universe by name; held out from it are its `with_split("validation")` and "test".
 
     Raises:
       ConfigError: an unknown name.

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +10,7 @@ from xworld.base.checks import check_fields, check_whole
 from xworld.base.hashing import Word
 from xworld.core.keys import as_key
 from xworld.core.types import Task
+from xworld.tasks.universe.config import Split
 from xworld.tasks.universe.universe import TaskInfo, Universe
 
 MAX_POOL = 2**31 - 1  # ids are int32
@@ -51,7 +51,7 @@ class TaskPool:
         """The task in a place of the pool; numbers outside it are taken modulo its sides."""
         return self.universe.task(jnp.asarray(world) % self.num_worlds, jnp.asarray(game) % self.num_games)
 
-    def with_split(self, split: Literal["train", "test", "all"]) -> "TaskPool":
+    def with_split(self, split: Split) -> "TaskPool":
         """As many tasks of another split."""
         return TaskPool(self.universe.with_split(split), self.num_worlds, self.num_games)
 

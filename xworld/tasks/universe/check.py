@@ -5,12 +5,12 @@ import math
 from xworld.base.errors import ConfigError
 from xworld.core.config import EnvConfig
 from xworld.tasks.universe.chains import pad_kinds
-from xworld.tasks.universe.config import UniverseConfig, between_things, goal_relations, rule_relations
+from xworld.tasks.universe.config import UniverseConfig, between_things, goal_relations, rule_relations, split_range
 from xworld.tasks.universe.dead_ends import max_false_rules
 from xworld.tasks.worlds.rooms import max_keys
 from xworld.tasks.worlds.sizes import WORKSPACE_CELLS, check_worlds, num_usable, num_worlds
 
-_ODDS = 1e-6  # chance that one side of a split has nothing in it, above which a universe is refused
+_ODDS = 1e-5  # chance that one part of a split has nothing in it, above which a universe is refused
 
 
 def check(env_config: EnvConfig, config: UniverseConfig) -> None:
@@ -185,11 +185,11 @@ def _check_false_rules(env_config: EnvConfig, config: UniverseConfig) -> None:
 
 
 def _check_split(config: UniverseConfig, what: str, number: int, cure: str) -> None:
-    if config.split == "all":
-        return
-    share = config.test_percent / 100 if config.split == "test" else 1 - config.test_percent / 100
+    first, end = split_range(config)
+    share = (end - first) / 100
     if (1 - share) ** number > _ODDS:
         raise ConfigError(
             f"There are perhaps only {number} different {what}, too few to be sure that any are in the {config.split} "
-            f"split, which has {share:.0%} of them. {cure}, change test_percent, or write split='all'."
+            f"split, which has {share:.0%} of them. {cure}, change test_percent or validation_percent, or write "
+            "split='all'."
         )

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Literal, get_args
 
 from xworld.base.checks import Range, check_bool, check_fields, check_range, check_set, check_whole, check_word
 from xworld.base.errors import ConfigError
@@ -11,7 +11,8 @@ from xworld.core.config import RELATIONS, EnvConfig
 from xworld.tasks.language.rows import MAX_PRODUCTS
 from xworld.tasks.worlds.config import WorldConfig
 
-SPLITS = ("train", "test", "all")
+Split = Literal["train", "validation", "test", "all"]
+SPLITS: tuple[Split, ...] = get_args(Split)
 HIDDEN_WAYS = ("rule", "kind", "relation")
 HIDE = ("some", "all")
 MAX_CHAIN_LENGTH = 8
@@ -19,7 +20,8 @@ BETWEEN_THINGS = ("touch", "near", "see")  # relations that two objects can have
 
 # Field: the lowest and the highest value it may have.
 _WHOLE = {
-    "test_percent": (1, 99),
+    "test_percent": (1, 98),
+    "validation_percent": (1, 98),
     "negated_goal_percent": (0, 100),
     "pair_percent": (0, 100),
     "direction_percent": (0, 100),
@@ -60,8 +62,9 @@ class UniverseConfig:
     """
 
     # Which tasks
-    split: Literal["train", "test", "all"] = "train"  # games and worlds of one side only
-    test_percent: int = 10  # share of games, and of worlds, that are held out
+    split: Split = "train"  # games and worlds of one part only
+    test_percent: int = 10  # share of games, and of worlds, that are kept for tests
+    validation_percent: int = 5  # share of both that is kept for choices made during and after training
 
     world: WorldConfig = WorldConfig()
 
@@ -108,6 +111,11 @@ class UniverseConfig:
         for name, words in _SETS.items():
             if getattr(self, name) is not None:
                 check_fields(self, [name], partial(check_set, known=words))
+        if self.test_percent + self.validation_percent > 99:
+            raise ConfigError(
+                f"test_percent is {self.test_percent} and validation_percent {self.validation_percent}, together more "
+                "than 99: nothing is left to train on. Lower one."
+            )
         if not isinstance(self.world, WorldConfig):
             raise ConfigError(f"world is {self.world!r}; write a WorldConfig, such as WorldConfig(rooms=(4,)).")
         check_fields(self, ["goal_false_at_start"], check_bool)
@@ -117,6 +125,15 @@ class UniverseConfig:
                     f"{name} asks for rules about distractors, but num_distractors is (0, 0). "
                     f"Allow at least one distractor, or write {name}=(0, 0)."
                 )
+
+
+def split_range(config: UniverseConfig) -> tuple[int, int]:
+    """The percents that are in the split, (first, end), of the hundred into which a hash puts games and worlds.
+
+    The test split comes first, so that it is within the test split of every universe with a larger `test_percent`.
+    """
+    test, held_out = config.test_percent, config.test_percent + config.validation_percent
+    return {"test": (0, test), "validation": (test, held_out), "train": (held_out, 100), "all": (0, 100)}[config.split]
 
 
 def goal_relations(env_config: EnvConfig, config: UniverseConfig) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ from xworld.base.hashing import Word, below, hash_words
 from xworld.base.xla.fusion import apart
 from xworld.base.xla.lookup import put, take
 from xworld.core.config import EnvConfig
-from xworld.core.step.relations import NEVER, ON
+from xworld.core.step.relations import NEAR, NEVER, ON, SEE, TOUCH, opposite_directions
 from xworld.core.types import Rules
 from xworld.tasks import chance
 from xworld.tasks.language.rows import MAX_PRODUCTS
@@ -98,19 +98,32 @@ def draw_game(env_config: EnvConfig, config: UniverseConfig, game_id: Word, atte
 
 @apart
 def game_hash(game: Game) -> jax.Array:
-    """[] uint32 of goal and rules, whatever the order of the rules and whatever is hidden."""
+    """[] uint32 of goal and rules, whatever is hidden, and however they are written.
+
+    Equal for rules in another order, for near(a, b) and near(b, a), for touch.north(a, b) and touch.south(b, a), and
+    for rules that make the same things in other places.
+    """
     rules, goal = game.rules, game.goal
     codes = _code(Conditions(rules.relation, rules.directions, rules.first, rules.second))
     products = rules.products.astype(jnp.uint32)
-    codes = hash_words(codes, (products[:, 0] << 16) | (products[:, 1] << 8) | products[:, 2])
+    most, least = products.max(axis=1), products.min(axis=1)
+    middle = products[:, 0] ^ products[:, 1] ^ products[:, 2] ^ most ^ least
+    codes = hash_words(codes, (most << 16) | (middle << 8) | least)
     together = jnp.where(rules.relation != NEVER, codes, 0).sum(dtype=jnp.uint32)
     return hash_words(_code(goal)[0], game.is_goal_negated, together)
 
 
 def _code(conditions: Conditions) -> jax.Array:
-    """[Q] uint32, different for different conditions."""
-    fields = (conditions.relation, conditions.directions, conditions.first, conditions.second)
-    relation, directions, first, second = (field.astype(jnp.uint32) for field in fields)
+    """[Q] uint32, different for conditions that do not mean the same."""
+    relation, first, second = conditions.relation, conditions.first, conditions.second
+    are_objects = ~is_agent(first) & ~is_agent(second)  # an agent sees by its view, objects see each other
+    is_mutual = (relation == TOUCH) | (relation == NEAR) | ((relation == SEE) & are_objects)
+    is_swapped = is_mutual & (second < first)
+    opposite = opposite_directions(conditions.directions)
+    directions = jnp.where(is_swapped, opposite, conditions.directions)
+    directions = jnp.where(first == second, directions | opposite, directions)
+    first, second = jnp.where(is_swapped, second, first), jnp.where(is_swapped, first, second)
+    relation, directions, first, second = (field.astype(jnp.uint32) for field in (relation, directions, first, second))
     return (relation << 24) | (directions << 16) | (first << 8) | second
 
 

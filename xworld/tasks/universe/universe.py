@@ -4,12 +4,11 @@ import dataclasses
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
 
-from xworld.base.hashing import Word
+from xworld.base.hashing import Word, below
 from xworld.base.xla import lanes
 from xworld.base.xla.lookup import put
 from xworld.core import kinds
@@ -19,7 +18,7 @@ from xworld.core.step.relations import NEVER
 from xworld.core.types import MAX_HIDDEN_KINDS, NOWHERE, NUM_RELATIONS, RANDOM_FACING, Goals, Hidden, Rules, Task
 from xworld.tasks import chance
 from xworld.tasks.universe.check import check
-from xworld.tasks.universe.config import UniverseConfig
+from xworld.tasks.universe.config import Split, UniverseConfig, split_range
 from xworld.tasks.universe.games import Game, draw_game, game_hash
 from xworld.tasks.universe.hiding import draw_hidden, is_rule_hidden
 from xworld.tasks.universe.placement import Placement, fill, place
@@ -74,7 +73,7 @@ class Universe:
         world_id, game_id = jax.random.bits(as_key(key), (2,), jnp.uint32) >> 1  # not negative as int32
         return self.task_with_info(world_id, game_id)
 
-    def with_split(self, split: Literal["train", "test", "all"]) -> "Universe":
+    def with_split(self, split: Split) -> "Universe":
         """The universe of the same configuration but for the split."""
         return dataclasses.replace(self, config=dataclasses.replace(self.config, split=split))
 
@@ -130,17 +129,18 @@ class Universe:
 
     def _draw_world(self, world_id: jax.Array, attempt: jax.Array) -> tuple[World, jax.Array]:
         world, has_room = draw_world(self.env_config, self.config.world, world_id, attempt)
-        is_test = chance.happens(world_hash(self.env_config, world), self.config.test_percent)
-        return world, has_room & self._is_in_split(is_test)
+        return world, has_room & self._is_in_split(world_hash(self.env_config, world))
 
     def _draw_game(self, game_id: jax.Array, attempt: jax.Array) -> tuple[Game, jax.Array]:
         game, is_sound = draw_game(self.env_config, self.config, game_id, attempt)
-        return game, is_sound & self._is_in_split(chance.happens(game_hash(game), self.config.test_percent))
+        return game, is_sound & self._is_in_split(game_hash(game))
 
-    def _is_in_split(self, is_test: jax.Array) -> jax.Array:
+    def _is_in_split(self, content_hash: jax.Array) -> jax.Array:
         if self.config.split == "all":
             return jnp.asarray(True)
-        return is_test == (self.config.split == "test")
+        first, end = split_range(self.config)
+        percent = below(content_hash, 100)
+        return (percent >= first) & (percent < end)
 
 
 @functools.cache

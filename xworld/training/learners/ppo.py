@@ -21,10 +21,12 @@ from xworld.training.devices.sharding import AXIS, Sharded
 from xworld.training.learners.learner import Batch, Metrics, Report, Trained, add_terms
 from xworld.training.learners.losses import clipped_surrogate, value_loss
 from xworld.training.learners.optimiser import OptimiserConfig
-from xworld.training.learners.returns import generalised_advantage
+from xworld.training.learners.returns import generalised_advantage, rewards_to_go
 from xworld.training.learners.schedules import SHAPES, anneal, warm_up
 from xworld.training.learners.terms.term import Term
-from xworld.training.rollouts.rollout import Rollout, unroll
+from xworld.training.rollouts.rollout import Rollout, Steps, unroll
+
+_OF_LAST_EPOCH = ("kl", "clip_fraction")  # how far the policy has moved by then; at first it has not
 
 OLD_OUTPUTS = ("auto", "acting", "unroll")
 _LEAST_DEVIATION = 1e-2  # floor of the advantages' standard deviation, in rewards: without reward there is only noise
@@ -151,12 +153,13 @@ class PPO:
 
         order = batch.minibatches(key, self.config.num_epochs, self.config.num_minibatches)
         (trained, moments), metrics = jax.lax.scan(descend, (trained, state.moments), order)
-        metrics = jax.tree.map(jnp.mean, metrics)
+        last_epoch = {name: metrics[name][-self.config.num_minibatches :] for name in _OF_LAST_EPOCH}
+        metrics = jax.tree.map(jnp.mean, metrics | last_epoch)
         expected = state.return_scale.to_returns(rollout.steps.value)
         metrics |= {
             "learning_rate": learning_rate,
             "entropy_weight": entropy_weight,
-            "explained_variance": _explained_variance(expected, returns, weights, batch),
+            "explained_variance": _explained_variance(expected, rollout.steps, self.config.discount, batch),
         }
         signals = {"advantage": advantages, "return": returns}
         return trained, PPOState(moments, return_scale), Report(metrics, signals)
@@ -229,6 +232,13 @@ def _normalise(values: jax.Array, weights: jax.Array, batch: Batch) -> jax.Array
     return (values - batch.mean(values, weights)) / deviation
 
 
-def _explained_variance(values: jax.Array, returns: jax.Array, weights: jax.Array, batch: Batch) -> jax.Array:
-    """[] 1 for values that foresee the returns, 0 for constant ones."""
-    return 1 - batch.variance(returns - values, weights) / jnp.maximum(batch.variance(returns, weights), 1e-8)
+def _explained_variance(values: jax.Array, steps: Steps, discount: float, batch: Batch) -> jax.Array:
+    """[] 1 for values that foresee what is earned from here to the episode's end, 0 for constant ones.
+
+    Of episodes that end within the rollout, since of others it is not known; NaN where there are none.
+    """
+    is_last = jnp.broadcast_to(steps.discount[..., None] == 0, steps.reward.shape)
+    earned, is_known = rewards_to_go(steps.reward, jnp.where(is_last, 0, discount), is_last)
+    weights = steps.weight * is_known
+    error, spread = batch.variance(earned - values, weights), batch.variance(earned, weights)
+    return jnp.where(jax.lax.psum(weights.sum(), AXIS) > 0, 1 - error / jnp.maximum(spread, 1e-8), jnp.nan)

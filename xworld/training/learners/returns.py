@@ -1,5 +1,7 @@
 """Advantages and returns along rollouts that span many trials."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
@@ -26,3 +28,22 @@ def generalised_advantage(rewards: jax.Array, values: jax.Array, discounts: jax.
 
     _, advantages = jax.lax.scan(accumulate, jnp.zeros_like(errors[0]), (errors, discounts), reverse=True)
     return advantages
+
+
+def rewards_to_go(rewards: jax.Array, discounts: jax.Array, is_last: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """[T, ...] discounted rewards from every step to the end of its episode, and [T, ...] bool where it is reached.
+
+    Args:
+      rewards: [T, ...], reward received after action t.
+      discounts: [T, ...], gamma, or 0 where the episode ended with step t.
+      is_last: [T, ...] bool, whether it did.
+    """
+
+    def accumulate(following: tuple[jax.Array, jax.Array], inputs: tuple[jax.Array, ...]) -> tuple[Any, Any]:
+        total, is_reached = following
+        reward, discount, is_end = inputs
+        here = reward + discount * total, is_end | is_reached
+        return here, here
+
+    start = jnp.zeros_like(rewards[0]), jnp.zeros_like(is_last[0])
+    return jax.lax.scan(accumulate, start, (rewards, discounts, is_last), reverse=True)[1]

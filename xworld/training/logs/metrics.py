@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -15,24 +16,38 @@ from xworld.training.learners.learner import Metrics
 from xworld.training.rollouts.rollout import NUM_TRIAL_COLUMNS
 
 Row = dict[str, float]  # NaN where there is nothing to report
+EvaluationTasks = Literal["validation", "seen"]  # kept apart from training; or a run's own, where nothing is
 
 TRIAL_COLUMNS = tuple(f"return_trial_{trial + 1}" for trial in range(NUM_TRIAL_COLUMNS))
-HELD_OUT = (*(f"held_out_trial_{trial + 1}" for trial in range(NUM_TRIAL_COLUMNS)), "held_out_last_trial")
+WATCHED = ("loss", "gradient_norm")  # a run in which one is not finite, or huge, is stopped
 _SUMS = ("trial_sums", "trial_counts")
 _FIRST = ("update", "steps", "seconds", "steps_per_second", *TRIAL_COLUMNS, "return_last_trial")
 
 
 def mean_row(metrics: Metrics) -> Row:
-    """One row's means from the metrics of a chunk's updates: returns over trials that ended, the rest over updates."""
+    """One row's means from the metrics of a chunk's updates: returns over trials that ended, the rest over updates.
+
+    Updates without a value, which is NaN, do not count; but any NaN of `WATCHED` shows.
+    """
     sums, counts = (np.asarray(metrics[name]).sum(0) for name in _SUMS)
     returns = [float(total / count) if count else math.nan for total, count in zip(sums, counts, strict=True)]
     row = dict(zip((*TRIAL_COLUMNS, "return_last_trial"), returns, strict=True))
-    return row | {name: float(np.asarray(values).mean()) for name, values in metrics.items() if name not in _SUMS}
+    return row | {name: _mean(name, np.asarray(values)) for name, values in metrics.items() if name not in _SUMS}
 
 
-def columns_of(metrics: Iterable[str]) -> tuple[str, ...]:
-    """The columns of a run whose learner, terms and trainer report metrics of these names."""
-    return (*_FIRST, *(name for name in metrics if name not in _SUMS), *HELD_OUT)
+def _mean(name: str, values: np.ndarray) -> float:
+    is_there = ~np.isnan(values) | (name in WATCHED)
+    return float(values[is_there].mean()) if is_there.any() else math.nan
+
+
+def evaluation_columns(tasks: EvaluationTasks) -> tuple[str, ...]:
+    """The columns of evaluations, the last trial's last: returns divided by the trials' lengths, mean over tasks."""
+    return (*(f"{tasks}_trial_{trial + 1}" for trial in range(NUM_TRIAL_COLUMNS)), f"{tasks}_last_trial")
+
+
+def columns_of(metrics: Iterable[str], evaluation: Sequence[str]) -> tuple[str, ...]:
+    """The columns of a run whose learner, terms and trainer report metrics of these names, and its evaluations'."""
+    return (*_FIRST, *(name for name in metrics if name not in _SUMS), *evaluation)
 
 
 class MetricsWriter:
@@ -67,9 +82,9 @@ class MetricsWriter:
                 file.write(json.dumps(values) + "\n")
         return row
 
-    def best(self) -> float:
-        """The best held-out return of the rows, -inf where there was none."""
-        scores = [row[HELD_OUT[-1]] for row in self.rows if not math.isnan(row[HELD_OUT[-1]])]
+    def best(self, column: str) -> float:
+        """The highest value of the rows in a column, -inf where there was none."""
+        scores = [row[column] for row in self.rows if not math.isnan(row[column])]
         return max(scores, default=-math.inf)
 
     def _fill(self, row: Row) -> Row:

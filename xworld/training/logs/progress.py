@@ -1,7 +1,7 @@
 """What a run shows on the terminal: how far it is, and a table of how it does."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Group
@@ -9,7 +9,7 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from xworld.training.logs.metrics import HELD_OUT, TRIAL_COLUMNS, Row
+from xworld.training.logs.metrics import TRIAL_COLUMNS, Row
 
 Show = Callable[[int, Row | None], None]
 
@@ -25,37 +25,38 @@ _LEARNING = {
 
 
 @contextmanager
-def progress_display(num_updates: int, is_shown: bool) -> Iterator[Show]:
-    """A function that shows the updates done, and a row of metrics if there is one."""
+def progress_display(num_updates: int, evaluation: Sequence[str], is_shown: bool) -> Iterator[Show]:
+    """A function that shows the updates done, and a row of metrics if there is one; `evaluation` are its columns."""
     if not is_shown:
         yield lambda update, row: None
         return
     columns = (BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     progress = Progress(*columns, TextColumn("{task.description}"))
     bar = progress.add_task("compiling", total=num_updates)
-    held_out: Row = {}  # the last evaluation, which is not in every row
+    evaluated: Row = {}  # the last evaluation, which is not in every row
     with Live(progress, refresh_per_second=4, transient=False) as live:
 
         def show(update: int, row: Row | None) -> None:
             if row is None:
                 progress.update(bar, completed=update, description="starting")
                 return
-            if not math.isnan(row[HELD_OUT[-1]]):
-                held_out.update({name: row[name] for name in HELD_OUT})
+            if not math.isnan(row[evaluation[-1]]):
+                evaluated.update({name: row[name] for name in evaluation})
             words = f"{row['steps'] / 1e6:.1f} M steps, {row['steps_per_second']:,.0f} a second"
             progress.update(bar, completed=update, description=words)
-            live.update(Group(progress, _returns(row, held_out), _learning(row)))
+            live.update(Group(progress, _returns(row, evaluated), _learning(row)))
 
         yield show
     live.console.print()  # what comes next begins on a line of its own
 
 
-def _returns(row: Row, held_out: Row) -> Table:
-    """Returns by trial, in training and on held-out tasks."""
-    table = Table("return in trial", *(str(trial + 1) for trial in range(len(TRIAL_COLUMNS))), "last")
-    table.add_row("training", *(_number(row[name]) for name in (*TRIAL_COLUMNS, "return_last_trial")))
-    if held_out:
-        table.add_row("held-out", *(_number(held_out[name]) for name in HELD_OUT))
+def _returns(row: Row, evaluated: Row) -> Table:
+    """By trial, the returns in training, and of the last evaluation returns divided by the trials' lengths."""
+    table = Table("trial", *(str(trial + 1) for trial in range(len(TRIAL_COLUMNS))), "last")
+    table.add_row("return in training", *(_number(row[name]) for name in (*TRIAL_COLUMNS, "return_last_trial")))
+    if evaluated:
+        tasks = next(iter(evaluated)).partition("_")[0]
+        table.add_row(f"reward a step, {tasks} tasks", *map(_number, evaluated.values()))
     return table
 
 

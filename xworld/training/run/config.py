@@ -34,8 +34,8 @@ class RunConfig:
     total_steps: int = 20_000_000  # of all environments together; rounded up to whole chunks
     updates_per_chunk: int = 20  # between two looks at the metrics; a chunk runs without the host
     chunks_per_checkpoint: int = 10
-    chunks_per_evaluation: int = 10  # on held-out tasks; the best parameters by these are kept as well
-    num_evaluation_tasks: int = 256  # held-out ones, always the same
+    chunks_per_evaluation: int = 10  # on the validation split; the best parameters by these are kept as well
+    num_evaluation_tasks: int = 256  # always the same
 
     def __post_init__(self) -> None:
         check = partial(check_fields, self, owner="RunConfig")

@@ -64,6 +64,12 @@ def finetune(
     )
 
 
+def tuned_on(folder: Path) -> str | None:
+    """The name of the tasks that the run in `folder` was fine-tuned on, if it was."""
+    origin = folder / _ORIGIN
+    return str(json.loads(origin.read_text()).get("name", "a set of tasks")) if origin.exists() else None
+
+
 def check_not_fine_tuned(folder: Path) -> None:
     """Refuses a run that trains on a set of tasks, which its configuration does not name.
 

@@ -24,7 +24,7 @@ from xworld.tasks import Universe
 from xworld.training.learners.learner import Learner
 from xworld.training.learners.terms.term import Term
 from xworld.training.logs.loggers import Logger, check_loggers, open_loggers
-from xworld.training.logs.metrics import HELD_OUT, MetricsWriter, Row, columns_of, mean_row
+from xworld.training.logs.metrics import WATCHED, MetricsWriter, Row, columns_of, mean_row
 from xworld.training.logs.progress import progress_display
 from xworld.training.rollouts.partners import Partners
 from xworld.training.run.checkpoint import (
@@ -37,7 +37,7 @@ from xworld.training.run.checkpoint import (
 )
 from xworld.training.run.config import RunConfig
 from xworld.training.run.given import Given, check_source
-from xworld.training.run.held_out import make_evaluator
+from xworld.training.run.held_out import Evaluator, make_evaluator
 from xworld.training.run.trainer import Trainer, TrainState, make_trainer
 
 _EXPLODED = 1e6  # of a loss or a gradient's norm; returns are normalised, so that both are of the order of 1
@@ -85,8 +85,8 @@ def train(
       agent: in place of the one that the configuration describes; hashable, with the methods of `xworld.agents.Agent`.
       params: what a new run starts with; by default fresh ones.
       return_scale: what the values of `params` mean (`LoadedAgent.return_scale`).
-      evaluation_tasks: stacked tasks, leaves [num_tasks, ...], to be evaluated on now and then. By default, of the
-        universe or the pool, held-out ones; of other `tasks`, some of them.
+      evaluation_tasks: stacked tasks, leaves [num_tasks, ...], to be evaluated on now and then. By default of the
+        validation split of `tasks`, or, if they are a curriculum, of the configuration's universe; of others, some.
       show_progress: whether to draw a progress bar.
       loggers: what rows of metrics are sent to, beside the files: "tensorboard", "wandb", or a `Logger` of one's own.
       on_start: called when the folder of a new run is ready, for more files in it.
@@ -108,7 +108,7 @@ def train(
     source = Universe(config.env, config.universe) if tasks is None else tasks
     check_source(config, source, has_evaluation_tasks=evaluation_tasks is not None)
     given = trainer.given(source, tuple(terms), partners)
-    evaluate = make_evaluator(config, trainer.agent, tasks, evaluation_tasks)
+    evaluator = make_evaluator(config, trainer.agent, tasks, evaluation_tasks)
     like = jax.eval_shape(trainer.start, given)
     is_lead = jax.process_index() == 0  # the process that writes
     outside = given.describe() | {"learner": _class_of(trainer.learner), "network": _class_of(trainer.agent)}
@@ -116,7 +116,7 @@ def train(
     _in_lead(is_lead, lambda: _prepare(folder, like, outside, resume))
     with ExitStack() as stack:
         stop = stack.enter_context(_stop_signals())
-        show = stack.enter_context(progress_display(config.num_updates, show_progress and is_lead))
+        show = stack.enter_context(progress_display(config.num_updates, evaluator.columns, show_progress and is_lead))
         saved = stack.enter_context(CheckpointWriter(folder, config, trainer.agent, is_lead))
         if resume:
             host, given = load(folder, like, given, config)
@@ -133,8 +133,8 @@ def train(
         update = int(state.update)
         logs = stack.enter_context(open_loggers(loggers if is_lead else (), folder, config))
         lowered = trainer.chunk.lower(state, given)
-        writer = MetricsWriter(folder, columns_of(lowered.out_info[2]), update, is_lead)
-        run = _Run(config, trainer, evaluate, saved, writer, logs, show, on_row, on_chunk)
+        writer = MetricsWriter(folder, columns_of(lowered.out_info[2], evaluator.columns), update, is_lead)
+        run = _Run(config, trainer, evaluator, saved, writer, logs, show, on_row, on_chunk)
         return run.go_on(lowered.compile(), state, given, lambda: _is_any(stop.is_set()))
 
 
@@ -144,7 +144,7 @@ class _Run:
 
     config: RunConfig
     trainer: Trainer
-    evaluate: Callable[[Params], Row]
+    evaluator: Evaluator
     saved: CheckpointWriter
     writer: MetricsWriter
     loggers: Sequence[Logger]
@@ -156,8 +156,8 @@ class _Run:
         self, chunk: jax.stages.Compiled, state: TrainState, given: Given, is_stopped: Callable[[], bool]
     ) -> bool:
         """Runs chunks to the end of the run, or until it is stopped; whether it is finished."""
-        config, update = self.config, int(state.update)
-        best = self.writer.best()
+        config, update, score = self.config, int(state.update), self.evaluator.columns[-1]
+        best = self.writer.best(score)
         self.show(update, None)
         while update < config.num_updates and not is_stopped():
             began = time.perf_counter()
@@ -171,9 +171,9 @@ class _Run:
             row |= {"update": update, "steps": update * config.steps_per_update}
             row |= {"steps_per_second": round(config.steps_per_update * config.updates_per_chunk / seconds)}
             if num_chunks % config.chunks_per_evaluation == 0 or is_end:
-                row |= self.evaluate(self.trainer.whole_params(state.params))
-                if _of_lead(row[HELD_OUT[-1]] > best):
-                    best = row[HELD_OUT[-1]]
+                row |= self.evaluator(self.trainer.whole_params(state.params))
+                if _of_lead(row[score] > best):
+                    best = row[score]
                     self.saved.write(state, given, "best")
             self._report(row, update, seconds)
             if self.on_chunk is not None:
@@ -246,7 +246,7 @@ def _of_lead(is_so: bool) -> bool:
 
 
 def _check_finite(row: Row, update: int, saved: int) -> None:
-    loss, norm = row["loss"], row["gradient_norm"]
+    loss, norm = (row[name] for name in WATCHED)
     if not (abs(loss) < _EXPLODED and norm < _EXPLODED):  # nor are these true of NaN
         raise TrainingDiverged(
             f"Training diverged before update {update}: the loss is {loss:.3g}, the gradient's norm {norm:.3g}. The "

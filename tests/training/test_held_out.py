@@ -1,0 +1,124 @@
+"""What a run is evaluated on while it trains: tasks kept apart, scored alike, in columns that say what they are."""
+
+import dataclasses
+import importlib
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import jax
+import numpy as np
+import pytest
+from seams import Favourites
+from tiny_rooms import SANITY_TASKS, SMALL_AGENT, sanity_config
+
+from xworld import ConfigError, EnvConfig
+from xworld.agents import make_agent
+from xworld.base.configs import to_json
+from xworld.tasks import TaskPool, TaskSet, Universe, parse, tasks_by_name
+from xworld.training import PRESETS, RunConfig
+from xworld.training.run.held_out import make_evaluator
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+splits = importlib.import_module("benchmarks.checks.splits")
+
+SMOKE = PRESETS["smoke"]()
+ENV = EnvConfig(height=1, width=3, num_agents=2, max_objects=1, max_rules=1, max_doors=1)
+HALF = """
+goals = ["near(agent0, red ball)", "not near(agent1, red ball)"]
+trial_length = {length}
+num_trials = {trials}
+map = "0b1"
+[legend]
+b = "frozen red ball"
+"""
+
+
+def evaluate(texts):
+    """The row of an agent that has learned nothing, on tasks that are given."""
+    config = RunConfig(env=ENV, agent=SMALL_AGENT)
+    agent = make_agent(config.agent, ENV)
+    tasks = TaskSet.from_tasks([parse(text, ENV) for text in texts]).tasks
+    evaluator = make_evaluator(config, agent, None, tasks)
+    return evaluator(agent.init(jax.random.key(0)))
+
+
+def test_a_fixed_share_of_every_trial_is_the_score_whatever_the_lengths():
+    """One of two agents is paid at every step, whatever they do: the return is half of the trial's length."""
+    row = evaluate([HALF.format(length=length, trials=trials) for length, trials in ((3, 1), (40, 2), (7, 3))])
+    assert row.pop("validation_last_trial") == pytest.approx(0.5)
+    assert [row[f"validation_trial_{trial}"] for trial in (1, 2, 3)] == pytest.approx([0.5] * 3)
+    assert list(row) == [f"validation_trial_{trial}" for trial in range(1, 7)] and np.isnan(row["validation_trial_4"])
+
+
+def test_every_column_is_over_all_tasks():
+    """Also over those that have fewer trials in training."""
+    whole = HALF.replace('"not near', '"near')
+    row = evaluate([HALF.format(length=5, trials=1), whole.format(length=5, trials=3)])
+    assert [row[f"validation_trial_{trial}"] for trial in (1, 2, 3)] == pytest.approx([0.75] * 3)
+    assert row["validation_last_trial"] == pytest.approx(0.75)
+
+
+def test_tasks_come_from_the_validation_split():
+    """Of the universe, of a pool, and of the configuration's universe where a curriculum chooses what is trained on."""
+    universe, agent = Universe(SMOKE.env, SMOKE.universe), make_agent(SMOKE.agent, SMOKE.env)
+    many = dataclasses.replace(SMOKE.universe, num_trials=(2, 9))
+    for config, source, expected in (
+        (SMOKE, None, universe),
+        (SMOKE, TaskPool(universe, 10, 10), universe),
+        (SMOKE, Favourites.start_with(universe, 4), universe),
+        (dataclasses.replace(SMOKE, universe=many), None, Universe(SMOKE.env, many)),
+    ):
+        evaluator = make_evaluator(config, agent, source, None)
+        assert evaluator.columns[-1] == "validation_last_trial"
+        tasks = evaluator.make_tasks()
+        assert len(tasks.num_trials) == SMOKE.num_evaluation_tasks
+        assert set(tasks.num_trials.tolist()) == {expected.config.num_trials[1]}
+        again = jax.jit(jax.vmap(expected.with_split("validation").task))(tasks.world_id, tasks.game_id)
+        for name in ("terrain", "rules", "goals", "object_kind", "trial_length"):
+            for one, other in zip(*(jax.tree.leaves(getattr(t, name)) for t in (tasks, again)), strict=True):
+                np.testing.assert_array_equal(one, other)
+
+
+def test_tasks_without_splits_are_called_seen():
+    config = sanity_config()
+    agent = make_agent(config.agent, config.env)
+    task_set = TaskSet.from_source(SANITY_TASKS, jax.random.key(0), 4)
+    # The universe of this configuration does not fit its environment, so that a curriculum has nothing else either.
+    for source in (task_set, SANITY_TASKS, Favourites(task_set, np.ones(4))):
+        evaluator = make_evaluator(config, agent, source, None)
+        assert evaluator.columns[0] == "seen_trial_1" and evaluator.columns[-1] == "seen_last_trial"
+    row = make_evaluator(config, agent, task_set, None)(agent.init(jax.random.key(0)))
+    assert row["seen_last_trial"] == row["seen_trial_3"] < 0.3
+    assert make_evaluator(config, agent, task_set, task_set.tasks).columns[-1] == "validation_last_trial"
+
+
+def test_a_validation_split_that_is_too_small_is_refused():
+    few = dataclasses.replace(SMOKE.universe, validation_percent=1)
+    config = dataclasses.replace(SMOKE, universe=few)
+    with pytest.raises(ConfigError, match="too few to be sure that any are in the validation split, which has 1%"):
+        make_evaluator(config, make_agent(config.agent, config.env), None, None)
+
+
+@pytest.mark.parametrize("preset", ["smoke", "memory"])
+def test_trained_validated_and_tested_tasks_share_no_world_and_no_game(preset, tmp_path):
+    """Of 200 draws of each, by content; what is tested is what `xworld evaluate --agent RUN` plays."""
+    config = dataclasses.replace(PRESETS[preset](), num_evaluation_tasks=200)
+    universe = Universe(config.env, config.universe)
+    trained = jax.jit(jax.vmap(universe.sample))(jax.random.split(jax.random.key(config.seed), 200))
+    validated = make_evaluator(config, make_agent(config.agent, config.env), None, None).make_tasks()
+    (tmp_path / "config.json").write_text(to_json(config))
+    tested = tasks_by_name(str(tmp_path), seed=0).collect(200).tasks
+    parts = [contents(tasks) for tasks in (trained, validated, tested)]
+    for worlds, games in parts:
+        assert len(worlds) >= 5 and len(games) > 100
+    for one, other in ((0, 1), (0, 2), (1, 2)):
+        assert not parts[one][0] & parts[other][0] and not parts[one][1] & parts[other][1]
+
+
+def contents(tasks):
+    """The different worlds, and the different games, of stacked tasks."""
+    first = dataclasses.replace(tasks.goals, **{name: leaf[:, 0, 0] for name, leaf in vars(tasks.goals).items()})
+    games = SimpleNamespace(goal=first, is_goal_negated=np.asarray(first.negated)[:, 0], rules=tasks.rules)
+    rows = splits.canonical_games(games)
+    return {world.tobytes() for world in np.asarray(tasks.terrain)}, {row.tobytes() for row in rows}
