@@ -14,7 +14,7 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(READY)
-	$(BIN)/xworld train --preset demo --run runs/demo --continue-if-started
+	$(BIN)/xworld train --preset demo --run runs/demo --continue-if-started --film
 	$(BIN)/xworld evaluate --agent runs/demo
 	$(BIN)/xworld render runs/demo
 

@@ -40,9 +40,10 @@ def task_file(tmp_path):
 def run_folder(tmp_path_factory):
     """A run of the smoke preset, trained by the command on two host devices."""
     folder = tmp_path_factory.mktemp("runs") / "smoke"
-    done = _xworld("train", "--preset", "smoke", "--run", folder)
+    done = _xworld("train", "--preset", "smoke", "--run", folder, "--film")
     assert done.returncode == 0, done.stderr
     assert "xworld evaluate" in done.stdout
+    assert "reward a step in validation tasks, trial by trial: 0." in done.stdout
     return folder
 
 
@@ -65,6 +66,7 @@ def test_train_leaves_a_run(run_folder):
     rows = (run_folder / "metrics.csv").read_text().splitlines()
     assert len(rows) == 1 + 6  # chunks
     assert len((run_folder / "metrics.jsonl").read_text().splitlines()) == 6
+    assert (run_folder / "first.gif").read_bytes()[:6] == b"GIF89a"
 
 
 def test_evaluate_writes_scores_and_plots(run_folder, tmp_path, capsys):

@@ -5,6 +5,7 @@ import shutil
 import signal
 from pathlib import Path
 
+import chex
 import jax
 import numpy as np
 import pytest
@@ -41,9 +42,15 @@ def state_in(folder: Path) -> dict[str, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory) -> Path:
-    """The folder of an undisturbed run."""
-    folder = tmp_path_factory.mktemp("run") / "undisturbed"
-    assert run(folder, loggers=["tensorboard"])
+    """The folder of an undisturbed run; what was heard of its evaluations is checked here."""
+    folder, heard = tmp_path_factory.mktemp("run") / "undisturbed", []
+    assert run(folder, loggers=["tensorboard"], on_evaluation=lambda *what: heard.append(what))
+    rows = [row for row in MetricsWriter.read(folder) if not np.isnan(row["seen_last_trial"])]
+    assert [row["seen_last_trial"] for *_, row in heard] == pytest.approx([row["seen_last_trial"] for row in rows])
+    agent, tasks, _ = heard[-1]
+    last = load_agent(folder)
+    chex.assert_trees_all_equal((agent.params, agent.return_scale), (last.params, last.return_scale))
+    assert len(tasks.num_trials) == CONFIG.num_evaluation_tasks
     return folder
 
 

@@ -14,7 +14,10 @@ from xworld.apps.commands.evaluate import INTERRUPTED, as_file_name
 from xworld.base.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
+    from xworld.agents import LoadedAgent
+    from xworld.core.types import Task
     from xworld.training import RunConfig
+    from xworld.training.logs.metrics import Row
 
 
 def train_command(arguments: list[str]) -> type:
@@ -39,6 +42,7 @@ def train_command(arguments: list[str]) -> type:
         continue_if_started: bool = False  # go on if the run's folder has a run already
         num_devices: int | None = None  # devices to make of a CPU; by default one a core
         log: tuple[Literal["tensorboard", "wandb"], ...] = ()  # where metrics go, beside the run's folder
+        film: bool = False  # film an episode after the first evaluation, into first.gif in the run's folder
         coordinator: str | None = None  # address:port of process 0, or "auto": train in several processes
         num_processes: int = 1  # with --coordinator: how many there are
         process: int = 0  # with --coordinator: this one's number, from 0
@@ -58,7 +62,8 @@ def train_command(arguments: list[str]) -> type:
             if self.coordinator is not None:
                 join_processes(self.coordinator, self.num_processes, self.process)
             try:
-                is_finished = train(config, folder, resume=is_resumed, loggers=self.log)
+                film = FirstFilm(folder / "first.gif") if self.film else None
+                is_finished = train(config, folder, resume=is_resumed, loggers=self.log, on_evaluation=film)
             except TrainingDiverged as error:
                 print(f"xworld: {error}", file=sys.stderr)
                 return 1
@@ -70,6 +75,29 @@ def train_command(arguments: list[str]) -> type:
 
     Train.__doc__ = _TRAIN_HELP
     return Train
+
+
+@dataclass(frozen=True)
+class FirstFilm:
+    """Films the agent when it was evaluated first, so that one sees what it learns afterwards."""
+
+    path: Path
+
+    def __call__(self, agent: "LoadedAgent", tasks: "Task", row: "Row") -> None:
+        """Writes the film if there is none."""
+        import jax
+
+        from xworld.agents import AgentPolicy
+        from xworld.core.env import Env
+        from xworld.evaluation import record
+        from xworld.rendering import episode_frames, save_animation
+
+        if self.path.exists():
+            return
+        env, task = Env(agent.env_config), jax.tree.map(lambda leaf: leaf[0], tasks)
+        states, timesteps = record(env, task, AgentPolicy(agent.params, agent.agent), jax.random.key(0))
+        save_animation(episode_frames(env, states, timesteps), self.path)
+        print(f"Wrote {self.path}: an episode of the agent after {row['steps'] / 1e6:.1f} M steps")
 
 
 _TRAIN_HELP = """Train an agent; Ctrl-C saves and stops, --resume goes on bit for bit.

@@ -33,7 +33,6 @@ def progress_display(num_updates: int, evaluation: Sequence[str], is_shown: bool
     columns = (BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     progress = Progress(*columns, TextColumn("{task.description}"))
     bar = progress.add_task("compiling", total=num_updates)
-    evaluated: Row = {}  # the last evaluation, which is not in every row
     with Live(progress, refresh_per_second=4, transient=False) as live:
 
         def show(update: int, row: Row | None) -> None:
@@ -41,22 +40,26 @@ def progress_display(num_updates: int, evaluation: Sequence[str], is_shown: bool
                 progress.update(bar, completed=update, description="starting")
                 return
             if not math.isnan(row[evaluation[-1]]):
-                evaluated.update({name: row[name] for name in evaluation})
+                live.console.print(_evaluated(row, evaluation))  # a line that stays, above what changes
             words = f"{row['steps'] / 1e6:.1f} M steps, {row['steps_per_second']:,.0f} a second"
             progress.update(bar, completed=update, description=words)
-            live.update(Group(progress, _returns(row, evaluated), _learning(row)))
+            live.update(Group(progress, _returns(row), _learning(row)))
 
         yield show
     live.console.print()  # what comes next begins on a line of its own
 
 
-def _returns(row: Row, evaluated: Row) -> Table:
-    """By trial, the returns in training, and of the last evaluation returns divided by the trials' lengths."""
-    table = Table("trial", *(str(trial + 1) for trial in range(len(TRIAL_COLUMNS))), "last")
-    table.add_row("return in training", *(_number(row[name]) for name in (*TRIAL_COLUMNS, "return_last_trial")))
-    if evaluated:
-        tasks = next(iter(evaluated)).partition("_")[0]
-        table.add_row(f"reward a step, {tasks} tasks", *map(_number, evaluated.values()))
+def _evaluated(row: Row, evaluation: Sequence[str]) -> str:
+    """An evaluation in a line: the return of each trial divided by its length."""
+    tasks, values = evaluation[0].partition("_")[0], [row[name] for name in evaluation[:-1]]
+    trials = " ".join(f"{value:.2f}" for value in values if not math.isnan(value))
+    return f"{row['steps'] / 1e6:5.1f} M steps, reward a step in {tasks} tasks, trial by trial: {trials}"
+
+
+def _returns(row: Row) -> Table:
+    """Returns in training by trial."""
+    table = Table("return in trial", *(str(trial + 1) for trial in range(len(TRIAL_COLUMNS))), "last")
+    table.add_row("training", *(_number(row[name]) for name in (*TRIAL_COLUMNS, "return_last_trial")))
     return table
 
 

@@ -16,11 +16,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 
-from xworld.agents import Agent, Params
+from xworld.agents import Agent, LoadedAgent, Params
 from xworld.agents.return_scale import ReturnScale
 from xworld.base.errors import ConfigError
 from xworld.core.types import Task, TaskSource
 from xworld.tasks import Universe
+from xworld.training.devices.sharding import fetch
 from xworld.training.learners.learner import Learner
 from xworld.training.learners.terms.term import Term
 from xworld.training.logs.loggers import Logger, check_loggers, open_loggers
@@ -48,6 +49,7 @@ class TrainingDiverged(RuntimeError):
 
 
 OnChunk = Callable[[Given, Row], Given]
+OnEvaluation = Callable[[LoadedAgent, Task, Row], None]
 
 
 def train(
@@ -68,6 +70,7 @@ def train(
     on_start: Callable[[], None] | None = None,
     on_row: Callable[[Row], None] | None = None,
     on_chunk: OnChunk | None = None,
+    on_evaluation: OnEvaluation | None = None,
 ) -> bool:
     """Trains an agent on all devices of all processes, and leaves everything in `folder`.
 
@@ -93,6 +96,8 @@ def train(
       on_row: called with each chunk's row of metrics.
       on_chunk: called after each chunk with what is given to the run and the row, gives what the next chunk gets, of
         the same shapes. In all processes; what it changes but for a curriculum is not in the checkpoint.
+      on_evaluation: called in the lead process after each evaluation with the agent as it then is, the stacked tasks
+        that it was evaluated on, and the row.
 
     Returns:
       Whether the run is finished; False when a signal stopped it.
@@ -134,7 +139,7 @@ def train(
         logs = stack.enter_context(open_loggers(loggers if is_lead else (), folder, config))
         lowered = trainer.chunk.lower(state, given)
         writer = MetricsWriter(folder, columns_of(lowered.out_info[2], evaluator.columns), update, is_lead)
-        run = _Run(config, trainer, evaluator, saved, writer, logs, show, on_row, on_chunk)
+        run = _Run(config, trainer, evaluator, saved, writer, logs, show, on_row, on_chunk, on_evaluation)
         return run.go_on(lowered.compile(), state, given, lambda: _is_any(stop.is_set()))
 
 
@@ -151,6 +156,7 @@ class _Run:
     show: Callable[[int, Row | None], None]
     on_row: Callable[[Row], None] | None
     on_chunk: OnChunk | None
+    on_evaluation: OnEvaluation | None
 
     def go_on(
         self, chunk: jax.stages.Compiled, state: TrainState, given: Given, is_stopped: Callable[[], bool]
@@ -171,7 +177,7 @@ class _Run:
             row |= {"update": update, "steps": update * config.steps_per_update}
             row |= {"steps_per_second": round(config.steps_per_update * config.updates_per_chunk / seconds)}
             if num_chunks % config.chunks_per_evaluation == 0 or is_end:
-                row |= self.evaluator(self.trainer.whole_params(state.params))
+                row |= self._evaluated(state, row)
                 if _of_lead(row[score] > best):
                     best = row[score]
                     self.saved.write(state, given, "best")
@@ -183,6 +189,17 @@ class _Run:
         if self.saved.newest != update:
             self.saved.write(state, given, "last")
         return update >= config.num_updates
+
+    def _evaluated(self, state: TrainState, row: Row) -> Row:
+        """What an evaluation adds to a row."""
+        params = self.trainer.whole_params(state.params)
+        found = self.evaluator(params)
+        if self.on_evaluation is not None:
+            params, scale = fetch((params, getattr(state.learner, "return_scale", None)))
+            if jax.process_index() == 0:
+                agent = LoadedAgent(self.trainer.agent, params, scale, self.config.env)
+                self.on_evaluation(agent, self.evaluator.make_tasks(), row | found)
+        return found
 
     def _report(self, row: Row, update: int, seconds: float) -> None:
         row = self.writer.write(row, seconds)
