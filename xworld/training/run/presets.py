@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from xworld.agents import AgentConfig, agent_preset
 from xworld.core.config import EnvConfig
-from xworld.tasks import UniverseConfig, WorldConfig
+from xworld.tasks import UniverseConfig, WorldConfig, preset
 from xworld.training.learners.ppo import PPOConfig
 from xworld.training.run.config import RunConfig
 
@@ -62,6 +62,18 @@ def memory() -> RunConfig:
     )
 
 
+def s() -> RunConfig:
+    """The benchmark `xworld-s`: its universe, its budget, and the default agent and learner to compare with."""
+    universe = preset("s")
+    return RunConfig(
+        env=universe.env_config,
+        universe=universe.config,
+        agent=agent_preset("mini", "gru"),
+        learner=PPOConfig(rollout_length=96, learning_rate=1e-3, final_learning_rate=1e-4),
+        total_steps=50_000_000,
+    )
+
+
 def smoke() -> RunConfig:
     """The demo in miniature, for tests: over in seconds, and hardly anything is learned."""
     config = demo()
@@ -77,4 +89,4 @@ def smoke() -> RunConfig:
     )
 
 
-PRESETS: dict[str, Callable[[], RunConfig]] = {"demo": demo, "memory": memory, "smoke": smoke}
+PRESETS: dict[str, Callable[[], RunConfig]] = {"demo": demo, "memory": memory, "s": s, "smoke": smoke}
