@@ -14,6 +14,7 @@ from xworld.apps.commands.evaluate import INTERRUPTED, Evaluate
 from xworld.apps.commands.lab import Lab
 from xworld.apps.commands.play import Play
 from xworld.apps.commands.render import Render
+from xworld.apps.commands.scoreboard import Scoreboard
 from xworld.apps.commands.study import Study
 from xworld.apps.commands.tasks import Tasks
 from xworld.apps.commands.train import Finetune, train_command
@@ -48,6 +49,7 @@ def _parse(arguments: list[str]) -> Command:
         | Annotated[Finetune, subcommand("finetune")]
         | Annotated[Evaluate, subcommand("evaluate")]
         | Annotated[Lab, subcommand("lab")]
+        | Annotated[Scoreboard, subcommand("scoreboard")]
         | Annotated[Play, subcommand("play")]
         | Annotated[Study, subcommand("study")]
         | Annotated[Render, subcommand("render")]

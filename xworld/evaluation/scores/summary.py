@@ -131,9 +131,7 @@ def _describe(scores: Scores, player: str, k: int) -> dict[str, Any] | None:
     rows = ~np.isnan(values).all(axis=(1, 2))
     values = values[rows][:, is_there]
     is_played = ~np.isnan(returns[rows]).all(axis=(0, 2))
-    by_trial = _estimate(values)
-    last = _statistics(values[..., -1])
-    last["mean"] = {name: numbers[-1] for name, numbers in _as_json(by_trial).items()}  # the same as in the curve
+    last = last_statistics(values[..., -1])
     zeros = last
     if len(values[0]) < is_played.sum():
         none = np.zeros((len(values), int(is_played.sum()) - len(values[0])))
@@ -143,7 +141,7 @@ def _describe(scores: Scores, player: str, k: int) -> dict[str, Any] | None:
         "num_tasks": len(values[0]),
         "last": last,
         "last_with_zeros": zeros,
-        "score": _as_json(by_trial),
+        "score": _as_json(_estimate(values)),
         "return": _as_json(_estimate(returns[rows][:, is_played])),
         "gain": _as_json(_first(_estimate(gain(values)[..., None]))),
         "score_by_row": [np.nanmean(row, axis=0).tolist() for row in values],
@@ -165,6 +163,15 @@ def _break_down(scores: Scores, feature: np.ndarray) -> list[dict[str, Any]]:
                     described[player][str(k)] = _statistics(values)
         entries.append({"value": int(value), "num_tasks": int(is_of_it.sum()), "scores": described})
     return entries
+
+
+def last_statistics(values: np.ndarray) -> dict[str, dict[str, float]]:
+    """Every statistic of [num_rows, num_tasks] scores of the last trial, with its 95 % interval.
+
+    That of the mean is by `estimate`, as in curves over trials.
+    """
+    mean = _first(_estimate(values[..., None]))
+    return _statistics(values) | {"mean": _as_json(mean)}
 
 
 def _statistics(values: np.ndarray) -> dict[str, dict[str, float]]:

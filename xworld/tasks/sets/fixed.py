@@ -24,7 +24,10 @@ class Version:
     num_tasks: int
 
 
-VERSIONS: dict[str, Version] = {"v2": Version(PRESETS["ada"].with_split("test"), 1000)}
+VERSIONS: dict[str, Version] = {
+    "v2": Version(PRESETS["ada"].with_split("test"), 1000),
+    "s1": Version(PRESETS["s"].with_split("test"), 500),
+}
 
 
 def test_set(version: str) -> TaskSet:

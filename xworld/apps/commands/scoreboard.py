@@ -1,0 +1,173 @@
+"""The command `xworld scoreboard`. As in `main.py`, heavy imports happen inside."""
+
+import os
+import platform
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from tyro.conf import arg
+
+from xworld.apps.commands.evaluate import INTERRUPTED
+from xworld.base.errors import ConfigError
+
+if TYPE_CHECKING:
+    from xworld.evaluation.scoreboard.entry import Training
+
+MOST_BYTES = 1_000_000  # of a kept agent
+DIFFERS = 1
+_AGENTS = "agents"  # folder of kept agents, among the entries
+
+
+@dataclass
+class Scoreboard:
+    """Make the scoreboard of the benchmark xworld-s; add an entry to it, or play one again.
+
+    Without options, the page and its figure are made anew from the entries' files. With --add, players are played on
+    the test set s1, with 1, 2, 3, 5, 6, 8 and 13 trials; agents are kept beside the entries. With --check, an entry's
+    kept agents play with 6 trials; exits with 1 if their mean lies outside the entry's interval.
+    """
+
+    add: str | None = None  # name of a new entry, or of one to replace
+    # with --add: folders of training runs, one for each seed; or one of random, noop, searcher,
+    # searcher-without-memory and expert
+    agents: Annotated[tuple[str, ...], arg(metavar="NAME|RUN...")] = ()
+    about: str | None = None  # with --add: what it is, in one line; by default its name
+    hardware: str | None = None  # with --add: what the agents were trained on; by default this machine
+    which: Literal["last", "best"] = "last"  # with --add: a run's newest checkpoint, or its best by validation
+    check: str | None = None  # name of the entry to play again
+    entries: Path = Path("docs/results/scoreboard")  # folder of the entries
+    page: Path = Path("docs/scoreboard.md")
+    num_tasks: int | None = None  # with --add: the first so many tasks only, to try it out
+    repetitions: int = 10  # with --add: episodes of each task for each number of trials
+    seed: int = 0  # with --add: decides directions and chance
+    runs: Path = Path("runs/scoreboard")  # with --add: folder where returns are kept, so that what was stopped goes on
+
+    def run(self) -> int:
+        """Checks, or adds and makes the page."""
+        if self.add is not None and self.check is not None:
+            raise ConfigError("--add and --check exclude each other.")
+        if self.add is None and self.agents:
+            raise ConfigError("--agents goes with --add, the name of the entry.")
+        if self.check is not None:
+            return self._check(self.check)
+        if self.add is not None:
+            try:
+                self._add(self.add)
+            except KeyboardInterrupt:
+                print(f"Stopped. What was played is kept in {self.runs / self.add}; the same command goes on.")
+                return INTERRUPTED
+        self._make_page()
+        return 0
+
+    def _check(self, name: str) -> int:
+        from xworld.evaluation.scoreboard.entry import MAIN_NUM_TRIALS, read_entry
+        from xworld.evaluation.scoreboard.playing import check_entry
+        from xworld.training.devices.devices import num_cores, use_devices
+
+        use_devices(num_cores())
+        mean, listed = check_entry(read_entry(self.entries, name), self.entries)
+        is_inside = listed.low <= mean <= listed.high
+        print(
+            f"{name}, {MAIN_NUM_TRIALS} trials: mean {mean:.4f}; in the table {listed.mean:.4f} "
+            f"({listed.low:.4f} to {listed.high:.4f}): {'the same' if is_inside else 'DIFFERENT'}"
+        )
+        return 0 if is_inside else DIFFERS
+
+    def _add(self, name: str) -> None:
+        from xworld.agents.players import agent_folder
+        from xworld.base.files import check_folder
+        from xworld.evaluation.scoreboard.entry import Entry, check_name, write_entry
+        from xworld.evaluation.scoreboard.playing import benchmark_tasks, locate, play, sweep_config
+        from xworld.training.devices.devices import num_cores, use_devices
+
+        config = sweep_config(self.repetitions, self.seed)
+        are_runs = [agent_folder(agent) is not None for agent in self.agents]
+        check_name(name)
+        if not self.agents or (len(self.agents) > 1 and not all(are_runs)):
+            raise ConfigError("--agents takes the folders of one or more training runs, or one scripted player's name.")
+        use_devices(num_cores())
+        entries = check_folder(self.entries)
+        trainings = [_training(Path(run)) for run in self.agents] if all(are_runs) else []
+        collection = benchmark_tasks(self.num_tasks)
+        players = self._keep(name, entries, trainings) if trainings else self.agents
+        located = [locate(player, entries) for player in players]
+        entry = Entry(
+            name=name,
+            about=name if self.about is None else self.about,
+            players=tuple(players),
+            trainings=tuple(trainings),
+            hardware=(_this_machine() if self.hardware is None else self.hardware) if trainings else "",
+            num_tasks=len(collection.tasks.trial_length),
+            content_hash=collection.content_hash,
+            num_repetitions=config.num_repetitions,
+            seed=config.seed,
+            scores=play(located, collection, config, entries, self.runs / name),
+        )
+        write_entry(entries, entry)
+        print(f"Wrote {entries / name}.json")
+
+    def _keep(self, name: str, entries: Path, trainings: "list[Training]") -> list[str]:
+        """Copies the runs' agents; their folders relative to that of the entries."""
+        from xworld.agents import load, save
+
+        players = []
+        for run, training in zip(self.agents, trainings, strict=True):
+            player = f"{_AGENTS}/{name}-{training.seed}"
+            if player in players:
+                raise ConfigError(f"Two of the runs have the seed {training.seed}. Name runs of different seeds.")
+            loaded = load(run, self.which)
+            save(entries / player, loaded.agent, loaded.params)
+            size = sum(path.stat().st_size for path in (entries / player).rglob("*") if path.is_file())
+            if size > MOST_BYTES:
+                shutil.rmtree(entries / player)
+                raise ConfigError(
+                    f"The agent of {run} has {size / 1e6:.2f} MB; an entry's may have {MOST_BYTES / 1e6:g} MB each. "
+                    "Train a smaller one."
+                )
+            players.append(player)
+        return players
+
+    def _make_page(self) -> None:
+        from xworld.base.files import check_folder, write_atomically
+        from xworld.evaluation.report.look import to_png
+        from xworld.evaluation.scoreboard.entry import read_entries
+        from xworld.evaluation.scoreboard.page import draw, make_page
+
+        entries, folder = read_entries(self.entries), check_folder(self.page.parent)
+        figure = self.entries / "scores.png"
+        link = Path(os.path.relpath(figure, folder)).as_posix()
+        page = make_page(entries, self.entries.as_posix(), link)
+        write_atomically(figure, to_png(draw(entries)))
+        write_atomically(self.page, page.encode())
+        print(f"Wrote {self.page} and {figure} of {len(entries)} entries")
+
+
+def _training(run: Path) -> "Training":
+    """What the training in a run's folder cost.
+
+    Raises:
+      ConfigError: it is no run's folder.
+    """
+    from xworld.evaluation.scoreboard.entry import Training
+    from xworld.training import load_config
+    from xworld.training.logs.metrics import MetricsWriter
+
+    config, rows = load_config(run), MetricsWriter.read(run)
+    if not rows:
+        raise ConfigError(f"The run in {run} has no metrics, so that nobody knows its steps. Train it first.")
+    return Training(config.seed, int(rows[-1]["steps"]), round(rows[-1]["seconds"], 1))
+
+
+def _this_machine() -> str:
+    """Processor and number of cores, or the accelerator."""
+    import jax
+
+    device = jax.devices()[0]
+    if device.platform != "cpu":
+        return f"{jax.device_count()} x {device.device_kind}"
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0] if names else platform.processor()}, {os.cpu_count()} cores"
