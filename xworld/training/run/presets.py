@@ -30,7 +30,7 @@ def demo() -> RunConfig:
             num_trials=(4, 4),
         ),
         agent=AgentConfig(embedding_size=8, encoder_size=64),
-        total_steps=8_000_000,
+        total_steps=7_864_320,  # 32 chunks
         chunks_per_evaluation=5,
     )
 

@@ -28,7 +28,7 @@ EXPERIMENT = Experiment(
     question="Does the demo agent get better from trial to trial, and is it its memory that does it?",
     arms=("agent", "control"),
     seeds=(0, 1, 2),
-    cost="6 runs of 20 million steps, five to seven minutes each on two cores",
+    cost="6 runs of 8 million steps, two to three minutes each on two cores",
     run=run,
     baselines=lambda is_quick: _exam(is_quick).baselines(),
 )
