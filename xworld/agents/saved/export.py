@@ -39,7 +39,7 @@ def export(run: Path, output: Path) -> None:
     output.mkdir(parents=True)
     for name in ("config.json", "metrics.csv"):
         shutil.copy(run / name, output / name)
-    save(checkpoint_folder(output, "last", update), loaded.agent, loaded.params)
+    save(checkpoint_folder(output, "last", update), loaded.agent, loaded.params, loaded.return_scale)
     num_bytes = sum(path.stat().st_size for path in output.rglob("*") if path.is_file())
     if num_bytes > MOST_BYTES:
         raise ConfigError(
