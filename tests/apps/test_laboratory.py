@@ -1,6 +1,7 @@
 """The laboratory: runs that stop and go on, side by side, what they leave, and a tiny run of each experiment."""
 
 import dataclasses
+import importlib
 import json
 import os
 from pathlib import Path
@@ -11,7 +12,7 @@ from toy_experiment import EXPERIMENT
 
 from xworld import ConfigError
 from xworld.apps.commands.main import main
-from xworld.apps.laboratory import known_experiments, run_experiment
+from xworld.apps.laboratory import Job, known_experiments, run_experiment
 
 
 def test_an_experiment_ends_in_one_table_one_figure_and_one_page(tmp_path):
@@ -81,7 +82,21 @@ def test_all_experiments_are_listed(capsys):
     assert all(f"{name}: {one.question}" in printed for name, one in known_experiments().items())
 
 
-@pytest.mark.parametrize(("name", "arm"), [("adaptation", "control"), ("memories", "gru_attention")])
+@pytest.mark.parametrize(
+    ("name", "arm", "expected"),
+    [("adaptation", "control", {"clear_memory_at_trials": True}), ("memories", "transformer_xl", {"num_layers": 2})],
+)
+@pytest.mark.parametrize("is_quick", [False, True])
+def test_arms_differ_in_what_they_say(name, arm, expected, is_quick, tmp_path, monkeypatch):
+    module = importlib.import_module(f"xworld.apps.laboratory.experiments.{name}")
+    monkeypatch.setattr(module, "train_to_end", lambda config, job, exam: config)
+    configs = [module.EXPERIMENT.run(Job(each, 0, tmp_path, is_quick)) for each in (module.EXPERIMENT.arms[0], arm)]
+    first, other = (dataclasses.asdict(config.agent) for config in configs)
+    assert first != other and expected.items() <= other.items()
+    assert configs[0] == dataclasses.replace(configs[1], agent=configs[0].agent)
+
+
+@pytest.mark.parametrize(("name", "arm"), [("adaptation", "agent"), ("memories", "gru")])
 def test_each_experiment_runs(name, arm, tmp_path, capsys):
     arguments = ["lab", name, "--arms", arm, "--seeds", "4", "--quick", "--output", str(tmp_path)]
     assert main(arguments) == 0
@@ -90,5 +105,5 @@ def test_each_experiment_runs(name, arm, tmp_path, capsys):
     (run,) = content["runs"]
     assert run["seed"] == 4 and run["numbers"]["parameters"] > 1000 and run["options"]["is_quick"]
     config = json.loads((tmp_path / f"{arm}-seed4" / "config.json").read_text())
-    assert config["agent"]["clear_memory_at_trials"] == (arm == "control") and config["seed"] == 4
+    assert config["agent"]["memory"] == "gru" and config["seed"] == 4
     assert f"Wrote {name}.json" in capsys.readouterr().out

@@ -2,7 +2,7 @@
 
 from xworld.apps.laboratory.experiment import Experiment, Job, Outcome, experiment_by_name, known_experiments
 from xworld.apps.laboratory.runner import run_experiment
-from xworld.apps.laboratory.training import Exam, shrink, train_to_end
+from xworld.apps.laboratory.training import Exam, train_to_end
 
 __all__ = [
     "Exam",
@@ -12,6 +12,5 @@ __all__ = [
     "experiment_by_name",
     "known_experiments",
     "run_experiment",
-    "shrink",
     "train_to_end",
 ]

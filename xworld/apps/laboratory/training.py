@@ -18,8 +18,6 @@ from xworld.evaluation import compare, evaluate, sample_tasks
 from xworld.tasks import Universe
 from xworld.training import RunConfig, train
 
-_QUICK_CHUNKS = 2
-
 
 @dataclass(frozen=True)
 class Exam:
@@ -74,16 +72,3 @@ def train_to_end(config: RunConfig, job: Job, exam: Exam) -> Outcome:
         seconds = float(list(csv.DictReader(file))[-1]["seconds"])
     num_parameters = sum(leaf.size for leaf in jax.tree.leaves(load(job.folder).params))
     return Outcome(exam.play(job.folder), {"training_seconds": round(seconds, 1), "parameters": num_parameters})
-
-
-def shrink(config: RunConfig) -> RunConfig:
-    """The run in miniature: few environments, two chunks, so that hardly anything is learned."""
-    num_envs = 4 * config.learner.num_minibatches
-    return dataclasses.replace(
-        config,
-        num_envs=num_envs,
-        num_groups=4,
-        num_evaluation_tasks=16,
-        updates_per_chunk=1,
-        total_steps=_QUICK_CHUNKS * num_envs * config.learner.rollout_length,
-    )

@@ -3,7 +3,7 @@
 import dataclasses
 
 from xworld.apps.laboratory.experiment import Experiment, Job, Outcome
-from xworld.apps.laboratory.training import Exam, shrink, train_to_end
+from xworld.apps.laboratory.training import Exam, train_to_end
 from xworld.training import PRESETS, RunConfig
 
 
@@ -15,8 +15,7 @@ def run(job: Job) -> Outcome:
 
 
 def _config(is_quick: bool) -> RunConfig:
-    config = PRESETS["demo"]()
-    return shrink(config) if is_quick else config
+    return PRESETS["smoke" if is_quick else "demo"]()
 
 
 def _exam(is_quick: bool) -> Exam:

@@ -7,23 +7,23 @@ import dataclasses
 
 from xworld.agents import MEMORIES, agent_preset
 from xworld.apps.laboratory.experiment import Experiment, Job, Outcome
-from xworld.apps.laboratory.training import Exam, shrink, train_to_end
+from xworld.apps.laboratory.training import Exam, train_to_end
 from xworld.training import PRESETS, RunConfig
 
 
 def run(job: Job) -> Outcome:
     """Trains an agent with the arm's memory."""
-    config = dataclasses.replace(_config(job.is_quick), agent=agent_preset("mini", job.arm))
-    return train_to_end(config, job, _exam(job.is_quick))
+    config = _config(job.is_quick)
+    agent = dataclasses.replace(config.agent, memory=job.arm) if job.is_quick else agent_preset("mini", job.arm)
+    return train_to_end(dataclasses.replace(config, agent=agent), job, _exam(job.is_quick))
 
 
 def _config(is_quick: bool) -> RunConfig:
-    config = dataclasses.replace(PRESETS["memory"](), total_steps=30_000_000)
-    return shrink(config) if is_quick else config
+    return PRESETS["smoke"]() if is_quick else dataclasses.replace(PRESETS["memory"](), total_steps=30_000_000)
 
 
 def _exam(is_quick: bool) -> Exam:
-    return Exam(_config(is_quick), num_tasks=16 if is_quick else 512, num_trials=13, seed=30_000)
+    return Exam(_config(is_quick), num_tasks=16 if is_quick else 512, num_trials=4 if is_quick else 13, seed=30_000)
 
 
 EXPERIMENT = Experiment(
