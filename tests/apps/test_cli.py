@@ -43,7 +43,7 @@ def run_folder(tmp_path_factory):
     done = _xworld("train", "--preset", "smoke", "--run", folder, "--film")
     assert done.returncode == 0, done.stderr
     assert "xworld evaluate" in done.stdout
-    assert "reward a step in validation tasks, trial by trial: 0." in done.stdout
+    assert "validation tasks, reward a step by trial: 0." in done.stdout
     return folder
 
 

@@ -40,7 +40,7 @@ def progress_display(num_updates: int, evaluation: Sequence[str], is_shown: bool
                 progress.update(bar, completed=update, description="starting")
                 return
             if not math.isnan(row[evaluation[-1]]):
-                live.console.print(_evaluated(row, evaluation))  # a line that stays, above what changes
+                live.console.print(_evaluated(row, evaluation), soft_wrap=True)  # it stays, above what changes
             words = f"{row['steps'] / 1e6:.1f} M steps, {row['steps_per_second']:,.0f} a second"
             progress.update(bar, completed=update, description=words)
             live.update(Group(progress, _returns(row), _learning(row)))
@@ -53,7 +53,7 @@ def _evaluated(row: Row, evaluation: Sequence[str]) -> str:
     """An evaluation in a line: the return of each trial divided by its length."""
     tasks, values = evaluation[0].partition("_")[0], [row[name] for name in evaluation[:-1]]
     trials = " ".join(f"{value:.2f}" for value in values if not math.isnan(value))
-    return f"{row['steps'] / 1e6:5.1f} M steps, reward a step in {tasks} tasks, trial by trial: {trials}"
+    return f"{row['steps'] / 1e6:5.1f} M steps, {tasks} tasks, reward a step by trial: {trials}"
 
 
 def _returns(row: Row) -> Table:
