@@ -16,7 +16,6 @@ from xworld.agents.players import check_same_physics, own_player
 from xworld.evaluation import (
     Reference,
     SweepConfig,
-    TaskCollection,
     expert_reference,
     fine_tuned_reference,
     run_sweep,
@@ -30,6 +29,7 @@ from xworld.evaluation.report.files import choose_tasks
 from xworld.evaluation.scores import sweep as sweep_module
 from xworld.evaluation.scores.statistics import interval
 from xworld.evaluation.scores.summary import STATISTICS
+from xworld.tasks import TaskCollection
 
 EMPTY = "0....|.....|.....|.....|....."
 REACHED, ALWAYS, NEVER = range(3)
