@@ -13,7 +13,9 @@ from xworld.base.errors import ConfigError
 from xworld.evaluation.reference import Reference
 from xworld.evaluation.scores.statistics import count_scored, normalise
 
-AGENT, PEOPLE = "agent", "people"  # beside the names that `player_by_name` takes
+# Beside the names that `player_by_name` takes.
+AGENT = "agent"
+PEOPLE = "people"
 
 
 @dataclass(frozen=True)
