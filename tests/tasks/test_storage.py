@@ -102,7 +102,10 @@ def test_bad_names(tasks, tmp_path):
 
 
 # The content of test sets: if it has to change, there is a new version.
-HASHES = {"v2": "d566eb8673bc007febcf538b9ef1f929c94fcf6cfc8db3c8a5f738d75c4aa60d"}
+HASHES = {
+    "v2": "d566eb8673bc007febcf538b9ef1f929c94fcf6cfc8db3c8a5f738d75c4aa60d",
+    "s1": "1d868f4cffe3b1f94682589cb3d2068e44fdcb959127b0383417c10810273f46",
+}
 
 
 def test_test_sets_stay_what_they_are():
@@ -116,6 +119,9 @@ def test_test_sets_stay_what_they_are():
     assert (collection.name, collection.env.config) == ("v2", universe.env_config)
     assert collection.tasks.game_id.tolist() == list(range(7))
     np.testing.assert_array_equal(collection.features["num_firings"], info.num_firings[:7])
+    benchmark = xworld.tasks.test_set("s1").tasks
+    assert benchmark.world_id.tolist() == list(range(500)) == benchmark.game_id.tolist()
+    assert xworld.tasks.test_set_universe("s1").with_split("train") == xworld.tasks.preset("s")
     with pytest.raises(ConfigError, match="no test set 'v3'. Write one of: v2"):
         xworld.tasks.test_set("v3")
     with pytest.raises(ConfigError, match="No preset is called 'medum'. Did you mean 'medium'"):
