@@ -24,10 +24,10 @@ from xworld.agents import make_agent, save
 from xworld.apps.commands.main import main
 from xworld.apps.play import Bindings, Window, find_source, read_bindings
 from xworld.apps.play.bindings import ACTIONS, KEYS
-from xworld.apps.play.sources import Listed
 from xworld.core.step.actions import NOOP
 from xworld.histories import history_of, play_actions, read_history, replay, write_history
-from xworld.tasks import probe
+from xworld.tasks import TaskCollection, TaskSet, probe
+from xworld.tasks.sets.by_name import Stacked
 
 pytestmark = pytest.mark.usefixtures("display")
 
@@ -46,6 +46,11 @@ def one_trial(name):
     return one, dataclasses.replace(task, agent_facing=facing, num_trials=jnp.uint16(1))
 
 
+def alone(env, task, name):
+    """One task, as `find_source` gives tasks."""
+    return Stacked(TaskCollection(name, env, TaskSet.from_tasks([task]).tasks, (name,)))
+
+
 def expected_file(path, env, task, actions, players, name):
     """The history of actions that are played with `Env.step`, by people for whom no time passes."""
     history = history_of(env, *play_actions(env, task, 0, np.array(actions, np.uint8)), players, name)
@@ -59,7 +64,7 @@ def test_a_person_solves_a_probe(window, begin, tmp_path, name):
     play = probe_scripts_one.SCRIPTS[name][0]
     actions = perform(one, task, play.script).actions
     env, keys = Env(one.config), keys_for(actions, 1)
-    controller = begin(Listed(env, [task], [name]))
+    controller = begin(alone(env, task, name))
 
     half = len(keys) // 2
     press(window, controller, *keys[:half])
@@ -89,7 +94,7 @@ def test_two_people_on_one_keyboard(window, begin, tmp_path):
     play = probe_scripts_two.SCRIPTS[name][0]
     actions = perform(one, task, play.script).actions
     env = Env(one.config)
-    controller = begin(Listed(env, [task], [name]))
+    controller = begin(alone(env, task, name))
     assert "agent0 with Up Right Left" in controller.message and "agent1 with W D A" in controller.message
     press(window, controller, "up", "up")  # the first has changed his mind; the second has not chosen
     assert len(controller.session.turns) == 1
@@ -249,7 +254,7 @@ def test_a_history_that_was_changed_is_told(window, begin, room, tmp_path):
 
 def test_a_person_plays_beside_a_player(window, begin, tmp_path):
     one, task = one_trial("coordinated_exchange")
-    source = Listed(Env(one.config), [task], ["exchange"])
+    source = alone(Env(one.config), task, "exchange")
     controller = begin(source, partner="random", play_as=(1,))
     press(window, controller, *["a"] * 4, "t", "left")
     controller.close()
