@@ -37,7 +37,7 @@ def everything() -> dict[str, Any]:
 
 
 def main() -> None:
-    """Trains, and stops after the first chunk if told so."""
+    """Trains, or goes on, and stops after the first chunk if told so."""
     options, folder = json.loads(sys.argv[1]), Path(sys.argv[2])
     use_host_devices(options["num_devices"])
     if "coordinator" in options:
@@ -53,7 +53,8 @@ def main() -> None:
             signal.raise_signal(signal.SIGTERM)
 
     config = short_config(**options.get("changes", {}))
-    is_finished = train(config, folder, **everything(), show_progress=False, on_row=stop)
+    resume = options.get("resumes", False)
+    is_finished = train(config, folder, resume=resume, **everything(), show_progress=False, on_row=stop)
     assert is_finished != options.get("stops", False)
 
 

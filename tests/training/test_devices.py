@@ -65,14 +65,18 @@ def test_eight_devices_do_the_same_and_one_goes_on(alone, tmp_path):
     assert_same_run(folder, alone)
 
 
-def test_two_processes_that_share_the_parameters_out_do_the_same_and_stop_together(alone, tmp_path):
+def test_two_processes_that_share_the_parameters_out_do_the_same_stop_together_and_go_on(alone, tmp_path):
+    """To the end: with checkpoints, a resume, an evaluation, and the best agent by it."""
     folder, changes = tmp_path / "run", {"shard_params": True}
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        coordinator = f"127.0.0.1:{free.getsockname()[1]}"
-    both = dict(num_devices=1, total_devices=2, coordinator=coordinator, stops=True, changes=changes)
-    finish(*(start(folder, process=process, **both) for process in range(2)))
-    assert_same_rows(folder, alone, number=1)
+    for number, options in ((1, {"stops": True}), (2, {"resumes": True})):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            coordinator = f"127.0.0.1:{free.getsockname()[1]}"
+        both = dict(num_devices=1, total_devices=2, coordinator=coordinator, changes=changes) | options
+        finish(*(start(folder, process=process, **both) for process in range(2)))
+        assert_same_rows(folder, alone, number)
+    assert_same_run(folder, alone)
+    assert {path.name for path in folder.iterdir()} == {path.name for path in alone.iterdir()}
 
 
 def test_a_missing_kind_of_device_is_named(tmp_path):
