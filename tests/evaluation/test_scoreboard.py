@@ -13,6 +13,7 @@ from xworld import Env
 from xworld.agents import make_agent, save
 from xworld.agents.saved.saved import checkpoint_folder
 from xworld.apps.commands.main import main
+from xworld.apps.commands.scoreboard import Scoreboard
 from xworld.base.errors import ConfigError
 from xworld.evaluation import difference, estimate
 from xworld.evaluation.scoreboard.entry import NUM_TRIALS, Entry, Training, read_entries, read_entry, write_entry
@@ -20,6 +21,7 @@ from xworld.evaluation.scoreboard.page import draw, make_page
 from xworld.tasks import TaskCollection, TaskSet
 from xworld.training.run.checkpoint import save_config
 
+ROOT = Path(__file__).parents[2]
 FEW = ("--repetitions", "3")
 
 
@@ -189,3 +191,14 @@ def test_a_large_agent_is_refused(tiny, tmp_path, capsys, monkeypatch):
     assert main(["scoreboard", "--add", "gru", "--agents", run, *FEW]) == 2
     assert "an entry's may have 0.001 MB" in capsys.readouterr().err
     assert not list((tmp_path / "docs" / "results" / "scoreboard" / "agents").iterdir())
+
+
+def test_the_page_here_is_that_of_the_entries_here():
+    """Or there are neither."""
+    folder, page = Scoreboard().entries, ROOT / "docs" / "scoreboard.md"
+    entries = read_entries(ROOT / folder)
+    assert page.exists() == bool(entries)
+    if entries:
+        assert page.read_text() == make_page(entries, folder.as_posix(), "results/scoreboard/scores.png")
+    for entry in entries:
+        assert all((ROOT / folder / player / "agent.json").exists() for player in entry.players if entry.trainings)
