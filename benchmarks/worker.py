@@ -15,12 +15,12 @@ class Worker:
     """A script that prints a line of JSON when it is ready, and another for every line that it reads."""
 
     def __init__(self, script: str, arguments: Sequence[str], folder: Path = ROOT, python: str = sys.executable):
-        """Starts a script of this folder or one below, with the xworld in `folder`, and waits until it is ready."""
+        """Starts a script of the benchmarks in `folder`, with the xworld there, and waits until it is ready."""
         self._script = script
         self._process = subprocess.Popen(
-            [python, str(Path(__file__).parent / script), *arguments],
+            [python, str(folder / "benchmarks" / script), *arguments],
             # Several workers share an accelerator's memory.
-            env={**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"},
+            env={**os.environ, "PYTHONPATH": str(folder), "XLA_PYTHON_CLIENT_PREALLOCATE": "false"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -49,12 +49,12 @@ def estimate(physics: str, num_envs: int = COMPILED_ENVIRONMENTS) -> dict[str, A
 
     from benchmarks.estimate.hlo_cost import program_cost
     from xworld import Env, VectorEnv
-    from xworld.tasks import Universe, UniverseConfig
+    from xworld.tasks import TaskSet
 
     env = Env(scaling.env_config(physics, scaling.USUAL))
     vec = VectorEnv(env, num_envs)
-    universe = Universe(env.config, UniverseConfig(num_distractors=(4, 6)))  # enough for dead ends of two relations
-    state = jax.eval_shape(lambda key: vec.reset(key, universe)[0], jax.random.key(0))
+    tasks = TaskSet(scaling.make_set(env.config, scaling.USUAL))
+    state = jax.eval_shape(lambda key: vec.reset(key, tasks)[0], jax.random.key(0))
     actions = jax.ShapeDtypeStruct((num_envs, 1), jnp.int32)
     compiled = jax.jit(vec.step, donate_argnums=0).lower(state, actions).compile()
     memory: Any = compiled.memory_analysis()

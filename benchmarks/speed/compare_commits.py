@@ -3,6 +3,7 @@
     python -m benchmarks.speed.compare_commits HEAD~1            # against what is in the working tree
     python -m benchmarks.speed.compare_commits v0.1 --head main
 
+Each commit is timed by its own `commit_worker.py`, which knows where its modules are; cases are told apart by name.
 Exits with 1 when a case runs at less than `--limit` of the first commit's speed.
 """
 
@@ -20,6 +21,8 @@ from typing import Any
 from benchmarks import measure
 from benchmarks.worker import ROOT, Worker
 
+_SCRIPTS = ("speed/commit_worker.py", "commit_worker.py")  # where commits have it, the newest place first
+
 
 def main() -> int:
     """Compares two commits; returns the exit code."""
@@ -36,7 +39,10 @@ def main() -> int:
         base = export(ROOT, arguments.base, Path(folder) / "base")
         head = export(ROOT, arguments.head, Path(folder) / "head") if arguments.head else ROOT
         sizes = [str(arguments.num_envs), str(arguments.devices)]
-        workers = [Worker("speed/commit_worker.py", [str(at), *sizes], folder=at) for at in (base, head)]
+        scripts = [find_script(base, arguments.base), find_script(head, arguments.head or "the working tree")]
+        workers = [
+            Worker(script, [str(at), *sizes], folder=at) for script, at in zip(scripts, (base, head), strict=True)
+        ]
         rounds = [[worker.run() for worker in workers] for _ in range(arguments.repetitions)]
         for worker in workers:
             worker.stop()
@@ -55,21 +61,31 @@ def main() -> int:
 
 
 def export(repository: Path, commit: str, folder: Path) -> Path:
-    """Unpacks the package as it was at a commit into `folder`."""
+    """Unpacks the repository as it was at a commit into `folder`."""
     archive = subprocess.run(
-        ["git", "archive", "--format=tar", commit, "xworld"], cwd=repository, stdout=subprocess.PIPE, check=False
+        ["git", "archive", "--format=tar", commit], cwd=repository, stdout=subprocess.PIPE, check=False
     )
     if archive.returncode != 0:
-        sys.exit(f"git has no xworld at {commit!r}; write a commit, branch or tag.")
+        sys.exit(f"git has no {commit!r}; write a commit, branch or tag.")
     with tarfile.open(fileobj=BytesIO(archive.stdout)) as files:
         files.extractall(folder, filter="data")
     return folder
 
 
+def find_script(folder: Path, commit: str) -> str:
+    """The script in a commit's checkout that times it, as `Worker` takes it."""
+    for script in _SCRIPTS:
+        if (folder / "benchmarks" / script).exists():
+            return script
+    log = ["git", "log", "--format=%h", "--diff-filter=A", "--", *(f"benchmarks/{script}" for script in _SCRIPTS)]
+    commits = subprocess.run(log, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False).stdout.split()
+    sys.exit(f"{commit} cannot be timed: it has no commit_worker.py. The oldest commit that has one is {commits[-1]}.")
+
+
 def judge(rounds: list[tuple[dict[str, float], dict[str, float]]], limit: float) -> list[dict[str, Any]]:
-    """For every case the ratio of head's rate to base's in the same round: median, min, max, and whether it passes."""
+    """For every case of both, the ratio of head's rate to base's by round: median, min, max, and whether it passes."""
     cases = []
-    for name in rounds[0][0]:
+    for name in (name for name in rounds[0][0] if name in rounds[0][1]):
         ratios = [head[name] / base[name] for base, head in rounds]
         median = statistics.median(ratios)
         row: dict[str, Any] = {"case": name, "ratio": round(median, 3)}

@@ -2,7 +2,6 @@ import dataclasses
 import importlib
 import random
 import re
-import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -225,25 +224,6 @@ def test_commits_are_judged_by_the_median_of_paired_rounds():
         {"case": "a", "ratio": 0.8, "min": 0.1, "max": 0.88, "passes": False},
         {"case": "b", "ratio": 1.0, "min": 0.9, "max": 1.1, "passes": True},
     ]
-
-
-def test_export_unpacks_the_package_of_a_commit(tmp_path):
-    repository = tmp_path / "repository"
-    (repository / "xworld").mkdir(parents=True)
-
-    def git(*arguments):
-        who = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
-        subprocess.run(["git", *who, *arguments], cwd=repository, check=True, capture_output=True)
-
-    git("init")
-    for text in ("old", "new"):
-        (repository / "xworld" / "__init__.py").write_text(text)
-        git("add", "xworld")
-        git("commit", "-m", text)
-    exported = compare_commits.export(repository, "HEAD~1", tmp_path / "exported")
-    assert (exported / "xworld" / "__init__.py").read_text() == "old"
-    with pytest.raises(SystemExit, match="no-such-commit"):
-        compare_commits.export(repository, "no-such-commit", tmp_path / "other")
 
 
 def train_results():

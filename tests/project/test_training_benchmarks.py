@@ -1,5 +1,7 @@
 """Training is timed in parts, and killed and resumed, in miniature."""
 
+import io
+import json
 import sys
 from pathlib import Path
 from subprocess import Popen
@@ -31,6 +33,28 @@ def test_a_run_of_training_is_a_chunk_with_ends_spread_over_an_episode(cases):
     assert training.num_steps == config.updates_per_chunk * config.steps_per_update
     assert int(training.state.update) == before + config.updates_per_chunk
     assert train_worker.memory_of(training)["peak_process_mb"] > 10
+
+
+def test_the_worker_times_all_parts(cases, monkeypatch, capsys):
+    setting = train_worker.Setting("gru", "tiny", 64, train_worker.RULESETS, devices=1, updates=2)
+    asked = []
+
+    def make_case(config, tasks, name="training"):
+        assert (config, len(tasks)) == (train_worker.run_config(setting), 2)
+        asked.append(name)
+        return cases.get(name, cases["environment"])
+
+    monkeypatch.setattr(train_worker.measure, "use_devices", lambda number: None)  # jax has started
+    monkeypatch.setattr(train_worker, "NUM_RULESETS", 2)
+    monkeypatch.setattr(train_worker, "training_case", make_case)
+    monkeypatch.setattr(train_worker, "rollout_case", make_case)
+    monkeypatch.setattr(sys, "argv", ["train_worker.py", json.dumps(vars(setting))])
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\n\n"))
+    train_worker.main()
+    about, *rounds = map(json.loads, capsys.readouterr().out.splitlines())
+    assert about["parameters"] > 1000 and about["machine"]["num_devices"] == 1
+    assert asked == list(rounds[0]) == ["training", "acting", "environment"] and len(rounds) == 2
+    assert train_worker.run_config(setting).steps_per_update == 64 * 32
 
 
 def test_shares_are_of_the_time_of_training():
