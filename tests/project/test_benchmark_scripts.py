@@ -243,6 +243,22 @@ def test_calibration(run, monkeypatch, tmp_path):
     assert "| dead ends | 0.81 | 0.50 ± 0.35 (-38%) |" in page.read_text()
 
 
+def test_splits(run, monkeypatch):
+    script = load("checks.splits")
+
+    def draw(universe, ids):  # numbers in place of games and worlds, each drawn twice
+        return ids[:, None] // 2, jnp.asarray(ids // 2, jnp.uint32) * jnp.uint32(2654435769)
+
+    monkeypatch.setattr(script, "draw_games", draw)
+    monkeypatch.setattr(script, "draw_worlds", draw)
+    _, printed = run("checks.splits", "--presets", "trivial", "--number", 400)
+    rows = [json.loads(line) for line in printed.splitlines()]
+    assert [row["what"] for row in rows] == ["games", "worlds"]
+    for row in rows:
+        assert sum(row["num_different"].values()) == 200 and min(row["num_different"].values()) > 0
+        assert row["num_in_two_splits"] == 0
+
+
 def test_expert(run, monkeypatch, tmp_path):
     class Rooms(TinyRooms):
         def sample_with_info(self, key):
