@@ -24,7 +24,7 @@ from xworld.agents import (
     distribution,
     make_agent,
 )
-from xworld.agents.network.encoders import ByteEmbedding
+from xworld.agents.network.encoders import ByteEmbedding, Thermometer
 from xworld.core.step.actions import NUM_ACTIONS
 
 LENGTH, BATCH = 20, 6
@@ -262,7 +262,9 @@ def test_every_part_of_the_observation_matters(agent, params, recording):
         value = getattr(recording.timestep.observation, field.name)
         changed = with_observation(recording.timestep, **{field.name: value.at[0].add(1)})
         differs = bool(steps_that_differ(before, unroll(agent, params, changed, recording.briefing)))
-        assert differs == (field.name not in ("trial", "last_action", "last_reward")), field.name  # first of an episode
+        assert differs == (field.name not in ("last_action", "last_reward")), (
+            field.name
+        )  # forgotten at an episode's start
 
 
 def briefing_of(*rules: tuple[int, ...]) -> Briefing:
@@ -285,6 +287,17 @@ def test_briefing_is_a_set_of_rules_with_unknown_parts(agent, params):
     told = [encode(params, briefing_of(rule, other, padding)) for rule in (one, padding, *masked)]
     for i, first in enumerate(told):
         assert all(jnp.abs(first - second).max() > 1e-3 for second in told[:i])
+
+
+def test_more_trials_than_were_seen_mean_the_most_that_were_seen():
+    """A thermometer's vectors start at zero, and one learns only from counts above it."""
+    embed = Thermometer(SMALL)
+    counts = jnp.array([0, 1, 5, 6, 7, 13])
+    assert (embed(counts) == 0).all()
+    gradient = nnx.grad(lambda embed: embed(jnp.array([0, 2, 3])).sum())(embed).vectors[...]
+    np.testing.assert_array_equal(gradient[:, 0], [2, 2, 1, 0, 0, 0])
+    embed.vectors[...] = jnp.arange(1.0, 7)[:, None] + jnp.zeros_like(gradient)
+    np.testing.assert_array_equal(embed(counts)[:, 0], [0, 1, 15, 21, 21, 21])
 
 
 def test_a_kind_is_embedded_as_shape_plus_colour():

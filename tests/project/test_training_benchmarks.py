@@ -23,11 +23,12 @@ def cases():
     }
 
 
-def test_a_run_of_training_is_a_chunk_with_ends_spread_over_an_episode(cases):
+def test_a_run_of_training_is_a_chunk_that_begins_at_all_moments_of_an_episode(cases):
     config, training = sanity_config(), cases["training"]
     current = training.state.actor.env_state.current
     steps = np.asarray(current.trial).astype(int) * 8 + np.asarray(current.time)  # trials of 8 steps, 3 an episode
-    np.testing.assert_array_equal(steps.reshape(-1), np.arange(64) * 24 // 64)
+    counts = np.bincount(steps.reshape(-1), minlength=24)
+    assert len(counts) == 24 and (counts > 0).sum() > 15 and counts.max() < 12
     before = int(training.state.update)
     training.run()
     assert training.num_steps == config.updates_per_chunk * config.steps_per_update
