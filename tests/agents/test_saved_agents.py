@@ -1,5 +1,6 @@
 """Agents in folders: what is written is read again, whole or not at all, and what cannot be read is said."""
 
+import dataclasses
 import json
 import resource
 import shutil
