@@ -1,5 +1,6 @@
 """Tables for the terminal, from the content of a scores.json: by trial, by statistic, or by number of trials."""
 
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,15 +29,15 @@ def trials_table(content: Mapping[str, Any], num_trials: int | None = None) -> T
     trials = [t for t in range(int(k)) if int(k) <= 5 or t + 1 in (1, 2, 5, int(k))]
     title = f"Score of each trial on {content['num_scored'][k]} tasks, and 95 % interval"
     table = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1))
-    table.add_column("player", max_width=17)
+    table.add_column("player")
     for trial in trials:
         table.add_column(f"trial {trial + 1}", justify="right")
     table.add_column("gain", justify="right")
-    table.add_column(f"minus {first}", max_width=11, justify="right")
+    table.add_column(_fold(f"minus {first}", 11), justify="right")
     captions = [_about_reference(content)]
     for name, of_player in players.items():
         cells = [_cell({part: of_player["score"][part][t] for part in ("value", "low", "high")}) for t in trials]
-        table.add_row(name, *cells, _cell(of_player["gain"]), _cell(of_player.get("difference")), style=_style(name))
+        table.add_row(_fold(name, 17), *cells, _cell(of_player["gain"]), _cell(of_player.get("difference")), style=_style(name))
         captions += _remarks(name, of_player)
     table.caption = "\n".join(captions)
     return table
@@ -102,6 +103,11 @@ def _remarks(player: str, of_k: Mapping[str, Any]) -> list[str]:
 
 def _style(player: str) -> str | None:
     return "bold" if player in (AGENT, PEOPLE) else None
+
+
+def _fold(words: str, width: int) -> str:
+    """Lines of at most `width` letters, broken at spaces and dashes, so that the table fits a terminal."""
+    return "\n".join(textwrap.wrap(words, width))
 
 
 def _cell(found: Mapping[str, float] | None) -> str:
