@@ -296,7 +296,7 @@ def test_the_report(comparison, tmp_path):
     assert less == {"to": "agent", "value": expected.mean, "low": expected.low, "high": expected.high}
     assert agent["num_rows"] == len(agent["score_by_row"]) == 2
     last = {part: agent["score"][part][-1] for part in ("value", "low", "high")}
-    assert agent["last"]["mean"] == last and agent["last_with_zeros"] == agent["last"]
+    assert agent["last"]["mean"] == pytest.approx(last) and agent["last_with_zeros"] == agent["last"]
     first = content["tasks"][0]
     assert first["score"]["agent"]["4"] == pytest.approx(score[:, 0, -1].mean())
     assert len(first["best"]) == len(first["return_by_trial"]["agent"]["4"]) == NUM_TRIALS
