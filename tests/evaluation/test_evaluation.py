@@ -307,7 +307,7 @@ def test_the_report(comparison, tmp_path):
     console.print(trials_table(content))
     console.file.close()
     table = console.export_text()
-    assert "1.00" in table and all(name.split()[0] in table for name in comparison.returns)
+    assert "1.00" in table and all(name.partition("-")[0] in table for name in comparison.returns)
     assert summarise(comparison).items() <= content.items()
 
 

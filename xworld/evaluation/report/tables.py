@@ -37,7 +37,8 @@ def trials_table(content: Mapping[str, Any], num_trials: int | None = None) -> T
     captions = [_about_reference(content)]
     for name, of_player in players.items():
         cells = [_cell({part: of_player["score"][part][t] for part in ("value", "low", "high")}) for t in trials]
-        table.add_row(_fold(name, 17), *cells, _cell(of_player["gain"]), _cell(of_player.get("difference")), style=_style(name))
+        cells += [_cell(of_player["gain"]), _cell(of_player.get("difference"))]
+        table.add_row(_fold(name, 11), *cells, style=_style(name))
         captions += _remarks(name, of_player)
     table.caption = "\n".join(captions)
     return table
