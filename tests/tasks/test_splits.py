@@ -155,8 +155,8 @@ def test_the_three_splits_are_all_there_is():
         UniverseConfig(validation_percent=0)
     with pytest.raises(ConfigError, match="test_percent is 60 and validation_percent 40, together more than 99"):
         UniverseConfig(test_percent=60, validation_percent=40)
-    # Thirty worlds: a tenth of them is very likely some, a hundredth is not.
-    small = EnvConfig(height=5, width=5)
+    # About a hundred worlds: 85 % of them are surely some, 5 % are not.
+    small = EnvConfig(height=6, width=6)
     world = WorldConfig(rooms=(1,), floor_colours=("black", "grey"))
     few = {"world": world, "chain_length": (0, 0), "num_distractors": (1, 1), "num_dead_ends": (0, 0)}
     assert Universe(small, UniverseConfig(**few, split="train"))

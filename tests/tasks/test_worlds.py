@@ -105,7 +105,7 @@ def test_splits_share_no_world():
         worlds, is_right = to_host(draw_one(jnp.arange(number)))
         assert is_right.all()
         contents[split] = {world.tobytes() for world in worlds}
-        assert 150 < len(contents[split]) < 0.5 * number
+        assert 100 < len(contents[split]) < 0.5 * number
     train, validation, test = contents.values()
     assert not train & validation and not train & test and not validation & test
 
