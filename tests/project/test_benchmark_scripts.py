@@ -10,12 +10,14 @@ import io
 import json
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from evaluation_tasks import ENV, make_tasks
 from test_benchmarks import ROOT, load
 from test_training_benchmarks import STAND_IN
 from tiny_rooms import TinyRooms, env_config
@@ -23,7 +25,7 @@ from window_fixtures import ROOM
 
 import xworld
 from xworld import Env
-from xworld.tasks import TaskInfo, Universe
+from xworld.tasks import TaskCollection, TaskInfo, Universe
 
 measure = load("measure")
 HAS_PEER = importlib.util.find_spec("xminigrid") is not None
@@ -165,7 +167,7 @@ def test_versus_the_peer(run, tiny_cases, monkeypatch, tmp_path):
         def make_case(labels, world, encoded, num_steps, devices, has_reset):
             return measure.Case(labels, num_steps * encoded, lambda state, inputs: (state, inputs), 0.0, 0, 0)
 
-        stand_in = type(sys)("simulator")
+        stand_in = types.ModuleType("simulator")
         stand_in.stack_rulesets, stand_in.make_case = len, make_case
         monkeypatch.setitem(sys.modules, "benchmarks.peer.simulator", stand_in)
         monkeypatch.setattr(sys.modules["benchmarks.peer"], "simulator", stand_in, raising=False)
@@ -276,6 +278,23 @@ def test_expert(run, monkeypatch, tmp_path):
     assert sum(found["tiny"]["tasks"].values()) == 2 and "| `trivial` | 3 | 100.00 |" in page.read_text()
     run("checks.expert", *arguments)
     assert path.read_bytes() == first  # what is there is not measured again
+
+
+def test_xworld_s(run, monkeypatch, tmp_path):
+    script, page = load("checks.xworld_s"), tmp_path / "xworld-s.md"
+    page.write_text((ROOT / "docs" / "xworld-s.md").read_text())
+    tasks = jax.device_get(make_tasks(8))
+    info = TaskInfo(**dict.fromkeys(TaskInfo.__dataclass_fields__, np.arange(8) % 2))
+    collection = TaskCollection("rooms", ENV, tasks, info=info)
+    monkeypatch.setattr(script, "tasks_by_name", lambda name: types.SimpleNamespace(collect=collection.first))
+    monkeypatch.setattr(script, "SCRIPTED", ("noop",))
+    monkeypatch.setattr(script, "NUM_REPETITIONS", 1)
+    run("checks.xworld_s", "--num-tasks", 8, "--output", tmp_path / "found.json", "--page", page)
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert found["expert"]["solved"] == 1 and [row["num_tasks"] for row in found["time"]["by_firings"]] == [4, 4]
+    (noop,) = found["players"]
+    assert noop["name"] == "noop" and noop["score"]["mean"]["value"] == 0
+    assert "Of 8 tasks `s:validation` the expert solves 100.0%" in page.read_text()
 
 
 @pytest.mark.parametrize("forgets", [False, True])
