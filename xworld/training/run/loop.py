@@ -137,10 +137,10 @@ def train(
             saved.write(state, given, "last")
         update = int(state.update)
         logs = stack.enter_context(open_loggers(loggers if is_lead else (), folder, config))
-        lowered = trainer.chunk.lower(state, given)
-        writer = MetricsWriter(folder, columns_of(lowered.out_info[2], evaluator.columns), update, is_lead)
+        metrics = jax.eval_shape(trainer.chunk, state, given)[2]
+        writer = MetricsWriter(folder, columns_of(metrics, evaluator.columns), update, is_lead)
         run = _Run(config, trainer, evaluator, saved, writer, logs, show, on_row, on_chunk, on_evaluation)
-        return run.go_on(lowered.compile(), state, given, lambda: _is_any(stop.is_set()))
+        return run.go_on(state, given, lambda: _is_any(stop.is_set()))
 
 
 @dataclass
@@ -158,11 +158,12 @@ class _Run:
     on_chunk: OnChunk | None
     on_evaluation: OnEvaluation | None
 
-    def go_on(
-        self, chunk: jax.stages.Compiled, state: TrainState, given: Given, is_stopped: Callable[[], bool]
-    ) -> bool:
+    def go_on(self, state: TrainState, given: Given, is_stopped: Callable[[], bool]) -> bool:
         """Runs chunks to the end of the run, or until it is stopped; whether it is finished."""
         config, update, score = self.config, int(state.update), self.evaluator.columns[-1]
+        chunk: Callable[..., Any] = self.trainer.chunk
+        if update < config.num_updates:  # a finished run needs no code; that of others is not in the first row's time
+            chunk = self.trainer.chunk.lower(state, given).compile()
         best = self.writer.best(score)
         self.show(update, None)
         while update < config.num_updates and not is_stopped():

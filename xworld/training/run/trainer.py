@@ -141,7 +141,6 @@ class _Loop:
         return jax.eval_shape(decide)
 
 
-@functools.lru_cache(maxsize=4)
 def make_trainer(config: RunConfig, agent: Agent | None = None, learner: Learner | None = None) -> Trainer:
     """A trainer on all devices of all processes. Equal arguments share one, and what it compiled.
 
@@ -155,6 +154,11 @@ def make_trainer(config: RunConfig, agent: Agent | None = None, learner: Learner
     Raises:
       ConfigError: the environments do not divide into equal minibatches on each device.
     """
+    return _make_trainer(config, agent, learner)
+
+
+@functools.lru_cache(maxsize=4)
+def _make_trainer(config: RunConfig, agent: Agent | None, learner: Learner | None) -> Trainer:
     mesh = make_mesh()
     config.check_devices(mesh.size)
     agent = make_agent(config.agent, config.env) if agent is None else agent
