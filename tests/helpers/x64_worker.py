@@ -5,14 +5,14 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
-from tiny_rooms import TinyRooms, env_config
+from tiny_rooms import SANITY_TASKS, TinyRooms, env_config, sanity_config
 
 import xworld
 from xworld import VectorEnv, agents
 from xworld.agents import RandomPolicy, make_agent
 from xworld.agents.network.config import MEMORIES
 from xworld.base.digest import digest
-from xworld.tasks import TaskSet, Universe
+from xworld.tasks import TaskSet
 from xworld.training.run.presets import smoke
 from xworld.training.run.trainer import make_trainer
 
@@ -50,8 +50,8 @@ def _dtypes(tree: object) -> list[str]:
 if __name__ == "__main__":
     print("\n".join(describe()))
     # Tracing an update is enough: a loop whose carry changes its dtype is refused then, and nothing is compiled.
-    trainer = make_trainer(smoke())
-    given = trainer.given(Universe(smoke().env, smoke().universe))
+    trainer = make_trainer(sanity_config())
+    given = trainer.given(SANITY_TASKS)
     before = jax.eval_shape(trainer.start, given)
     after, _, metrics = jax.eval_shape(trainer.chunk, before, given)
     print(f"trained {_dtypes(after.params)} {_dtypes(metrics)} {_dtypes(before) == _dtypes(after)}")
