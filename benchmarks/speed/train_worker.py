@@ -23,10 +23,8 @@ from xworld.core.types import Briefing, Observation, TaskSource, TimeStep
 from xworld.tasks import TaskSet
 from xworld.tasks.sets.named import make, make_universe
 from xworld.training import PPOConfig, RunConfig
-from xworld.training.learners.learner import Metrics
 from xworld.training.rollouts.rollout import Actor, collect, start_actor
-from xworld.training.run.given import Given
-from xworld.training.run.trainer import TrainState, make_trainer
+from xworld.training.run.trainer import make_trainer
 
 GENERATED, RULESETS = "generated", "rulesets"
 PEER_SIZE, PEER_PARAMETERS = "GRU 256", "GRU 256, and as many parameters"
@@ -101,12 +99,7 @@ def training_case(config: RunConfig, tasks: TaskSource) -> measure.Case:
     given = trainer.given(tasks)
     state = trainer.start(given)
     num_steps = config.updates_per_chunk * config.steps_per_update
-
-    def chunk(state: TrainState, given: Given) -> tuple[TrainState, Metrics]:
-        state, _, metrics = trainer.chunk(state, given)
-        return state, metrics
-
-    compiled, seconds = measure.compile_timed({"case": TRAINING}, jax.jit(chunk, donate_argnums=0), state, given)
+    compiled, seconds = measure.compile_timed({"case": TRAINING}, trainer.chunk, state, given)
     return measure.Case({"case": TRAINING}, num_steps, compiled, seconds, state, given)
 
 
