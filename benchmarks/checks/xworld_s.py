@@ -24,7 +24,7 @@ from xworld.tasks import TaskCollection, tasks_by_name
 from xworld.training.logs.metrics import MetricsWriter
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-LENGTHS = ((30, 60), (34, 60), (40, 60))  # trials that were thought of
+LENGTHS = ((30, 60), (35, 60), (40, 60))  # trials that were thought of
 LONG = 100  # steps, in which every plan fits
 NUM_TRIALS, NUM_REPETITIONS = 6, 10
 SHOWN = ("median", "percentile_20", "mean", "share_at_0")

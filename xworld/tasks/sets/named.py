@@ -61,11 +61,12 @@ _S = UniverseConfig(
     pair_percent=30,
     direction_percent=10,
     chain_length=(0, 3),
+    no_chain_percent=15,
     num_distractors=(1, 4),
     num_dead_ends=(0, 2),
     num_decoys=(0, 1),
     hide_percent=80,
-    trial_length=(34, 60),
+    trial_length=(40, 60),
     num_trials=(1, 6),
 )
 _ADA_FOR_TWO = dataclasses.replace(_ADA, two_player_percent=50, together_percent=20)
