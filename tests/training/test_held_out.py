@@ -17,6 +17,9 @@ from xworld.agents import make_agent
 from xworld.base.configs import to_json
 from xworld.tasks import TaskPool, TaskSet, Universe, parse, tasks_by_name
 from xworld.training import PRESETS, RunConfig
+from xworld.training.run.checkpoint import save_config
+from xworld.training.run.finetune import why_seen
+from xworld.training.run.given import Given
 from xworld.training.run.held_out import make_evaluator
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -91,6 +94,31 @@ def test_tasks_without_splits_are_called_seen():
     row = make_evaluator(config, agent, task_set, None)(agent.init(jax.random.key(0)))
     assert row["seen_last_trial"] == row["seen_trial_3"] < 0.3
     assert make_evaluator(config, agent, task_set, task_set.tasks).columns[-1] == "validation_last_trial"
+
+
+def test_what_may_have_been_trained_on_is_known_afterwards(tmp_path):
+    """By what was given to the run: `xworld evaluate --agent RUN` refuses where nothing is sure to be held out."""
+    config = SMOKE
+    universe, agent = Universe(config.env, config.universe), make_agent(config.agent, config.env)
+    less = Universe(config.env, dataclasses.replace(config.universe, test_percent=5))
+    shapes = jax.eval_shape(universe.sample, jax.random.key(0))
+    task_set = TaskSet(jax.tree.map(lambda leaf: np.zeros((4, *leaf.shape), leaf.dtype), shapes))
+    for source, reason in (
+        (universe, None),
+        (TaskPool(universe, 10, 10), None),
+        (TaskPool(less, 10, 10), "was trained on tasks of other splits"),
+        (task_set, "was trained on tasks of no universe (TaskSet)"),
+        (Favourites(task_set, np.ones(4)), "was trained on tasks of no universe (Favourites)"),
+    ):
+        outside = Given(source).describe() | {"learner": "PPO", "network": type(agent).__qualname__}
+        save_config(tmp_path, config, outside)
+        found = why_seen(tmp_path, config)
+        assert found is None if reason is None else found.startswith(reason)
+    of_all = dataclasses.replace(config, universe=dataclasses.replace(config.universe, split="all"))
+    assert why_seen(tmp_path, of_all) == "was trained on the split 'all' of its universe"
+    (tmp_path / "given.json").unlink()
+    with pytest.raises(ConfigError, match="does not say what was given to its run: given.json is missing or damaged"):
+        why_seen(tmp_path, config)
 
 
 def test_a_validation_split_that_is_too_small_is_refused():

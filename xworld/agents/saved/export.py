@@ -37,7 +37,7 @@ def export(run: Path, output: Path) -> None:
     update = int(checkpoints(run, "last")[-1].name.rpartition("-")[2])
     shutil.rmtree(output, ignore_errors=True)
     output.mkdir(parents=True)
-    for name in ("config.json", "metrics.csv"):
+    for name in ("config.json", "given.json", "metrics.csv"):
         shutil.copy(run / name, output / name)
     save(checkpoint_folder(output, "last", update), loaded.agent, loaded.params, loaded.return_scale)
     num_bytes = sum(path.stat().st_size for path in output.rglob("*") if path.is_file())

@@ -66,6 +66,7 @@ class Evaluate:
         from xworld.evaluation import compare, trials_table, write_comparison
         from xworld.tasks import tasks_by_name
         from xworld.training import load_config
+        from xworld.training.run.finetune import why_seen
 
         run = agent_folder(self.agent)
         if run is None:
@@ -76,7 +77,9 @@ class Evaluate:
         if self.num_trials is not None and len(self.num_trials) > 1:
             raise ConfigError("Several numbers of trials go with --task-set. Name a set of tasks, or one number.")
         config = load_config(run)
-        _check_held_out(run, config.universe.split)
+        reason = why_seen(run, config)
+        if reason is not None:
+            raise ConfigError(f"{run} {reason}: no task is held out. Name tasks to play by --task-set.")
         loaded = load(run, self.which or "last")
         num_trials = self.num_trials or config.universe.num_trials[1:]
         output = check_folder(self.output or (Path("runs") / PRETRAINED if self.agent == PRETRAINED else run))
@@ -153,20 +156,6 @@ class Evaluate:
         if (Path(self.agent) / "config.json").exists():  # what else holds an agent may be replaced as a whole
             return Path(self.agent) / (f"best-{name}" if self.which == "best" else name)
         return Path("runs") / f"{as_file_name(self.agent)}-{name}"
-
-
-def _check_held_out(run: Path, split: str) -> None:
-    """Refuses a run that may have been trained on the test split of its own universe."""
-    from xworld.training.run.finetune import tuned_on
-
-    tasks = tuned_on(run)
-    if tasks is not None:
-        raise ConfigError(f"{run} was fine-tuned on {tasks}: no task is held out. Name tasks to play by --task-set.")
-    if split != "train":
-        raise ConfigError(
-            f"{run} was trained on the split {split!r} of its universe: no task is held out. Name tasks to play by "
-            "--task-set."
-        )
 
 
 def as_file_name(name: str) -> str:

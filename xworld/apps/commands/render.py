@@ -54,7 +54,7 @@ class Render:
         from xworld.rendering import episode_frames, save_animation
         from xworld.tasks import tasks_by_name
         from xworld.training import load_config
-        from xworld.training.run.finetune import tuned_on
+        from xworld.training.run.finetune import why_seen
 
         config, loaded = load_config(run), load(run)
         env, policy, key = Env(config.env), AgentPolicy(loaded.params, loaded.agent), jax.random.key(self.seed)
@@ -64,7 +64,7 @@ class Render:
         output = self.output or run / "replay.gif"
         save_animation(episode_frames(env, states, timesteps, reveal=self.reveal), output, fps=self.fps)
         task_id = f"world {int(tasks.world_id[index])}, game {int(tasks.game_id[index])}"
-        kind = "task" if tuned_on(run) else "held-out task"
+        kind = "held-out task" if why_seen(run, config) is None else "task"
         print(f"Wrote {output}: {kind} {index} ({task_id})")
         return 0
 

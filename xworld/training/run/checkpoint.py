@@ -38,23 +38,35 @@ _SPARE_BYTES = 4_000_000  # for metrics and the configuration
 
 
 def save_config(folder: Path, config: RunConfig, outside: Mapping[str, Any]) -> None:
-    """Writes the run's configuration, and of what classes all is that is given to it beside."""
+    """Writes the run's configuration, and what is given to it beside."""
     write_atomically(folder / _OUTSIDE, (json.dumps(outside, indent=1) + "\n").encode())
     write_atomically(folder / _CONFIG, to_json(config).encode())
+
+
+def read_outside(folder: Path) -> dict[str, Any]:
+    """What was given to the run in `folder` beside its configuration: see `Given.describe`.
+
+    Raises:
+      ConfigError: the file that says so is missing or damaged.
+    """
+    path = folder / _OUTSIDE
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return {name: found[name] for name in ("tasks", "splits", "terms", "partners", "learner", "network")}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"{folder} does not say what was given to its run: {path.name} is missing or damaged ({error})."
+        ) from error
 
 
 def check_outside(folder: Path, outside: Mapping[str, Any]) -> None:
     """Makes sure that a run goes on with what it was started with beside its configuration.
 
     Raises:
-      ConfigError: its tasks, terms, partners, learner or network are of other classes.
+      ConfigError: its tasks, terms, partners, learner or network are of other classes, or its tasks of other splits.
     """
-    path = folder / _OUTSIDE
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        changed = [name for name in outside if found[name] != outside[name]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{folder} cannot go on: {path.name} in it is missing or damaged ({error}).") from error
+    found = read_outside(folder)
+    changed = [name for name in outside if found[name] != outside[name]]
     if changed:
         pairs = "; ".join(f"{name}: {found[name]} there, {outside[name]} here" for name in changed)
         raise ConfigError(f"The run in {folder} was started with something else ({pairs}). Give it the same.")

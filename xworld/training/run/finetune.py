@@ -14,7 +14,9 @@ from xworld.agents import load
 from xworld.base.errors import ConfigError
 from xworld.core.types import Task
 from xworld.tasks import TaskSet
+from xworld.training.run.checkpoint import read_outside
 from xworld.training.run.config import RunConfig
+from xworld.training.run.given import describe_splits
 from xworld.training.run.loop import train
 
 _ORIGIN = "finetune.json"  # in the new run's folder: which tasks it trains on
@@ -64,10 +66,26 @@ def finetune(
     )
 
 
-def tuned_on(folder: Path) -> str | None:
-    """The name of the tasks that the run in `folder` was fine-tuned on, if it was."""
-    origin = folder / _ORIGIN
-    return str(json.loads(origin.read_text()).get("name", "a set of tasks")) if origin.exists() else None
+def why_seen(folder: Path, config: RunConfig) -> str | None:
+    """Why the run in `folder` may have trained on the test split of its universe, as a clause; None if it has not.
+
+    Args:
+      folder: of the run.
+      config: the run's.
+
+    Raises:
+      ConfigError: the folder does not say what the run trained on.
+    """
+    if (folder / _ORIGIN).exists():
+        return f"was fine-tuned on {json.loads((folder / _ORIGIN).read_text()).get('name', 'a set of tasks')}"
+    outside, own = read_outside(folder), describe_splits(config.universe)
+    if own["split"] != "train":
+        return f"was trained on the split {own['split']!r} of its universe"
+    if outside["splits"] is None:
+        return f"was trained on tasks of no universe ({outside['tasks']})"
+    if outside["splits"] != own:
+        return f"was trained on tasks of other splits ({outside['splits']}) than its configuration's ({own})"
+    return None
 
 
 def check_not_fine_tuned(folder: Path) -> None:

@@ -8,7 +8,7 @@ import jax
 from xworld.base.errors import ConfigError
 from xworld.core.env import Env
 from xworld.core.types import TaskSource
-from xworld.tasks import Universe
+from xworld.tasks import Universe, UniverseConfig
 from xworld.tasks.sets.task_set import check_tasks
 from xworld.training.curriculum.curriculum import Curriculum
 from xworld.training.learners.terms.term import Term
@@ -31,13 +31,23 @@ class Given:
         return self.tasks if isinstance(self.tasks, Curriculum) else None
 
     def describe(self) -> dict[str, Any]:
-        """The classes of everything, by which a run that goes on is compared with the one that was started."""
+        """What everything is, by which a run that goes on is compared with the one that was started.
+
+        "splits" is of the universe that the tasks come from, None of other tasks: see `describe_splits`.
+        """
         partners = None if self.partners is None else type(self.partners).__qualname__
+        universe = getattr(self.tasks, "universe", self.tasks)  # of a pool, or of a curriculum that has one
         return {
             "tasks": type(self.tasks).__qualname__,
+            "splits": describe_splits(universe.config) if isinstance(universe, Universe) else None,
             "terms": [f"{term.name} ({type(term).__qualname__})" for term in self.terms],
             "partners": partners,
         }
+
+
+def describe_splits(config: UniverseConfig) -> dict[str, Any]:
+    """Which split a universe's tasks are of, and how its tasks are dealt to the splits."""
+    return {name: getattr(config, name) for name in ("split", "validation_percent", "test_percent")}
 
 
 def check_source(config: RunConfig, tasks: TaskSource, *, has_evaluation_tasks: bool) -> None:
