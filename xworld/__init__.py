@@ -2,8 +2,10 @@
 
 from xworld import tasks
 from xworld.base.errors import ConfigError
+from xworld.base.xla.devices import use_all_cores
 from xworld.core.config import EnvConfig
 from xworld.core.env import Env
+from xworld.core.sharded import ShardedVectorEnv
 from xworld.core.types import Briefing, Observation, State, Task, TimeStep
 from xworld.core.vector import VectorEnv
 from xworld.tasks.sets.named import environment_names, make, make_universe, register
@@ -14,6 +16,7 @@ __all__ = [
     "Env",
     "EnvConfig",
     "Observation",
+    "ShardedVectorEnv",
     "State",
     "Task",
     "TimeStep",
@@ -23,4 +26,5 @@ __all__ = [
     "make_universe",
     "register",
     "tasks",
+    "use_all_cores",
 ]

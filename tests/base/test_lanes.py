@@ -91,11 +91,17 @@ def test_lookup(size):
     np.testing.assert_array_equal(found, into)
 
 
+def forget():
+    """What was traced and warned of before."""
+    lanes._warn_once.cache_clear()
+    lanes._unit.cache_clear()
+
+
 @pytest.mark.parametrize("primitive", ["scan", "while", "jit", "reduce_sum", "gather", "add"])
 @pytest.mark.parametrize("function", [loops, retries, reading, units])
 def test_operations_of_another_jax_run_as_vmap_does_them(function, primitive, monkeypatch):
     monkeypatch.setitem(lanes._PARAMETERS, primitive, {frozenset({"unheard_of"})})
-    lanes._warn_once.cache_clear()
+    forget()
     x, y = np.arange(4 * NUM_LANES, dtype=np.int32).reshape(4, NUM_LANES) % 50, np.arange(NUM_LANES, dtype=np.int32)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -116,7 +122,7 @@ def test_traces_that_cannot_be_read_run_under_vmap(broken, monkeypatch):
         raise AttributeError("gone")
 
     monkeypatch.setattr(lanes, broken, fail)
-    lanes._warn_once.cache_clear()
+    forget()
     x, y = np.ones((4, NUM_LANES), np.int32), np.arange(NUM_LANES, dtype=np.int32)
     with pytest.warns(UserWarning, match="Tasks are the same"):
         found = over_lanes(loops)(x, y)

@@ -10,7 +10,7 @@ import pytest
 
 from xworld import __main__ as entry
 from xworld.apps.commands import main as cli
-from xworld.training.devices.devices import num_cores
+from xworld.base.xla.devices import num_cores
 
 
 @pytest.mark.parametrize(

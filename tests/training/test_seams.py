@@ -16,9 +16,9 @@ from tiny_rooms import SANITY_TASKS, SMALL_AGENT, TinyRooms, env_config, sanity_
 from xworld import ConfigError, Env, VectorEnv
 from xworld.agents import load as load_agent
 from xworld.agents import make_agent
+from xworld.base.xla.devices import make_mesh
 from xworld.tasks import TaskPool, TaskSet, Universe, probes
 from xworld.training import RunConfig, train
-from xworld.training.devices.sharding import make_mesh
 from xworld.training.learners.learner import Batch, Trained
 from xworld.training.learners.optimiser import OptimiserConfig
 from xworld.training.learners.ppo import PPOConfig

@@ -68,6 +68,7 @@ def nth_true(mask: jax.Array, n: jax.Array) -> jax.Array:
 
 def first_right(draw: Callable[[jax.Array], tuple[T, jax.Array]], limit: int) -> tuple[T, jax.Array]:
     """What `draw(attempt)` gives at the first attempt below `limit` that it calls right, and whether there was one."""
+    draw = jax.jit(draw)  # so that it is traced once
     shapes = jax.eval_shape(draw, jnp.int32(0))[0]
     nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
 

@@ -1,7 +1,8 @@
 """Training over episodes of many trials. Start with `run/trainer.py`, whose `update` is the whole idea."""
 
+from xworld.base.xla.devices import use_host_devices
 from xworld.training.curriculum.curriculum import Curriculum
-from xworld.training.devices.devices import join_processes, use_host_devices
+from xworld.training.devices.devices import join_processes
 from xworld.training.learners.configs import LEARNERS, LearnerConfig
 from xworld.training.learners.learner import Batch, Learner, Report, Trained, add_terms
 from xworld.training.learners.optimiser import OptimiserConfig

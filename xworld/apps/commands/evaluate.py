@@ -49,7 +49,7 @@ class Evaluate:
 
     def run(self) -> int:
         """Evaluates and reports."""
-        from xworld.training.devices.devices import num_cores, use_devices
+        from xworld.base.xla.devices import num_cores, use_devices
 
         use_devices(num_cores())
         return self._compare() if self.task_set is None else self._sweep(self.task_set)

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Protocol
 import tyro
 from tyro.conf import CascadeSubcommandArgs, subcommand
 
+from xworld.apps.commands.doctor import Doctor
 from xworld.apps.commands.evaluate import INTERRUPTED, Evaluate
 from xworld.apps.commands.lab import Lab
 from xworld.apps.commands.play import Play
@@ -54,6 +55,7 @@ def _parse(arguments: list[str]) -> Command:
         | Annotated[Study, subcommand("study")]
         | Annotated[Render, subcommand("render")]
         | Annotated[Tasks, subcommand("tasks")]
+        | Annotated[Doctor, subcommand("doctor")]
     )
     complaint = io.StringIO()
     try:

@@ -62,9 +62,9 @@ class Scoreboard:
         return 0
 
     def _check(self, name: str) -> int:
+        from xworld.base.xla.devices import num_cores, use_devices
         from xworld.evaluation.scoreboard.entry import MAIN_NUM_TRIALS, read_entry
         from xworld.evaluation.scoreboard.playing import check_entry
-        from xworld.training.devices.devices import num_cores, use_devices
 
         use_devices(num_cores())
         mean, listed = check_entry(read_entry(self.entries, name), self.entries)
@@ -78,9 +78,9 @@ class Scoreboard:
     def _add(self, name: str) -> None:
         from xworld.agents.players import agent_folder
         from xworld.base.files import check_folder
+        from xworld.base.xla.devices import num_cores, use_devices
         from xworld.evaluation.scoreboard.entry import Entry, check_name, write_entry
         from xworld.evaluation.scoreboard.playing import benchmark_tasks, locate, play, sweep_config
-        from xworld.training.devices.devices import num_cores, use_devices
 
         config = sweep_config(self.repetitions, self.seed)
         are_runs = [agent_folder(agent) is not None for agent in self.agents]

@@ -159,9 +159,10 @@ class Finetune:
     def run(self) -> int:
         """Trains."""
         from xworld.agents.players import check_same_physics
+        from xworld.base.xla.devices import use_devices
         from xworld.tasks import tasks_by_name
         from xworld.training import TrainingDiverged, finetune, load_config
-        from xworld.training.devices.devices import num_devices, use_devices
+        from xworld.training.devices.devices import num_devices
 
         config = load_config(self.run_folder)
         total_steps = config.total_steps if self.total_steps is None else self.total_steps

@@ -23,7 +23,7 @@ from xworld.apps.laboratory.report import write_report
 from xworld.base.checks import check_set, check_whole
 from xworld.base.errors import ConfigError
 from xworld.base.files import check_folder, write_atomically
-from xworld.training.devices.devices import num_cores, use_devices
+from xworld.base.xla.devices import num_cores, use_devices
 
 BASELINES = "baselines"
 _OUTCOME = "outcome.json"

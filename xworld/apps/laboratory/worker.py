@@ -7,7 +7,7 @@ from pathlib import Path
 from xworld.apps.laboratory.experiment import Job
 from xworld.apps.laboratory.runner import run_job
 from xworld.base.errors import ConfigError
-from xworld.training.devices.devices import num_cores, use_devices
+from xworld.base.xla.devices import num_cores, use_devices
 
 
 def main(module: str, arm: str, seed: str, folder: str, is_quick: str, total_steps: str) -> None:

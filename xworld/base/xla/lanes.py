@@ -27,6 +27,7 @@ _Value = tuple[jax.Array, bool]  # and whether its last axis is lanes; else it i
 
 def vectorise(function: Callable[..., T]) -> Callable[..., T]:
     """`function` of scalars, jitted, and so that `jax.vmap` of it runs `over_lanes`."""
+    function = jax.jit(function)  # so that it is traced once
 
     @jax.custom_batching.custom_vmap
     def call(*scalars: jax.Array) -> T:  # or arrays of one shape, for all of whose elements it is called
@@ -176,13 +177,19 @@ def _call(equation: core.JaxprEqn, values: list[_Value], num_lanes: int) -> list
     inner = equation.params["jaxpr"]
     if equation.params["name"] != UNIT or not any(is_lanes for _, is_lanes in values):
         return _run(inner, values, num_lanes)
-    has_lanes = [is_lanes for _, is_lanes in values]
+    unit = _unit(inner, tuple(is_lanes for _, is_lanes in values), num_lanes)
+    return [(result, True) for result in unit(*(array for array, _ in values))]
+
+
+@functools.lru_cache(maxsize=1024)
+def _unit(inner: core.ClosedJaxpr, has_lanes: tuple[bool, ...], num_lanes: int) -> Callable[..., list[jax.Array]]:
+    """What is `apart` in a traced function, over lanes. The same part called again is the same unit."""
 
     @apart
     def unit(*arrays: jax.Array) -> list[jax.Array]:
         return _with_lanes(_run(inner, list(zip(arrays, has_lanes, strict=True)), num_lanes), num_lanes)
 
-    return [(result, True) for result in unit(*(array for array, _ in values))]
+    return unit
 
 
 def _loop(equation: core.JaxprEqn, values: list[_Value], num_lanes: int) -> list[_Value]:

@@ -29,6 +29,7 @@ _LONGEST_CHAIN = 17  # of operations in one piece of code that a CPU's compiler 
 _BITS = {code: np.uint8(1 << (code + 2)) for code in (NEAR, HOLD, SEE, ON)}
 
 
+@jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Patterns:
     """P questions "does this relation hold between these kinds?", from rules or goals."""
@@ -138,14 +139,13 @@ def look_again(
     index, everyone = newcomers.index, count_slots(before.kind.shape[0], newcomers.index[0])
     is_new = combine_bits([everyone == new for new in index])
     spots = _find_spots(config, task, sight, newcomers.row, newcomers.column)
-    relate = apart(_relate)
     return Aftermath(
         settled=dataclasses.replace(before, kind=jnp.where(is_new, 0, _kinds(scene))),
         kind=jnp.where(index == NOT_FOUND, 0, newcomers.kind),
         floor=spots.floor,
-        to=relate(config, scene, sight, everyone, before.spots, index, spots, config.num_agents),
-        of=relate(config, scene, sight, index, spots, everyone, before.spots, num_agents=0),
-        among=relate(config, scene, sight, index, spots, index, spots, num_agents=0),
+        to=_relate_apart(config, scene, sight, everyone, before.spots, index, spots, config.num_agents),
+        of=_relate_apart(config, scene, sight, index, spots, everyone, before.spots, num_agents=0),
+        among=_relate_apart(config, scene, sight, index, spots, index, spots, num_agents=0),
     )
 
 
@@ -200,6 +200,9 @@ def _relate(
     return jnp.where(i == j, 0, holds)
 
 
+_relate_apart = apart(_relate)
+
+
 @apart
 def find_first(entities: Entities, patterns: Patterns) -> jax.Array:
     """[P, ...] uint8: the lowest i such that each pattern holds from entity i to some j, or 255.
@@ -235,13 +238,14 @@ def _ask(asked: jax.Array, holds: jax.Array, answers: Sequence[jax.Array] = ()) 
     Those in `answers` come on top.
     """
     for start in range(0, asked.shape[0], _LONGEST_CHAIN):
-        answers = [_ask_some(asked, holds, answers, slice(start, start + _LONGEST_CHAIN))]
+        answers = [_ask_some(asked, holds, answers, start)]
     return answers[0]
 
 
 @apart
-def _ask_some(asked: jax.Array, holds: jax.Array, answers: Sequence[jax.Array], part: slice) -> jax.Array:
-    """`_ask` of a part of the things."""
+def _ask_some(asked: jax.Array, holds: jax.Array, answers: Sequence[jax.Array], start: int) -> jax.Array:
+    """`_ask` of `_LONGEST_CHAIN` of the things."""
+    part = slice(start, start + _LONGEST_CHAIN)
     asked, holds = asked[part], holds[:, part]
     return combine_bits([*answers, *(asked[j] & holds[:, j, None] for j in range(asked.shape[0]))])
 

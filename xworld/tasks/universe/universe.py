@@ -4,6 +4,7 @@ import dataclasses
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -127,10 +128,12 @@ class Universe:
         )
         return task, info
 
+    @partial(jax.jit, static_argnums=0)
     def _draw_world(self, world_id: jax.Array, attempt: jax.Array) -> tuple[World, jax.Array]:
         world, has_room = draw_world(self.env_config, self.config.world, world_id, attempt)
         return world, has_room & self._is_in_split(world_hash(self.env_config, world))
 
+    @partial(jax.jit, static_argnums=0)
     def _draw_game(self, game_id: jax.Array, attempt: jax.Array) -> tuple[Game, jax.Array]:
         game, is_sound = draw_game(self.env_config, self.config, game_id, attempt)
         return game, is_sound & self._is_in_split(game_hash(game))

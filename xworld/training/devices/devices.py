@@ -1,33 +1,15 @@
-"""Which devices a run has: those of this process, and those of the processes that it joins."""
+"""Which devices a run has: how many fit it, and those of the processes that it joins."""
 
 import contextlib
-import os
 from typing import TYPE_CHECKING, Any
 
 import jax
 
 from xworld.base.errors import ConfigError
+from xworld.base.xla.devices import num_cores
 
 if TYPE_CHECKING:
     from xworld.training.run.config import RunConfig
-
-
-def use_host_devices(num_devices: int) -> None:
-    """Makes the CPU appear as `num_devices` devices. Where jax runs on an accelerator this changes nothing.
-
-    Two devices on two cores train faster than one with two threads.
-
-    Raises:
-      ConfigError: `num_devices` is below 1, or jax has started already, so that it is too late.
-    """
-    if num_devices < 1:
-        raise ConfigError(f"num_devices is {num_devices}; write a whole number of at least 1.")
-    try:
-        jax.config.update("jax_num_cpu_devices", num_devices)
-    except RuntimeError as error:
-        raise ConfigError(
-            "use_host_devices comes too late: jax has started. Call it before anything that makes an array."
-        ) from error
 
 
 def join_processes(coordinator: str, num_processes: int, process: int) -> None:
@@ -67,16 +49,3 @@ def num_devices(config: "RunConfig") -> int:
             config.check_devices(number)
             return number
     return 1
-
-
-def use_devices(number: int) -> None:
-    """Makes the CPU appear as that many devices. Where jax has started, it keeps the devices it has."""
-    with contextlib.suppress(ConfigError):
-        use_host_devices(number)
-
-
-def num_cores() -> int:
-    """Cores that this process may use. Only Linux tells; elsewhere it may use all that there are."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

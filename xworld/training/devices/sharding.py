@@ -4,7 +4,6 @@ Sharded parameters are gathered for an update: between updates a device keeps on
 optimiser's state all the time.
 """
 
-import os
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -14,27 +13,9 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from xworld.base.errors import ConfigError
+from xworld.base.xla.devices import AXIS
 
 T = TypeVar("T")
-
-AXIS = "envs"  # of the device mesh; every device has its share of the environments
-
-
-def make_mesh() -> Mesh:
-    """All devices of all processes, in one axis.
-
-    Raises:
-      ConfigError: jax finds no device of the kind it was told to use.
-    """
-    try:
-        return jax.make_mesh((jax.device_count(),), (AXIS,))
-    except (RuntimeError, AssertionError) as error:  # jax asserts where its build has no such devices at all
-        reason = " ".join(str(error).split()) or "it finds no device."
-        raise ConfigError(
-            f"jax cannot start: {reason} JAX_PLATFORMS is {os.environ.get('JAX_PLATFORMS', 'not set')}; set it to a "
-            "kind of device that is there, such as cpu."
-        ) from error
 
 
 @jax.tree_util.register_dataclass

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from xworld.agents import Output, Params
-from xworld.training.devices.sharding import AXIS
+from xworld.base.xla.devices import AXIS
 from xworld.training.learners.terms.term import Term
 from xworld.training.rollouts.rollout import Rollout, Steps
 

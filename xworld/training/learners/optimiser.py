@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import optax
 
 from xworld.base.checks import check_fields, check_number
-from xworld.training.devices.sharding import AXIS, Sharded, gather, own_part, specs_of
+from xworld.base.xla.devices import AXIS
+from xworld.training.devices.sharding import Sharded, gather, own_part, specs_of
 from xworld.training.learners.learner import Batch
 
 T = TypeVar("T")

@@ -17,7 +17,8 @@ from xworld.agents import Agent, AgentConfig, distribution
 from xworld.agents.return_scale import ReturnScale
 from xworld.base.checks import check_fields, check_number, check_whole
 from xworld.base.errors import ConfigError, did_you_mean
-from xworld.training.devices.sharding import AXIS, Sharded
+from xworld.base.xla.devices import AXIS
+from xworld.training.devices.sharding import Sharded
 from xworld.training.learners.learner import Batch, Metrics, Report, Trained, add_terms
 from xworld.training.learners.losses import clipped_surrogate, value_loss
 from xworld.training.learners.optimiser import OptimiserConfig

@@ -11,13 +11,12 @@ import jax.numpy as jnp
 from jax.sharding import PartitionSpec as P
 
 from xworld.agents import Agent, Output, Params, make_agent
+from xworld.base.xla.devices import AXIS, make_mesh
 from xworld.core.env import Env
 from xworld.core.types import TaskSource
 from xworld.core.vector import VectorEnv
 from xworld.training.devices.sharding import (
-    AXIS,
     gather,
-    make_mesh,
     own_part,
     place,
     specs_of,
