@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test test-newest test-oldest lint docs clean
+.PHONY: demo test test-newest test-oldest test-package lint docs clean
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "xworld needs Python 3.11 or newer; set PYTHON=..." >&2; exit 2; }
@@ -40,6 +40,10 @@ test-oldest:
 	$(PYTHON) tests/helpers/lower_bounds.py > .venv-oldest/constraints.txt
 	.venv-oldest/bin/python -m pip install --quiet --constraint .venv-oldest/constraints.txt --editable '.[dev]'
 	.venv-oldest/bin/python -m pytest -n 2 --dist worksteal --lenient
+
+# What is published, installed into bare environments.
+test-package: $(READY)
+	$(BIN)/python tests/helpers/check_package.py
 
 lint: $(READY)
 	$(BIN)/ruff check .

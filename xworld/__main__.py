@@ -2,26 +2,26 @@
 
 import sys
 
-# By module that may be missing: the extras of xworld that bring it.
-_EXTRAS = {
-    **dict.fromkeys(("tyro", "rich"), "agents,play"),  # either brings them
-    **dict.fromkeys(("flax", "optax", "orbax", "matplotlib"), "agents"),
-    **dict.fromkeys(("pygame", "imageio_ffmpeg", "PIL"), "play"),
-}
+from xworld.apps.commands.doctor import Doctor, version
+from xworld.apps.commands.extras import EXTRAS, how_to_install
 
 
 def main() -> int:
     """Runs the command line; returns its exit status."""
+    if sys.argv[1:] == ["--version"]:
+        print(version())
+        return 0
+    if sys.argv[1:] == ["doctor"]:  # without the packages that read a command line: they may be missing
+        return Doctor().run()
     try:
         from xworld.apps.commands import main as cli
 
         return cli.main()
     except ModuleNotFoundError as error:
         module = (error.name or "").partition(".")[0]
-        if module not in _EXTRAS:
+        if module not in EXTRAS:
             raise
-        extra = _EXTRAS[module]
-        print(f"xworld: this needs {module}, which is not installed: pip install 'xworld[{extra}]'", file=sys.stderr)
+        print(f"xworld: this needs {module}, which is not installed: {how_to_install(module)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:  # while it imports
         print("xworld: interrupted", file=sys.stderr)

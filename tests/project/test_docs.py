@@ -17,6 +17,7 @@ import xworld
 import xworld.agents
 from xworld.apps.commands import main as cli
 from xworld.base.errors import ConfigError
+from xworld.base.xla import devices
 from xworld.training import PRESETS
 
 ROOT = Path(__file__).parents[2]
@@ -59,6 +60,7 @@ def saved_agent(tmp_path_factory):
 def test_python_runs_and_prints_what_is_shown(page, saved_agent, tmp_path, monkeypatch):
     """The Python of a page is one session, in a folder with the page's files and with an agent where pages have one."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(devices, "num_cores", jax.local_device_count)  # jax has started
     (tmp_path / "runs").mkdir()
     for run in ("demo", "first"):
         (tmp_path / "runs" / run).symlink_to(saved_agent)
