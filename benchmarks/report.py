@@ -16,6 +16,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from benchmarks import measure
+from benchmarks.speed import first_steps
 from benchmarks.speed.vs_xland_minigrid import EVERYTHING, NEW_TASKS, OURS, PEER, SAME_RULESETS, STEP
 
 Results = dict[str, Any]
@@ -296,6 +297,15 @@ def _draw_scaling(results: Results) -> Figure:
     return figure
 
 
+def _first_steps_tables(results: Results) -> list[str]:
+    peer = next(row["seconds"] for row in results["results"] if row["case"] == first_steps.PEER)
+    rows = [
+        [row["case"], row["seconds"], row["min"], row["max"], f"{row['seconds'] / peer:.2f}"]
+        for row in results["results"]
+    ]
+    return [table(["what", "seconds, median", "min", "max", "times the peer's"], rows)]
+
+
 def _yes(is_met: bool | None) -> str:
     return {True: "yes", False: "no", None: ""}[is_met]
 
@@ -312,6 +322,7 @@ _TABLES: dict[str, Callable[[Results], list[str]]] = {
     "gpu_estimate": _estimate_tables,
     "train": _train_tables,
     "train_vs_peer": _train_versus_tables,
+    "first_steps": _first_steps_tables,
 }
 _FIGURES: dict[str, Callable[[Results], Figure]] = {
     "vs_xland_minigrid": _draw_versus,

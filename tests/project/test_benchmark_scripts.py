@@ -160,6 +160,26 @@ def test_tasks(run, traced, monkeypatch, tmp_path):
     assert [bar["limit"] for bar in found["bars"]] == [50_000, 1.1]
 
 
+def test_first_steps(run, monkeypatch, tmp_path):
+    script, path = load("speed.first_steps"), tmp_path / "first.json"
+    ran = []
+
+    def stand_in(code):  # processes that compile take half a minute each
+        ran.append(code)
+        assert "open('" not in code or (tmp_path / "first.toml").exists()
+        return (2.0, "0.01\n") if "perf_counter" in code else (4.0, "")
+
+    monkeypatch.setattr(script, "time_script", stand_in)
+    run("speed.first_steps", "--repetitions", 2, "--output", path)
+    rows = json.loads(path.read_text())["results"]
+    assert len(ran) == 8 and [row["seconds"] for row in rows] == [4, 4, 4, 2, 0.01]
+    for code in ran[:4]:
+        compile(code, "script", "exec")
+    assert not (tmp_path / "first.toml").exists()
+    (text,) = load("report")._first_steps_tables(json.loads(path.read_text()))
+    assert "| 0.50 |" in text
+
+
 def test_versus_the_peer(run, tiny_cases, monkeypatch, tmp_path):
     versus, path = load("speed.vs_xland_minigrid"), tmp_path / "versus.json"
     if not HAS_PEER:
