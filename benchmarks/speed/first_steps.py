@@ -87,10 +87,12 @@ def main() -> None:
 def scripts(task: Path) -> dict[str, str]:
     """What is run, by what it shows."""
     sampled = _OURS.format(task=_SAMPLED, step="jax.jit(env.step)")
+    of_package = _OURS.format(task='xworld.tasks.starters("rooms4-13x13").task(0)', step="jax.jit(env.step)")
     from_file = _OURS.format(task=_FROM_FILE.format(path=str(task)), step="jax.jit(env.step)")
     unjitted = _OURS.format(task=_FROM_FILE.format(path=str(task)), step="env.step") + _AGAIN
     return {
         PEER: _PEER_SCRIPT,
+        "rooms4-13x13, a task of the package": of_package,
         "rooms4-13x13, a generated task": sampled,
         "rooms4-13x13, a task file": from_file,
         "rooms4-13x13, a task file, without jit": unjitted,

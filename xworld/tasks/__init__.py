@@ -10,6 +10,7 @@ from xworld.tasks.sets.fixed import test_set, test_set_universe, test_set_with_i
 from xworld.tasks.sets.named import preset
 from xworld.tasks.sets.pool import TaskPool
 from xworld.tasks.sets.probes import Probe, probe, probes
+from xworld.tasks.sets.starters.starters import starters
 from xworld.tasks.sets.storage import load, load_config, save
 from xworld.tasks.sets.task_set import TaskSet
 from xworld.tasks.universe.config import UniverseConfig
@@ -58,6 +59,7 @@ __all__ = [
     "probes",
     "read_xland_minigrid",
     "rule_text",
+    "starters",
     "save",
     "tasks_by_name",
     "test_set",

@@ -1,0 +1,30 @@
+"""Tasks that come with the package are those of its universes."""
+
+import jax
+import numpy as np
+import pytest
+
+import xworld
+from xworld.tasks import starters
+from xworld.tasks.sets.starters.starters import NUM_TASKS
+
+NAMES = xworld.environment_names()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_environment_has_some(name):
+    tasks = starters(name)  # of this environment's configuration, and as they were written, or it would refuse
+    assert len(tasks) == NUM_TASKS
+    np.testing.assert_array_equal(tasks.tasks.world_id, np.arange(NUM_TASKS))
+    np.testing.assert_array_equal(tasks.tasks.game_id, np.arange(NUM_TASKS))
+
+
+def test_they_are_what_the_universe_makes():
+    ids = np.arange(NUM_TASKS, dtype=np.int32)
+    made = jax.jit(jax.vmap(xworld.make_universe("trivial").task))(ids, ids)
+    jax.tree.map(np.testing.assert_array_equal, made, starters("trivial").tasks)
+
+
+def test_unknown_names_are_refused():
+    with pytest.raises(xworld.ConfigError, match="No tasks of 'trivia' come with the package. Did you mean 'trivial'?"):
+        starters("trivia")
