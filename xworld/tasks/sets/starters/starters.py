@@ -1,19 +1,13 @@
-"""`starters`: a few hundred tasks of every named environment, made before and kept in the package.
+"""`starters`: a few hundred tasks of every named environment, made before and kept in the package."""
 
-python -m xworld.tasks.sets.starters.starters [NAME ...]
-
-makes the files of these environments anew, by default of all.
-"""
-
-import sys
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 
 from xworld.base.errors import ConfigError, did_you_mean
-from xworld.tasks.sets.named import environment_names, make, make_universe
-from xworld.tasks.sets.storage import load, save
+from xworld.tasks.sets.named import make, make_universe
+from xworld.tasks.sets.storage import load
 from xworld.tasks.sets.task_set import TaskSet
 
 NUM_TASKS = 256
@@ -39,14 +33,3 @@ def generate(name: str) -> TaskSet:
     """The same tasks, generated."""
     ids = jnp.arange(NUM_TASKS, dtype=jnp.int32)
     return TaskSet(jax.jit(jax.vmap(make_universe(name).task))(ids, ids))
-
-
-def main() -> None:
-    """Writes the files."""
-    for name in sys.argv[1:] or environment_names():
-        path = save(FOLDER / f"{name}.npz", generate(name), make(name).config)
-        print(f"{path.name}: {path.stat().st_size / 1000:.0f} KB", flush=True)
-
-
-if __name__ == "__main__":
-    main()
