@@ -2,8 +2,7 @@
 
 import sys
 
-from xworld.apps.commands.doctor import Doctor, version
-from xworld.apps.commands.extras import EXTRAS, how_to_install
+from xworld.apps.doctor import EXTRAS, Doctor, how_to_install, version
 
 
 def main() -> int:

@@ -1,6 +1,8 @@
 """The command says in one line what to install where a package is missing, and where it cannot know the cores."""
 
 import builtins
+import importlib.metadata
+import importlib.util
 import os
 import subprocess
 import sys
@@ -9,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from xworld import __main__ as entry
+from xworld.apps import doctor
 from xworld.apps.commands import main as cli
 from xworld.base.xla.devices import num_cores
 
@@ -66,3 +69,26 @@ def test_cores_are_counted_where_the_system_tells_no_affinity(monkeypatch):
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 6)
     assert num_cores() == 6
+
+
+def test_the_version_is_said(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["xworld", "--version"])
+    assert entry.main() == 0
+    assert capsys.readouterr().out == importlib.metadata.version("xworld") + "\n"
+
+
+def test_the_doctor_says_what_is_here_and_what_is_missing(monkeypatch, capsys):
+    """Also where nothing but Python can be imported."""
+    monkeypatch.setattr(sys, "argv", ["xworld", "doctor"])
+    monkeypatch.setattr(cli, "main", lambda: pytest.fail("it has to work without tyro"))
+    assert entry.main() == 0
+    out = capsys.readouterr().out
+    assert f"jax              {importlib.metadata.version('jax')}\n" in out and "\ndevices          cpu: " in out
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in ("pygame", "numpy") else find(name))
+    monkeypatch.setattr(doctor.importlib, "import_module", lambda name: exec("raise ImportError('no jax')"))
+    assert entry.main() == 1
+    out = capsys.readouterr().out
+    assert "pygame           missing, for the window and pictures: pip install 'xworld[play]'\n" in out
+    assert "numpy            missing, nothing works without it: pip install xworld\n" in out
+    assert "devices          jax does not start (ImportError: no jax)\n" in out

@@ -10,7 +10,6 @@ from typing import Annotated, Any, Protocol
 import tyro
 from tyro.conf import CascadeSubcommandArgs, subcommand
 
-from xworld.apps.commands.doctor import Doctor
 from xworld.apps.commands.evaluate import INTERRUPTED, Evaluate
 from xworld.apps.commands.lab import Lab
 from xworld.apps.commands.play import Play
@@ -19,6 +18,7 @@ from xworld.apps.commands.scoreboard import Scoreboard
 from xworld.apps.commands.study import Study
 from xworld.apps.commands.tasks import Tasks
 from xworld.apps.commands.train import Finetune, train_command
+from xworld.apps.doctor import Doctor
 from xworld.base.errors import ConfigError
 
 

@@ -1,4 +1,4 @@
-"""The command `xworld doctor`: what is here and what is missing, to paste into a report.
+"""The command `xworld doctor`, and which extras of the package bring what it can do without.
 
 It needs nothing but Python, so that it can say what is missing.
 """
@@ -13,8 +13,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from xworld.apps.commands.extras import EXTRAS, how_to_install
-
+# By module that may be missing: the extras that bring it, and what it is for.
+EXTRAS = {
+    **dict.fromkeys(("tyro", "rich"), ("agents,play", "commands")),  # either brings them
+    **dict.fromkeys(("flax", "optax", "orbax"), ("agents", "agents and training")),
+    "matplotlib": ("agents", "figures"),
+    **dict.fromkeys(("pygame", "PIL"), ("play", "the window and pictures")),
+    "imageio_ffmpeg": ("play", "films"),
+    "tensorboardX": ("tensorboard", "--log tensorboard"),
+    "wandb": ("wandb", "--log wandb"),
+}
 _NEEDED = ("jax", "jaxlib", "numpy")
 _VARIABLES = ("JAX_PLATFORMS", "JAX_COMPILATION_CACHE_DIR", "JAX_ENABLE_X64", "XLA_FLAGS", "CUDA_VISIBLE_DEVICES")
 _DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER")
@@ -35,6 +43,11 @@ class Doctor:
         ok, devices = _devices()
         print(f"{'devices':<16} {devices}")
         return 0 if ok else _MISSING
+
+
+def how_to_install(module: str) -> str:
+    """The command that brings a module of `EXTRAS`."""
+    return f"pip install 'xworld[{EXTRAS[module][0]}]'"
 
 
 def version() -> str:
