@@ -9,7 +9,7 @@ import xworld
 PACKAGE = Path(xworld.__file__).parent
 MAX_LINES = 60  # of a function, from its first decorator on, docstring included
 MAX_ROOMS = 9  # files and folders in a folder
-MAX_ROOMS_AT_THE_TOP = 10
+MAX_ROOMS_AT_THE_TOP = 11  # ten floors and `__main__`
 TOO_LONG = {  # to be split; nothing else may be added
     "training/run/loop.py: train",
 }

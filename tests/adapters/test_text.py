@@ -1,0 +1,86 @@
+import adapter_tasks
+import jax
+import numpy as np
+import pytest
+import tiny_tasks
+
+import xworld
+from xworld.adapters import action_named, briefing_words, observation_words, system_words, useful_actions
+from xworld.core.step.actions import ACTION_NAMES
+
+NUM_TASKS, NUM_STEPS = 12, 8
+
+
+def start(text: str):
+    env, task = adapter_tasks.make(text)
+    state, timestep = jax.jit(env.reset)(jax.random.key(0), task)
+    return env, task, state, timestep.observation
+
+
+def test_an_observation_in_words():
+    env, _, _, observation = start(adapter_tasks.ALONE)
+    assert observation_words(observation) == "\n".join(
+        [
+            "Trial 1 of 2; 4 of 4 steps left.",
+            "Your last action was noop; it paid 0.",
+            "You face north and hold nothing.",
+            "Your view (@ is you, ahead is up, ? is hidden or outside):",
+            "?????",
+            "?????",
+            "#####",
+            "#.a.#",
+            "#.@.#",
+            "a: red ball",
+        ]
+    )
+    assert useful_actions(env.config, observation) == ["turn right", "turn left", "pick up", "noop"]
+
+
+def test_another_agent_is_described_as_it_is_seen():
+    _, _, _, observation = start(adapter_tasks.TOGETHER)
+    assert "a: red ball" in observation_words(observation, 0)
+    assert "b: agent1, facing the same way, holding nothing" in observation_words(observation, 0)
+    with pytest.raises(xworld.ConfigError, match="agent is 2; write 0 to 1"):
+        observation_words(observation, 2)
+
+
+def test_what_is_hidden_is_not_told():
+    env, task, *_ = start(adapter_tasks.ALONE)
+    assert briefing_words(env.briefing(task)) == "You are agent.\nYour goal: hold(agent, red ball)\nRules:\n?"
+    assert all(name in system_words(env.config) for name in ACTION_NAMES)
+
+
+def test_useful_actions_are_those_that_change_something():
+    """In tiny tasks of all kinds, without rules: these would change something whatever the agent does."""
+    env = xworld.Env(tiny_tasks.CONFIG)
+    reset, step = jax.jit(env.reset), jax.jit(jax.vmap(env.step, in_axes=(None, 0)))
+    generator = np.random.default_rng(0)
+    num_useless = 0
+    for _ in range(NUM_TASKS):
+        task = tiny_tasks.tiny_task(generator)
+        task = xworld.Task(**{**vars(task), "rules": jax.tree.map(np.zeros_like, task.rules)})
+        state, timestep = reset(jax.random.key(int(generator.integers(100))), task)
+        for _ in range(NUM_STEPS):
+            useful = useful_actions(env.config, timestep.observation)
+            states, timesteps = step(state, np.arange(7)[:, None])
+            before, after = jax.device_get((state.scene, states.scene))
+            for action, name in enumerate(ACTION_NAMES[:-1]):
+                changes = any((getattr(after, field)[action] != getattr(before, field)).any() for field in vars(before))
+                assert changes == (name in useful), (name, useful)
+                num_useless += not changes
+            action = int(generator.integers(6))
+            state, timestep = jax.tree.map(lambda leaf, action=action: leaf[action], (states, timesteps))
+    assert num_useless > NUM_TASKS * NUM_STEPS  # most actions do nothing
+
+
+@pytest.mark.parametrize(
+    ("text", "action"),
+    [("forward", 0), ("I could turn left, but: PICK_UP.", 3), ("put down", 4), ("no idea, noop", 6)],
+)
+def test_the_last_action_that_is_named_counts(text, action):
+    assert action_named(text) == action
+
+
+def test_a_reply_without_an_action_is_an_error():
+    with pytest.raises(xworld.ConfigError, match="names no action. Write one of: forward"):
+        action_named("I give up")
