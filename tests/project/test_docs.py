@@ -27,6 +27,7 @@ read_blocks, is_shown = follow_tutorial.read_blocks, follow_tutorial.is_shown
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 NOT_RUN = "# Not run by the tests: "  # first line of Python that takes long, or needs what is not here
+NEEDS = "# Needs "  # first line of Python that needs a package that may be missing; the tests of clients have it
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 LEARNING = ("custom_loop", "custom_network", "several_devices")  # print returns that have to rise
 
@@ -72,6 +73,9 @@ def test_python_runs_and_prints_what_is_shown(page, saved_agent, tmp_path, monke
         if block.title is not None:
             (tmp_path / block.title).write_text(block.text)
         if block.language == "python":
+            if block.text.startswith(NEEDS):
+                package = block.text.partition("\n")[0].removeprefix(NEEDS)
+                pytest.importorskip(package, reason=f"{package} is not installed")
             printed = _run(block.text, names)
         elif block.language != "bash":  # the tutorial runs its files by a command, which comes between
             printed = None

@@ -9,9 +9,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 STEP = """
 import importlib.util
-for name in ("flax", "optax", "orbax", "tyro", "rich", "pygame", "matplotlib", "imageio", "PIL", "hypothesis"):
+for name in ("flax", "optax", "orbax", "tyro", "rich", "pygame", "matplotlib", "imageio", "PIL", "gymnasium"):
     assert importlib.util.find_spec(name) is None, name
-import jax, xworld
+import jax, xworld, xworld.adapters, xworld.adapters.gymnax, xworld.adapters.jaxued
 env = xworld.make("trivial")
 task = jax.jit(xworld.make_universe("trivial").sample)(jax.random.key(0))
 task = xworld.tasks.parse(xworld.tasks.to_text(task), env.config)
