@@ -1,11 +1,12 @@
 # `make demo` trains, evaluates and films an agent, `make test` checks everything, `make docs` builds the site.
 # `make test-newest` and `make test-oldest` check with the newest and the oldest packages that pyproject.toml allows.
+# `make test-clients` checks the adapters against other projects, and lets their trainers learn.
 # All set up what they need.
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test test-newest test-oldest test-package lint docs clean
+.PHONY: demo test test-newest test-oldest test-package test-clients lint docs clean
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "xworld needs Python 3.11 or newer; set PYTHON=..." >&2; exit 2; }
@@ -45,6 +46,10 @@ test-oldest:
 test-package: $(READY)
 	$(BIN)/python tests/helpers/check_package.py
 
+# Packages that may clash with ours, in environments of their own under .venv-clients.
+test-clients:
+	$(PYTHON) tests/clients/run.py
+
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -56,4 +61,4 @@ docs: $(READY)
 	@echo 'Wrote site/index.html'
 
 clean:
-	rm -rf site .venv .venv-newest .venv-oldest .jax_cache build dist *.egg-info
+	rm -rf site .venv .venv-newest .venv-oldest .venv-clients .jax_cache build dist *.egg-info
