@@ -1,16 +1,13 @@
 import adapter_tasks
+import gymnasium
 import numpy as np
 import pytest
-
-import xworld
-from xworld import ConfigError
-
-gymnasium = pytest.importorskip("gymnasium", reason="gymnasium is not installed: pip install 'xworld[gymnasium]'")
-
 from gymnasium.utils.env_checker import check_env, data_equivalence
 from gymnasium.vector import AutoresetMode
 from gymnasium.wrappers.vector import RecordEpisodeStatistics
 
+import xworld
+from xworld import ConfigError
 from xworld.adapters.gymnasium import GymnasiumEnv, GymnasiumVectorEnv
 
 EPISODE = 8  # steps

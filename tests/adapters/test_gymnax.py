@@ -67,7 +67,6 @@ def test_vmapped_steps_are_single_steps(tasks):
     keys = jax.random.split(KEY, size)
     _, states = jax.vmap(one.reset, in_axes=(0, None))(keys, params)
     ages = jnp.arange(size) % 4
-    states = jax.tree.map(lambda leaf: leaf, states)
     time = states.state.time + ages.astype(states.state.time.dtype)
     trial = jnp.ones_like(states.state.trial)
     scene = type(states.state)(**{**vars(states.state), "time": time, "trial": trial})
@@ -106,6 +105,14 @@ def test_the_briefing_can_be_taken_away_without_a_recompile(tasks):
     start = layout.fields["goal"].start
     np.testing.assert_array_equal(told[:start], untold[:start])
     assert not layout.part(untold, "rules").any()
+
+
+def test_params_may_be_static(tasks):
+    """As in the wrappers of Craftax_Baselines."""
+    env, source = tasks
+    one = GymnaxEnv(source, env)
+    shapes = [jax.jit(one.reset, static_argnums=at).eval_shape(KEY, one.default_params) for at in (1, ())]
+    assert shapes[0] == shapes[1]
 
 
 def test_a_batch_does_what_vmap_does(tasks):
@@ -155,16 +162,3 @@ def test_what_is_wrong_is_said(tasks):
     ):
         with pytest.raises(ConfigError, match=message):
             call()
-
-
-@pytest.mark.skipif(find_spec("gymnax") is None, reason="gymnax is not installed: make test-clients")
-def test_gymnax_own_wrappers_take_it(tasks):
-    from gymnax.wrappers.purerl import FlattenObservationWrapper, LogWrapper
-
-    env, source = tasks
-    one = LogWrapper(FlattenObservationWrapper(GymnaxEnv(source, env, num_values=6)))
-    params = one.default_params
-    _, state = one.reset(KEY, params)
-    for _ in range(EPISODE):
-        _, state, _, terminated, _, info = one.step(KEY, state, adapter_tasks.PICK_UP, params)
-    assert bool(terminated) and float(info["returned_episode_returns"]) == EPISODE

@@ -1,13 +1,9 @@
 import adapter_tasks
 import numpy as np
 import pytest
-
-from xworld import ConfigError
-
-pytest.importorskip("pettingzoo", reason="pettingzoo is not installed: pip install 'xworld[pettingzoo]'")
-
 from pettingzoo.test import parallel_api_test, parallel_seed_test
 
+from xworld import ConfigError
 from xworld.adapters.pettingzoo import PettingZooEnv
 from xworld.tasks import TaskSet
 

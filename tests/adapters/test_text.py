@@ -1,3 +1,5 @@
+import dataclasses
+
 import adapter_tasks
 import jax
 import numpy as np
@@ -6,6 +8,7 @@ import tiny_tasks
 
 import xworld
 from xworld.adapters import action_named, briefing_words, observation_words, system_words, useful_actions
+from xworld.core import kinds
 from xworld.core.step.actions import ACTION_NAMES
 
 NUM_TASKS, NUM_STEPS = 12, 8
@@ -42,6 +45,18 @@ def test_another_agent_is_described_as_it_is_seen():
     assert "b: agent1, facing the same way, holding nothing" in observation_words(observation, 0)
     with pytest.raises(xworld.ConfigError, match="agent is 2; write 0 to 1"):
         observation_words(observation, 2)
+
+
+def test_every_description_has_a_letter_of_its_own():
+    _, _, _, observation = start(adapter_tasks.ALONE)
+    things = [shape * 16 + colour for shape in range(1, 7) for colour in range(12)]
+    view = np.zeros((15, 15, 3), np.uint8)  # the largest there is
+    for index, (thing, is_frozen) in enumerate((thing, frozen) for thing in things for frozen in (0, 1)):
+        view[index // 15, index % 15] = kinds.BLACK_FLOOR, thing, is_frozen
+    words = observation_words(dataclasses.replace(observation, view=view[None])).splitlines()
+    letters = [line[0] for line in words if line[1:3] == ": "]
+    assert len(letters) == len(set(letters)) == 2 * len(things)
+    assert not set(letters) & set("@?#.~+")
 
 
 def test_what_is_hidden_is_not_told():

@@ -1,7 +1,7 @@
 """Independent PPO with shared parameters, in the style of JaxMARL's baselines, learns through the JaxMARL adapter.
 
-JaxMARL's package has no trainers, so this one is ours; environment and wrapper are driven as its baselines do it. Each
-of two agents is paid for holding the object of its goal.
+JaxMARL's package has no trainers, so this one is ours; environment and wrapper are driven as its baselines do it, with
+their shapes of actions and infos. Each of two agents is paid for holding the object of its goal.
 """
 
 from typing import Any, NamedTuple
@@ -58,9 +58,10 @@ def act(carry: tuple, _: None) -> tuple[tuple, tuple[Step, Any]]:
     logits, value = network.apply(params, seen)
     action = jax.random.categorical(action_key, logits)
     log_probability = jnp.take_along_axis(jax.nn.log_softmax(logits), action[:, None], axis=-1)[:, 0]
-    actions = dict(zip(env.agents, jnp.split(action, len(env.agents)), strict=True))
+    actions = dict(zip(env.agents, action.reshape(len(env.agents), NUM_ENVS, 1), strict=True))
     result = jax.vmap(env.step)(jax.random.split(step_key, NUM_ENVS), state, actions)
     observations, state, rewards, dones, infos = result
+    infos = jax.tree.map(lambda leaf: leaf.reshape(NUM_ENVS * env.num_agents), infos)
     step = Step(seen, action, log_probability, value, stack(rewards), stack(dones))
     return (params, stack(observations), state, key), (step, infos["returned_episode_returns"])
 

@@ -16,12 +16,15 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 FOLDER = ROOT / ".venv-clients"
-CHECKS = ["-m", "pytest", "-q", "-rs", "tests/adapters", "tests/project/test_docs.py", "-k", "adapters"]
+PYTEST = ["-m", "pytest", "-q", "-rs", "--lenient"]
+CHECKS = [*PYTEST, *(str(path.relative_to(ROOT)) for path in sorted(HERE.glob("check_*.py"))), "tests/adapters"]
+DOCUMENTS = [*PYTEST, "tests/project/test_docs.py", "-k", "adapters or coming"]
 
 # By name of a list of packages beside this file: what is run there.
 RUNS = {
     "jax": [
         CHECKS,
+        DOCUMENTS,
         ["tests/clients/learn_rejax.py"],
         ["tests/clients/learn_memorax.py"],
         ["tests/clients/learn_jaxmarl.py"],
@@ -46,15 +49,21 @@ def main(names: list[str]) -> int:
 
 
 def make_environment(name: str) -> Path:
-    """The Python of an environment that has what the list asks for."""
-    packages = HERE / f"{name}.txt"
+    """The Python of an environment that has what the list asks for.
+
+    What NAME-no-deps.txt names is put in without its dependencies.
+    """
+    packages, alone = HERE / f"{name}.txt", HERE / f"{name}-no-deps.txt"
     folder, ready = FOLDER / name, FOLDER / name / "packages.txt"
     python = folder / "bin" / "python"
-    if not ready.exists() or ready.read_text() != packages.read_text():
+    text = packages.read_text() + (alone.read_text() if alone.exists() else "")
+    if not ready.exists() or ready.read_text() != text:
         venv.create(folder, clear=True, with_pip=True)
         install = [python, "-m", "pip", "install", "--quiet", "--constraint", ROOT / "constraints.txt"]
-        subprocess.run([*install, "--requirement", packages, "--editable", ".[agents,play]"], cwd=ROOT, check=True)
-        ready.write_text(packages.read_text())
+        subprocess.run([*install, "--requirement", packages, "--editable", "."], cwd=ROOT, check=True)
+        if alone.exists():
+            subprocess.run([*install, "--no-deps", "--requirement", alone], cwd=ROOT, check=True)
+        ready.write_text(text)
     return python
 
 

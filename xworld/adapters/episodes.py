@@ -32,6 +32,7 @@ def tasks_for(tasks: str | TaskSource | Task, env: Env | None = None) -> tuple[E
     Raises:
       ConfigError: a name that there is not, a source without an environment, or tasks for another environment.
     """
+    source: TaskSource
     if isinstance(tasks, str):
         if tasks in environment_names():
             env = env or make(tasks)

@@ -19,6 +19,7 @@ from xworld.adapters.flat import Observer
 from xworld.adapters.text import briefing_words, observation_words
 from xworld.base.checks import check_whole, check_word
 from xworld.base.errors import ConfigError
+from xworld.base.xla.jit_key import jit_key
 from xworld.core.env import Env
 from xworld.core.step.actions import NUM_ACTIONS
 from xworld.core.types import Briefing, Observation, State, Task, TaskSource
@@ -87,7 +88,7 @@ class GymnasiumEnv(gymnasium.Env):
         key = jax.random.key(int(self.np_random.integers(2**31)))
         task = (options or {}).get("task")
         if task is None:
-            out = _reset_new(self.xworld, self.observer, key, self.tasks)
+            out = _reset_new(self.xworld, self.observer, jit_key(self.tasks), key, self.tasks)
         else:
             check_tasks(self.xworld, jax.tree.map(lambda leaf: leaf[None], task))
             out = _reset(self.xworld, self.observer, key, task)
@@ -150,6 +151,7 @@ class GymnasiumVectorEnv(gymnasium.vector.VectorEnv):
         self.action_space = batch_space(self.single_action_space, self.num_envs)
         self.render_mode = check_render_mode(render_mode)
         self.batch: Batch | None = None  # after reset
+        self._classes = jit_key(self.tasks)
         self._key: jax.Array  # of the tasks to come
         self._observation: Observation
 
@@ -163,7 +165,7 @@ class GymnasiumVectorEnv(gymnasium.vector.VectorEnv):
             raise ConfigError("Environments begin new episodes by themselves: leave options['reset_mask'] out.")
         super().reset(seed=seed)
         self._key = jax.random.key(int(self.np_random.integers(2**31)))
-        out = _reset_many(self.batches, self.observer, self._key, self.tasks)
+        out = _reset_many(self.batches, self.observer, self._classes, self._key, self.tasks)
         self.batch, self._key, self._observation, seen = out
         return on_host(seen), {}
 
@@ -176,7 +178,7 @@ class GymnasiumVectorEnv(gymnasium.vector.VectorEnv):
         batch = check_was_reset(self.batch)
         actions = _check_actions(actions, self.num_envs)
         self.batch, self._key, self._observation, seen, final, outcome = _step_many(
-            self.batches, self.observer, batch, self._key, actions, self.tasks
+            self.batches, self.observer, self._classes, batch, self._key, actions, self.tasks
         )
         reward, is_last, is_trial_first, event = on_host(outcome)
         infos = {"is_trial_first": is_trial_first, "event": event}
@@ -253,8 +255,8 @@ def _final_infos(final: Any, is_last: np.ndarray) -> Info:
     return {"final_obs": final_obs, "_final_obs": is_last.copy(), "final_info": {}, "_final_info": is_last.copy()}
 
 
-@partial(jax.jit, static_argnums=(0, 1))
-def _reset_new(env: Env, observer: Observer, key: jax.Array, tasks: TaskSource) -> tuple[Now, Any]:
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def _reset_new(env: Env, observer: Observer, classes: Any, key: jax.Array, tasks: TaskSource) -> tuple[Now, Any]:
     task_key, key = jax.random.split(key)
     return _reset(env, observer, key, tasks.sample(task_key))
 
@@ -274,18 +276,24 @@ def _step(env: Env, observer: Observer, now: Now, action: jax.Array) -> tuple[No
     return after, observer.observe_alone(after.observation, after.briefing), outcome
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@partial(jax.jit, static_argnums=(0, 1, 2))
 def _reset_many(
-    batches: Batches, observer: Observer, key: jax.Array, tasks: TaskSource
+    batches: Batches, observer: Observer, classes: Any, key: jax.Array, tasks: TaskSource
 ) -> tuple[Batch, jax.Array, Observation, Any]:
     key, next_key = jax.random.split(key)
     batch, timestep = batches.start(key, tasks)
     return batch, next_key, timestep.observation, jax.vmap(observer.observe_alone)(timestep.observation, batch.briefing)
 
 
-@partial(jax.jit, static_argnums=(0, 1), donate_argnums=2)
+@partial(jax.jit, static_argnums=(0, 1, 2), donate_argnums=3)
 def _step_many(
-    batches: Batches, observer: Observer, batch: Batch, key: jax.Array, actions: jax.Array, tasks: TaskSource
+    batches: Batches,
+    observer: Observer,
+    classes: Any,
+    batch: Batch,
+    key: jax.Array,
+    actions: jax.Array,
+    tasks: TaskSource,
 ) -> tuple[Batch, jax.Array, Observation, Any, Any, Any]:
     refill_key, next_key = jax.random.split(key)
     after, timestep = batches.step(batch, actions[:, None], refill_key, tasks)

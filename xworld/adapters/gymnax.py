@@ -19,6 +19,7 @@ from xworld.adapters.episodes import Batch, Batches, check_alone, start_where, t
 from xworld.adapters.flat import Observer
 from xworld.base.checks import check_bool, check_word
 from xworld.base.errors import ConfigError
+from xworld.base.xla.jit_key import jit_key
 from xworld.core.env import Env
 from xworld.core.keys import as_key
 from xworld.core.types import Briefing, Observation, State, Task, TaskSource, TimeStep
@@ -104,18 +105,20 @@ class GymnaxEnv:
         """The tasks that the environment was made with; briefed; episodes as long as they are."""
         return Params(self.tasks)
 
-    @partial(jax.jit, static_argnums=0)
     def reset(self, key: jax.Array, params: Params | None = None) -> tuple[Any, GymnaxState]:
         """The first observation and state of an episode of a new task."""
         params = self.default_params if params is None else params
+        return self._reset(jit_key(params), key, params)
+
+    @partial(jax.jit, static_argnums=(0, 1))
+    def _reset(self, classes: Any, key: jax.Array, params: Params) -> tuple[Any, GymnaxState]:
         observation, state = self._begin(key, params.tasks)
         return self.see(observation, state.briefing, params), state
 
-    @partial(jax.jit, static_argnums=0)
     def step(
         self, key: jax.Array, state: GymnaxState, action: jax.Array | int, params: Params | None = None
     ) -> tuple[Any, ...]:
-        """One step.
+        """One step, compiled.
 
         Args:
           key: of the next episode, if this one ends.
@@ -129,6 +132,12 @@ class GymnaxEnv:
           `is_trial_first` and `event`; with six values also `terminated`, `truncated` and `final_observation`.
         """
         params = self.default_params if params is None else params
+        return self._step(jit_key(params), key, state, action, params)
+
+    @partial(jax.jit, static_argnums=(0, 1))
+    def _step(
+        self, classes: Any, key: jax.Array, state: GymnaxState, action: jax.Array | int, params: Params
+    ) -> tuple[Any, ...]:
         after, timestep = self.env.step(state.state, jnp.asarray(action)[None])
         ended = timestep.observation, GymnaxState(after, state.briefing)
         truncated = ~timestep.is_last & (ended[1].time >= params.max_steps_in_episode)
@@ -203,17 +212,23 @@ class GymnaxBatch:
         """Of the single environment."""
         return self.single.observation_space(params)
 
-    @partial(jax.jit, static_argnums=0)
     def reset(self, keys: jax.Array, params: Params | None = None) -> tuple[Any, Batch]:
         """[num_envs, ...] first observations, and the state of all."""
         params = self.default_params if params is None else params
+        return self._reset(jit_key(params), keys, params)
+
+    @partial(jax.jit, static_argnums=(0, 1))
+    def _reset(self, classes: Any, keys: jax.Array, params: Params) -> tuple[Any, Batch]:
         batch, timestep = self.batches.start(keys[0], params.tasks)
         return self._see(timestep.observation, batch.briefing, params), batch
 
-    @partial(jax.jit, static_argnums=0)
     def step(self, keys: jax.Array, state: Batch, actions: jax.Array, params: Params | None = None) -> tuple[Any, ...]:
         """One step of all; the arrays that `GymnaxEnv.step` returns, with num_envs leading."""
         params = self.default_params if params is None else params
+        return self._step(jit_key(params), keys, state, actions, params)
+
+    @partial(jax.jit, static_argnums=(0, 1))
+    def _step(self, classes: Any, keys: jax.Array, state: Batch, actions: jax.Array, params: Params) -> tuple[Any, ...]:
         batch, timestep = self.batches.step(state, actions[:, None], keys[0], params.tasks)
         observation = self._see(timestep.observation, batch.briefing, params)
         final = partial(self._see, timestep.final_observation, state.briefing, params)

@@ -97,19 +97,18 @@ class JaxMARLEnv(MultiAgentEnv):
     def step_env(
         self, key: jax.Array, state: JaxMARLState, actions: dict[str, jax.Array]
     ) -> tuple[dict[str, Any], JaxMARLState, dict[str, jax.Array], dict[str, jax.Array], dict[str, Any]]:
-        """One step without reset. Infos are for logs: `is_trial_first` and `event`, 1 + the rule that fired."""
-        chosen = jnp.stack([jnp.asarray(actions[agent]) for agent in self.agents])
+        """One step without reset. Infos, [A] each, are for logs: `is_trial_first`; `event`, 1 + the rule that fired."""
+        chosen = jnp.stack([jnp.reshape(actions[agent], ()) for agent in self.agents])  # [1] in some of the baselines
         after, timestep = self.env.step(state.state, chosen)
         state = JaxMARLState(after, state.briefing, timestep.observation, timestep.is_last, state.step + 1)
         rewards = {agent: timestep.reward[index] for index, agent in enumerate(self.agents)}
         dones = dict.fromkeys([*self.agents, "__all__"], timestep.is_last)
-        return (
-            self.get_obs(state),
-            state,
-            rewards,
-            dones,
-            {"is_trial_first": timestep.is_trial_first, "event": timestep.event},
-        )
+        # JaxMARL's baselines reshape every info to [number of environments * number of agents].
+        infos = {
+            name: jnp.broadcast_to(value, (self.num_agents,))
+            for name, value in {"is_trial_first": timestep.is_trial_first, "event": timestep.event}.items()
+        }
+        return self.get_obs(state), state, rewards, dones, infos
 
     def get_obs(self, state: JaxMARLState) -> dict[str, Any]:
         """The observations of all agents."""

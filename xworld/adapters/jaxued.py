@@ -14,6 +14,7 @@ from xworld.adapters.episodes import check_alone, tasks_for
 from xworld.adapters.flat import Observer
 from xworld.adapters.gymnax import GymnaxState, discrete
 from xworld.core.env import Env
+from xworld.core.keys import as_key
 from xworld.core.types import Task, TaskSource
 
 
@@ -57,7 +58,7 @@ class JaxUEDEnv:
 
     def sample_random_level(self, rng: jax.Array) -> Task:
         """A level from `tasks`."""
-        return self.tasks.sample(rng)
+        return self.tasks.sample(as_key(rng))
 
     @partial(jax.jit, static_argnums=0)
     def reset_to_level(self, rng: jax.Array, level: Task, params: Any = None) -> tuple[Any, GymnaxState]:

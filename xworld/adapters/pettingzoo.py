@@ -23,6 +23,7 @@ from xworld.adapters.gymnasium import (
 )
 from xworld.base.checks import check_whole
 from xworld.base.errors import ConfigError
+from xworld.base.xla.jit_key import jit_key
 from xworld.core.env import Env
 from xworld.core.step.actions import NUM_ACTIONS
 from xworld.core.types import Task, TaskSource
@@ -89,10 +90,11 @@ class PettingZooEnv(ParallelEnv[str, Any, int]):
         key = jax.random.key(int(self._random.integers(2**31)))
         task = (options or {}).get("task")
         if task is None:
-            self.now, seen, is_present = _reset_new(self.xworld, self.observer, key, self.tasks)
+            out = _reset_new(self.xworld, self.observer, jit_key(self.tasks), key, self.tasks)
         else:
             check_tasks(self.xworld, jax.tree.map(lambda leaf: leaf[None], task))
-            self.now, seen, is_present = _reset(self.xworld, self.observer, key, task)
+            out = _reset(self.xworld, self.observer, key, task)
+        self.now, seen, is_present = out
         self.agents = [agent for agent, is_there in zip(self.possible_agents, is_present, strict=True) if is_there]
         return self._of_agents(on_host(seen)), {
             agent: {"trial": 0, "is_trial_first": True, "event": 0} for agent in self.agents
@@ -141,8 +143,10 @@ class PettingZooEnv(ParallelEnv[str, Any, int]):
         return {agent: jax.tree.map(lambda leaf, row=row: leaf[row].copy(), seen) for agent, row in rows.items()}
 
 
-@partial(jax.jit, static_argnums=(0, 1))
-def _reset_new(env: Env, observer: Observer, key: jax.Array, tasks: TaskSource) -> tuple[Now, Any, jax.Array]:
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def _reset_new(
+    env: Env, observer: Observer, classes: Any, key: jax.Array, tasks: TaskSource
+) -> tuple[Now, Any, jax.Array]:
     task_key, key = jax.random.split(key)
     return _reset(env, observer, key, tasks.sample(task_key))
 

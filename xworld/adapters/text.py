@@ -14,7 +14,7 @@ from xworld.tasks.language.phrases import CHARACTERS, DIRECTIONS, Cell, briefing
 from xworld.tasks.language.rows import kind_text
 
 _SELF, _UNSEEN = "@", "?"
-_LETTERS = ascii_lowercase + ascii_uppercase
+_LETTERS = ascii_lowercase + ascii_uppercase + "".join(map(chr, range(0xC0, 0x180)))  # more than a view has cells
 _PLAIN = {cell: character for character, cell in CHARACTERS.items() if cell.kind == kinds.NOTHING}
 _RELATIVE = ("facing the same way", "facing to your right", "facing you", "facing to your left")
 
@@ -25,11 +25,12 @@ def system_words(config: EnvConfig) -> str:
     return (
         "You move on a grid of cells and want reward. In every step in which your goal holds you get 1, else 0. "
         "The time of a trial is fixed; then all is put back as it was, and the next trial of the same task begins: "
-        "use what you found out. Rules turn things into others: 'relation(a, b) -> c' means that as soon as the "
-        "relation holds between a and b they are gone and c is there. '?' is something that you are not told. "
+        "use what you found out. Rules turn objects into others: 'relation(a, b) -> c' means that as soon as the "
+        "relation holds between a and b, c is in their place; agents stay. '?' is something that you are not told. "
         "touch: in neighbouring cells, not diagonally (touch.north: b is north of a). near: at most 2 rows and 2 "
         "columns apart. hold: a has b in its hand. see: b is in the view of agent a, or in line with object a. "
-        "on: a is on floor of that colour. 'agent' or 'agent0' is the first agent, 'agent1' the second.\n"
+        "on: a is on floor of that colour. 'agent' or 'agent0' is the first agent, 'agent1' the second. "
+        "On maps '#' is a wall, '.' floor, '~' water (you see across it), '+' a counter (things can lie on it).\n"
         f"Actions: {', '.join(ACTION_NAMES)}. You act on the cell ahead of you. {push}You hold one thing at most. "
         "toggle opens and closes a door; a locked one needs a key of its colour in your hand."
     )
@@ -112,7 +113,8 @@ def _map_lines(view: np.ndarray) -> list[str]:
             if (row, column) == (size - 1, size // 2):
                 characters += _SELF
                 continue
-            characters += _character(*(int(byte) for byte in view[row, column]), legend)
+            terrain, thing, detail = (int(byte) for byte in view[row, column])
+            characters += _character(terrain, thing, detail, legend)
         rows.append(characters)
     under = _cell(int(view[size - 1, size // 2, 0]))
     if under not in _PLAIN:
@@ -134,7 +136,7 @@ def _character(terrain: int, thing: int, detail: int, legend: dict[str, str]) ->
     else:
         words = cell_text(Cell(cell.terrain, thing, is_frozen=bool(detail), door_state=cell.door_state))
     if words not in legend:
-        legend[words] = _LETTERS[len(legend) % len(_LETTERS)]
+        legend[words] = _LETTERS[len(legend)]
     return legend[words]
 
 

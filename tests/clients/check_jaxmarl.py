@@ -1,10 +1,9 @@
+"""JaxMARL's adapter, with JaxMARL."""
+
 import adapter_tasks
 import jax
 import numpy as np
 import pytest
-
-pytest.importorskip("jaxmarl", reason="jaxmarl is not installed: make test-clients")
-
 from jaxmarl.environments import MultiAgentEnv
 from jaxmarl.environments.spaces import Space
 
@@ -35,7 +34,8 @@ def test_it_keeps_the_base_classes_promises(one):
         for seen in (observations, next_observations):
             assert bool(one.observation_space(agent).contains(seen[agent]))
         assert rewards[agent].shape == dones[agent].shape == ()
-    assert set(dones) == {"agent_0", "agent_1", "__all__"} and isinstance(infos, dict)
+    assert set(dones) == {"agent_0", "agent_1", "__all__"}
+    assert {name: value.shape for name, value in infos.items()} == {"is_trial_first": (2,), "event": (2,)}
     assert one.agent_classes == {"agent": one.agents}
 
 
@@ -49,6 +49,13 @@ def test_a_new_task_after_the_end(one):
         total += float(rewards["agent_0"])
         assert bool(dones["__all__"]) == (time == EPISODE) and float(rewards["agent_1"]) == 0
     assert total == EPISODE and int(state.state.task.world_id) != first and int(state.step) == 0
+
+
+def test_actions_may_be_arrays_of_one(one):
+    """As in JaxMARL's baselines, which make them of [number of agents, number of environments, 1]."""
+    _, state = one.reset(KEY)
+    plain, boxed = ({agent: np.full(shape, 3) for agent in one.agents} for shape in ((), (1,)))
+    jax.tree.map(np.testing.assert_array_equal, one.step(KEY, state, plain), one.step(KEY, state, boxed))
 
 
 def test_a_state_to_reset_to(one):

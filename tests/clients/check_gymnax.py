@@ -1,0 +1,37 @@
+"""gymnax' adapter, with gymnax."""
+
+import adapter_tasks
+import jax
+import pytest
+from gymnax.environments import spaces
+from gymnax.wrappers.purerl import FlattenObservationWrapper, LogWrapper
+
+from xworld.adapters.gymnax import GymnaxEnv
+
+EPISODE = 8  # steps
+KEY = jax.random.key(0)
+
+
+@pytest.fixture(scope="module")
+def tasks():
+    env, task = adapter_tasks.make(adapter_tasks.ALONE)
+    return env, adapter_tasks.Numbered(task)
+
+
+def test_gymnax_own_wrappers_take_it(tasks):
+    env, source = tasks
+    one = LogWrapper(FlattenObservationWrapper(GymnaxEnv(source, env, num_values=6)))
+    params = one.default_params
+    _, state = one.reset(KEY, params)
+    for _ in range(EPISODE):
+        _, state, _, terminated, _, info = one.step(KEY, state, adapter_tasks.PICK_UP, params)
+    assert bool(terminated) and float(info["returned_episode_returns"]) == EPISODE
+
+
+def test_spaces_are_its_own(tasks):
+    env, source = tasks
+    for observation, space in (("flat", spaces.Box), ("one_hot", spaces.Box), ("structured", spaces.Dict)):
+        one = GymnaxEnv(source, env, observation=observation)
+        assert type(one.observation_space(one.default_params)) is space
+        assert bool(one.observation_space(one.default_params).contains(one.reset(KEY)[0]))
+    assert type(one.action_space()) is spaces.Discrete and one.action_space().n == 7
