@@ -164,6 +164,17 @@ def _estimate_tables(results: Results) -> list[str]:
     ]
 
 
+def _adapters_tables(results: Results) -> list[str]:
+    rows = [
+        [row["num_envs"], row["loop"], row["system"], row["observation"]]
+        + [f"{row['steps_per_s'][key]:,}" for key in ("median", "min", "max")]
+        + [row["of_vector_env"].get(loop, "") for loop in ("scan", "Python")]
+        for row in results["results"]
+    ]
+    head = ("environments", "loop", "interface", "observation", "steps/s, median", "min", "max")
+    return [table((*head, "of `VectorEnv` in a scan", "of `VectorEnv` in Python"), rows)]
+
+
 def _train_tables(results: Results) -> list[str]:
     rows = [
         [row["memory"], row["size"], f"{row['parameters']:,}", row["environments"]]
@@ -319,6 +330,7 @@ _TABLES: dict[str, Callable[[Results], list[str]]] = {
     "vs_xland_minigrid": _versus_tables,
     "scaling": _scaling_tables,
     "tasks": _tasks_tables,
+    "adapters": _adapters_tables,
     "gpu_estimate": _estimate_tables,
     "train": _train_tables,
     "train_vs_peer": _train_versus_tables,

@@ -20,7 +20,7 @@ import pytest
 from evaluation_tasks import ENV, make_tasks
 from test_benchmarks import ROOT, load
 from test_training_benchmarks import STAND_IN
-from tiny_rooms import TinyRooms, env_config
+from tiny_rooms import SANITY_TASKS, TinyRooms, env_config
 from window_fixtures import ROOM
 
 import xworld
@@ -178,6 +178,26 @@ def test_first_steps(run, monkeypatch, tmp_path):
     assert not (tmp_path / "first.toml").exists()
     (text,) = load("report")._first_steps_tables(json.loads(path.read_text()))
     assert "| 0.50 |" in text
+
+
+def test_adapters(run, traced, monkeypatch, tmp_path):
+    script, path = load("speed.adapters"), tmp_path / "adapters.json"
+    monkeypatch.setattr(xworld, "make", lambda name: Env(env_config(side=5)))
+    monkeypatch.setattr(xworld, "make_universe", lambda name: SANITY_TASKS)
+    for name, value in {"GYMNAX_ENVS": 4, "GYMNASIUM_ENVS": 2, "NUM_TASKS": 2, "REFILL_EVERY": 2}.items():
+        monkeypatch.setattr(script, name, value)
+    monkeypatch.setattr(script, "FORMS", {"flat": ("flat", True)})
+    run("speed.adapters", "--steps", 4, "--repetitions", 1, "--output", path)
+    results = json.loads(path.read_text())
+    found = {(row["system"], row["loop"]): row for row in results["results"]}
+    assert set(found) == {
+        *((system, "scan") for system in ("VectorEnv", "gymnax, vmap", "gymnax, batched")),
+        *((system, "Python") for system in ("VectorEnv", "gymnasium")),
+    }
+    assert found["VectorEnv", "Python"]["of_vector_env"]["Python"] == 1
+    page = "<!-- results: adapters -->\n<!-- end -->"
+    assert "| 4 | scan | gymnax, batched | flat |" in load("report").fill(page, {"adapters": results}, "results")
+    assert all(row["steps_per_s"]["median"] > 0 for row in found.values())
 
 
 def test_versus_the_peer(run, tiny_cases, monkeypatch, tmp_path):

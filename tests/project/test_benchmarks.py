@@ -299,6 +299,7 @@ def test_page_names_scripts_and_sections_that_exist():
         assert (ROOT / script.replace(".", "/")).with_suffix(".py").exists()
     assert set(re.findall(r"<!-- results: (\w+) -->", text)) == {
         "vs_xland_minigrid",
+        "adapters",
         "scaling",
         "tasks",
         "gpu_estimate",
