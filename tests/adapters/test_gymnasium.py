@@ -1,5 +1,6 @@
 import adapter_tasks
 import gymnasium
+import jax
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env, data_equivalence
@@ -16,12 +17,12 @@ NUM_ENVS = 3
 
 @pytest.fixture(scope="module")
 def tasks():
-    return adapter_tasks.task_set(
+    return adapter_tasks.numbered(
         adapter_tasks.ALONE, adapter_tasks.ALONE.replace("agent, red ball", "agent, blue cube")
     )
 
 
-@pytest.mark.parametrize("observation", ["flat", "one_hot", "structured"])
+@pytest.mark.parametrize("observation", ["flat", "structured"])
 @pytest.mark.filterwarnings("ignore:.*is different from the unwrapped version")
 def test_gymnasium_finds_nothing_to_complain_of(tasks, observation):
     env, source = tasks
@@ -44,10 +45,9 @@ def test_made_by_name(tasks):
 
 
 def test_an_episode_pays_and_ends(tasks):
-    env, _ = tasks
-    _, task = adapter_tasks.make(adapter_tasks.ALONE)
-    one = GymnasiumEnv(task, env, briefing=False)
-    one.reset(seed=0)
+    env, source = tasks
+    one = GymnasiumEnv(source, env)
+    one.reset(seed=0, options={"task": source.tasks.task(0)})
     steps = [one.step(adapter_tasks.PICK_UP) for _ in range(EPISODE)]
     assert [reward for _, reward, *_ in steps] == [1.0] * EPISODE  # it is taken up at once in both trials
     assert [is_over for _, _, is_over, _, _ in steps] == [False] * 7 + [True]
@@ -59,9 +59,9 @@ def test_an_episode_pays_and_ends(tasks):
 def test_a_task_of_ones_own_is_played(tasks):
     env, source = tasks
     one = GymnasiumEnv(source, env, render_mode="ansi")
-    one.reset(seed=0, options={"task": source.task(1)})
+    one.reset(seed=0, options={"task": source.tasks.task(1)})
     assert "Your goal: hold(agent, blue cube)" in one.render()
-    assert one.now.state.task.goals.second[0, 0, 0] == source.tasks.goals.second[1, 0, 0, 0]
+    assert int(one.now.state.task.world_id) == -1
 
 
 @pytest.mark.parametrize("make", [GymnasiumEnv, GymnasiumVectorEnv])
@@ -81,17 +81,24 @@ def test_the_seed_decides_all(tasks, make):
 
 
 def test_a_vector_env_does_what_single_ones_do(tasks):
-    """Of one task, in episodes of equal length, that begin again by themselves."""
-    env, _ = tasks
-    _, task = adapter_tasks.make(adapter_tasks.ALONE)
-    many = GymnasiumVectorEnv(task, env, num_envs=NUM_ENVS)
+    """In episodes of equal length, each of a new task, that begin by themselves."""
+    env, source = tasks
+    many = GymnasiumVectorEnv(source, env, num_envs=NUM_ENVS)
     assert many.metadata["autoreset_mode"] is AutoresetMode.SAME_STEP
-    singles = [GymnasiumEnv(task, env) for _ in range(NUM_ENVS)]
+    singles = [GymnasiumEnv(source, env) for _ in range(NUM_ENVS)]
+    numbers = set()
+
+    def begin() -> list[np.ndarray]:
+        """What single environments see of the tasks that the vector environment plays now."""
+        tasks = jax.device_get(many.batches.vec.states(many.batch.vector).task)
+        numbers.update(tasks.world_id.tolist())
+        ones = [jax.tree.map(lambda leaf, i=i: leaf[i], tasks) for i in range(NUM_ENVS)]
+        return [one.reset(options={"task": task})[0] for one, task in zip(singles, ones, strict=True)]
+
     seen, _ = many.reset(seed=0)
-    firsts = [one.reset(seed=0)[0] for one in singles]
-    np.testing.assert_array_equal(seen, firsts)
+    np.testing.assert_array_equal(seen, begin())
     generator = np.random.default_rng(0)
-    for time in range(1, 2 * EPISODE + 1):
+    for time in range(1, 4 * EPISODE + 1):
         actions = generator.integers(0, 7, NUM_ENVS)
         seen, rewards, over, cut, infos = many.step(actions)
         steps = [one.step(int(action)) for one, action in zip(singles, actions, strict=True)]
@@ -101,22 +108,11 @@ def test_a_vector_env_does_what_single_ones_do(tasks):
         if time % EPISODE == 0:
             assert infos["_final_obs"].all()
             np.testing.assert_array_equal(np.stack(infos["final_obs"]), last)
-            last = [one.reset()[0] for one in singles]
+            last = begin()
         else:
             assert "final_obs" not in infos
         np.testing.assert_array_equal(seen, last)
-
-
-def test_new_tasks_come_without_being_asked_for():
-    env, task = adapter_tasks.make(adapter_tasks.ALONE)
-    many = GymnasiumVectorEnv(adapter_tasks.Numbered(task), env, num_envs=NUM_ENVS)
-    many.reset(seed=0)
-    numbers = set()
-    for _ in range(4):
-        numbers |= set(np.asarray(many.batches.vec.states(many.batch.vector).task.world_id).tolist())
-        for _ in range(EPISODE):
-            many.step(np.full(NUM_ENVS, adapter_tasks.NOOP))
-    assert len(numbers) == 4 * NUM_ENVS
+    assert len(numbers) == 5 * NUM_ENVS  # no task was played twice
 
 
 def test_wrappers_count_episodes(tasks):

@@ -16,8 +16,7 @@ KEY = jax.random.key(0)
 
 @pytest.fixture(scope="module")
 def tasks():
-    env, task = adapter_tasks.make(adapter_tasks.ALONE)
-    return env, adapter_tasks.Numbered(task)
+    return adapter_tasks.numbered(adapter_tasks.ALONE)
 
 
 def test_five_values_and_a_new_task_after_the_end(tasks):

@@ -12,7 +12,7 @@ EPISODE = 10  # steps
 
 @pytest.fixture(scope="module")
 def tasks():
-    return adapter_tasks.task_set(adapter_tasks.TOGETHER, adapter_tasks.TOGETHER.replace(".01#", "1.0#"))
+    return adapter_tasks.numbered(adapter_tasks.TOGETHER, adapter_tasks.TOGETHER.replace(".01#", "1.0#"))
 
 
 @pytest.mark.parametrize("observation", ["flat", "structured"])

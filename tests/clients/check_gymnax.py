@@ -14,8 +14,7 @@ KEY = jax.random.key(0)
 
 @pytest.fixture(scope="module")
 def tasks():
-    env, task = adapter_tasks.make(adapter_tasks.ALONE)
-    return env, adapter_tasks.Numbered(task)
+    return adapter_tasks.numbered(adapter_tasks.ALONE)
 
 
 def test_gymnax_own_wrappers_take_it(tasks):

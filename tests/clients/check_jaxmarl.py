@@ -15,8 +15,8 @@ KEY = jax.random.key(0)
 
 @pytest.fixture(scope="module")
 def one():
-    env, task = adapter_tasks.make(adapter_tasks.TOGETHER)
-    return JaxMARLEnv(adapter_tasks.Numbered(task), env)
+    env, tasks = adapter_tasks.numbered(adapter_tasks.TOGETHER)
+    return JaxMARLEnv(tasks, env)
 
 
 def test_it_keeps_the_base_classes_promises(one):

@@ -14,8 +14,8 @@ KEY = jax.random.key(0)
 
 @pytest.fixture(scope="module")
 def one():
-    env, task = adapter_tasks.make(adapter_tasks.ALONE)
-    return JaxUEDEnv(adapter_tasks.Numbered(task), env)
+    env, tasks = adapter_tasks.numbered(adapter_tasks.ALONE)
+    return JaxUEDEnv(tasks, env)
 
 
 @pytest.fixture

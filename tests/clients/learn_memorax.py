@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 import optax
+import without_loggers  # noqa: F401
 from flax import linen as nn
 from memorax.algorithms import PPO, PPOConfig
 from memorax.networks import MLP, RNN, FeatureExtractor, Memoroid, MinGRUCell, Network, heads

@@ -59,17 +59,17 @@ def make(text: str, num_agents: int | None = None) -> tuple[Env, Task]:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Numbered:
-    """The same task again and again, with a number drawn from the key as its world id."""
+    """One of some tasks, with a number drawn from the key as its world id."""
 
-    task: Task
+    tasks: TaskSet
 
     def sample(self, key: jax.Array) -> Task:
-        """The task with another number."""
-        number = jax.random.bits(key, dtype=jnp.uint32) >> 1
-        return xworld.Task(**{**vars(self.task), "world_id": number.astype(jnp.int32)})
+        """A task with another number."""
+        number = (jax.random.bits(key, dtype=jnp.uint32) >> 1).astype(jnp.int32)
+        return xworld.Task(**{**vars(self.tasks.task(number % len(self.tasks))), "world_id": number})
 
 
-def task_set(*texts: str) -> tuple[Env, TaskSet]:
+def numbered(*texts: str) -> tuple[Env, Numbered]:
     """Tasks of one configuration."""
     env, first = make(texts[0])
-    return env, TaskSet.from_tasks([first, *(xworld.tasks.parse(text, env.config) for text in texts[1:])])
+    return env, Numbered(TaskSet.from_tasks([first, *(xworld.tasks.parse(text, env.config) for text in texts[1:])]))
