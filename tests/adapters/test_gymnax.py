@@ -80,21 +80,6 @@ def test_vmapped_steps_are_single_steps(tasks):
         )
 
 
-def test_vmap_over_tasks_and_over_seeds(tasks):
-    """Params may be batched, and batches of batches are what an algorithm with several seeds makes."""
-    env, source = tasks
-    one = GymnaxEnv(source, env)
-    sources = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), one.default_params)
-    keys = jax.random.split(KEY, (2, NUM_ENVS))
-    reset = jax.vmap(jax.vmap(one.reset, in_axes=(0, None)), in_axes=(0, 0))
-    step = jax.jit(jax.vmap(jax.vmap(one.step, in_axes=(0, 0, None, None)), in_axes=(0, 0, None, 0)))
-    _, states = reset(keys, sources)
-    for _ in range(EPISODE):
-        _, states, _, done, _ = step(keys, states, adapter_tasks.NOOP, sources)
-    assert done.shape == (2, NUM_ENVS) and done.all()
-    assert len(np.unique(states.state.task.world_id)) == 2 * NUM_ENVS
-
-
 def test_the_briefing_can_be_taken_away_without_a_recompile(tasks):
     env, source = tasks
     one = GymnaxEnv(source, env)

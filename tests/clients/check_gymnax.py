@@ -2,6 +2,8 @@
 
 import adapter_tasks
 import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 from gymnax.environments import spaces
 from gymnax.wrappers.purerl import FlattenObservationWrapper, LogWrapper
@@ -9,6 +11,7 @@ from gymnax.wrappers.purerl import FlattenObservationWrapper, LogWrapper
 from xworld.adapters.gymnax import GymnaxEnv
 
 EPISODE = 8  # steps
+NUM_ENVS = 5
 KEY = jax.random.key(0)
 
 
@@ -33,3 +36,18 @@ def test_spaces_are_its_own(tasks):
         one = GymnaxEnv(source, env, observation=observation)
         assert type(one.observation_space(one.default_params)) is space
     assert type(one.action_space()) is spaces.Discrete and one.action_space().n == 7
+
+
+def test_vmap_over_tasks_and_over_seeds(tasks):
+    """Params may be batched, and batches of batches are what an algorithm with several seeds makes."""
+    env, source = tasks
+    one = GymnaxEnv(source, env)
+    sources = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), one.default_params)
+    keys = jax.random.split(KEY, (2, NUM_ENVS))
+    reset = jax.vmap(jax.vmap(one.reset, in_axes=(0, None)), in_axes=(0, 0))
+    step = jax.jit(jax.vmap(jax.vmap(one.step, in_axes=(0, 0, None, None)), in_axes=(0, 0, None, 0)))
+    _, states = reset(keys, sources)
+    for _ in range(EPISODE):
+        _, states, _, done, _ = step(keys, states, adapter_tasks.NOOP, sources)
+    assert done.shape == (2, NUM_ENVS) and done.all()
+    assert len(np.unique(states.state.task.world_id)) == 2 * NUM_ENVS
