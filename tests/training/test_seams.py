@@ -196,7 +196,7 @@ def test_a_run_that_goes_on_with_something_else_is_refused(finished, change, mes
 
 
 def test_tasks_of_another_environment_are_refused(tmp_path):
-    with pytest.raises(ConfigError, match="The tasks are for another environment: their height is 9"):
+    with pytest.raises(ConfigError, match="for another environment: its height is 9"):
         train(CONFIG, tmp_path / "run", tasks=TinyRooms(side=9), show_progress=False)
     assert not (tmp_path / "run").exists()
 

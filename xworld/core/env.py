@@ -16,6 +16,7 @@ from xworld.base.xla.fusion import apart
 from xworld.core.config import EnvConfig
 from xworld.core.keys import as_key
 from xworld.core.step import actions as actions_lib
+from xworld.core.step.checks import as_actions, check_task, unshared
 from xworld.core.step.goals import judge
 from xworld.core.step.observation import brief, observe
 from xworld.core.step.relations import look_around, trace_sight_lines
@@ -53,7 +54,11 @@ class Env:
         return actions_lib.NUM_ACTIONS
 
     def reset(self, key: jax.Array, task: Task) -> tuple[State, TimeStep]:
-        """Starts an episode of `task`. `key` decides the agents' directions at the start of its trials."""
+        """Starts an episode of `task`. `key` decides the agents' directions at the start of its trials.
+
+        Raises:
+          ConfigError: the task is for an environment of other sizes, or `key` is none.
+        """
         seed = jax.random.bits(as_key(key), dtype=jnp.uint32)
         return self.reset_from_seed(seed, task)
 
@@ -64,7 +69,7 @@ class Env:
         outcome = Outcome(
             reward=jnp.zeros_like(state.last_reward), event=no.astype(jnp.int32), is_trial_first=~no, is_last=no
         )
-        return state, self.timestep(state, outcome, is_first=~no)
+        return unshared(state), self.timestep(state, outcome, is_first=~no)
 
     def step(self, state: State, actions: jax.Array) -> tuple[State, TimeStep]:
         """One step.
@@ -75,9 +80,13 @@ class Env:
 
         Returns:
           The next state and its timestep. After the episode's end nothing changes and nothing is paid.
+
+        Raises:
+          ConfigError: actions of another shape, or that are no integers. Shapes are known when it is traced.
         """
+        actions = as_actions(actions, state.last_action.shape, "[A]")
         state, outcome = self.advance(state, actions)
-        return state, self.timestep(state, outcome, is_first=jnp.zeros_like(outcome.is_last))
+        return unshared(state), self.timestep(state, outcome, is_first=jnp.zeros_like(outcome.is_last))
 
     def advance(self, state: State, actions: jax.Array) -> tuple[State, Outcome]:
         """`step` without the observation: agents act, a rule may fire, goals pay, time passes."""
@@ -93,6 +102,7 @@ class Env:
 
     def start(self, seed: jax.Array, task: Task) -> State:
         """The first state of an episode."""
+        check_task(self.config, task)
         zero = jnp.zeros_like(task.num_trials)
         return State(
             task=task,
@@ -119,6 +129,7 @@ class Env:
 
     def briefing(self, task: Task) -> Briefing:
         """What each agent is told at the start: its goal, and the rules with what is hidden masked."""
+        check_task(self.config, task)
         return brief(self.config, task)
 
 

@@ -13,6 +13,7 @@ from xworld.base.errors import ConfigError
 from xworld.base.xla.fusion import apart
 from xworld.core.env import Env, select
 from xworld.core.keys import as_key
+from xworld.core.step.checks import as_actions
 from xworld.core.types import Briefing, Observation, State, Task, TaskSource, TimeStep
 
 T = TypeVar("T")
@@ -99,7 +100,11 @@ class VectorEnv:
           the episode that ended, the observation is the new episode's first (with `is_first` and `is_trial_first`), and
           `final_observation` is what was seen at the end. Where no new task was prepared since the last episode began,
           that episode starts again, directions and all.
+
+        Raises:
+          ConfigError: actions of another shape, or that are no integers. Shapes are known when it is traced.
         """
+        actions = as_actions(actions, (self.num_envs, self.env.config.num_agents), "[num_envs, A]")
         ended, outcome = self.env.advance(state.current, actions.T)
         is_last = outcome.is_last
         final = batch_first(self.env.timestep(ended, outcome, is_first=is_last))

@@ -10,6 +10,7 @@ import numpy as np
 from xworld.base.errors import ConfigError
 from xworld.core.env import Env
 from xworld.core.step.actions import NOOP
+from xworld.core.step.checks import as_actions
 from xworld.core.types import State, Task, TimeStep
 from xworld.histories.history import Header, History, Step, check_players
 
@@ -44,10 +45,17 @@ def check_step(number: int, step: Step, rewards: np.ndarray, event: int) -> None
 
 
 def play_actions(env: Env, task: Task, seed: int, actions: np.ndarray) -> tuple[State, TimeStep]:
-    """States and timesteps of what [T, A] actions lead to: [T + 1, ...] on the host, those of `Env.reset` first."""
-    num_steps, num_agents = actions.shape
-    filled = np.full((-(-num_steps // _CHUNK) * _CHUNK, num_agents), NOOP, np.uint8)
-    filled[:num_steps] = actions
+    """States and timesteps of what [T, A] actions lead to: [T + 1, ...] on the host, those of `Env.reset` first.
+
+    Raises:
+      ConfigError: actions of another shape, or that are no integers. One outside 0-6 is a noop.
+    """
+    if np.ndim(actions) != 2:
+        raise ConfigError(f"The actions have the shape {list(np.shape(actions))}; give integers of the shape [T, A].")
+    taken = as_actions(actions, (len(actions), env.config.num_agents), "[T, A]")
+    num_steps, num_agents = taken.shape
+    filled = np.full((-(-num_steps // _CHUNK) * _CHUNK, num_agents), NOOP, np.int32)
+    filled[:num_steps] = taken
     state, timestep = start_episode(env, seed, task)
     parts = [jax.tree.map(lambda leaf: np.asarray(leaf)[None], (state, timestep))]
     for start in range(0, num_steps, _CHUNK):

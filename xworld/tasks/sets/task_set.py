@@ -11,6 +11,7 @@ from xworld.base.checks import check_whole
 from xworld.base.errors import ConfigError
 from xworld.core.env import Env
 from xworld.core.keys import as_key
+from xworld.core.step.checks import check_task
 from xworld.core.types import Task, TaskSource
 
 
@@ -69,20 +70,4 @@ def check_tasks(env: Env, tasks: Task) -> None:
     """
     if tasks.terrain.ndim != 3 or tasks.terrain.shape[0] == 0:
         raise ConfigError("The tasks have no leading axis of at least 1. Stack them: jax.tree.map with jnp.stack.")
-    config = env.config
-    sizes = {
-        "height": tasks.terrain.shape[1],
-        "width": tasks.terrain.shape[2],
-        "num_agents": tasks.agent_position.shape[1],
-        "max_objects": tasks.object_kind.shape[1],
-        "max_rules": tasks.rules.relation.shape[1],
-        "max_doors": tasks.door_state.shape[1],
-        "goal_clauses": tasks.goals.relation.shape[2],
-        "goal_literals": tasks.goals.relation.shape[3],
-    }
-    for name, size in sizes.items():
-        if size != getattr(config, name):
-            raise ConfigError(
-                f"The tasks are for another environment: their {name} is {size}, EnvConfig.{name} is "
-                f"{getattr(config, name)}. Make both with the same EnvConfig."
-            )
+    check_task(env.config, jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), tasks))
