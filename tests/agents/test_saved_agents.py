@@ -1,5 +1,6 @@
 """Agents in folders: what is written is read again, whole or not at all, and what cannot be read is said."""
 
+import copy
 import dataclasses
 import json
 import resource
@@ -49,6 +50,13 @@ def test_a_saved_agent_loads(tmp_path):
     assert loaded.agent == make_agent(dataclasses.replace(AGENT.config, dtype="float32"), AGENT.env_config)
     assert_same(loaded.params, PARAMS)
     assert [path.name for path in folder.parent.iterdir()] == ["one"]
+
+
+def test_a_deep_copy_of_parameters_has_the_same_structure():
+    twin = copy.deepcopy(PARAMS)
+    assert jax.tree.structure(twin) == jax.tree.structure(PARAMS)
+    assert_same(twin, PARAMS)
+    assert not {id(leaf) for leaf in jax.tree.leaves(twin)} & {id(leaf) for leaf in jax.tree.leaves(PARAMS)}
 
 
 def test_the_newest_checkpoint_of_a_run_loads_and_the_best(run):
@@ -109,7 +117,7 @@ def test_damage_is_named(run):
     with pytest.raises(ConfigError, match="checkpoint-120 is damaged: rest.* is not as it was written"):
         read_part(folder, "rest", {"update": jnp.int32(1)})
     (folder / "agent.json").unlink()
-    with pytest.raises(ConfigError, match="checkpoint-120 is damaged: .*No such file"):
+    with pytest.raises(ConfigError, match="checkpoint-120 is damaged: agent.json is missing"):
         load(run)
 
 
@@ -127,6 +135,48 @@ def test_an_agent_of_another_version_is_named(tmp_path):
     write_parts(tmp_path / "x", {"params": PARAMS}, {"agent.json": json.dumps(wider)})
     with pytest.raises(ConfigError, match="x does not fit: .* Use it with the configuration and the version"):
         load(tmp_path / "x")
+
+
+def test_a_manifest_with_backslashes_checks_nothing_and_is_refused(run):
+    folder = run / "checkpoint-120"
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert not any("\\" in name for name in manifest["files"])
+    manifest["files"] = {name.replace("/", "\\"): digest for name, digest in manifest["files"].items()}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(ConfigError, match="checkpoint-120 is damaged: manifest.json names no file of params"):
+        load(run)
+
+
+def test_files_that_the_manifest_does_not_name_are_refused(run):
+    (run / "checkpoint-120" / "params" / "more").write_bytes(b"")
+    with pytest.raises(ConfigError, match="checkpoint-120 is damaged: params/more is not in manifest.json"):
+        load(run)
+
+
+def test_an_agent_is_saved_where_a_link_leads(tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "link").symlink_to("disk")
+    for params in (OTHER, PARAMS):
+        save(tmp_path / "link", AGENT, params)
+    assert (tmp_path / "link").is_symlink()
+    assert_same(load(tmp_path / "disk").params, PARAMS)
+
+
+def test_an_agent_is_saved_where_one_is(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save(".", AGENT, PARAMS)
+    assert_same(load(".").params, PARAMS)
+    with pytest.raises(ConfigError, match="is where you are, and it is not empty"):
+        save(".", AGENT, OTHER)
+    assert_same(load(tmp_path).params, PARAMS)
+    assert not any(path.name.startswith("unfinished") for path in tmp_path.parent.iterdir())
+
+
+def test_a_home_folder_is_found(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    save("~/mine", AGENT, PARAMS)
+    assert_same(load("~/mine").params, PARAMS)
+    assert (tmp_path / "mine").is_dir()
 
 
 def test_a_full_disk_loses_nothing(run, monkeypatch):
@@ -189,7 +239,7 @@ class Another(Mine):
 def test_a_network_of_ones_own_is_not_taken_for_another(tmp_path):
     scale = ReturnScale.start().update(jnp.float32(4), jnp.float32(25), decay=0.9)  # of mean 4 and deviation 3
     save(tmp_path / "mine", Mine(), {"scale": jnp.full(3, 2.0)}, scale, AGENT.env_config)
-    with pytest.raises(ConfigError, match=r"a network of one's own, .*Mine. Give the network to xworld.agents.load"):
+    with pytest.raises(ConfigError, match=r"a network of one's own, .*Mine. Give it by --network module:function"):
         load(tmp_path / "mine")
     with pytest.raises(ConfigError, match=r"holds an agent with .*Mine, not with .*Another"):
         load(tmp_path / "mine", agent=Another())

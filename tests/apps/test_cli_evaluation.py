@@ -169,7 +169,7 @@ def test_saved_sets_by_name(tmp_path, suffix, capsys):
         (["rando", "--task-set", "probes:memory"], "Did you mean 'random'?"),
         (["random", "--task-set", "probes:memory", "--num-tasks", "100"], "write 1 to 2"),
         (["random", "--task-set", "probes:memory", "--num-trials", "3", "2"], "rising"),
-        (["random", "--task-set", "probes:memory", "--repetitions", "0"], "num_repetitions has 0"),
+        (["random", "--task-set", "probes:memory", "--repetitions", "0"], "num_repetitions is 0"),
         (["random", "--task-set", "probes:memory", "--greedy"], "--greedy is for trained agents"),
         (["expert", "--task-set", "probes:memory", "--which", "best"], "--which is for trained agents"),
         (["random", "--task-set", "probes:memory", "--normalise-by", "nowhere"], "cannot be read"),

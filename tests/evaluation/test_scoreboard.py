@@ -175,7 +175,7 @@ def _checked_mean(entries, entry):
         (["--add", "a"], "--agents takes"),
         (["--add", "a", "--agents", "random", "noop"], "--agents takes"),
         (["--add", "a", "--agents", "runs/nothing"], "runs/nothing"),
-        (["--add", "a", "--agents", "random", "--repetitions", "0"], "num_repetitions has 0"),
+        (["--add", "a", "--agents", "random", "--repetitions", "0"], "num_repetitions is 0"),
         (["--check", "a"], "has no entry 'a'"),
         ([], "There are no entries"),
     ],

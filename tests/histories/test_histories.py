@@ -15,6 +15,7 @@ from xworld.histories import (
     Header,
     History,
     HistoryWriter,
+    Step,
     history_of,
     play_actions,
     read_history,
@@ -141,6 +142,15 @@ def test_a_plan_becomes_a_history():
     assert tuple(history.events[history.events > 0] - 1) == plan.rules_fired
 
 
+def test_histories_are_equal_by_their_content(tmp_path):
+    history = History(HEADER, (Step((0,), (0.0,), 0),))
+    again = read_history(write_history(tmp_path / "episode.jsonl", history))
+    assert again == history and hash(again) == hash(history)
+    longer = dataclasses.replace(HEADER, task=dataclasses.replace(TASK_ARRAYS, trial_length=jnp.uint16(31)))
+    for other in (dataclasses.replace(HEADER, seed=8), longer):
+        assert History(other, history.steps) != history
+
+
 def change_line(path, number, **changes):
     lines = path.read_text().splitlines()
     lines[number] = json.dumps(json.loads(lines[number]) | changes)
@@ -155,7 +165,7 @@ def change_line(path, number, **changes):
         (0, {"players": []}, "name one for each of the 1 agents"),
         (0, {"config": {"height": 0}}, "height is 0"),
         (0, {"task": "goal = 3"}, "no map"),
-        (2, {"actions": [7]}, r"line 3, is damaged: actions is \[7\]"),
+        (2, {"actions": [7]}, r"line 3, is damaged: An action is 7"),
         (2, {"actions": [0, 0]}, "line 3, is damaged"),
         (2, {"rewards": []}, "line 3, is damaged"),
         (2, {"event": None}, "line 3, is damaged"),
@@ -197,6 +207,22 @@ def test_what_cannot_be_written_is_refused(stepped, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match="cannot be written"):
         HistoryWriter(tmp_path / "file" / "episode.jsonl", HEADER)
+    for change, words in (
+        ({"actions": (7,)}, "An action is 7"),
+        ({"actions": (0, 0)}, "one for each of 1 agents"),
+        ({"rewards": (float("nan"),)}, "A reward is nan"),
+        ({"event": -1}, "The event is -1"),
+        ({"time": float("inf")}, "The time is inf"),
+    ):
+        step = dataclasses.replace(Step((0,), (0.0,), 0), **change)
+        with pytest.raises(ConfigError, match=words):
+            write_history(tmp_path / "bad.jsonl", History(HEADER, (step,)))
+        writer = HistoryWriter(tmp_path / "some.jsonl", HEADER, goes_on=True)
+        with contextlib.closing(writer), pytest.raises(ConfigError, match=words):
+            writer.append(step)
+    with pytest.raises(ConfigError, match="The seed of a history is -1"):
+        write_history(tmp_path / "bad.jsonl", History(dataclasses.replace(HEADER, seed=-1), ()))
+    assert not (tmp_path / "bad.jsonl").exists() and read_history(tmp_path / "some.jsonl").steps == ()
     odd = dataclasses.replace(TASK_ARRAYS, object_kind=TASK_ARRAYS.object_kind[::-1])
     with pytest.raises(ConfigError, match="cannot be written as text"):
         HistoryWriter(tmp_path / "odd.jsonl", dataclasses.replace(HEADER, task=odd))

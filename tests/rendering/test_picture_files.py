@@ -1,5 +1,7 @@
 """The files that pictures become, GIFs, films and PNGs, and what is said where they cannot be written."""
 
+import resource
+import signal
 import subprocess
 
 import imageio_ffmpeg
@@ -53,11 +55,13 @@ def test_mp4(tmp_path, size):
         ("run.gif", [], 8, "no frames"),
         ("run.mp4", [], 8, "no frames"),
         ("run.gif", moving_squares(2), 0, "fps is 0"),
-        ("run.gif", moving_squares(2), 60, "at most 50 for a GIF"),
+        ("run.gif", moving_squares(2), 60, "fps is 60.0; write a number from 0.01 to 50"),
+        ("run.gif", moving_squares(2), 1e-9, "fps is 1e-09; write a number from 0.01"),
+        ("run.mp4", moving_squares(2), float("inf"), "fps is inf"),
         ("run.mp4", moving_squares(1) + moving_squares(1, 48, 62), 8, r"Frame 1 is \(48, 62, 3\)"),
         ("run.gif", [np.zeros((4, 4, 3))], 8, "Frame 0 is float64"),
         ("run.gif", [np.zeros((4, 4), np.uint8)], 8, r"uint8 \[h, w, 3\]"),
-        ("file/run.gif", moving_squares(2), 8, "cannot be written.*File exists.*file"),
+        ("file/run.gif", moving_squares(2), 8, "file/run.gif cannot be written: File exists"),
         ("file/run.mp4", moving_squares(2), 8, "cannot be written"),
     ],
 )
@@ -73,7 +77,7 @@ def test_what_ffmpeg_says_is_passed_on(tmp_path, monkeypatch):
     broken.write_text("#!/bin/sh\necho the disk is full >&2\nexit 1\n")
     broken.chmod(0o700)
     monkeypatch.setattr(imageio_ffmpeg, "get_ffmpeg_exe", lambda: str(broken))
-    with pytest.raises(ConfigError, match=r"run\.mp4 cannot be written \(the disk is full\)"):
+    with pytest.raises(ConfigError, match=r"run\.mp4 cannot be written: the disk is full"):
         save_animation(moving_squares(3, 400, 400), tmp_path / "run.mp4")
     assert [file.name for file in tmp_path.iterdir()] == ["ffmpeg"]
 
@@ -95,3 +99,17 @@ def test_pictures_are_saved_as_png(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="cannot be written"):
         save_picture(picture, tmp_path / "file" / "picture.png")
+
+
+def test_a_picture_that_does_not_fit_leaves_the_old_one(tmp_path):
+    path = save_picture(np.zeros((4, 4, 3), np.uint8), tmp_path / "picture.png")
+    before, limits = path.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))  # as if the disk was full
+    try:
+        with pytest.raises(ConfigError, match="cannot be written: File too large"):
+            save_picture(np.random.default_rng(0).integers(255, size=(99, 99, 3), dtype=np.uint8), path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert path.read_bytes() == before and [file.name for file in tmp_path.iterdir()] == ["picture.png"]

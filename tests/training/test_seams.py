@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from devices_worker import everything, short_config
+from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 from seams import Constant, Favourites, Nobody, RandomPartners, Zero
 from tiny_rooms import SANITY_TASKS, SMALL_AGENT, TinyRooms, env_config, sanity_config
@@ -257,3 +258,18 @@ def test_values_of_a_run_mean_returns(finished):
 def test_bad_optimisers_are_refused(change, message):
     with pytest.raises(ConfigError, match=message):
         OptimiserConfig(**change)
+
+
+def test_what_comes_in_is_placed_alike_wherever_it_was():
+    """So that a source whose arrays come from the run's own parameters needs no recompile."""
+    trainer, whole = make_trainer(CONFIG), NamedSharding(make_mesh(), P())
+    source = Favourites.start_with(SANITY_TASKS, 4)
+    moves = [
+        lambda leaf: leaf,
+        np.asarray,
+        lambda leaf: jax.device_put(leaf, jax.devices()[-1]),
+        lambda leaf: jax.device_put(leaf, whole),
+    ]
+    for move in moves:
+        given = trainer.given(jax.tree.map(move, source))
+        assert {leaf.sharding for leaf in jax.tree.leaves(given)} == {whole}

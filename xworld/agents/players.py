@@ -1,19 +1,25 @@
 """Players by name, the same in every command: scripted ones, the expert, a trained agent, or one of the user's own."""
 
+import contextlib
 import dataclasses
 import importlib
+import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from xworld.agents.expert.expert import Expert
 from xworld.agents.expert.policy import ExpertPolicy, make_expert_policy
+from xworld.agents.network.agent import Agent
 from xworld.agents.policy import AgentPolicy, NoopPolicy, Policy, RandomPolicy
 from xworld.agents.saved import saved
+from xworld.agents.saved.loaded import LoadedAgent
 from xworld.agents.scripted.searcher import Searcher
-from xworld.base.configs import differences
+from xworld.base.configs import class_name, differences
 from xworld.base.digest import digest
 from xworld.base.errors import ConfigError, did_you_mean
+from xworld.base.files import as_path, reason_of
 from xworld.base.progress import progress_bar
 from xworld.core.config import EnvConfig
 from xworld.core.env import Env
@@ -21,6 +27,7 @@ from xworld.core.types import Task
 
 RANDOM, NOOP, SEARCHER, SEARCHER_WITHOUT_MEMORY = "random", "noop", "searcher", "searcher-without-memory"
 EXPERT, PRETRAINED = "expert", "pretrained"
+_NETWORK = ("init", "start_memory", "is_reset", "encode_briefing", "step", "unroll")  # methods of a network
 SCRIPTED: dict[str, Policy] = {
     RANDOM: RandomPolicy(),
     NOOP: NoopPolicy(),
@@ -44,6 +51,7 @@ def player_by_name(
     tasks: Task,
     *,
     which: Literal["last", "best"] | None = None,
+    network: str | None = None,
     is_greedy: bool = False,
     show_progress: bool = False,
 ) -> Player:
@@ -55,6 +63,7 @@ def player_by_name(
       env: the environment that is played in.
       tasks: those the expert makes plans for.
       which: of a run, its newest checkpoint ("last", by default) or its best so far.
+      network: `module:function`, which makes the network of one's own that the agent was trained with.
       is_greedy: whether a trained agent takes the likeliest action instead of drawing one.
       show_progress: whether to draw a progress bar while the expert plans.
 
@@ -63,25 +72,40 @@ def player_by_name(
     """
     folder = agent_folder(name)
     if folder is None:
-        if is_greedy or which is not None:
-            raise ConfigError(f"--{'greedy' if is_greedy else 'which'} is for trained agents.")
-        if ":" in name:
+        for option, is_given in (("greedy", is_greedy), ("which", which), ("network", network)):
+            if is_given:
+                raise ConfigError(f"--{option} is for trained agents.")
+        if name not in (*SCRIPTED, EXPERT):
             return own_player(name, env)
         return make_player(name, SCRIPTED.get(name) or plan_policy(env, tasks, show_progress=show_progress))
     if not folder.exists():
         hint = did_you_mean(name, (*SCRIPTED, EXPERT, PRETRAINED))
         raise ConfigError(f"There is no folder {name!r}, and no player of that name. {hint}")
-    loaded = saved.load(folder, which or "last")
-    check_same_physics(loaded.agent.env_config, env.config)
+    loaded = load_agent(folder, which or "last", network)
+    check_same_physics(loaded.env_config, env.config)
     policy = AgentPolicy(loaded.params, loaded.agent, is_greedy=is_greedy)
-    return make_player("agent", policy, is_greedy=is_greedy, config=dataclasses.asdict(loaded.agent.config))
+    is_ours = isinstance(loaded.agent, Agent)
+    about = {"config": dataclasses.asdict(loaded.config)} if is_ours else {"network": class_name(loaded.agent)}
+    return make_player("agent", policy, is_greedy=is_greedy, **about)
+
+
+def load_agent(folder: Path, which: Literal["last", "best"] = "last", network: str | None = None) -> LoadedAgent:
+    """The saved agent in a folder, maybe with a network of the user's: `module:function`, called with its environment.
+
+    Raises:
+      ConfigError: there is no such agent, or it has another network.
+    """
+    agent = None if network is None else own_network(network, Env(saved.saved_env_config(folder, which)))
+    return saved.load(folder, which, agent)
 
 
 def agent_folder(name: str) -> Path | None:
     """Where the saved agent is that `player_by_name` would load under this name; None if no saved agent is meant."""
-    if name in (*SCRIPTED, EXPERT) or ":" in name:
-        return None
-    return saved.PRETRAINED if name == PRETRAINED else Path(name)
+    if name == PRETRAINED:
+        return saved.PRETRAINED
+    folder = as_path(name)
+    is_agent = name not in (*SCRIPTED, EXPERT) and (not _is_function(name) or folder.exists())
+    return folder if is_agent else None
 
 
 def make_player(name: str, policy: Policy, **about: Any) -> Player:
@@ -106,16 +130,52 @@ def own_player(name: str, env: Env) -> Player:
     Raises:
       ConfigError: there is no such module or function, or what it returns is no policy.
     """
-    module_name, _, function_name = name.partition(":")
-    try:
-        policy = getattr(importlib.import_module(module_name), function_name)(env)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(
-            f"{name} cannot be had: {error}. Write module:function, of a module on PYTHONPATH."
-        ) from error
+    policy = _call(name, env)
     if not (callable(getattr(policy, "start", None)) and callable(getattr(policy, "act", None))):
         raise ConfigError(f"{name} returns {policy!r}, which is no policy: it needs `start` and `act`.")
     return make_player(name, policy)
+
+
+def own_network(name: str, env: Env) -> Any:
+    """The network that a function of the user's makes: `module:function`, which is called with the environment.
+
+    Raises:
+      ConfigError: there is no such module or function, or what it returns is no network.
+    """
+    network = _call(name, env)
+    missing = [method for method in _NETWORK if not callable(getattr(network, method, None))]
+    if missing:
+        raise ConfigError(f"{name} returns {network!r}, which is no network: it has no {', '.join(missing)}.")
+    try:
+        hash(network)
+    except TypeError as error:
+        raise ConfigError(f"{name} returns a network that has no hash: make it a frozen dataclass.") from error
+    return network
+
+
+def _is_function(name: str) -> bool:
+    """Whether it can be `module:function`; a path with a colon in it has mostly other signs too."""
+    module, _, function = name.partition(":")
+    return function.isidentifier() and all(part.isidentifier() for part in module.split("."))
+
+
+def _call(name: str, env: Env) -> Any:
+    """What the user's `module:function` gives for an environment. A module may be in the working folder."""
+    if not _is_function(name):
+        raise ConfigError(f"{name!r} is no function; write module:function, as in my_agents:make_network.")
+    module, _, function = name.partition(":")
+    with contextlib.suppress(OSError):  # a folder that is gone
+        if os.getcwd() not in sys.path:
+            sys.path.append(os.getcwd())
+    try:
+        return getattr(importlib.import_module(module), function)(env)
+    except ConfigError as error:
+        raise ConfigError(f"{name}: {error}") from error
+    except Exception as error:  # of anybody's code
+        raise ConfigError(
+            f"{name} cannot be had: {type(error).__name__}: {reason_of(error)}. Write module:function, of a module in "
+            "this folder or on PYTHONPATH; the function is called with the Env."
+        ) from error
 
 
 def check_same_physics(run: EnvConfig, tasks: EnvConfig) -> None:

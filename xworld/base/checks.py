@@ -50,6 +50,15 @@ def check_whole(name: str, value: object, low: int, high: int | None = None) -> 
     raise ConfigError(f"{name} is {value!r}; write a whole number {bounds}.")
 
 
+def check_seed(value: object, name: str = "--seed") -> int:
+    """`value` as an int that a random key can be made of; a larger one would give the key of a smaller one.
+
+    Raises:
+      ConfigError: it is no whole number below 2^32.
+    """
+    return check_whole(name, value, 0, 2**32 - 1)
+
+
 def check_number(
     name: str,
     value: object,

@@ -2,12 +2,15 @@
 
 import dataclasses
 import json
+import sys
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from xworld.base.errors import ConfigError, did_you_mean
+from xworld.base.files import parse_json
 
 T = TypeVar("T")
 
@@ -58,11 +61,7 @@ def from_json(kind: type[T], text: str) -> T:
     Raises:
       ConfigError: not JSON, an unknown field, a missing one without a default, or a value that the kind refuses.
     """
-    try:
-        values = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ConfigError(f"The configuration is not JSON: {error}.") from error
-    return _build(kind, values, kind.__name__)
+    return _build(kind, parse_json(text), kind.__name__)
 
 
 def differences(one: T, other: T) -> list[str]:
@@ -73,6 +72,17 @@ def differences(one: T, other: T) -> list[str]:
     ours, theirs = (_flatten(as_dict(config)) for config in (one, other))
     both = [name for name in ours if name in theirs]
     return [f"{name}: {ours[name]} -> {theirs[name]}" for name in both if ours[name] != theirs[name]]
+
+
+def class_name(thing: object) -> str:
+    """Module and name of its class, the same whether the module was imported or run as a script."""
+    kind = type(thing)
+    module = kind.__module__
+    if module == "__main__":
+        main = sys.modules[module]
+        spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
+        module = spec.name if spec is not None else Path(file).stem if file is not None else module
+    return f"{module}.{kind.__qualname__}"
 
 
 def _build(kind: type[T], values: Any, name: str) -> T:

@@ -1,5 +1,7 @@
 """Files of JSON lines, written while things happen, so that a process killed at any moment loses no whole line."""
 
+import codecs
+import contextlib
 import json
 import os
 from collections.abc import Mapping
@@ -7,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from xworld.base.errors import ConfigError
+from xworld.base.files import reason_of
 
 
 class LineWriter:
@@ -23,26 +26,30 @@ class LineWriter:
         self.path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("a+b")
+            self._file = path.open("a+b", buffering=0)
             self._file.seek(0)
             self._file.truncate(self._file.read().rfind(b"\n") + 1)
             self._file.seek(0, os.SEEK_END)
         except OSError as error:
-            raise ConfigError(f"{path} cannot be written: {error.strerror}. Choose another path.") from error
+            raise ConfigError(f"{path} cannot be written: {reason_of(error)}. Choose another path.") from error
         self._starts: list[int] = []  # where in the file the lines begin that this writer wrote
 
     def write(self, content: Mapping[str, Any]) -> None:
         """Adds a line.
 
         Raises:
-          ConfigError: the disk is full.
+          ConfigError: the disk is full. The lines before are kept.
         """
-        self._starts.append(self._file.tell())
+        start = self._file.tell()
         try:
-            self._file.write(to_line(content))
-            self._file.flush()
+            left = memoryview(to_line(content))
+            while left:  # a full disk may take a part
+                left = left[self._file.write(left) :]
         except OSError as error:
-            raise ConfigError(f"{self.path} cannot be written: {error.strerror}.") from error
+            with contextlib.suppress(OSError):
+                self._file.truncate(start)  # what fitted of the line
+            raise ConfigError(f"{self.path} cannot be written: {reason_of(error)}. Make room on the disk.") from error
+        self._starts.append(start)
 
     def undo(self) -> None:
         """Takes the last line that this writer wrote away again."""
@@ -66,7 +73,7 @@ def read_lines(path: Path) -> list[bytes]:
       ConfigError: it cannot be read.
     """
     try:
-        *lines, _ = path.read_bytes().split(b"\n")
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}.") from error
+        *lines, _ = path.read_bytes().removeprefix(codecs.BOM_UTF8).split(b"\n")
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path} cannot be read: {reason_of(error)}. Name another file.") from error
     return lines

@@ -86,15 +86,18 @@ def fine_tuned_reference(scores: Path, content_hash: str) -> Reference:
     """
     path = scores / "scores.json" if scores.is_dir() else scores
     content = read_scores(path)
-    task_set = content.get("task_set", {"name": "of no named set", "content_hash": None})
-    if task_set["content_hash"] != content_hash:
+    try:
+        task_set = content.get("task_set", {"name": "of no named set", "content_hash": None})
+        name, found_hash, (player, *_) = task_set["name"], task_set["content_hash"], content["scores"]
+        best = [max(returns[-1] for returns in task["return_by_trial"][player].values()) for task in content["tasks"]]
+        reference = Reference(BY_FINE_TUNED, np.array(best, np.float32))
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        raise ConfigError(f"{path} is damaged. Evaluate the fine-tuned agent again.") from error
+    if found_hash != content_hash:
         raise ConfigError(
-            f"{path} is of other tasks ({task_set['name']}). Evaluate the fine-tuned agent on these tasks, "
-            "and name its folder."
+            f"{path} is of other tasks ({name}). Evaluate the fine-tuned agent on these tasks, and name its folder."
         )
-    player, *_ = content["scores"]
-    best = [max(returns[-1] for returns in task["return_by_trial"][player].values()) for task in content["tasks"]]
-    return Reference(BY_FINE_TUNED, np.array(best, np.float32))
+    return reference
 
 
 def _physics(env: Env) -> list[int]:

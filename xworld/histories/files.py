@@ -1,14 +1,16 @@
 """Histories in files of JSON lines: a header, and a line for each step, written as it happens."""
 
 import dataclasses
+import functools
 import json
 from pathlib import Path
 from typing import Any
 
+from xworld.base.checks import check_number, check_whole
 from xworld.base.configs import from_json
 from xworld.base.digest import digest
 from xworld.base.errors import ConfigError
-from xworld.base.files import write_atomically
+from xworld.base.files import as_path, parse_json, write_atomically
 from xworld.base.lines import LineWriter, read_lines, to_line
 from xworld.core.config import EnvConfig
 from xworld.core.step.actions import NUM_ACTIONS
@@ -18,6 +20,7 @@ from xworld.tasks import parse, to_text
 SUFFIX = ".jsonl"
 _FORMAT = "xworld history 1"
 _MAX_SEED = 2**32 - 1
+_MOST = 1e300  # of a number; JSON has neither infinity nor NaN
 
 
 class HistoryWriter:
@@ -36,6 +39,7 @@ class HistoryWriter:
             cannot be written; or the header's task has no text.
         """
         self.path = _check_suffix(path)
+        self._num_agents = header.config.num_agents
         line = _header_line(header)
         self.steps: tuple[Step, ...] = ()  # that were there when the file was opened
         if self.path.exists() and not goes_on:
@@ -54,9 +58,9 @@ class HistoryWriter:
         """Adds a step.
 
         Raises:
-          ConfigError: the disk is full.
+          ConfigError: the disk is full, or the step is none of the header's agents.
         """
-        self._lines.write(dataclasses.asdict(step))
+        self._lines.write(_step_line(step, self._num_agents))
 
     def undo(self) -> None:
         """Takes the last step away again, of those that this writer wrote."""
@@ -67,14 +71,24 @@ class HistoryWriter:
         self._lines.close()
 
 
+def check_header(header: Header) -> None:
+    """Makes sure that a history can begin with this. That takes a moment once; then `HistoryWriter` opens at once.
+
+    Raises:
+      ConfigError: another number of players than agents, a seed out of range, or a task that has no text.
+    """
+    _header_line(header)
+
+
 def write_history(path: str | Path, history: History) -> Path:
     """Writes a whole history; a file that is there is replaced. Returns the path.
 
     Raises:
-      ConfigError: a suffix other than .jsonl, or a path that cannot be written.
+      ConfigError: a suffix other than .jsonl, a path that cannot be written, or what `read_history` would refuse.
     """
     path = _check_suffix(path)
-    lines = [_header_line(history.header), *map(dataclasses.asdict, history.steps)]
+    num_agents = history.header.config.num_agents
+    lines = [_header_line(history.header), *(_step_line(step, num_agents) for step in history.steps)]
     write_atomically(path, b"".join(map(to_line, lines)))
     return path
 
@@ -85,19 +99,21 @@ def read_history(path: str | Path) -> History:
     Raises:
       ConfigError: the file cannot be read, or is damaged or no history.
     """
-    path = Path(path)
+    path = as_path(path)
     lines = read_lines(path)
     if not lines:
         raise ConfigError(f"{path} is no history: it has no header. Name a file that `xworld play` has written.")
     try:
         header = _read_header(lines[0])
-    except (ConfigError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{path} is no history, or its first line is damaged: {_reason(error)}") from error
     steps = []
     for number, line in enumerate(lines[1:], start=2):
         try:
-            steps.append(_read_step(line, header.config.num_agents))
-        except (ConfigError, ValueError, KeyError, TypeError) as error:
+            content = parse_json(line)
+            step = Step(tuple(content["actions"]), tuple(content["rewards"]), content["event"], content["time"])
+            steps.append(_check_step(step, header.config.num_agents))
+        except (ValueError, KeyError, TypeError) as error:
             raise ConfigError(f"{path}, line {number}, is damaged: {_reason(error)}") from error
     return History(header, tuple(steps))
 
@@ -106,8 +122,11 @@ def _reason(error: Exception) -> str:
     return f"there is no {error}." if isinstance(error, KeyError) else str(error)
 
 
+@functools.lru_cache(maxsize=4)
 def _header_line(header: Header) -> dict[str, Any]:
+    """What the first line says; made once, since to write a task and to read it again takes a moment."""
     check_players(header)
+    check_whole("The seed of a history", header.seed, 0, _MAX_SEED)
     text = to_text(header.task)
     if digest(parse(text, header.config)) != digest(header.task):
         raise ConfigError("The task cannot be written as text, so no history can be kept of it. See `to_text`.")
@@ -115,40 +134,46 @@ def _header_line(header: Header) -> dict[str, Any]:
         "format": _FORMAT,
         "task_name": header.task_name,
         "players": header.players,
-        "seed": header.seed,
+        "seed": int(header.seed),
         "config": dataclasses.asdict(header.config),
         "task": text,
     }
 
 
 def _read_header(line: bytes) -> Header:
-    content = json.loads(line)
+    content = parse_json(line)
     if not isinstance(content, dict) or content.get("format") != _FORMAT:
         found = content.get("format") if isinstance(content, dict) else content
         raise ConfigError(f"its format is {found!r}, and this version reads {_FORMAT!r}.")
     config = from_json(EnvConfig, json.dumps(content["config"]))
-    seed = content["seed"]
-    if not isinstance(seed, int) or not 0 <= seed <= _MAX_SEED:
-        raise ConfigError(f"its seed is {seed!r}, not a whole number from 0 to {_MAX_SEED}.")
+    seed = check_whole("its seed", content["seed"], 0, _MAX_SEED)
+    if not isinstance(content["task"], str):
+        raise ConfigError("its task is no text.")
     players = tuple(map(str, content["players"]))
     header = Header(config, parse(content["task"], config), seed, players, str(content["task_name"]))
     check_players(header)
     return header
 
 
-def _read_step(line: bytes, num_agents: int) -> Step:
-    content = json.loads(line)
-    actions, rewards, event, time = (content[name] for name in ("actions", "rewards", "event", "time"))
-    is_whole = all(type(action) is int and 0 <= action < NUM_ACTIONS for action in actions)
-    if not is_whole or len(actions) != num_agents:
-        raise ConfigError(f"actions is {actions!r}, not {num_agents} whole numbers from 0 to {NUM_ACTIONS - 1}.")
-    if len(rewards) != num_agents or type(event) is not int:
-        raise ConfigError(f"rewards is {rewards!r} and event {event!r}, not {num_agents} numbers and a whole one.")
-    return Step(tuple(actions), tuple(map(float, rewards)), event, None if time is None else float(time))
+def _step_line(step: Step, num_agents: int) -> dict[str, Any]:
+    return dataclasses.asdict(_check_step(step, num_agents))
+
+
+def _check_step(step: Step, num_agents: int) -> Step:
+    """The step in plain Python, if it is one of so many agents; so nothing is written that is not read again."""
+    for name in ("actions", "rewards"):
+        if len(getattr(step, name)) != num_agents:
+            raise ConfigError(f"{name} is {list(getattr(step, name))!r}; there is one for each of {num_agents} agents.")
+    return Step(
+        tuple(check_whole("An action", action, 0, NUM_ACTIONS - 1) for action in step.actions),
+        tuple(check_number("A reward", reward, -_MOST, _MOST) for reward in step.rewards),
+        check_whole("The event", step.event, 0),
+        None if step.time is None else check_number("The time", step.time, -_MOST, _MOST),
+    )
 
 
 def _check_suffix(path: str | Path) -> Path:
-    path = Path(path)
+    path = as_path(path)
     if path.suffix != SUFFIX:
         raise ConfigError(f"{path.name!r} has the suffix {path.suffix!r}; write a name that ends in {SUFFIX}.")
     return path

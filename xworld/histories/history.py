@@ -1,15 +1,17 @@
 """`History`: the record of an episode, or of its first steps."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from xworld.base.digest import digest
 from xworld.base.errors import ConfigError
 from xworld.core.config import EnvConfig
 from xworld.core.types import Task
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Header:
     """What was played, and by whom. With the actions it decides everything else."""
 
@@ -18,6 +20,17 @@ class Header:
     seed: int  # of the episode, uint32, as `State.seed`; decides the directions at the start of trials
     players: tuple[str, ...]  # who played each of the A agents
     task_name: str = ""  # what the task is called where it is from
+
+    def __eq__(self, other: object) -> bool:
+        """Equal in everything, the task by its content."""
+        return isinstance(other, Header) and self._content == other._content
+
+    def __hash__(self) -> int:
+        return hash(self._content)
+
+    @property
+    def _content(self) -> tuple[Any, ...]:
+        return self.config, digest(self.task), int(self.seed), tuple(self.players), self.task_name
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,10 @@ memory to action logits, a value and the next memory: one timestep (`step`) or [
 Arrays have any leading batch axes, then the agent axis A; the A agents share parameters, each has its own memory.
 """
 
+import copy
 import dataclasses
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +23,13 @@ from xworld.core.keys import as_key
 from xworld.core.step.actions import NOOP, NUM_ACTIONS
 from xworld.core.types import Briefing, Observation, TimeStep
 
-Params = nnx.State
+
+class Params(nnx.State[str, Any]):
+    """Parameters: a pytree of arrays by the names of a network's layers."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Params":
+        """Of the same structure; flax itself takes arrays out of their `nnx.Param`."""
+        return jax.tree.map(lambda leaf: copy.deepcopy(leaf, memo), self)
 
 
 @jax.tree_util.register_dataclass
@@ -76,7 +84,7 @@ class Agent:
 
     def init(self, key: jax.Array) -> Params:
         """Fresh parameters."""
-        return nnx.state(Network(self.config, self.env_config, nnx.Rngs(as_key(key))))
+        return Params(nnx.state(Network(self.config, self.env_config, nnx.Rngs(as_key(key)))).raw_mapping)
 
     def start_memory(self, *batch: int) -> Memory:
         """The empty memory: a pytree of arrays [*batch, A, ...]."""

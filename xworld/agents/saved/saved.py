@@ -13,8 +13,9 @@ from xworld.agents.network.config import AgentConfig
 from xworld.agents.return_scale import ReturnScale
 from xworld.agents.saved.loaded import LoadedAgent
 from xworld.agents.saved.trees import MANIFEST, UNFINISHED, read_manifest, read_part, write_parts
-from xworld.base.configs import from_json, to_json
+from xworld.base.configs import class_name, from_json, to_json
 from xworld.base.errors import ConfigError
+from xworld.base.files import as_path, read_text
 from xworld.core.config import EnvConfig
 
 Which = Literal["last", "best"]
@@ -36,26 +37,34 @@ def load(path: Path | str, which: Which = "last", agent: Any = None) -> LoadedAg
     Raises:
       ConfigError: there is no agent, it is damaged, or it is of another network than `agent`.
     """
-    folder = _find_agent(Path(path), which)
+    folder = _find_agent(as_path(path), which)
     manifest = read_manifest(folder, _AGENT)
-    try:
-        config = from_json(_Description, (folder / _AGENT).read_text(encoding="utf-8"))
-    except (ConfigError, OSError) as error:
-        raise ConfigError(f"{folder} holds no agent that can be read. {error}") from error
+    config = _read_description(folder)
     if agent is None and config.network:
         raise ConfigError(
-            f"{folder} holds an agent with a network of one's own, {config.network}. Give the network to "
-            "xworld.agents.load(path, agent=...); commands cannot load it."
+            f"{folder} holds an agent with a network of one's own, {config.network}. Give it by "
+            "--network module:function, of a command that has it, or in Python by load(path, agent=...)."
         )
-    if agent is not None and _class_of(agent) != config.network:
+    if agent is not None and class_name(agent) != config.network:
         whose = config.network or "a network of xworld's"
-        raise ConfigError(f"{folder} holds an agent with {whose}, not with {_class_of(agent)}.")
+        raise ConfigError(f"{folder} holds an agent with {whose}, not with {class_name(agent)}.")
     agent = agent or make_agent(config.agent, config.env)
     params = read_part(folder, _PARAMS, jax.eval_shape(agent.init, jax.random.key(0)))
     has_scale = RETURN_SCALE in manifest["leaves"]
     scale = read_part(folder, RETURN_SCALE, jax.eval_shape(ReturnScale.start)) if has_scale else None
     params, scale = jax.tree.map(jax.numpy.asarray, (params, scale))
     return LoadedAgent(agent, params, scale, config.env)
+
+
+def saved_env_config(path: Path | str, which: Which = "last") -> EnvConfig:
+    """The environments that a saved agent was trained in, whatever its network.
+
+    Raises:
+      ConfigError: there is no agent, or it is damaged.
+    """
+    folder = _find_agent(as_path(path), which)
+    read_manifest(folder, _AGENT)
+    return _read_description(folder).env
 
 
 def save_agent(
@@ -77,7 +86,7 @@ def save_agent(
     Raises:
       ConfigError: the folder cannot be written, or holds something else than a saved agent.
     """
-    folder = Path(folder)
+    folder = as_path(folder)
     is_free = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
     if not is_free and not (folder / MANIFEST).is_file():
         raise ConfigError(f"{folder} exists and holds no saved agent. Choose another folder.")
@@ -91,11 +100,7 @@ def describe(agent: Any, env_config: EnvConfig) -> dict[str, str]:
         # Elsewhere "auto" may be another dtype than the one that it was trained in.
         config = dataclasses.replace(agent.config, dtype=agent.config.compute_dtype.name)
         return {_AGENT: to_json(_Description(config, env_config))}
-    return {_AGENT: to_json(_Description(AgentConfig(), env_config, _class_of(agent)))}
-
-
-def _class_of(agent: Any) -> str:
-    return f"{type(agent).__module__}.{type(agent).__qualname__}"
+    return {_AGENT: to_json(_Description(AgentConfig(), env_config, class_name(agent)))}
 
 
 def checkpoint_folder(run: Path, which: Which, update: int) -> Path:
@@ -125,6 +130,13 @@ class _Description:
     agent: AgentConfig
     env: EnvConfig
     network: str = ""  # the class of a network of one's own, whose configuration `agent` then is not
+
+
+def _read_description(folder: Path) -> _Description:
+    try:
+        return from_json(_Description, read_text(folder / _AGENT))
+    except ConfigError as error:
+        raise ConfigError(f"{folder} holds no agent that can be read. {error}") from error
 
 
 def _find_agent(path: Path, which: Which) -> Path:

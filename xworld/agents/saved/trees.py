@@ -16,12 +16,14 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from xworld.base.errors import ConfigError
+from xworld.base.errors import ConfigError, located
+from xworld.base.files import parse_json, read_text, reason_of
 
 T = TypeVar("T")
 UNFINISHED = "unfinished-"
 MANIFEST = "manifest.json"
 _ORBAX_NOTE = "commit_success.txt"  # says where on this machine it was written; nothing reads it
+_MANIFEST_PARTS = ("files", "leaves")
 _SPARE_BYTES = 1_000_000  # for what is written beside arrays
 _ZEROS = bytes(2**20)
 
@@ -37,9 +39,11 @@ def write_parts(folder: Path, parts: Mapping[str, Any], texts: Mapping[str, str]
       texts: further files, by name.
 
     Raises:
-      ConfigError: the disk is full or read-only. Nothing is left of what was begun; what was there before is.
+      ConfigError: the disk is full or read-only, or an agent is to be replaced in the folder that one is in. Nothing is
+        left of what was begun; what was there before is.
     """
-    unfinished, before = (folder.absolute().with_name(UNFINISHED + folder.name + suffix) for suffix in ("", "-before"))
+    folder = folder.resolve()  # what a link leads to, so that the link stays
+    unfinished, before = (folder.with_name(UNFINISHED + folder.name + suffix) for suffix in ("", "-before"))
     arrays = {name: _to_numpy(tree) for name, tree in parts.items()}
     num_bytes = sum(leaf.nbytes for leaves in arrays.values() for leaf in leaves.values()) + _SPARE_BYTES
     try:
@@ -48,7 +52,7 @@ def write_parts(folder: Path, parts: Mapping[str, Any], texts: Mapping[str, str]
         unfinished.mkdir(parents=True)
         check_room(unfinished, num_bytes)
         for name, text in (texts or {}).items():
-            (unfinished / name).write_text(text)
+            (unfinished / name).write_bytes(text.encode())
         with _checkpointer() as checkpointer:
             for name, values in arrays.items():
                 checkpointer.save(unfinished / name, values)
@@ -56,19 +60,19 @@ def write_parts(folder: Path, parts: Mapping[str, Any], texts: Mapping[str, str]
             note.unlink()
         # What `read_part` compares before orbax reads anything: orbax has no documented way to say what is wrong.
         manifest = {
-            "files": {str(path.relative_to(unfinished)): _digest(path) for path in _files(unfinished)},
+            "files": {path.relative_to(unfinished).as_posix(): _digest(path) for path in _files(unfinished)},
             "leaves": {name: _signatures(values) for name, values in arrays.items()},
         }
-        (unfinished / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
-        if folder.exists():
-            folder.rename(before)
-        unfinished.rename(folder)
-        shutil.rmtree(before, ignore_errors=True)
+        (unfinished / MANIFEST).write_bytes((json.dumps(manifest, indent=1) + "\n").encode())
+        _take_place(unfinished, folder, before)
+    except ConfigError:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise
     except (OSError, ValueError) as error:  # orbax turns an OSError into a ValueError
         shutil.rmtree(unfinished, ignore_errors=True)
         raise ConfigError(
-            f"{folder} cannot be written: {_reason(error)}. Make room for {num_bytes / 1e6:.0f} MB, or choose another "
-            "folder; what was saved before is kept."
+            f"{folder} cannot be written: {reason_of(error)}. Make room for {num_bytes / 1e6:.0f} MB, or choose "
+            "another folder; what was saved before is kept."
         ) from error
 
 
@@ -83,10 +87,13 @@ def read_part(folder: Path, part: str, like: T) -> T:
     Raises:
       ConfigError: the folder is damaged, or holds arrays of other shapes.
     """
-    manifest = read_manifest(folder, part)
+    manifest = _parse_manifest(folder)
     if part not in manifest["leaves"]:
         raise ConfigError(f"{folder} holds no {part!r}, only {', '.join(manifest['leaves'])}.")
+    _check_files(folder, manifest, part)
     expected, saved = _names(like), manifest["leaves"][part]
+    if not isinstance(saved, dict):
+        raise ConfigError(f"{folder} is damaged: {MANIFEST} does not say what is in {part!r}.")
     for name, signature in _signatures(expected).items():
         if saved.get(name) != signature:
             raise ConfigError(
@@ -121,16 +128,56 @@ def _checkpointer() -> ocp.StandardCheckpointer:
 
 
 def read_manifest(folder: Path, entry: str) -> dict[str, Any]:
-    """The manifest, once the file or the part of this name is as it says."""
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text())
-        files = {name: digest for name, digest in manifest["files"].items() if Path(name).parts[0] == entry}
-        bad = [name for name, digest in files.items() if _digest(folder / name) != digest]
-    except (OSError, ValueError, KeyError) as error:
-        raise ConfigError(f"{folder} is damaged: {error}.") from error
-    if bad:
-        raise ConfigError(f"{folder} is damaged: {bad[0]} is not as it was written.")
+    """The manifest, once the file or the part of this name is as it says.
+
+    Raises:
+      ConfigError: there is no manifest, or it does not name just the files that are there, or one of them was changed.
+    """
+    manifest = _parse_manifest(folder)
+    _check_files(folder, manifest, entry)
     return manifest
+
+
+def _parse_manifest(folder: Path) -> dict[str, Any]:
+    with located(f"{folder} is damaged"):
+        manifest = parse_json(read_text(folder / MANIFEST))
+        if not isinstance(manifest, dict) or not all(isinstance(manifest.get(name), dict) for name in _MANIFEST_PARTS):
+            raise ConfigError(f"{MANIFEST} has not {' and '.join(_MANIFEST_PARTS)}.")
+    return manifest
+
+
+def _check_files(folder: Path, manifest: dict[str, Any], entry: str) -> None:
+    """Makes sure that the file or the part of this name is as the manifest says."""
+    with located(f"{folder} is damaged"):
+        named = {name: digest for name, digest in manifest["files"].items() if name.split("/")[0] == entry}
+        place = folder / entry
+        there = {path.relative_to(folder).as_posix() for path in ([place] if place.is_file() else _files(place))}
+        if not named:
+            raise ConfigError(f"{MANIFEST} names no file of {entry}, so that nothing says whether that is whole.")
+        for name in sorted(named.keys() ^ there):
+            raise ConfigError(f"{name} is missing." if name in named else f"{name} is not in {MANIFEST}.")
+        try:
+            changed = [name for name, digest in named.items() if _digest(folder / name) != digest]
+        except OSError as error:
+            raise ConfigError(f"{entry} cannot be read: {reason_of(error)}.") from error
+        for name in changed:
+            raise ConfigError(f"{name} is not as it was written.")
+
+
+def _take_place(unfinished: Path, folder: Path, before: Path) -> None:
+    """Makes a whole folder be `folder`, in place of what is there, which is called `before` for a moment."""
+    is_here = folder.exists() and folder.samefile(Path.cwd())
+    if is_here and any(folder.iterdir()):
+        raise ConfigError(f"{folder} is where you are, and it is not empty. Go elsewhere, or choose another folder.")
+    if is_here:  # it stays the same folder, or whoever is in it would be nowhere; the manifest makes it whole
+        for path in sorted(unfinished.iterdir(), key=lambda path: path.name == MANIFEST):
+            path.rename(folder / path.name)
+        unfinished.rmdir()
+        return
+    if folder.exists():
+        folder.rename(before)
+    unfinished.rename(folder)
+    shutil.rmtree(before, ignore_errors=True)
 
 
 def _files(folder: Path) -> list[Path]:
@@ -140,12 +187,6 @@ def _files(folder: Path) -> list[Path]:
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _reason(error: Exception) -> str:
-    """One line of what went wrong."""
-    words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return " ".join(words.split())
 
 
 def _signatures(leaves: dict[str, Any]) -> dict[str, str]:

@@ -1,14 +1,15 @@
 """The command `xworld evaluate`. As in `main.py`, heavy imports happen inside."""
 
 import dataclasses
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import arg
 
+from xworld.base.checks import check_seed, check_whole
 from xworld.base.errors import ConfigError
+from xworld.base.files import as_file_name
 
 if TYPE_CHECKING:
     from xworld.evaluation.reference import Reference
@@ -33,6 +34,8 @@ class Evaluate:
     # folder of a training run or of a saved agent; or a function of your own, by its module
     agent: Annotated[str, arg(metavar="NAME|FOLDER|module:function")]
     which: Literal["last", "best"] | None = None  # of a run: its newest checkpoint (default), or its best so far
+    # for an agent with a network of your own: what makes it of an Env
+    network: Annotated[str | None, arg(metavar="module:function")] = None
     # an environment or a run, for held-out tasks of it; a test set, such as v2; probes:GROUP or a probe; or a file of
     # tasks (.toml, .npz)
     task_set: str | None = None
@@ -51,6 +54,7 @@ class Evaluate:
         """Evaluates and reports."""
         from xworld.base.xla.devices import num_cores, use_devices
 
+        check_seed(self.seed)
         use_devices(num_cores())
         return self._compare() if self.task_set is None else self._sweep(self.task_set)
 
@@ -58,8 +62,8 @@ class Evaluate:
         import jax
         import rich
 
-        from xworld.agents import AgentPolicy, load
-        from xworld.agents.players import PRETRAINED, agent_folder
+        from xworld.agents import AgentPolicy
+        from xworld.agents.players import PRETRAINED, agent_folder, load_agent
         from xworld.base.configs import as_dict
         from xworld.base.files import check_folder
         from xworld.core.env import Env
@@ -80,8 +84,9 @@ class Evaluate:
         reason = why_seen(run, config)
         if reason is not None:
             raise ConfigError(f"{run} {reason}: no task is held out. Name tasks to play by --task-set.")
-        loaded = load(run, self.which or "last")
+        loaded = load_agent(run, self.which or "last", self.network)
         num_trials = self.num_trials or config.universe.num_trials[1:]
+        check_whole("--num-trials", num_trials[0], 1)
         output = check_folder(self.output or (Path("runs") / PRETRAINED if self.agent == PRETRAINED else run))
         tasks = tasks_by_name(str(run), self.seed).collect(self.num_tasks).tasks
         policy = AgentPolicy(loaded.params, loaded.agent, is_greedy=self.greedy)
@@ -119,6 +124,7 @@ class Evaluate:
                 collection.env,
                 collection.tasks,
                 which=self.which,
+                network=self.network,
                 is_greedy=self.greedy,
                 show_progress=True,
             )
@@ -156,8 +162,3 @@ class Evaluate:
         if (Path(self.agent) / "config.json").exists():  # what else holds an agent may be replaced as a whole
             return Path(self.agent) / (f"best-{name}" if self.which == "best" else name)
         return Path("runs") / f"{as_file_name(self.agent)}-{name}"
-
-
-def as_file_name(name: str) -> str:
-    """Its letters and digits, joined by dashes."""
-    return "-".join(re.findall(r"[A-Za-z0-9.]+", name))

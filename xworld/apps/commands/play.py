@@ -24,6 +24,8 @@ class Play:
     watch: str | None = None  # who plays all agents, to be watched; of a history: whose thoughts are shown
     play_as: tuple[int, ...] | None = None  # the agents that people play; by default all, with a partner the first
     which: Literal["last", "best"] | None = None  # of a run: its newest checkpoint (default), or its best so far
+    # for an agent with a network of your own: what makes it of an Env
+    network: Annotated[str | None, arg(metavar="module:function")] = None
     greedy: bool = False  # a trained agent takes the likeliest action instead of drawing one
     pace: float = 0.0  # steps a second, whether keys are pressed or not; 0: a step when everybody has pressed one
     view: Literal["shaded", "whole", "seen"] = "shaded"  # darken what is not seen, show all, or only what is seen
@@ -52,6 +54,7 @@ class Play:
             partner=self.partner,
             watch=self.watch,
             which=self.which,
+            network=self.network,
             is_greedy=self.greedy,
             pace=self.pace,
             seed=self.seed,

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
-from xworld.apps.commands.evaluate import as_file_name
+from xworld.base.checks import check_number, check_seed
 from xworld.base.errors import ConfigError
+from xworld.base.files import as_file_name
 
 if TYPE_CHECKING:
     from xworld.core.env import Env
@@ -22,6 +23,8 @@ class Render:
     # of them; or the folder of a training run, for a telling episode of its agent
     source: Annotated[Positional[str], arg(metavar="RUN|HISTORY|TASKS")]
     agent: str | None = None  # who plays the task, as for evaluate --agent; a still without
+    # for an agent with a network of your own: what makes it of an Env
+    network: Annotated[str | None, arg(metavar="module:function")] = None
     output: Path | None = (
         None  # .gif or .mp4, for a still .png; by default beside the source, if that is a file, or in runs
     )
@@ -31,10 +34,14 @@ class Render:
 
     def run(self) -> int:
         """Renders."""
+        check_seed(self.seed)
         path = Path(self.source)
+        is_film = self.agent is not None or path.suffix == ".jsonl" or path.is_dir()
+        _check_output(self.output, (".gif", ".mp4") if is_film else (".png",))
+        check_number("--fps", self.fps, 0.01, 1000)
         if path.suffix == ".jsonl":
-            if self.agent is not None:
-                raise ConfigError("--agent is for tasks; a history has been played already.")
+            if self.agent is not None or self.network is not None:
+                raise ConfigError("--agent and --network are for tasks; a history has been played already.")
             return self._film_history(path)
         if path.is_dir() and self.agent is None:
             return self._film_run(path)
@@ -43,12 +50,17 @@ class Render:
         found = tasks_by_name(self.source, self.seed).task(0)
         assert found is not None  # there is a first of every name
         env, task, _ = found
-        return self._draw_task(env, task) if self.agent is None else self._film_task(env, task, self.agent)
+        if self.agent is not None:
+            return self._film_task(env, task, self.agent)
+        if self.network is not None:
+            raise ConfigError("--network is for trained agents: name one with --agent.")
+        return self._draw_task(env, task)
 
     def _film_run(self, run: Path) -> int:
         import jax
 
-        from xworld.agents import AgentPolicy, load
+        from xworld.agents import AgentPolicy
+        from xworld.agents.players import load_agent
         from xworld.core.env import Env
         from xworld.evaluation import AGENT, compare, telling_episode
         from xworld.rendering import episode_frames, save_animation
@@ -56,7 +68,7 @@ class Render:
         from xworld.training import load_config
         from xworld.training.run.finetune import why_seen
 
-        config, loaded = load_config(run), load(run)
+        config, loaded = load_config(run), load_agent(run, network=self.network)
         env, policy, key = Env(config.env), AgentPolicy(loaded.params, loaded.agent), jax.random.key(self.seed)
         tasks = tasks_by_name(self.source, self.seed).collect(128).tasks
         scores = compare(env, tasks, [policy], key, show_progress=True).score(AGENT)[0]
@@ -101,7 +113,8 @@ class Render:
         from xworld.rendering import episode_frames, save_animation
 
         with located("--agent"):
-            policy = player_by_name(player, env, jax.tree.map(lambda leaf: leaf[None], task)).policy
+            tasks = jax.tree.map(lambda leaf: leaf[None], task)
+            policy = player_by_name(player, env, tasks, network=self.network).policy
         states, timesteps = record(env, task, policy, jax.random.key(self.seed))
         frames = episode_frames(env, states, timesteps, reveal=self.reveal)
         save_animation(frames, self._output(".gif"), fps=self.fps)
@@ -112,3 +125,9 @@ class Render:
         """The file to write; what is no file itself has its picture in `runs`."""
         path = Path(self.source)
         return self.output or (path if path.is_file() else Path("runs") / as_file_name(self.source)).with_suffix(suffix)
+
+
+def _check_output(output: Path | None, suffixes: tuple[str, ...]) -> None:
+    """Refuses another suffix before anything is played."""
+    if output is not None and output.suffix.lower() not in suffixes:
+        raise ConfigError(f"--output is {str(output)!r}; write a name that ends in {' or '.join(suffixes)}.")

@@ -168,6 +168,6 @@ def _this_machine() -> str:
     if device.platform != "cpu":
         return f"{jax.device_count()} x {device.device_kind}"
     path = Path("/proc/cpuinfo")
-    lines = path.read_text().splitlines() if path.exists() else []
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return f"{names[0] if names else platform.processor()}, {os.cpu_count()} cores"

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import OmitSubcommandPrefixes, Positional, arg, subcommand
 
-from xworld.base.checks import check_whole
+from xworld.base.checks import check_seed, check_whole
 from xworld.base.errors import ConfigError
 
 
@@ -22,7 +22,7 @@ class Show:
         """Shows the task."""
         from xworld.tasks import briefing_text, tasks_by_name, to_text
 
-        check_whole("--number", self.number, 0)
+        check_whole("--number", self.number, 0, 2**31 - 1)
         found = tasks_by_name(self.tasks, self.seed).task(self.number)
         if found is None:
             raise ConfigError(f"--number is {self.number}, and {self.tasks} has not so many tasks; they begin with 0.")
@@ -73,11 +73,12 @@ class Sample:
         """Samples and writes."""
         import jax
 
-        from xworld.base.files import check_folder
+        from xworld.base.files import check_folder, write_atomically
         from xworld.tasks import to_text
         from xworld.tasks.sets.named import make, make_universe
 
-        check_whole("--number", self.number, 1)
+        check_whole("--number", self.number, 1, 100_000)
+        check_seed(self.seed)
         make(self.env)
         universe = make_universe(self.env, split=self.split)
         folder = None if self.output is None else check_folder(self.output)
@@ -89,7 +90,7 @@ class Sample:
                 print(text)
             else:
                 path = folder / f"task{index}.toml"
-                path.write_text(text)
+                write_atomically(path, text.encode())
                 print(f"Wrote {path}")
         return 0
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import Positional, arg, subcommand
 
-from xworld.apps.commands.evaluate import INTERRUPTED, as_file_name
+from xworld.apps.commands.evaluate import INTERRUPTED
 from xworld.base.errors import ConfigError, did_you_mean
+from xworld.base.files import as_file_name
 
 if TYPE_CHECKING:
     from xworld.agents import LoadedAgent
@@ -40,6 +41,8 @@ def train_command(arguments: list[str]) -> type:
         run_folder: Annotated[Path | None, arg(name="run")] = None  # new folder for the run; runs/PRESET by default
         resume: Path | None = None  # folder of a run to go on with
         continue_if_started: bool = False  # go on if the run's folder has a run already
+        # a network of your own in place of --agent: what makes it of an Env
+        network: Annotated[str | None, arg(metavar="module:function")] = None
         num_devices: int | None = None  # devices to make of a CPU; by default one a core
         log: tuple[Literal["tensorboard", "wandb"], ...] = ()  # where metrics go, beside the run's folder
         film: bool = False  # film an episode after the first evaluation, into first.gif in the run's folder
@@ -58,19 +61,21 @@ def train_command(arguments: list[str]) -> type:
             if self.coordinator is None and (self.num_processes, self.process) != (1, 0):
                 raise ConfigError("--num-processes and --process need --coordinator, the address of process 0.")
             config = _as(RunConfig, self.config)
-            use_host_devices(self.num_devices or num_devices(config))
+            use_host_devices(num_devices(config) if self.num_devices is None else self.num_devices)
             if self.coordinator is not None:
                 join_processes(self.coordinator, self.num_processes, self.process)
             try:
                 film = FirstFilm(folder / "first.gif") if self.film else None
-                is_finished = train(config, folder, resume=is_resumed, loggers=self.log, on_evaluation=film)
+                options = {"agent": _own_network(self.network, config), "loggers": self.log, "on_evaluation": film}
+                is_finished = train(config, folder, resume=is_resumed, **options)
             except TrainingDiverged as error:
                 print(f"xworld: {error}", file=sys.stderr)
                 return 1
+            own = _network_option(self.network)
             if not is_finished:
-                print(f"Stopped and saved. Go on with: xworld train --resume {folder}")
+                print(f"Stopped and saved. Go on with: xworld train --resume {folder}{own}")
                 return INTERRUPTED
-            print(f"Finished {folder}. Now: xworld evaluate --agent {folder}")
+            print(f"Finished {folder}. Now: xworld evaluate --agent {folder}{own}")
             return 0
 
     Train.__doc__ = _TRAIN_HELP
@@ -124,6 +129,19 @@ def _with_choice(config: "RunConfig") -> "RunConfig":
     return _as(WithChoice, config)
 
 
+def _own_network(name: str | None, config: "RunConfig") -> Any:
+    """The network that a `module:function` makes for the run's environments; None for none."""
+    from xworld.agents.players import own_network
+    from xworld.core.env import Env
+
+    return None if name is None else own_network(name, Env(config.env))
+
+
+def _network_option(name: str | None) -> str:
+    """What a command that is proposed says of the network."""
+    return "" if name is None else f" --network {name}"
+
+
 def _as(kind: "type[RunConfig]", config: "RunConfig") -> "RunConfig":
     """The same run as an instance of another class."""
     return kind(**{field.name: getattr(config, field.name) for field in dataclasses.fields(config)})
@@ -152,6 +170,8 @@ class Finetune:
     # tasks (.toml, .npz)
     task_set: str
     num_tasks: int | None = None  # the first so many; by default all, of an environment or a run 512
+    # for an agent with a network of your own: what makes it of an Env
+    network: Annotated[str | None, arg(metavar="module:function")] = None
     total_steps: int | None = None  # environment steps; by default as many as the run had
     seed: int = 0  # decides what is drawn, and which tasks are sampled
     output: Path | None = None  # folder of the new run; by default beside the run
@@ -174,12 +194,14 @@ class Finetune:
         output = self.output or self.run_folder.resolve().parent / name
         tasks = {"name": collection.name, "content_hash": collection.content_hash}
         try:
-            is_finished = finetune(self.run_folder, config, collection.tasks, tasks, output)
+            agent = _own_network(self.network, config)
+            is_finished = finetune(self.run_folder, config, collection.tasks, tasks, output, agent=agent)
         except TrainingDiverged as error:
-            print(f"xworld: {error}")
+            print(f"xworld: {error}", file=sys.stderr)
             return 1
         if not is_finished:
             print("Stopped and saved. The same command goes on.")
             return INTERRUPTED
-        print(f"Finished {output}. Now: xworld evaluate --agent {output} --task-set {self.task_set}")
+        own = _network_option(self.network)
+        print(f"Finished {output}. Now: xworld evaluate --agent {output} --task-set {self.task_set}{own}")
         return 0

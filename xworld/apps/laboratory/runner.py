@@ -21,8 +21,8 @@ import numpy as np
 from xworld.apps.laboratory.experiment import Experiment, Job, Outcome
 from xworld.apps.laboratory.report import write_report
 from xworld.base.checks import check_set, check_whole
-from xworld.base.errors import ConfigError
-from xworld.base.files import check_folder, write_atomically
+from xworld.base.errors import ConfigError, located
+from xworld.base.files import check_folder, locked, parse_json, read_text, write_atomically
 from xworld.base.xla.devices import num_cores, use_devices
 
 BASELINES = "baselines"
@@ -64,6 +64,20 @@ def run_experiment(
     if total_steps is not None:
         check_whole("--total-steps", total_steps, 1)
     folder = check_folder(folder)
+    with locked(folder):
+        return _run_all(experiment, folder, arms, seeds, is_quick, total_steps, num_jobs)
+
+
+def _run_all(
+    experiment: Experiment,
+    folder: Path,
+    arms: Sequence[str],
+    seeds: Sequence[int],
+    is_quick: bool,
+    total_steps: int | None,
+    num_jobs: int,
+) -> dict[str, Any]:
+    """Does the runs that are not done yet, and writes the report."""
     jobs = [Job(arm, seed, folder / f"{arm}-seed{seed}", is_quick, total_steps) for arm in arms for seed in seeds]
     jobs.append(Job(BASELINES, 0, folder / BASELINES, is_quick))
     pending = [job for job in jobs if _read(job) is None]
@@ -98,10 +112,10 @@ def _read(job: Job) -> dict[str, Any] | None:
     path = job.folder / _OUTCOME
     if not path.exists():
         return None
-    try:
-        content: dict[str, Any] = json.loads(path.read_text())
-    except ValueError as error:
-        raise ConfigError(f"{path} is damaged: {error}. Remove it, and the run is evaluated again.") from error
+    with located(f"{path} is damaged; remove it, and the run is evaluated again"):
+        content = parse_json(read_text(path))
+        if not isinstance(content, dict) or not {"options", "returns", "numbers", "machine"} <= content.keys():
+            raise ConfigError("It has not what a run writes.")
     if content["options"] != _options(job):
         raise ConfigError(
             f"{job.folder} was run with other options: {content['options']}, here {_options(job)}. Choose another "
@@ -166,7 +180,7 @@ def _start(experiment: Experiment, job: Job, place: int, num_jobs: int) -> _Proc
 def _check(one: _Process) -> None:
     """Makes sure that a process that has ended has done its run."""
     if _read(one.job) is None:
-        lines = one.log.read_text(errors="replace").split("\n")
+        lines = one.log.read_text(encoding="utf-8", errors="replace").split("\n")
         last = next((line for line in reversed(lines) if line.strip()), "it said nothing")
         raise ConfigError(f"{one.job.folder.name} ended without an outcome: {last.strip()} See {one.log}.")
     print(f"{one.job.folder.name} is finished.", flush=True)

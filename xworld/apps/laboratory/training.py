@@ -12,6 +12,7 @@ import numpy as np
 
 from xworld.agents import AgentPolicy, load
 from xworld.apps.laboratory.experiment import Job, Outcome
+from xworld.base.files import read_text
 from xworld.core.env import Env
 from xworld.core.types import Task
 from xworld.evaluation import compare, evaluate, sample_tasks
@@ -65,10 +66,12 @@ def train_to_end(config: RunConfig, job: Job, exam: Exam) -> Outcome:
       KeyboardInterrupt: training was stopped by a signal, and saved.
       ConfigError: the folder holds another run, or cannot be used.
     """
-    config = dataclasses.replace(config, seed=job.seed, total_steps=job.total_steps or config.total_steps)
+    config = dataclasses.replace(
+        config, seed=job.seed, total_steps=config.total_steps if job.total_steps is None else job.total_steps
+    )
     if not train(config, job.folder, resume=(job.folder / "config.json").exists()):
         raise KeyboardInterrupt
-    with (job.folder / "metrics.csv").open(newline="") as file:
-        seconds = float(list(csv.DictReader(file))[-1]["seconds"])
+    rows = list(csv.DictReader(read_text(job.folder / "metrics.csv").splitlines()))
+    seconds = float(rows[-1]["seconds"])
     num_parameters = sum(leaf.size for leaf in jax.tree.leaves(load(job.folder).params))
     return Outcome(exam.play(job.folder), {"training_seconds": round(seconds, 1), "parameters": num_parameters})

@@ -41,6 +41,7 @@ class Settings:
     partner: str | None = None  # who plays the others: a name or a folder, as for `xworld evaluate --agent`
     watch: str | None = None  # who plays all; of a history, whose thoughts are shown
     which: Literal["last", "best"] | None = None  # of a run: its newest checkpoint, or its best so far
+    network: str | None = None  # `module:function` that makes an agent's network of one's own
     is_greedy: bool = False  # whether a trained agent takes the likeliest action
     pace: float = 0.0  # steps a second; 0 to wait for the keys of all people
     seed: int = 0  # decides directions and chance
@@ -312,7 +313,9 @@ class Controller:
 
         tasks = jax.tree.map(lambda leaf: np.asarray(leaf)[None], task)
         settings = self.settings
-        player = player_by_name(name, env, tasks, which=settings.which, is_greedy=settings.is_greedy)
+        player = player_by_name(
+            name, env, tasks, which=settings.which, network=settings.network, is_greedy=settings.is_greedy
+        )
         return Mind(player.name, player.policy)
 
     def _pace(self) -> float:
@@ -334,8 +337,9 @@ def _check(source: NamedTasks | History, settings: Settings) -> None:
     if not 0 <= settings.pace <= 30:
         raise ConfigError(f"--pace is {settings.pace}; write 0 to 30 steps a second, 0 to wait for keys.")
     check_whole("--seed", settings.seed, 0, 2**32 - 1)
-    if (settings.which or settings.is_greedy) and settings.watch is None and settings.partner is None:
-        raise ConfigError("--which and --greedy are for agents: name one with --partner or --watch.")
+    is_for_agents = settings.which or settings.network or settings.is_greedy
+    if is_for_agents and settings.watch is None and settings.partner is None:
+        raise ConfigError("--which, --network and --greedy are for agents: name one with --partner or --watch.")
     if settings.history is not None and settings.history.suffix != SUFFIX:
         raise ConfigError(f"--history is {str(settings.history)!r}; write a name that ends in {SUFFIX}.")
     if settings.history is not None and settings.history.exists():

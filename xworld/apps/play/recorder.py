@@ -1,6 +1,5 @@
 """What is kept of what is played: histories, pictures and films, each in a file of its own."""
 
-import re
 from pathlib import Path
 
 import jax
@@ -8,6 +7,7 @@ import numpy as np
 
 from xworld.apps.play.drawing import Look
 from xworld.apps.play.session import Session
+from xworld.base.files import as_file_name
 from xworld.histories import SUFFIX, Header, HistoryWriter
 from xworld.rendering import episode_frames, save_animation, save_picture
 from xworld.rendering.drawing.canvas import Surface, to_array
@@ -78,7 +78,7 @@ class Recorder:
 
     def _free_path(self, suffix: str) -> Path:
         """The first name in the output folder that nothing has."""
-        name = re.sub(r"[^A-Za-z0-9_.]+", "-", self._task_name).strip("-")
+        name = as_file_name(self._task_name)
         number = 1
         while (path := self._output / f"{name}-{number:03d}{suffix}").exists():
             number += 1

@@ -22,7 +22,7 @@ from xworld.histories import SUFFIX
 from xworld.tasks import tasks_by_name, to_text
 
 PRACTICE, PROBES = "practice", "probes"
-_MAX_TRIALS, _MAX_SEED, _MAX_SECONDS = 100, 2**32 - 1, 24 * 3600
+MAX_TRIALS, _MAX_SEED, _MAX_SECONDS = 100, 2**32 - 1, 24 * 3600
 _FIELDS = (
     *("title", "consent", "consent_file", "instructions", "instructions_file", "num_trials"),
     *("seconds_per_step", "seconds_per_trial", "view", "seed", PRACTICE, PROBES),
@@ -138,7 +138,7 @@ def parse_study(text: str, folder: Path) -> Study:
     num_trials = table.get("num_trials")
     if not isinstance(num_trials, list) or not num_trials or len(set(num_trials)) < len(num_trials):
         raise ConfigError(f"num_trials is {num_trials!r}; write the numbers of trials of probes, as [1, 2, 3, 5, 8].")
-    of_probes = tuple(check_whole("num_trials", number, 1, _MAX_TRIALS) for number in num_trials)
+    of_probes = tuple(check_whole("num_trials", number, 1, MAX_TRIALS) for number in num_trials)
     practice = table.get(PRACTICE, [])
     return Study(
         title=_text(table, "title"),
@@ -164,7 +164,7 @@ def _read_tasks(
             _check_known(entry, ("source", "number") if num_trials else ("source", "number", "num_trials"))
             of_entry = num_trials
             if num_trials is None and "num_trials" in entry:
-                of_entry = (check_whole("num_trials", entry["num_trials"], 1, _MAX_TRIALS),)
+                of_entry = (check_whole("num_trials", entry["num_trials"], 1, MAX_TRIALS),)
             size = check_whole("number", entry.get("number", 1), 1, 10_000)
             found += _take(_text(entry, "source"), size, of_entry, folder, seed)
     return tuple(found)

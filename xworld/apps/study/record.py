@@ -17,6 +17,7 @@ from xworld.apps.study.config import Study
 from xworld.apps.study.schedule import Item, make_schedule, next_rotation
 from xworld.base.configs import from_json
 from xworld.base.errors import ConfigError
+from xworld.base.files import parse_json
 from xworld.base.lines import LineWriter, read_lines
 from xworld.histories import History, read_history
 
@@ -166,7 +167,7 @@ def read_record(folder: Path) -> Record:
             schedule=tuple(from_json(Item, json.dumps(item)) for item in first["schedule"]),
             events=tuple(lines[1:]),
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         if isinstance(error, ConfigError) and not path.exists():
             raise
         reason = f"there is no {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
@@ -174,7 +175,7 @@ def read_record(folder: Path) -> Record:
 
 
 def _read_event(line: bytes) -> dict[str, Any]:
-    content = json.loads(line)
+    content = parse_json(line)
     if not isinstance(content, dict) or not isinstance(content["event"], str):
         raise ValueError(f"{content!r} is no event")
     if not isinstance(content["at"], float | int):

@@ -6,8 +6,10 @@ All of it is made from hashes, so that it is the same for ever on every machine.
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
-from xworld.apps.study.config import PRACTICE, PROBES, Study
+from xworld.apps.study.config import MAX_TRIALS, PRACTICE, PROBES, Study
+from xworld.base.checks import check_fields, check_number, check_seed, check_whole, check_word
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,13 @@ class Item:
     num_trials: int
     seed: int  # of the episode, uint32
     seconds: float  # time limit of a trial
+
+    def __post_init__(self) -> None:
+        check_fields(self, ("part",), partial(check_word, known=(PRACTICE, PROBES)), "Item")
+        check_fields(self, ("number",), partial(check_whole, low=0), "Item")
+        check_fields(self, ("num_trials",), partial(check_whole, low=1, high=MAX_TRIALS), "Item")
+        check_fields(self, ("seed",), lambda name, value: check_seed(value, name), "Item")
+        check_fields(self, ("seconds",), partial(check_number, low=0), "Item")
 
 
 def make_schedule(study: Study, participant: str, rotation: int) -> tuple[Item, ...]:

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from xworld.base.errors import ConfigError
+from xworld.base.files import as_path, read_text
 from xworld.evaluation.report.look import label_ends, mix, new_figure, write_title
 
 _TRIAL_COLOURS = ("#94b6ec", "#2563c9")  # the first trial and the last
@@ -24,7 +25,7 @@ def draw_learning_curve(metrics: str | Path) -> Figure:
     Raises:
       ConfigError: the metrics cannot be read, or have no such columns or rows.
     """
-    steps, curves = _read_curves(Path(metrics))
+    steps, curves = _read_curves(as_path(metrics))
     figure, axes = new_figure(width=0.8)
     labels = []
     for index, (name, values) in enumerate(curves.items()):
@@ -46,11 +47,11 @@ def draw_learning_curve(metrics: str | Path) -> Figure:
 
 def _read_curves(path: Path) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """[rows] steps, and [rows] returns of every trial that has any."""
+    text = read_text(path, "Name a run's metrics.csv.")
     try:
-        with path.open(newline="") as file:
-            rows = list(csv.DictReader(file))
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}. Name a run's metrics.csv.") from error
+        rows = list(csv.DictReader(text.splitlines()))
+    except csv.Error as error:
+        raise ConfigError(f"{path} is no table: {error}. Name a run's metrics.csv.") from error
     prefix = "return_trial_"
     names = [name for name in (rows[0] if rows else []) if name.startswith(prefix)]
     if not names or "steps" not in rows[0]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from xworld.base.errors import ConfigError, did_you_mean
-from xworld.base.files import write_atomically
+from xworld.base.files import parse_json, read_text, write_atomically
 
 SCHEMA = "xworld.scoreboard/1"
 TASK_SET = "s1"
@@ -102,14 +102,14 @@ def read_entry(folder: Path, name: str) -> Entry:
 
 def _read(path: Path) -> Entry:
     try:
-        content: dict[str, Any] = json.loads(path.read_text())
+        content: dict[str, Any] = parse_json(read_text(path))
         if content.pop("schema") != SCHEMA:
             raise ConfigError(f"{path} is not of the schema {SCHEMA!r}. Make the entry again with this version.")
         scores = {int(k): np.array(rows, np.float64) for k, rows in content.pop("scores").items()}
         trainings = tuple(Training(**training) for training in content.pop("trainings"))
         players = tuple(content.pop("players"))
         entry = Entry(**content, scores=scores, trainings=trainings, players=players)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ConfigError(f"{path} is no entry of a scoreboard: {error}. Remove it, or make it again.") from error
     shape = len(entry.players), entry.num_tasks
     if set(entry.scores) != set(NUM_TRIALS) or any(values.shape != shape for values in entry.scores.values()):

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from xworld.base.errors import ConfigError
-from xworld.base.files import check_folder, read_array, write_array, write_atomically
+from xworld.base.errors import ConfigError, located
+from xworld.base.files import check_folder, parse_json, read_array, read_text, write_array, write_atomically
 
 
 class ReturnsStore:
@@ -29,10 +29,8 @@ class ReturnsStore:
         if not path.exists():
             write_atomically(path, json.dumps(about, indent=1).encode() + b"\n")
             return
-        try:
-            found = json.loads(path.read_text())
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"{path} cannot be read: {error}. Remove the folder, or choose another.") from error
+        with located(f"{path} is damaged; remove the folder, or choose another"):
+            found = parse_json(read_text(path))
         changed = _differences(found, json.loads(json.dumps(about)))
         if changed:
             raise ConfigError(

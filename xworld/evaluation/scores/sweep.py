@@ -6,6 +6,7 @@ is not a trial of one. Source: AdA, arXiv 2301.07608, section 3 and appendix.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import jax
 import numpy as np
 
 from xworld.agents.policy import Policy
+from xworld.base.checks import check_fields, check_seed, check_whole
 from xworld.base.errors import ConfigError
 from xworld.base.progress import progress_bar
 from xworld.core.env import Env
@@ -45,18 +47,18 @@ class SweepConfig:
             raise ConfigError(
                 f"The numbers of trials are {list(self.num_trials)}; write at least one, rising, as in 1 2 3 5 8 13."
             )
-        for name, values in {"num_trials": self.num_trials, "num_repetitions": (self.num_repetitions,)}.items():
-            for value in values:
-                if not 1 <= value <= MAX_TRIALS:
-                    raise ConfigError(f"{name} has {value}; write whole numbers from 1 to {MAX_TRIALS}.")
-        if not 0 <= self.seed < 2**32:
-            raise ConfigError(f"seed is {self.seed}; write a whole number from 0 to 2^32 - 1.")
-        if self.batch_size < 1:
-            raise ConfigError(f"batch_size is {self.batch_size}; write a whole number of at least 1.")
+        check_fields(self, ("num_trials",), _check_numbers)
+        check_fields(self, ("num_repetitions",), partial(check_whole, low=1, high=MAX_TRIALS))
+        check_fields(self, ("seed",), lambda name, value: check_seed(value, name))
+        check_fields(self, ("batch_size",), partial(check_whole, low=1))
 
     def key(self, num_trials: int) -> jax.Array:
         """What decides chance in the episodes of `num_trials` trials."""
         return jax.random.fold_in(jax.random.key(self.seed), num_trials)
+
+
+def _check_numbers(name: str, values: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(check_whole(name, value, 1, MAX_TRIALS) for value in values)
 
 
 def run_sweep(

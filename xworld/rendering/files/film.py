@@ -8,11 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
+from xworld.base.checks import check_number
 from xworld.base.errors import ConfigError
+from xworld.base.files import as_path, reason_of
 from xworld.rendering.drawing.backend import PIL, imageio_ffmpeg
 
 _SUFFIXES = (".gif", ".mp4")
-_MAX_GIF_FPS = 50  # browsers play anything faster slowly
+_MIN_FPS, _MAX_FPS = 0.01, 1000.0  # a GIF's frame lasts 655 s at most
+_MAX_GIF_FPS = 50.0  # browsers play anything faster slowly
 _PALETTE_FRAMES = 32  # frames that are looked at to choose a GIF's colours
 _COMMON = 400  # pixels from which on a colour weighs no more in that choice
 
@@ -24,7 +27,7 @@ def save_animation(frames: Iterable[np.ndarray], path: str | Path, *, fps: float
       frames: [h, w, 3] uint8 each, all of one size. An MP4 is written frame by frame, its odd sizes padded by a pixel;
         a GIF needs all frames at once, and joins equal ones that follow each other into one that is shown longer.
       path: ends in .gif or .mp4. Missing folders are made; a file that is there is replaced once all is well.
-      fps: frames per second; at most 50 in a GIF, where the time of a frame is rounded to 1/100 s.
+      fps: frames per second, 0.01 to 1000; at most 50 in a GIF, where the time of a frame is rounded to 1/100 s.
 
     Returns:
       The path.
@@ -33,12 +36,11 @@ def save_animation(frames: Iterable[np.ndarray], path: str | Path, *, fps: float
       ConfigError: another suffix, a path that cannot be written, no frames, frames that are no pictures of one size,
         or an `fps` out of range.
     """
-    path = Path(path)
+    path = as_path(path)
     suffix = path.suffix.lower()
     if suffix not in _SUFFIXES:
         raise ConfigError(f"{path.name!r} has the suffix {path.suffix!r}; write a name that ends in .gif or .mp4.")
-    if not 0 < fps < float("inf") or (suffix == ".gif" and fps > _MAX_GIF_FPS):
-        raise ConfigError(f"fps is {fps}; write a number above 0, and at most {_MAX_GIF_FPS} for a GIF.")
+    fps = check_number("fps", fps, _MIN_FPS, _MAX_GIF_FPS if suffix == ".gif" else _MAX_FPS)
     unfinished = path.with_name(f".{path.stem}.unfinished{suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -49,8 +51,10 @@ def save_animation(frames: Iterable[np.ndarray], path: str | Path, *, fps: float
             unfinished.replace(path)
         finally:
             unfinished.unlink(missing_ok=True)
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be written ({error}). Choose another path.") from error
+    except ConfigError:
+        raise
+    except (OSError, ValueError) as error:  # a name with a zero byte is a ValueError
+        raise ConfigError(f"{path} cannot be written: {reason_of(error)}. Choose another path.") from error
     return path
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from xworld.base.errors import ConfigError
+from xworld.base.files import as_path, read_text
 from xworld.core.config import EnvConfig
 from xworld.core.types import Task
 from xworld.tasks.language.reading import config_for, parse
@@ -14,11 +15,8 @@ def read_task(path: Path) -> tuple[EnvConfig, Task]:
     Raises:
       ConfigError: the file cannot be read, or has a mistake.
     """
-    try:
-        text = path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not text"
-        raise ConfigError(f"{path} cannot be read: {reason}. Name a task file.") from error
+    path = as_path(path)
+    text = read_text(path, "Name a task file.")
     try:
         config = config_for(text)
         return config, parse(text, config)

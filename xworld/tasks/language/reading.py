@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from xworld.base.errors import ConfigError, did_you_mean, located
+from xworld.base.files import reason_of
 from xworld.core import kinds
 from xworld.core.config import MAX_OBJECTS, MAX_SIDE, EnvConfig
 from xworld.core.types import Task
@@ -107,11 +108,11 @@ class _Draft:
 
 def _read(text: str) -> _Draft:
     try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        document = tomllib.loads(text.removeprefix("\ufeff"))
+    except (ValueError, RecursionError) as error:
         is_twice = any(sign in str(error) for sign in ("Cannot overwrite", "Duplicate", "twice"))
         problem = "A key is given twice; keep one" if is_twice else "This is not TOML"
-        raise ConfigError(f"{problem}: {error}") from None
+        raise ConfigError(f"{problem}: {reason_of(error)}") from None
     for key in document:
         if key not in _KEYS:
             advice = "Put it below [legend], at the end." if len(key) == 1 else did_you_mean(key, _KEYS)

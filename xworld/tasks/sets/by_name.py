@@ -12,9 +12,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from xworld.base.checks import check_seed, check_whole
 from xworld.base.configs import from_json
 from xworld.base.digest import digest
 from xworld.base.errors import ConfigError, did_you_mean, located
+from xworld.base.files import as_path, parse_json, read_text
 from xworld.core import kinds
 from xworld.core.config import EnvConfig
 from xworld.core.env import Env
@@ -29,6 +31,7 @@ from xworld.tasks.universe.config import SPLITS, UniverseConfig
 from xworld.tasks.universe.universe import TaskInfo, Universe
 
 NUM_SAMPLED = 512  # by default, of tasks without end
+_MOST_SAMPLED = 1_000_000
 PROBES = "probes"
 
 # What scores are broken down by, of what a generator knows; of tasks that it did not make, what the arrays say.
@@ -112,7 +115,8 @@ def tasks_by_name(name: str, seed: int = 0) -> NamedTasks:
     Raises:
       ConfigError: there are none of that name, or a file has a mistake.
     """
-    path = Path(name)
+    check_seed(seed)
+    path = as_path(name)
     if path.suffix in (".toml", ".npz"):
         return Stacked(_in_file(path))
     if name in VERSIONS:
@@ -191,8 +195,7 @@ class Sampled:
     def collect(self, num_tasks: int | None = None) -> TaskCollection:
         """The first."""
         num_tasks = NUM_SAMPLED if num_tasks is None else num_tasks
-        if num_tasks < 1:
-            raise ConfigError(f"The number of tasks is {num_tasks}; write a whole number of at least 1.")
+        check_whole("The number of tasks", num_tasks, 1, _MOST_SAMPLED)
         tasks, info = _sample(self.universe, jax.random.key(self.seed), jnp.arange(num_tasks))
         split = {"test": "held-out"}.get(self.universe.config.split, self.universe.config.split)
         name = f"{self.whose}, {num_tasks} {split} tasks of seed {self.seed}"
@@ -228,14 +231,14 @@ def _universe(whose: str) -> Universe | None:
     """The universe of a named environment, or of the training run in a folder; None if it is neither."""
     if whose in environment_names():
         return make_universe(whose)
-    folder = Path(whose)
+    folder = as_path(whose)
     if not folder.is_dir():
         return None
     path = folder / _RUN
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = parse_json(read_text(path))
         parts = json.dumps(values["env"]), json.dumps(values["universe"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{whose} is a folder without a training run: {_RUN} in it is missing or damaged.") from error
     with located(str(path)):
         return Universe(from_json(EnvConfig, parts[0]), from_json(UniverseConfig, parts[1]))

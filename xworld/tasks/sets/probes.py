@@ -98,7 +98,7 @@ def probes(group: str | None = None, num_agents: int | None = None) -> tuple[Pro
 def _all_probes() -> dict[str, Probe]:
     folder = resources.files("xworld.tasks.sets") / "probe_tasks"
     found = [
-        read_probe(file.name.removesuffix(".toml"), file.read_text(), config)
+        read_probe(file.name.removesuffix(".toml"), file.read_text(encoding="utf-8"), config)
         for shape, config in SHAPES.items()
         for file in (folder / shape).iterdir()
     ]

@@ -7,9 +7,6 @@ written whole or not at all, and nothing in it is run when it is read (no pickle
 import dataclasses
 import io
 import json
-import tomllib
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +16,7 @@ import numpy as np
 
 from xworld.base.digest import digest
 from xworld.base.errors import ConfigError, located
-from xworld.base.files import write_atomically
+from xworld.base.files import as_path, parse_json, parse_toml, read_text, reason_of, write_atomically
 from xworld.core import kinds
 from xworld.core.config import EnvConfig
 from xworld.core.types import Task
@@ -115,13 +112,13 @@ def has_task_set(path: Path) -> bool:
     if path.suffix != ".toml":
         return path.suffix == ".npz"
     try:
-        return not {"format", "tasks"}.isdisjoint(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError):
+        return not {"format", "tasks"}.isdisjoint(parse_toml(read_text(path)))
+    except ConfigError:
         return False
 
 
 def _check_suffix(path: str | Path) -> Path:
-    path = Path(path)
+    path = as_path(path)
     if path.suffix not in _SUFFIXES:
         raise ConfigError(f"{path.name!r} is no name of a task set; write one that ends in {' or '.join(_SUFFIXES)}.")
     return path
@@ -129,21 +126,28 @@ def _check_suffix(path: str | Path) -> Path:
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """The header of a file, and the rest: arrays by name, or the tables of a TOML file."""
-    try:
-        if path.suffix == ".toml":
-            header = tomllib.loads(path.read_text(encoding="utf-8"))
-            content: dict[str, Any] = header
-        else:
-            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-                content = {name: file[name] for name in file.files}
-            header = json.loads(str(content.pop(_HEADER)))
-    except (ValueError, KeyError, TypeError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
-        raise ConfigError(f"{path} is damaged, or no task set: {error}. Write one with xworld.tasks.save.") from error
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror or error}. Name a file of tasks.") from error
+    if path.suffix == ".toml":
+        text = read_text(path, "Name a file of tasks.")
+        with located(f"{path} is damaged, or no task set"):
+            header = parse_toml(text)
+        content: dict[str, Any] = header
+    else:
+        header, content = _read_arrays(path)
     if not isinstance(header, dict) or header.get("format") != _FORMAT:
         raise ConfigError(f"{path} is no file of format {_FORMAT!r}. Write one with xworld.tasks.save.")
     return header, content
+
+
+def _read_arrays(path: Path) -> tuple[Any, dict[str, np.ndarray]]:
+    """The header of an .npz file, and the other arrays by name."""
+    try:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+            content = {name: file[name] for name in file.files}
+        return parse_json(str(content.pop(_HEADER))), content
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {reason_of(error)}. Name a file of tasks.") from error
+    except Exception as error:  # numpy and zipfile say it in many ways, and numpy may advise to load it unsafely
+        raise ConfigError(f"{path} is damaged, or no task set. Write one with xworld.tasks.save.") from error
 
 
 def _make_config(path: Path, header: dict[str, Any]) -> EnvConfig:

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from xworld.base.configs import as_dict
 from xworld.base.errors import ConfigError, did_you_mean
+from xworld.base.files import read_text, write_atomically
 from xworld.training.logs.metrics import Row
 from xworld.training.run.config import RunConfig
 
@@ -57,11 +58,11 @@ class WandB:
 
         id_file = folder / "wandb-id"
         if not id_file.exists():
-            id_file.write_text(uuid.uuid4().hex)
+            write_atomically(id_file, uuid.uuid4().hex.encode())
         self._run = wandb.init(
             project="xworld",
             name=folder.absolute().name,
-            id=id_file.read_text(),
+            id=read_text(id_file).strip(),
             dir=str(folder),
             config=as_dict(config),
             resume="allow",

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from xworld.base.errors import ConfigError
-from xworld.base.files import write_atomically
+from xworld.base.files import parse_json, read_text, reason_of, write_atomically
 from xworld.training.learners.learner import Metrics
 from xworld.training.rollouts.rollout import NUM_TRIAL_COLUMNS
 
@@ -57,7 +57,11 @@ class MetricsWriter:
     """
 
     def __init__(self, folder: Path, columns: Sequence[str], update: int = 0, is_writing: bool = True):
-        """Opens `metrics.csv` and `metrics.jsonl` in `folder`, going on after `update`; or only reads them."""
+        """Opens `metrics.csv` and `metrics.jsonl` in `folder`, going on after `update`; or only reads them.
+
+        Raises:
+          ConfigError: what is there cannot be read, or the files cannot be written.
+        """
         self._csv, self._jsonl, self._is_writing = folder / "metrics.csv", folder / "metrics.jsonl", is_writing
         rows = self.read(folder)
         self.columns = tuple(dict.fromkeys((*columns, *(name for row in rows for name in row))))
@@ -70,16 +74,20 @@ class MetricsWriter:
             write_atomically(self._jsonl, "".join(lines).encode())
 
     def write(self, row: Row, seconds: float) -> Row:
-        """Appends a row, which took so long, with a value for each of `columns`; what has none is NaN."""
+        """Appends a row, which took so long, with a value for each of `columns`; what has none is NaN.
+
+        Raises:
+          ConfigError: the disk is full, or the files cannot be written any more.
+        """
         before = self.rows[-1]["seconds"] if self.rows else 0.0
         row = self._fill(row) | {"seconds": round(before + seconds, 3)}
         self.rows.append(row)
         if self._is_writing:
             values = self._values(row)
-            with self._csv.open("a", newline="", encoding="utf-8") as file:
-                csv.writer(file).writerow(values.values())
-            with self._jsonl.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(values) + "\n")
+            line = io.StringIO(newline="")
+            csv.writer(line).writerow(values.values())
+            _append(self._csv, line.getvalue())
+            _append(self._jsonl, json.dumps(values) + "\n")
         return row
 
     def best(self, column: str) -> float:
@@ -98,16 +106,21 @@ class MetricsWriter:
         """The rows in a run's folder; none when it has none. A last line cut short by a crash is left out.
 
         Raises:
-          ConfigError: another line is none that a run wrote.
+          ConfigError: another line is none that a run wrote, or the file is gone while `metrics.csv` has rows.
         """
-        path = folder / "metrics.jsonl"
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
+        path, table = folder / "metrics.jsonl", folder / "metrics.csv"
+        lines = read_text(path).splitlines(keepends=True) if path.exists() else []
+        if not lines and table.exists() and len(read_text(table).splitlines()) > 1:
+            raise ConfigError(
+                f"{path} is {'empty' if path.exists() else 'not there'}, though {table.name} has rows: the run would "
+                "forget which agent was its best. Put it back, or move both files away."
+            )
         rows = []
         for number, line in enumerate(lines, 1):
             if not line.endswith("\n"):
                 continue
             try:
-                row = {name: math.nan if value is None else value for name, value in json.loads(line).items()}
+                row = {name: math.nan if value is None else value for name, value in parse_json(line).items()}
                 is_row = "update" in row and all(type(value) in (int, float) for value in row.values())
             except (ValueError, AttributeError):
                 is_row = False
@@ -115,3 +128,13 @@ class MetricsWriter:
                 raise ConfigError(f"{path}, line {number} is no row of metrics. Mend or remove the line.")
             rows.append(row)
         return rows
+
+
+def _append(path: Path, line: str) -> None:
+    try:
+        with path.open("a", newline="", encoding="utf-8") as file:
+            file.write(line)
+    except OSError as error:
+        raise ConfigError(
+            f"{path} cannot be written: {reason_of(error)}. Make room, and go on with the run from its last checkpoint."
+        ) from error

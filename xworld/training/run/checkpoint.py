@@ -24,7 +24,7 @@ from xworld.agents.saved.saved import (
 from xworld.agents.saved.trees import check_room, read_part, write_parts
 from xworld.base.configs import differences, from_json, to_json
 from xworld.base.errors import ConfigError
-from xworld.base.files import write_atomically
+from xworld.base.files import LOCK, as_path, parse_json, read_text, write_atomically
 from xworld.training.devices.sharding import fetch
 from xworld.training.run.config import RunConfig
 from xworld.training.run.given import Given
@@ -51,9 +51,9 @@ def read_outside(folder: Path) -> dict[str, Any]:
     """
     path = folder / _OUTSIDE
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = parse_json(read_text(path))
         return {name: found[name] for name in ("tasks", "splits", "terms", "partners", "learner", "network")}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(
             f"{folder} does not say what was given to its run: {path.name} is missing or damaged ({error})."
         ) from error
@@ -69,7 +69,8 @@ def check_outside(folder: Path, outside: Mapping[str, Any]) -> None:
     changed = [name for name in outside if found[name] != outside[name]]
     if changed:
         pairs = "; ".join(f"{name}: {found[name]} there, {outside[name]} here" for name in changed)
-        raise ConfigError(f"The run in {folder} was started with something else ({pairs}). Give it the same.")
+        hint = " Commands take a network of one's own by --network module:function." if "network" in changed else ""
+        raise ConfigError(f"The run in {folder} was started with something else ({pairs}). Give it the same.{hint}")
 
 
 def load_config(folder: Path) -> RunConfig:
@@ -78,11 +79,12 @@ def load_config(folder: Path) -> RunConfig:
     Raises:
       ConfigError: there is no run, or its configuration cannot be read.
     """
+    folder = as_path(folder)
     path = folder / _CONFIG
     if not path.is_file():
         raise ConfigError(f"{folder} holds no training run: there is no {_CONFIG} in it.")
     try:
-        return from_json(RunConfig, path.read_text(encoding="utf-8"))
+        return from_json(RunConfig, read_text(path))
     except ConfigError as error:
         raise ConfigError(f"{path} cannot be read. {error}") from error
 
@@ -93,7 +95,7 @@ def prepare_folder(folder: Path, like: TrainState, *, is_resumed: bool) -> None:
     Raises:
       ConfigError: the folder holds something and the run is not resumed, or it is read-only, or it is full.
     """
-    if not is_resumed and folder.is_dir() and any(folder.iterdir()):
+    if not is_resumed and folder.is_dir() and any(path.name != LOCK for path in folder.iterdir()):
         raise ConfigError(f"{folder} is not empty. Resume the run in it, or choose another folder.")
     num_bytes = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(like)) + _SPARE_BYTES
     try:

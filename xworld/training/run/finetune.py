@@ -6,12 +6,14 @@ AdA's scores are normalised by such an agent, trained further on the tasks that 
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from xworld.agents import load
-from xworld.base.errors import ConfigError
+from xworld.agents import Agent, load
+from xworld.base.errors import ConfigError, located
+from xworld.base.files import as_path, parse_json, read_text, write_atomically
 from xworld.core.types import Task
 from xworld.tasks import TaskSet
 from xworld.training.run.checkpoint import read_outside
@@ -23,7 +25,14 @@ _ORIGIN = "finetune.json"  # in the new run's folder: which tasks it trains on
 
 
 def finetune(
-    run: Path, config: RunConfig, tasks: Task, about: Mapping[str, str], folder: Path, *, show_progress: bool = True
+    run: Path,
+    config: RunConfig,
+    tasks: Task,
+    about: Mapping[str, str],
+    folder: Path,
+    *,
+    agent: Agent | None = None,
+    show_progress: bool = True,
 ) -> bool:
     """Trains the agent of a run further on `tasks`, as a new run; goes on with it where it was stopped.
 
@@ -33,6 +42,7 @@ def finetune(
       tasks: stacked tasks, leaves [num_tasks, ...], of which each episode has one.
       about: what tells these tasks from others; compared when the new run goes on.
       folder: of the new run.
+      agent: the network of one's own that the run was trained with, if it was.
       show_progress: whether to draw a progress bar.
 
     Returns:
@@ -42,23 +52,25 @@ def finetune(
       ConfigError: a folder holds no run, or the new run was started with other tasks or another configuration.
       TrainingDiverged: a loss or a gradient was not finite.
     """
-    loaded = load(run)
+    folder = as_path(folder)
+    loaded = load(run, agent=agent)
     origin = folder / _ORIGIN
     is_resumed = origin.exists()
     if is_resumed:
-        found = json.loads(origin.read_text())
+        found = _read_origin(folder)
         if found != dict(about):
             raise ConfigError(f"The run in {folder} trains on other tasks ({found}). Choose another folder.")
     source = TaskSet(jax.tree.map(jnp.asarray, tasks))
 
     def started() -> None:
-        origin.write_text(json.dumps(about) + "\n")
+        write_atomically(origin, (json.dumps(about) + "\n").encode())
 
     return train(
         config,
         folder,
         resume=is_resumed,
         tasks=source,
+        agent=agent,
         params=None if is_resumed else loaded.params,
         return_scale=None if is_resumed else loaded.return_scale,
         on_start=started,
@@ -77,7 +89,7 @@ def why_seen(folder: Path, config: RunConfig) -> str | None:
       ConfigError: the folder does not say what the run trained on.
     """
     if (folder / _ORIGIN).exists():
-        return f"was fine-tuned on {json.loads((folder / _ORIGIN).read_text()).get('name', 'a set of tasks')}"
+        return f"was fine-tuned on {_read_origin(folder).get('name', 'a set of tasks')}"
     outside, own = read_outside(folder), describe_splits(config.universe)
     if own["split"] != "train":
         return f"was trained on the split {own['split']!r} of its universe"
@@ -96,3 +108,12 @@ def check_not_fine_tuned(folder: Path) -> None:
     """
     if (folder / _ORIGIN).exists():
         raise ConfigError(f"The run in {folder} trains on a set of tasks. Go on with it by xworld finetune.")
+
+
+def _read_origin(folder: Path) -> dict[str, Any]:
+    """What tells the tasks that the run in `folder` was fine-tuned on from others."""
+    with located(str(folder / _ORIGIN)):
+        found = parse_json(read_text(folder / _ORIGIN))
+        if not isinstance(found, dict):
+            raise ConfigError("It does not say on which tasks the run trains.")
+    return found

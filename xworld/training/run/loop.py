@@ -18,7 +18,9 @@ from jax.experimental import multihost_utils
 
 from xworld.agents import Agent, LoadedAgent, Params
 from xworld.agents.return_scale import ReturnScale
+from xworld.base.configs import class_name
 from xworld.base.errors import ConfigError
+from xworld.base.files import as_path, locked
 from xworld.core.types import Task, TaskSource
 from xworld.tasks import Universe
 from xworld.training.devices.sharding import fetch
@@ -103,8 +105,8 @@ def train(
       Whether the run is finished; False when a signal stopped it.
 
     Raises:
-      ConfigError: the folder cannot be used, the environments cannot be sharded over the devices, the checkpoint does
-        not fit, or the disk is full.
+      ConfigError: the folder cannot be used, or another process uses it; the environments cannot be sharded over the
+        devices, the checkpoint does not fit, or the disk is full.
       TrainingDiverged: a loss or a gradient was not finite, or huge.
     """
     if tasks is None and config.short_sight:
@@ -116,10 +118,11 @@ def train(
     evaluator = make_evaluator(config, trainer.agent, tasks, evaluation_tasks)
     like = jax.eval_shape(trainer.start, given)
     is_lead = jax.process_index() == 0  # the process that writes
-    outside = given.describe() | {"learner": _class_of(trainer.learner), "network": _class_of(trainer.agent)}
+    outside = given.describe() | {"learner": class_name(trainer.learner), "network": class_name(trainer.agent)}
     check_loggers(loggers)
-    _in_lead(is_lead, lambda: _prepare(folder, like, outside, resume))
+    folder = as_path(folder)
     with ExitStack() as stack:
+        _in_lead(is_lead, lambda: _prepare(folder, like, outside, resume, stack))
         stop = stack.enter_context(_stop_signals())
         show = stack.enter_context(progress_display(config.num_updates, evaluator.columns, show_progress and is_lead))
         saved = stack.enter_context(CheckpointWriter(folder, config, trainer.agent, is_lead))
@@ -223,12 +226,17 @@ class _Run:
         return self.trainer.given(new.tasks, new.terms, new.partners)
 
 
-def _prepare(folder: Path, like: TrainState, outside: Mapping[str, Any], is_resumed: bool) -> None:
-    """Makes sure that the run can go into the folder, before anything is done."""
+def _prepare(
+    folder: Path, like: TrainState, outside: Mapping[str, Any], is_resumed: bool, whole_run: ExitStack
+) -> None:
+    """Makes sure that the run can go into the folder, and has it for itself until `whole_run` is over."""
     if is_resumed:
         load_config(folder)  # a folder that holds no run is the first thing to say
+        whole_run.enter_context(locked(folder))
         check_outside(folder, outside)
     prepare_folder(folder, like, is_resumed=is_resumed)
+    if not is_resumed:
+        whole_run.enter_context(locked(folder))
 
 
 def _first_state(trainer: Trainer, given: Given, params: Params | None, return_scale: ReturnScale | None) -> TrainState:
@@ -238,10 +246,6 @@ def _first_state(trainer: Trainer, given: Given, params: Params | None, return_s
         scale = jax.tree.map(lambda new, old: jax.device_put(new, old.sharding), return_scale, old)
         state = dataclasses.replace(state, learner=dataclasses.replace(state.learner, return_scale=scale))
     return state if params is None else dataclasses.replace(state, params=trainer.own_params(params))
-
-
-def _class_of(thing: object) -> str:
-    return f"{type(thing).__module__}.{type(thing).__qualname__}"
 
 
 def _in_lead(is_lead: bool, prepare: Callable[[], None]) -> None:

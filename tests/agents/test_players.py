@@ -1,0 +1,116 @@
+"""Players by name: folders with any signs in them, and networks and players of the user's own."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from xworld import ConfigError, Env, EnvConfig
+from xworld.agents.players import PRETRAINED, agent_folder, own_network, player_by_name
+from xworld.agents.saved import saved
+from xworld.base.configs import class_name
+
+
+@pytest.mark.parametrize(
+    "name", ["runs/12:30", "./a:b", r"C:\\runs\\x", "C:/runs/x", "runs/mine", "a:b:c", "with-dash:x"]
+)
+def test_a_path_may_have_a_colon(name):
+    assert agent_folder(name) == Path(name)
+
+
+@pytest.mark.parametrize("name", ["my_module:player", "a.b:c", "random", "noop", "expert", "searcher"])
+def test_no_folder_is_meant(name):
+    assert agent_folder(name) is None
+
+
+def test_a_folder_that_is_there_is_meant(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    Path("a:b").mkdir()
+    assert agent_folder("a:b") == Path("a:b")
+    assert agent_folder(PRETRAINED) == saved.PRETRAINED
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert agent_folder("~/mine") == tmp_path / "mine"
+
+
+@dataclass(frozen=True)
+class Network:
+    """As little as a network needs."""
+
+    size: int = 3
+
+    def init(self):
+        """Not called."""
+
+    start_memory = is_reset = encode_briefing = step = unroll = init
+
+
+class Unhashable(Network):
+    """Has no hash."""
+
+    __hash__ = None
+
+
+class Unfinished:
+    """Has one method."""
+
+    def init(self):
+        """Not called."""
+
+
+ENV = Env(EnvConfig(height=4, width=5))
+
+
+@pytest.fixture
+def module(monkeypatch):
+    module = ModuleType("mine")
+    module.network = lambda env: Network(env.config.width)
+    module.unhashable = lambda env: Unhashable()
+    module.unfinished = lambda env: Unfinished()
+    module.broken = lambda env: 1 / 0
+    monkeypatch.setitem(sys.modules, "mine", module)
+
+
+def test_a_network_is_made_for_its_environment(module):
+    assert own_network("mine:network", ENV) == Network(5)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("mine:unhashable", "has no hash: make it a frozen dataclass"),
+        ("mine:unfinished", "is no network: it has no start_memory, is_reset, encode_briefing, step, unroll"),
+        ("mine:broken", "ZeroDivisionError"),
+        ("mine:nothing", "AttributeError"),
+        ("no_module_of_that_name:f", "ModuleNotFoundError"),
+        ("mine", "write module:function"),
+        ("mine.py:network()", "write module:function"),
+    ],
+)
+def test_what_is_no_network_is_said(module, name, words):
+    with pytest.raises(ConfigError, match=words):
+        own_network(name, ENV)
+
+
+def test_a_module_may_be_in_the_working_folder(monkeypatch, tmp_path):
+    (tmp_path / "module_of_this_folder.py").write_text("def network(env):\n    return 3\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
+    with pytest.raises(ConfigError, match="returns 3, which is no network"):
+        own_network("module_of_this_folder:network", ENV)
+
+
+def test_a_network_is_for_trained_agents():
+    with pytest.raises(ConfigError, match="--network is for trained agents"):
+        player_by_name("random", ENV, None, network="mine:network")
+
+
+def test_a_class_has_one_name_whether_its_file_was_run_or_imported(monkeypatch):
+    here = class_name(Network())
+    assert here.endswith("test_players.Network")
+    main = ModuleType("__main__")
+    main.__file__, main.__spec__ = "/somewhere/test_players.py", None
+    monkeypatch.setitem(sys.modules, "__main__", main)
+    monkeypatch.setattr(Network, "__module__", "__main__")
+    assert class_name(Network()) == "test_players.Network"
