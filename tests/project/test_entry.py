@@ -3,13 +3,16 @@
 import builtins
 import importlib.metadata
 import importlib.util
+import io
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+import xworld
 from xworld import __main__ as entry
 from xworld.apps import doctor
 from xworld.apps.commands import main as cli
@@ -63,6 +66,96 @@ def test_an_interrupt_while_importing_is_one_line(monkeypatch, capsys):
     monkeypatch.setattr(builtins, "__import__", interrupted)
     assert entry.main() == 130
     assert capsys.readouterr().err == "xworld: interrupted\n"
+
+
+def test_the_package_is_there_before_jax_is():
+    """So that the command answers at once, and an interrupt finds little to print."""
+    code = (
+        "import sys, xworld, xworld.__main__\n"
+        "assert 'jax' not in sys.modules and set(xworld.__all__) <= set(dir(xworld))"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_every_public_name_is_found():
+    assert {*xworld._MODULES, "tasks"} == set(xworld.__all__)
+    for name in xworld.__all__:
+        assert getattr(xworld, name).__name__.rpartition(".")[2] == name
+    with pytest.raises(AttributeError, match="no attribute 'Enw'"):
+        xworld.Enw  # noqa: B018
+
+
+def test_ctrl_c_while_importing_ends_the_process(tmp_path):
+    """Also where the module that is imported swallows the exception."""
+    (tmp_path / "tyro.py").write_text(
+        "import time\ntry:\n    print('now', flush=True); time.sleep(60)\n"
+        "except KeyboardInterrupt:\n    time.sleep(60)\n"
+    )
+    environment = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{Path(cli.__file__).parents[3]}"}
+    with subprocess.Popen(
+        [sys.executable, "-m", "xworld"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None and process.stdout.readline() == b"now\n"
+        process.send_signal(signal.SIGINT)
+        assert process.communicate()[1] == b"xworld: interrupted\n"
+    assert process.returncode == 130
+
+
+def test_a_reader_that_goes_away_is_no_error(monkeypatch, capsys):
+    class Pipe(io.StringIO):
+        def write(self, text):
+            raise BrokenPipeError
+
+    monkeypatch.setattr(sys, "stdout", Pipe())
+    assert cli.main(["study", "show"]) == cli.NOBODY_READS
+    assert capsys.readouterr().err == ""
+
+
+def test_a_full_disk_behind_the_output_is_one_line(monkeypatch, capsys):
+    class Full(io.StringIO):
+        def write(self, text):
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(sys, "stdout", Full())
+    assert cli.main(["study", "show"]) == 2
+    assert capsys.readouterr().err == "xworld: the system says: No space left on device.\n"
+
+
+def test_what_the_output_cannot_say_is_a_question_mark(monkeypatch):
+    output = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", output)
+    monkeypatch.setattr(cli, "main", lambda: print("\u00e9") or 0)
+    assert entry.main() == 0
+    output.flush()
+    assert output.buffer.getvalue() == b"?\n"
+
+
+def test_output_may_be_closed(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(cli, "main", lambda: sys.stdout.write("x") and 0)
+    assert entry.main() == 0
+    sys.stdout.close()
+
+
+@pytest.mark.parametrize(
+    "box",
+    [
+        "\x1b[1m╭─ Parsing error ──╮\x1b[0m\n\x1b[31m│\x1b[0m Unrecognized: trian \x1b[31m│\x1b[0m\n"
+        "│ ────────────────── │\n│ For full helptext, run xworld --help │\n╰────────────────────╯",
+        "+- Parsing error -----+\n| Unrecognized: trian |\n| ------------------- |\n"
+        "| For full helptext, see xworld |\n+---------------------+",
+    ],
+)
+def test_complaints_of_the_parser_lose_colours_and_frames(box):
+    assert cli._one_line(box) == "Unrecognized: trian. See xworld --help."
+
+
+def test_a_home_folder_is_found_in_every_argument(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cli._expand("~/a.toml") == f"{tmp_path}/a.toml"
+    assert cli._expand("--output=~/a") == f"--output={tmp_path}/a"
+    for same in ("a~b", "--seed=3", "a=~/b", "-1"):
+        assert cli._expand(same) == same
 
 
 def test_cores_are_counted_where_the_system_tells_no_affinity(monkeypatch):

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -20,15 +21,31 @@ from xworld.apps.commands.tasks import Tasks
 from xworld.apps.commands.train import Finetune, train_command
 from xworld.apps.doctor import Doctor
 from xworld.base.errors import ConfigError
+from xworld.base.files import reason_of
+
+NOBODY_READS = 141  # as of a process that SIGPIPE has ended
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line; returns its exit status: 0, 2 for input that cannot be meant, 130 when interrupted."""
-    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    """Runs the command line; returns its exit status.
+
+    That is 0, 2 for input that cannot be meant, 130 when interrupted, and 141 when nobody reads what is printed.
+    """
+    arguments = [_expand(argument) for argument in (sys.argv[1:] if arguments is None else arguments)]
     try:
-        return _parse(arguments).run()
+        try:
+            return _parse(arguments).run()
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()
     except ConfigError as error:
         print(f"xworld: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # as by `| head`
+        _forget_output()
+        return NOBODY_READS
+    except OSError as error:  # such as a disk that is full where it is printed to
+        print(f"xworld: {error.filename or 'the system says'}: {reason_of(error)}.", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("xworld: interrupted", file=sys.stderr)
@@ -41,6 +58,20 @@ class Command(Protocol):
     def run(self) -> int:
         """Does it; returns the exit status."""
         ...
+
+
+def _expand(argument: str) -> str:
+    """With a home folder in the place of `~`, also in `--option=~/x`, which shells leave as it is."""
+    option, sign, value = argument.partition("=")
+    if sign and option.startswith("-"):
+        return f"{option}={os.path.expanduser(value)}"
+    return os.path.expanduser(argument)
+
+
+def _forget_output() -> None:
+    """Nothing more is printed, not by Python at its end either."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parse(arguments: list[str]) -> Command:
@@ -68,8 +99,9 @@ def _parse(arguments: list[str]) -> Command:
 
 
 def _one_line(box: str) -> str:
-    """The words in tyro's box of complaints, without its frame and its pointer to the help."""
-    lines = [re.sub(r"[╭╮╰╯│─]", " ", line).strip() for line in box.splitlines()[1:]]
+    """The words in tyro's box of complaints, without its colours, its frame and its pointer to the help."""
+    plain = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", box)
+    lines = [re.sub(r"^\s*[|+│╭╰]|[|+│╮╯]\s*$|[─━]|-{4,}", " ", line).strip() for line in plain.splitlines()[1:]]
     words = [line for line in lines if line and not line.startswith("For full helptext")]
     line = re.sub(r"Error parsing __tyro-dummy-inner__\S*: ", "", " ".join(words))  # tyro's name for no argument
     return line.rstrip(".") + ". See xworld --help."
