@@ -305,7 +305,7 @@ def test_files_cannot_run_code(tmp_path):
 
 
 def test_other_files_are_refused(tmp_path):
-    with pytest.raises(ConfigError, match="No such file"):
+    with pytest.raises(ConfigError, match="There is no file .*none, and no benchmark of that name"):
         read_xland_minigrid(tmp_path / "none")
     with pytest.raises(ConfigError, match="it should hold goals, rules, init_tiles"):
         read_xland_minigrid(write(tmp_path, {"goals": np.zeros((1, 5), np.uint8)}))
@@ -367,3 +367,34 @@ def test_more_room_is_padding():
     again = parse(to_text(task), config)
     assert jax.tree.all(jax.tree.map(np.array_equal, without_ids(task), without_ids(again)))
     assert (int(task.trial_length), int(task.num_trials)) == (243, 3)
+
+
+def test_benchmarks_are_found_where_that_package_keeps_them(recorded, monkeypatch, tmp_path):
+    monkeypatch.setenv("XLAND_MINIGRID_DATA", str(tmp_path / "kept"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "kept").mkdir()
+    for version in (2, 10):
+        fields = {name: recorded[name][:version] for name in ("goals", "rules", "init_tiles")}
+        write(tmp_path, fields).rename(tmp_path / "kept" / f"medium_1m_v{version}")
+    (tmp_path / "kept" / "medium_1m_v11.part").write_text("half of it")
+    sizes = {name: len(read_xland_minigrid(name).goals) for name in ("medium-1m", "medium_1m", "medium_1m_v2")}
+    assert sizes == {"medium-1m": 10, "medium_1m": 10, "medium_1m_v2": 2}
+    with pytest.raises(ConfigError, match="no benchmark of that name in .*kept"):
+        read_xland_minigrid("high-1m")
+    write(tmp_path, {name: recorded[name][:3] for name in ("goals", "rules", "init_tiles")}).rename("medium-1m")
+    assert len(read_xland_minigrid("medium-1m").goals) == 3  # a file of one's own comes first
+
+
+class OneRuleset:
+    goal, rules, init_tiles = np.zeros(5, np.uint8), np.zeros((1, 7), np.uint8), np.zeros((2, 2), np.uint8)
+
+
+@pytest.mark.parametrize("rulesets", [OneRuleset(), None, {"goals": 1}])
+def test_one_ruleset_is_not_taken_for_many(rulesets):
+    with pytest.raises(ConfigError, match=r"without .*; one RuleSet is RulesetArrays\(goals=one.goal\[None\]"):
+        from_xland_minigrid(rulesets, CONFIG, WORLD)
+
+
+def test_worlds_have_that_packages_names_too():
+    assert layout_of("XLand-MiniGrid-R4-13x13") is not None
+    assert (layout_of("XLand-MiniGrid-R4-13x13").walls == layout_of("R4-13x13").walls).all()

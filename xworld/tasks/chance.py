@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from xworld.base.checks import check_whole
 from xworld.base.hashing import Word, below, hash_words
 from xworld.base.xla.fusion import apart
 
@@ -15,6 +16,17 @@ T = TypeVar("T")
 
 # What is drawn; the first word of every hash, so that the draws have nothing to do with each other.
 WORLD, GAME, HIDING, PLACEMENT, WORLD_KIND, FLOOR_COLOURS = range(6)
+
+
+def as_id(name: str, value: Word) -> jax.Array:
+    """[] int32 of an id of a world or a game.
+
+    Raises:
+      ConfigError: a number, not an array, that is no whole one below 2^31; it would be taken for another.
+    """
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value.item()
+    return jnp.asarray(value if isinstance(value, jax.Array) else check_whole(name, value, 0, 2**31 - 1), jnp.int32)
 
 
 class Dice:

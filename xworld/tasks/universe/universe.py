@@ -84,7 +84,7 @@ class Universe:
 
     def task_with_info(self, world_id: Word, game_id: Word) -> tuple[Task, TaskInfo]:
         """The task with these ids and what is known about it."""
-        world_id, game_id = jnp.asarray(world_id, jnp.int32), jnp.asarray(game_id, jnp.int32)
+        world_id, game_id = chance.as_id("world_id", world_id), chance.as_id("game_id", game_id)
         return _task_maker(self)(world_id, game_id)
 
     def _make_task(self, world_id: jax.Array, game_id: jax.Array) -> tuple[Task, TaskInfo]:

@@ -1,6 +1,7 @@
 """Reading XLand-MiniGrid's benchmark files: compressed pickles, of which only arrays and plain values are let in."""
 
 import bz2
+import os
 import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,8 +11,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from xworld.base.errors import ConfigError
+from xworld.base.files import as_path, reason_of
 
-_FIELDS = ("goals", "rules", "init_tiles")
+FIELDS = ("goals", "rules", "init_tiles")
 
 
 class Rulesets(Protocol):
@@ -43,21 +45,49 @@ class RulesetArrays:
 
 
 def read_xland_minigrid(path: str | Path) -> RulesetArrays:
-    """The rulesets in a benchmark file of XLand-MiniGrid, such as `medium_1m_v3`.
+    """The rulesets in a benchmark file of XLand-MiniGrid.
 
     Nothing in the file can run code: of all that a pickle may name, only what makes up arrays is known.
+
+    Args:
+      path: of the file; or a benchmark's name, such as `medium-1m` or `medium_1m_v3`, of those that XLand-MiniGrid has
+        downloaded: they are where it keeps them, in `XLAND_MINIGRID_DATA` or `~/.xland_minigrid`.
 
     Raises:
       ConfigError: there is no such file, or something else is in it.
     """
+    path = _find(path)
     try:
         with bz2.open(path) as file:
             content = _ArrayUnpickler(file).load()
-    except (OSError, EOFError, pickle.UnpicklingError, ValueError, TypeError, AttributeError, IndexError) as error:
-        raise ConfigError(f"{path} is no benchmark file of XLand-MiniGrid that can be read: {error}.") from error
-    if not isinstance(content, dict) or not all(isinstance(content.get(name), np.ndarray) for name in _FIELDS):
-        raise ConfigError(f"{path} is no benchmark file of XLand-MiniGrid: it should hold {', '.join(_FIELDS)}.")
-    return RulesetArrays(**{name: content[name] for name in _FIELDS})
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"There is no file {path}, and no benchmark of that name in {_kept()}. Name a file, or download it with "
+            "xminigrid.load_benchmark."
+        ) from error
+    except Exception as error:  # a damaged pickle fails in many ways
+        raise ConfigError(
+            f"{path} is no benchmark file of XLand-MiniGrid that can be read: {reason_of(error)}."
+        ) from error
+    if not isinstance(content, dict) or not all(isinstance(content.get(name), np.ndarray) for name in FIELDS):
+        raise ConfigError(f"{path} is no benchmark file of XLand-MiniGrid: it should hold {', '.join(FIELDS)}.")
+    return RulesetArrays(**{name: content[name] for name in FIELDS})
+
+
+def _kept() -> Path:
+    """The folder where XLand-MiniGrid keeps what it has downloaded."""
+    return as_path(os.environ.get("XLAND_MINIGRID_DATA") or "~/.xland_minigrid")
+
+
+def _find(name: str | Path) -> Path:
+    """The file of that path, or of the benchmark of that name, in its newest version if none is named."""
+    path = as_path(name)
+    if path.exists() or len(path.parts) != 1:
+        return path
+    stem = path.name.replace("-", "_")
+    versions = [found for found in _kept().glob(f"{stem}_v*") if found.name.removeprefix(f"{stem}_v").isdigit()]
+    versions.sort(key=lambda found: int(found.name.removeprefix(f"{stem}_v")))
+    return next((found for found in (_kept() / stem, *reversed(versions)) if found.is_file()), path)
 
 
 def _make_array(make: Callable[..., np.ndarray], arguments: tuple, state: tuple, _: object) -> np.ndarray:

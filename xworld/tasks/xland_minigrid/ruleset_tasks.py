@@ -56,7 +56,7 @@ class RulesetTasks:
 
     def task_set(self, world_id: int = 0) -> TaskSet:
         """Every ruleset once, in the order of their ids: each in the world that it and `world_id` name."""
-        return TaskSet(_place_all(self, jnp.int32(world_id), jnp.arange(len(self))))
+        return TaskSet(_place_all(self, chance.as_id("world_id", world_id), jnp.arange(len(self))))
 
     def task(self, world_id: Word, ruleset_id: Word) -> Task:
         """The ruleset with an id from 0 to len - 1, in the world that the two ids name; they become the task's ids.
@@ -64,7 +64,7 @@ class RulesetTasks:
         Things lie where no rule and no goal holds at the start. Where there is no such place left, one lies anywhere.
         """
         config = self.config
-        world_id, ruleset_id = jnp.asarray(world_id, jnp.int32), jnp.asarray(ruleset_id, jnp.int32)
+        world_id, ruleset_id = chance.as_id("world_id", world_id), chance.as_id("ruleset_id", ruleset_id)
         goals, rules, things, is_frozen, mark = jax.tree.map(
             lambda leaf: leaf.at[ruleset_id].get(mode="clip"),
             (self.goals, self.rules, self.things, self.is_frozen, self.mark),
@@ -143,6 +143,7 @@ def from_xland_minigrid(
     """
     if hidden not in ("all", "none"):
         raise ConfigError(f'hidden is {hidden!r}; write "all" or "none".')
+    world = world.removeprefix("XLand-MiniGrid-")
     translation = translate(rulesets)
     needed = _needed(translation, world)
     for name in ("height", "width", "max_objects", "max_rules", "max_doors"):

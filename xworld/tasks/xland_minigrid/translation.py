@@ -11,7 +11,7 @@ from xworld.base.errors import ConfigError
 from xworld.core import kinds
 from xworld.core.step.relations import ALL_DIRECTIONS, HOLD, NEVER, ON, TOUCH
 from xworld.core.types import NOWHERE
-from xworld.tasks.xland_minigrid.files import Rulesets
+from xworld.tasks.xland_minigrid.files import FIELDS, Rulesets
 
 EMPTY, FLOOR, WALL, BALL, SQUARE, PYRAMID, GOAL, KEY, DOOR_LOCKED, DOOR_CLOSED, DOOR_OPEN, HEX, STAR = range(13)
 BLACK = 7  # colours count from 1
@@ -81,6 +81,13 @@ def translate(rulesets: Rulesets) -> Translation:
     Raises:
       ConfigError: the arrays are none of rulesets, or something in them has no counterpart.
     """
+    missing = [name for name in FIELDS if not hasattr(rulesets, name)]
+    if missing:
+        raise ConfigError(
+            f"The rulesets are a {type(rulesets).__name__} without {', '.join(missing)}. Give what read_xland_minigrid "
+            "returns or that package's Benchmark; one RuleSet is RulesetArrays(goals=one.goal[None], "
+            "rules=one.rules[None], init_tiles=one.init_tiles[None])."
+        )
     goals = _check_array("goals", rulesets.goals, (5,))
     rules = _check_array("rules", rulesets.rules, (None, 7))
     tiles = _check_array("init_tiles", rulesets.init_tiles, (None, 2))

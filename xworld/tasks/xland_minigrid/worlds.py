@@ -39,11 +39,12 @@ class Layout:
 
 @functools.cache
 def layout_of(name: str) -> Layout:
-    """The layout of a world, by its name in XLand-MiniGrid without "XLand-MiniGrid-", such as "R4-13x13".
+    """The layout of a world, by its name in XLand-MiniGrid, such as "XLand-MiniGrid-R4-13x13", or just "R4-13x13".
 
     Raises:
       ConfigError: there is no such world.
     """
+    name = name.removeprefix("XLand-MiniGrid-")
     if name not in WORLD_NAMES:
         raise ConfigError(f"XLand-MiniGrid has no world {name!r}. {did_you_mean(name, WORLD_NAMES)}")
     rooms, side = name.removeprefix("R").split("x")[0].split("-")
