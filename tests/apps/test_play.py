@@ -62,7 +62,7 @@ def test_names_of_nothing(capsys, name, words):
         ('[first]\npick = "a"', "Did you mean 'pick_up'"),
         ('[first]\npick_up = "spcae"', "Did you mean 'space'"),
         ('[first]\npick_up = "h"', "The key 'h' is for 'pick_up' and for 'help'"),
-        ("[first", "cannot be read"),
+        ("[first", "This is not TOML"),
     ],
 )
 def test_keys_that_cannot_be_meant(tmp_path, text, words):

@@ -24,6 +24,7 @@ from xworld.agents import make_agent, save
 from xworld.apps.commands.main import main
 from xworld.apps.play import Bindings, Window, find_source, read_bindings
 from xworld.apps.play.bindings import ACTIONS, KEYS
+from xworld.apps.play.window import names_of
 from xworld.core.step.actions import NOOP
 from xworld.histories import history_of, play_actions, read_history, replay, write_history
 from xworld.tasks import TaskCollection, TaskSet, probe
@@ -110,6 +111,7 @@ def test_two_people_on_one_keyboard(window, begin, tmp_path):
 def test_undo_restart_and_the_next_trial(window, begin, room, tmp_path):
     clock = Clock()
     controller = begin(find_source(str(room)), clock, history=tmp_path / "mine.jsonl")
+    press(window, controller, "tab")  # there is one agent only; the keys are no longer named
     first = pixels(window)
     clock.time = 2.0
     press(window, controller, "e", "u", "right", "u", "u")
@@ -137,6 +139,8 @@ def test_undo_restart_and_the_next_trial(window, begin, room, tmp_path):
 
 def test_what_is_shown_can_be_changed(window, begin, room, tmp_path):
     controller = begin(find_source(str(room)))
+    assert controller.message.startswith("Up forward   Right turn right")
+    press(window, controller, "tab")  # there is one agent only; the message is gone
     start = pixels(window)
     seen = [start]
     for key in ("v", "v", "m", "h"):
@@ -149,8 +153,12 @@ def test_what_is_shown_can_be_changed(window, begin, room, tmp_path):
     assert "last task" in controller.message
     assert (pixels(window) != start).any()
     assert controller.draw((320, 240)).get_size() == (320, 240)
-    press(window, controller, "tab")  # there is one agent only; the message is gone
+    press(window, controller, "tab")
     assert (pixels(window) == start).all()
+    press(window, controller, "period", "period")  # takes the ball, and then there is none to take
+    assert controller.message == "Pick up: nothing happened, and a step has passed."
+    press(window, controller, "down")
+    assert controller.message == ""
 
 
 def test_nothing_is_drawn_while_nothing_happens(window, begin, room, tmp_path, monkeypatch):
@@ -299,7 +307,7 @@ def test_the_command_plays(room, tmp_path, monkeypatch, capsys):
     assert main(["play", str(room), "--history", "runs/play/room-001.jsonl"]) == 2
     assert "is there already" in capsys.readouterr().err
     assert main(["play", str(room), "--size", "200", "480"]) == 2
-    assert "200 x 480; write at least 320 x 240" in capsys.readouterr().err
+    assert "200 x 480; write 320 x 240 to 16384" in capsys.readouterr().err
 
 
 def test_the_benchmark_measures(display, room, monkeypatch, capsys):
@@ -325,3 +333,82 @@ def test_no_display_and_no_pygame(room, monkeypatch, capsys):
     code += "from xworld.apps.commands.main import main; sys.exit(main(sys.argv[1:]))"
     done = subprocess.run([sys.executable, "-c", code, "play", str(room)], capture_output=True, text=True)
     assert done.returncode == 2 and "pip install xworld[play]" in done.stderr
+
+
+class Pressed:
+    """Content of a window that notes what was pressed."""
+
+    def __init__(self):
+        self.is_done, self.keys = False, []
+
+    def press(self, *keys):
+        self.keys.append(keys)
+
+    def draw(self, size):
+        self.size = size
+        return pygame.Surface(size)
+
+    def note_shown(self, picture):
+        return False
+
+    def seconds_to_tick(self):
+        return None
+
+    def tick(self):
+        return False
+
+
+@pytest.mark.parametrize(
+    ("event", "agent_and_action"),
+    [
+        ({"key": 0x44E, "unicode": "\u044e", "scancode": pygame.KSCAN_PERIOD}, (0, 3)),  # Russian: pick up
+        ({"key": 0x3B4, "unicode": "\u03b4", "scancode": pygame.KSCAN_D}, (1, 1)),  # Greek: the second turns right
+        ({"key": pygame.K_7, "unicode": "/", "scancode": pygame.KSCAN_7}, (0, 5)),  # German: Shift and 7
+        ({"key": pygame.K_MINUS, "unicode": "-", "scancode": pygame.KSCAN_SLASH}, (0, 5)),  # German: by its place
+        ({"key": pygame.K_SEMICOLON, "unicode": ".", "scancode": pygame.KSCAN_COMMA}, (0, 3)),  # French: with Shift
+        ({"key": pygame.K_SEMICOLON, "unicode": ";", "scancode": pygame.KSCAN_COMMA}, (0, 4)),  # French: by its place
+        ({"key": pygame.K_a, "unicode": "a", "scancode": pygame.KSCAN_Q}, (1, 2)),  # French: a letter is that letter
+        ({"key": pygame.K_UP}, (0, 0)),
+        ({"key": pygame.K_z, "unicode": "z"}, None),
+    ],
+)
+def test_keys_of_every_layout_mean_something(event, agent_and_action):
+    found = [Bindings().action(key, 2) for key in names_of(pygame.Event(pygame.KEYDOWN, event))]
+    assert next((one for one in found if one is not None), None) == agent_and_action
+
+
+def test_a_key_that_is_held_is_pressed_again_but_never_piles_up(window, monkeypatch):
+    content, now = Pressed(), [100.0]
+    monkeypatch.setattr("xworld.apps.play.window.time.monotonic", lambda: now[0])
+    held = dict.fromkeys([pygame.K_UP], True)
+    monkeypatch.setattr(pygame.key, "get_pressed", lambda: held)
+
+    def turn(seconds, event=None):
+        now[0] += seconds
+        if event is not None:
+            pygame.event.post(pygame.Event(event, key=pygame.K_UP))
+        pygame.event.post(pygame.Event(pygame.WINDOWEXPOSED))  # so that no turn waits
+        window.turn(content)
+        return len(content.keys)
+
+    pygame.event.clear()
+    assert turn(0, pygame.KEYDOWN) == 1
+    assert [turn(0.2), turn(0.2), turn(0.05), turn(0.1)] == [1, 2, 2, 3]
+    assert turn(30) == 4  # what took long
+    assert turn(30, pygame.KEYUP) == 4 and turn(5) == 4
+    assert turn(0, pygame.KEYDOWN) == 5
+    held[pygame.K_UP] = False  # its end was not told
+    assert turn(5) == 5
+
+
+def test_a_small_window_stays_the_same(window, monkeypatch):
+    content, made = Pressed(), []
+    monkeypatch.setattr(pygame.display, "set_mode", lambda *arguments: made.append(arguments))
+    small = pygame.Surface((200, 150))
+    monkeypatch.setattr(pygame.display, "get_surface", lambda: small)
+    pygame.event.post(pygame.Event(pygame.VIDEORESIZE, w=200, h=150, size=(200, 150)))
+    for _ in range(3):
+        pygame.event.post(pygame.Event(pygame.WINDOWEXPOSED))
+        window.turn(content)
+    assert not made and window.size == (200, 150)
+    assert content.size == (320, 240)  # what is drawn is cut off

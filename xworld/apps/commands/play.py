@@ -28,7 +28,8 @@ class Play:
     network: Annotated[str | None, arg(metavar="module:function")] = None
     greedy: bool = False  # a trained agent takes the likeliest action instead of drawing one
     pace: float = 0.0  # steps a second, whether keys are pressed or not; 0: a step when everybody has pressed one
-    view: Literal["shaded", "whole", "seen"] = "shaded"  # darken what is not seen, show all, or only what is seen
+    # only what is seen, darken what is not seen, or show all; by default seen for who plays, shaded for who watches
+    view: Literal["seen", "shaded", "whole"] | None = None
     reveal: bool = False  # show what is hidden from the agent
     keys: Path | None = None  # TOML file that gives other keys
     history: Path | None = None  # file for the history (.jsonl); by default a new one for each episode in --output
@@ -46,9 +47,12 @@ class Play:
         from xworld.apps.play.sources import find_source
         from xworld.apps.play.window import Window
         from xworld.base.xla.cache import keep_compiled
+        from xworld.histories import History
 
         keep_compiled()
         bindings = Bindings() if self.keys is None else read_bindings(self.keys)
+        source = find_source(self.source, self.seed)
+        plays = self.watch is None and not isinstance(source, History)
         settings = Settings(
             play_as=self.play_as,
             partner=self.partner,
@@ -60,9 +64,8 @@ class Play:
             seed=self.seed,
             output=self.output,
             history=self.history,
-            look=Look(view=self.view, reveal=self.reveal),
+            look=Look(view=self.view or ("seen" if plays else "shaded"), reveal=self.reveal),
         )
-        source = find_source(self.source, self.seed)
 
         def make_controller() -> Controller:
             controller = Controller(source, settings, bindings)

@@ -31,16 +31,20 @@ class StudyRun:
         from xworld.apps.play.bindings import Bindings, read_bindings
         from xworld.apps.play.window import Window
         from xworld.apps.study import Sitting, find_study, make_id, open_record
+        from xworld.apps.study.config import check_signs
+        from xworld.base.files import locked
         from xworld.base.xla.cache import keep_compiled
 
         keep_compiled()
         bindings = Bindings() if self.keys is None else read_bindings(self.keys)
         print("Preparing the study.", flush=True)
         study = find_study(self.study)
-        participant = self.participant or make_id()
+        check_signs(study)
+        participant = make_id() if self.participant is None else self.participant
         record = open_record(study, participant, self.output)
         print(f"Participant {participant}. What is done is written to {record.folder}.")
-        with contextlib.closing(Window(self.size)) as window:
+        with locked(record.folder), contextlib.closing(Window(self.size)) as window:
+            record = record.read_again()
             window.play(lambda: Sitting(study, record, bindings, self.best_returns))
         status = record.read_again().status
         if status == "unfinished":

@@ -1,14 +1,23 @@
 """Which key does what, by default and as a file of the user's says."""
 
 import dataclasses
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from xworld.base.errors import ConfigError, did_you_mean, located
+from xworld.base.files import as_path, parse_toml, read_text
 from xworld.core.step.actions import ACTION_NAMES
 from xworld.rendering.drawing.backend import pygame
+
+# The key that a keyboard of the US has at a place, by its scancode.
+KEY_AT: dict[int, int] = {
+    getattr(pygame, name): getattr(pygame, key)
+    for name in dir(pygame)
+    if name.startswith("KSCAN_")
+    for key in (f"K_{name[6:]}", f"K_{name[6:].lower()}")
+    if hasattr(pygame, key)
+}
 
 # Names of keys are those of pygame's constants, without K_ and in small letters.
 KEYS: dict[str, int] = {name[2:].lower(): getattr(pygame, name) for name in dir(pygame) if name.startswith("K_")}
@@ -76,6 +85,11 @@ class Bindings:
                     return min(person, num_people - 1), action
         return None
 
+    def means_anything(self, key: int, num_people: int) -> bool:
+        """Whether a key is for an action of the people, or for a command; nobody plays where one watches."""
+        is_action = num_people > 0 and self.action(key, num_people) is not None
+        return is_action or self.command(key, is_watching=num_people == 0) is not None
+
     def command(self, key: int, is_watching: bool) -> str | None:
         """The name of the command that a key gives, if it does."""
         tables = (self.watching, self.commands) if is_watching else (self.commands,)
@@ -88,11 +102,9 @@ def read_bindings(path: Path) -> Bindings:
     Raises:
       ConfigError: the file cannot be read; an unknown table, entry or key; or a key that does two things.
     """
-    try:
-        document = tomllib.loads(path.read_text())
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from error
+    text = read_text(as_path(path), "Name a file of keys.")
     with located(str(path)):
+        document = parse_toml(text)
         default = Bindings()
         tables = {field.name: getattr(default, field.name) for field in dataclasses.fields(default)}
         for name, changes in document.items():
@@ -101,7 +113,7 @@ def read_bindings(path: Path) -> Bindings:
             for entry, key in changes.items():
                 if entry not in tables[name]:
                     raise ConfigError(f"[{name}] has no entry {entry!r}. {did_you_mean(entry, tables[name])}")
-                if key not in KEYS:
+                if not isinstance(key, str) or key not in KEYS:
                     raise ConfigError(f"[{name}] {entry}: {key!r} is no key. {_near_key(str(key))}")
             tables[name] = tables[name] | changes
         bindings = Bindings(**tables)

@@ -13,15 +13,17 @@ import numpy as np
 from xworld.apps.play.bindings import Bindings
 from xworld.apps.play.drawing import VIEWS, Look, Words, draw_window
 from xworld.apps.play.minds import Mind
-from xworld.apps.play.overlays import key_name
+from xworld.apps.play.overlays import ACTION_WORDS, key_name, keys_line
 from xworld.apps.play.recorder import Recorder
 from xworld.apps.play.session import Session
 from xworld.apps.play.window import Window
 from xworld.base.checks import check_whole
 from xworld.base.errors import ConfigError
 from xworld.core.env import Env
+from xworld.core.step.actions import NOOP
 from xworld.core.types import Task
 from xworld.histories import SUFFIX, Header, History
+from xworld.histories.files import check_header
 from xworld.rendering.drawing.canvas import Surface
 from xworld.tasks import NamedTasks
 
@@ -89,19 +91,25 @@ class Controller:
         """Whether nobody plays."""
         return not self.session.people
 
-    def press(self, key: int) -> None:
-        """Does what a key means; a key that means nothing does nothing."""
+    def press(self, *keys: int) -> None:
+        """Does what the first of a key's names means that means anything; else nothing."""
         self.message = ""
         if self.look.shows_help:
             self.look = dataclasses.replace(self.look, shows_help=False)
             return
         session = self.session
-        bound = None if self.is_watching else self.bindings.action(key, len(session.people))
+        num_people = len(session.people)
+        key = next((key for key in keys if self.bindings.means_anything(key, num_people)), None)
+        if key is None:
+            return
+        bound = None if self.is_watching else self.bindings.action(key, num_people)
         if bound is not None:
             person, action = bound
             session.choose(session.people[person], action)
             if not self.settings.pace and not session.waits_for:
                 session.go()
+                if num_people == 1 and action != NOOP and session.changed_nothing:
+                    self.message = f"{ACTION_WORDS[action].capitalize()}: nothing happened, and a step has passed."
             return
         command = self.bindings.command(key, self.is_watching)
         if command is not None:
@@ -139,7 +147,7 @@ class Controller:
     def let_work(self, window: Window) -> None:
         """Prepares the first step."""
         self.work = window.work
-        self.work("", self.session.warm_up)
+        self.work("", self._warm_up)
 
     def close(self) -> None:
         """Ends the session; saves the film that is being recorded."""
@@ -247,7 +255,8 @@ class Controller:
             return f"{name}, played by {', '.join(dict.fromkeys(self._names))}: step {len(session.turns) - 1}"
         if session.choices and session.waits_for:
             return " and ".join(f"agent{agent}" for agent in session.waits_for) + " is to choose"
-        return f"{name} (recording)" if self._recorder.is_filming else name
+        task = f"Task {self._number + 1}"  # its name may tell what is to be found out
+        return f"{task} (recording)" if self._recorder.is_filming else task
 
     def _hint(self) -> str:
         tables: Mapping[str, str] = {**self.bindings.commands, **self.bindings.watching}
@@ -287,7 +296,7 @@ class Controller:
             names = tuple(is_there.get(agent, NOBODY) for agent in range(env.config.num_agents))
         self._present, self._task_name, self._names = present, name, names
         self._recorder.start_task(name)
-        header = Header(env.config, task, seed, names, name)
+        self._header = header = Header(env.config, task, seed, names, name)
         self.session = Session(
             env,
             task,
@@ -305,6 +314,14 @@ class Controller:
             tables = zip(people, (self.bindings.first, self.bindings.second), strict=True)
             keys = (f"agent{agent} with {' '.join(map(key_name, table.values()))}" for agent, table in tables)
             self.message = f"Two people on one keyboard play {' and '.join(keys)}."
+        elif people:
+            self.message = keys_line(self.bindings)
+
+    def _warm_up(self) -> None:
+        """Does what would let the first step take long."""
+        self.session.warm_up()
+        if not isinstance(self._source, History):
+            check_header(self._header)  # of the history that begins with that step
 
     def _find_mind(self, env: Env, task: Task, name: str | None) -> Mind | None:
         if name is None:

@@ -4,7 +4,7 @@ from xworld.apps.play.bindings import ACTIONS, COMMANDS, WATCHING, Bindings
 from xworld.apps.play.minds import Thought
 from xworld.apps.play.session import Turn
 from xworld.core import kinds
-from xworld.core.step.actions import ACTION_NAMES, NUM_ACTIONS
+from xworld.core.step.actions import NUM_ACTIONS
 from xworld.rendering.drawing.backend import pygame
 from xworld.rendering.drawing.canvas import Surface, new_clear_surface, stamp, write, write_fitting
 from xworld.rendering.drawing.palette import ACCENT, CARD, GOOD, MUTED, TEXT, TRACK, Colour
@@ -12,7 +12,18 @@ from xworld.rendering.drawing.sprites import kind_picture
 from xworld.rendering.sentences import draw_line, rule_pictures
 from xworld.rendering.snapshot import Snapshot
 
-_SHORT = ("forward", "right", "left", "pick up", "put", "toggle", "noop")  # of the actions, below bars
+_SHORT = ("forward", "right", "left", "pick up", "put", "door", "wait")  # of the actions, below bars
+# What people call the actions.
+ACTION_WORDS = ("forward", "turn right", "turn left", "pick up", "put down", "open or close a door", "wait")
+# What goals, rules and pictures mean, for people.
+EXPLANATIONS = (
+    "touch: directly beside each other, on the side that is named if one is.",
+    "near: at most two rows and two columns apart.",
+    "hold: in the hand.   on: on floor of that colour.",
+    "see: in the view of the one who sees; a thing sees along its row and column.",
+    "->: what is before it turns into what is behind it, or is gone if that is nothing.",
+    "A frame of ice: frozen, and can be neither picked up nor pushed.",
+)
 
 
 def draw_notes(
@@ -82,11 +93,13 @@ def draw_thought(window: Surface, place: pygame.Rect, unit: int, thought: Though
 
 
 def draw_help(window: Surface, bindings: Bindings, people: tuple[int, ...], unit: int) -> None:
-    """A card with every key and what it does."""
+    """A card with every key and what it does, and below them, if there is room, what words and pictures mean."""
     columns = [_action_lines(bindings, people)] if people else [_lines(WATCHING, dict(bindings.watching))]
     columns.append(_lines(COMMANDS, dict(bindings.commands)))
     line = round(1.5 * unit)
-    width, height = 48 * unit, (max(map(len, columns)) + 3) * line
+    num_lines = max(map(len, columns))
+    explained = EXPLANATIONS if (num_lines + 4 + len(EXPLANATIONS)) * line <= window.get_height() else ()
+    width, height = 48 * unit, (num_lines + 3 + len(explained) + bool(explained)) * line
     card = pygame.Rect(0, 0, min(width, window.get_width()), min(height, window.get_height()))
     card.center = window.get_rect().center
     veil = new_clear_surface(*window.get_size())
@@ -104,6 +117,15 @@ def draw_help(window: Surface, bindings: Bindings, people: tuple[int, ...], unit
                 window, write(meaning, round(0.95 * unit), TEXT if key else MUTED), left + (5 * unit if key else 0), top
             )
             top += line
+    for number, explanation in enumerate(explained):
+        top = card.top + (3 + num_lines + number) * line
+        write_fitting(window, explanation, round(0.95 * unit), TEXT, card.left + unit, top, card.width - 2 * unit)
+
+
+def keys_line(bindings: Bindings) -> str:
+    """The keys of one person in one line."""
+    keys = (f"{key_name(bindings.first[action])} {word}" for action, word in zip(ACTIONS, ACTION_WORDS, strict=True))
+    return f"{'   '.join(keys)}   {key_name(bindings.commands['help'])} more"
 
 
 def key_name(name: str) -> str:
@@ -115,7 +137,7 @@ def key_name(name: str) -> str:
 def action_keys(bindings: Bindings) -> list[tuple[str, str]]:
     """Both keys that one person has for each action, and what it does."""
     return [
-        (f"{key_name(bindings.first[action])}  {key_name(bindings.second[action])}", ACTION_NAMES[number])
+        (f"{key_name(bindings.first[action])}  {key_name(bindings.second[action])}", ACTION_WORDS[number])
         for number, action in enumerate(ACTIONS)
     ]
 
@@ -127,7 +149,7 @@ def _action_lines(bindings: Bindings, people: tuple[int, ...]) -> list[tuple[str
     lines = []
     for agent, table in zip(people, (bindings.first, bindings.second), strict=True):
         lines.append(("", f"agent{agent}"))
-        lines += [(key_name(table[action]), ACTION_NAMES[number]) for number, action in enumerate(ACTIONS)]
+        lines += [(key_name(table[action]), ACTION_WORDS[number]) for number, action in enumerate(ACTIONS)]
     return lines
 
 

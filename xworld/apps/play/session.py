@@ -88,6 +88,14 @@ class Session:
         return bool(self.turn.timestep.is_last) or (self._history is not None and self._at == len(self._history))
 
     @property
+    def changed_nothing(self) -> bool:
+        """Whether the last step left the world as it was; False at the start of a trial."""
+        if self._at == 0 or self.turn.timestep.is_trial_first:
+            return False
+        scenes = jax.device_get((self._turns[self._at - 1].state.scene, self.turn.state.scene))
+        return all(map(np.array_equal, *map(jax.tree.leaves, scenes)))
+
+    @property
     def waits_for(self) -> tuple[int, ...]:
         """The agents whose people have not chosen what to do."""
         return tuple(agent for agent in self.people if agent not in self.choices)

@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import json
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,9 +15,11 @@ import numpy as np
 from xworld.apps.play.drawing import VIEWS
 from xworld.base.checks import check_whole
 from xworld.base.errors import ConfigError, did_you_mean, located
+from xworld.base.files import as_path, parse_toml, read_text
 from xworld.core.env import Env
 from xworld.core.types import Task
 from xworld.histories import SUFFIX
+from xworld.rendering.drawing.canvas import unknown_signs
 from xworld.tasks import tasks_by_name, to_text
 
 PRACTICE, PROBES = "practice", "probes"
@@ -96,7 +97,7 @@ def study_text(name: str) -> str:
     """
     if name not in study_names():
         raise ConfigError(f"No study is called {name!r}. {did_you_mean(name, study_names())} Or name a .toml file.")
-    return (_shipped() / f"{name}.toml").read_text()
+    return (_shipped() / f"{name}.toml").read_text(encoding="utf-8")
 
 
 def find_study(name: str) -> Study:
@@ -105,12 +106,27 @@ def find_study(name: str) -> Study:
     Raises:
       ConfigError: there is none, or its file has a mistake.
     """
-    path = Path(name)
+    path = as_path(name)
     if path.suffix != ".toml":
         return parse_study(study_text(name), Path())
-    text = _read_text(path, "Name the file of a study.")
+    text = read_text(path, "Name the file of a study.")
     with located(name):
         return parse_study(text, path.parent)
+
+
+def check_signs(study: Study) -> None:
+    """Makes sure that participants can read everything.
+
+    Raises:
+      ConfigError: a text has signs that the window's font cannot draw.
+    """
+    for name in ("title", "consent", "instructions"):
+        unknown = unknown_signs(getattr(study, name))
+        if unknown:
+            raise ConfigError(
+                f"{name} has signs that the window's font cannot draw: {' '.join(unknown[:20])}. Write it in Latin, "
+                "Greek or Cyrillic letters, without pictures and arrows."
+            )
 
 
 def parse_study(text: str, folder: Path) -> Study:
@@ -123,10 +139,7 @@ def parse_study(text: str, folder: Path) -> Study:
     Raises:
       ConfigError: a mistake in it, or in a file that it names.
     """
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"This is not TOML: {error}.") from error
+    table = parse_toml(text)
     _check_known(table, _FIELDS)
     seed = check_whole("seed", table.get("seed", 0), 0, _MAX_SEED)
     view = table.get("view", "seen")
@@ -136,9 +149,12 @@ def parse_study(text: str, folder: Path) -> Study:
     if list(limits.values()).count(None) != 1:
         raise ConfigError("Write either seconds_per_step or seconds_per_trial: trials have one time limit.")
     num_trials = table.get("num_trials")
-    if not isinstance(num_trials, list) or not num_trials or len(set(num_trials)) < len(num_trials):
-        raise ConfigError(f"num_trials is {num_trials!r}; write the numbers of trials of probes, as [1, 2, 3, 5, 8].")
+    wanted = "write the numbers of trials of probes, as [1, 2, 3, 5, 8]."
+    if not isinstance(num_trials, list) or not num_trials:
+        raise ConfigError(f"num_trials is {num_trials!r}; {wanted}")
     of_probes = tuple(check_whole("num_trials", number, 1, MAX_TRIALS) for number in num_trials)
+    if len(set(of_probes)) < len(of_probes):
+        raise ConfigError(f"num_trials is {num_trials!r}, with one twice; {wanted}")
     practice = table.get(PRACTICE, [])
     return Study(
         title=_text(table, "title"),
@@ -207,15 +223,8 @@ def _text_or_file(table: Mapping[str, Any], name: str, folder: Path) -> str:
         raise ConfigError(f"Write either {name}, a text, or {name}_file, the name of a file with it.")
     if name in table:
         return _text(table, name)
-    text = _read_text(folder / _text(table, f"{name}_file"), f"Write in {name}_file which file it is.")
+    text = read_text(folder / _text(table, f"{name}_file"), f"Write in {name}_file which file it is.")
     return _text({f"{name}_file": text}, f"{name}_file")
-
-
-def _read_text(path: Path, hint: str) -> str:
-    try:
-        return path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}. {hint}") from error
 
 
 def _seconds(table: Mapping[str, Any], name: str) -> float | None:

@@ -17,7 +17,7 @@ import numpy as np
 from xworld.apps.play.bindings import KEYS, Bindings
 from xworld.apps.play.controller import NOBODY, PERSON
 from xworld.apps.play.drawing import Look, Words, draw_window
-from xworld.apps.play.overlays import action_keys
+from xworld.apps.play.overlays import EXPLANATIONS, action_keys
 from xworld.apps.play.session import Session
 from xworld.apps.play.window import Window
 from xworld.apps.study.config import PRACTICE, Study, StudyTask
@@ -109,15 +109,18 @@ class Sitting:
             self.session.note_shown()
         return False
 
-    def press(self, key: int) -> None:
-        """Does what a key means at this stage; a key that means nothing does nothing."""
+    def press(self, *keys: int) -> None:
+        """Does what the first of a key's names means that means anything at this stage; else nothing."""
         if self.stage == PLAYING:
-            bound = self._bindings.action(key, 1)
+            actions = (self._bindings.action(key, 1) for key in keys)
+            bound = next((action for action in actions if action is not None), None)
             if bound is not None and self._left() > 0:
                 self.session.choose(self.task.agent, bound[1])
                 self._step()
         elif self._shown_at is not None and self._clock() - self._shown_at >= MIN_SHOWN_S:
-            self._turn_page(key)
+            known = {KEYS[name] for name in (AGREE, DECLINE, GO_ON, BACK)}
+            for key in [key for key in keys if key in known][:1]:
+                self._turn_page(key)
 
     def seconds_to_tick(self) -> float | None:
         """How long until the window says another number of seconds, or the trial ends; None where nothing is timed."""
@@ -303,7 +306,8 @@ class Sitting:
         if self.stage == CONSENT:
             return self.study.title, self.study.consent, "Y: I agree     N: I do not agree"
         if self.stage == INSTRUCTIONS:
-            return "Instructions", "\n".join([self.study.instructions, "", *self._keys()]), "Enter: go on"
+            lines = [self.study.instructions, "", *self._keys(), "", *EXPLANATIONS]
+            return "Instructions", "\n".join(lines), "Enter: go on"
         if self.stage == FEEDBACK:
             return f"{self._title()}: a trial is over", self._feedback(), "Enter: go on"
         if self._is_declined:
@@ -356,7 +360,7 @@ class Sitting:
 
     def _keys(self) -> tuple[str, ...]:
         """The keys, in a few lines."""
-        keys = [f"{key}: {meaning}" for key, meaning in action_keys(self._bindings)]
+        keys = [f"{key.replace('  ', ' or ')} - {meaning}" for key, meaning in action_keys(self._bindings)]
         return tuple("      ".join(keys[start : start + 2]) for start in range(0, len(keys), 2))
 
 

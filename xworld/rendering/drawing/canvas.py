@@ -86,6 +86,18 @@ def write(text: str, size: int, colour: Colour) -> Surface:
     return pygame.transform.smoothscale(large, (width, height))
 
 
+def unknown_signs(text: str) -> tuple[str, ...]:
+    """The signs of a text that the font cannot draw: it shows the same box for all of them."""
+    pygame.font.init()
+    font = pygame.font.Font(None, 32)
+
+    def drawn(sign: str) -> bytes:
+        return pygame.image.tobytes(font.render(sign, True, (255, 255, 255)), "RGBA")
+
+    box = drawn("\ue000")  # for private use, so that no font has it
+    return tuple(sign for sign in sorted(set(text)) if sign.isprintable() and drawn(sign) == box)
+
+
 def write_fitting(target: Surface, words: str, size: int, colour: Colour, left: int, top: int, width: int) -> None:
     """Puts a line of text onto `target`, smaller where it would be wider than `width`."""
     picture = write(words, size, colour)
