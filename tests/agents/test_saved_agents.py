@@ -237,7 +237,7 @@ class Another(Mine):
 
 
 def test_a_network_of_ones_own_is_not_taken_for_another(tmp_path):
-    scale = ReturnScale.start().update(jnp.float32(4), jnp.float32(25), decay=0.9)  # of mean 4 and deviation 3
+    scale = ReturnScale.start().update(jnp.float32(4), jnp.float32(9), decay=0.9)  # of mean 4 and deviation 3
     save(tmp_path / "mine", Mine(), {"scale": jnp.full(3, 2.0)}, scale, AGENT.env_config)
     with pytest.raises(ConfigError, match=r"a network of one's own, .*Mine. Give it by --network module:function"):
         load(tmp_path / "mine")

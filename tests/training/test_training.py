@@ -95,11 +95,31 @@ def test_returns_are_normalised_by_running_moments():
     np.testing.assert_allclose(scale.to_returns(jnp.array([2.0])), [2])  # nothing seen yet
     returns = np.random.default_rng(0).normal(7, 3, size=(50, 1000))
     for some in returns:
-        scale = scale.update(jnp.float32(some.mean()), jnp.float32((some**2).mean()), decay=0.9)
+        scale = scale.update(jnp.float32(some.mean()), jnp.float32(some.var()), decay=0.9)
     np.testing.assert_allclose(scale.to_values(jnp.array([7.0, 10.0, 1.0])), [0, 1, -2], atol=0.05)
     np.testing.assert_allclose(scale.to_returns(scale.to_values(jnp.array([4.0]))), [4], rtol=1e-5)
-    first = ReturnScale.start().update(jnp.float32(5), jnp.float32(25), decay=0.9)  # all the same: no division by 0
+    first = ReturnScale.start().update(jnp.float32(5), jnp.float32(0), decay=0.9)  # all the same: no division by 0
     np.testing.assert_allclose(first.to_values(jnp.array([5.0, 6.0])), [0, 100], atol=0.1)
+
+
+def test_a_large_mean_return_leaves_the_deviation_as_it_is():
+    for mean in (0, 100, 10_000):
+        scale = ReturnScale.start()
+        for some in np.random.default_rng(0).normal(mean, 1, size=(50, 1000)):
+            scale = scale.update(jnp.float32(some.mean()), jnp.float32(some.var()), decay=0.99)
+        np.testing.assert_allclose(scale.to_returns(jnp.float32(1)) - scale.to_returns(jnp.float32(0)), 1, atol=0.02)
+
+
+def test_moments_of_returns_are_those_of_all_updates_by_their_weights():
+    updates, decay = [(1.0, 4.0), (3.0, 1.0), (-2.0, 0.0)], 0.8  # means and variances
+    scale = ReturnScale.start()
+    for mean, variance in updates:
+        scale = scale.update(jnp.float32(mean), jnp.float32(variance), decay)
+    weights = np.array([decay**2, decay, 1.0])
+    means, variances = np.transpose(updates)
+    mean = np.average(means, weights=weights)
+    variance = np.average(variances + (means - mean) ** 2, weights=weights)
+    np.testing.assert_allclose([scale.mean, scale.variance], [mean, variance], rtol=1e-5)
 
 
 @pytest.mark.parametrize("does_clear", [False, True])

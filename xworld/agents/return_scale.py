@@ -16,8 +16,8 @@ class ReturnScale:
     Exponential averages over updates, bias-corrected, as in Adam.
     """
 
-    mean: jax.Array  # [] float32, times `weight`
-    mean_square: jax.Array  # [] float32, times `weight`
+    mean: jax.Array  # [] float32
+    variance: jax.Array  # [] float32; no mean of squares, of which large means would leave no digits
     weight: jax.Array  # [] float32, 1 less the share of the beginning in the averages
 
     @staticmethod
@@ -25,11 +25,12 @@ class ReturnScale:
         """Nothing seen: values are returns."""
         return ReturnScale(*jnp.zeros((3,), jnp.float32))
 
-    def update(self, mean: jax.Array, mean_square: jax.Array, decay: float) -> "ReturnScale":
-        """With one update's mean return and mean squared return."""
-        old = (self.mean, self.mean_square, self.weight)
-        new = (mean, mean_square, jnp.float32(1))
-        return ReturnScale(*(decay * a + (1 - decay) * b for a, b in zip(old, new, strict=True)))
+    def update(self, mean: jax.Array, variance: jax.Array, decay: float) -> "ReturnScale":
+        """With mean and variance of one update's returns: moments of the mixture of all updates, by their weights."""
+        weight = decay * self.weight + (1 - decay)
+        share, change = (1 - decay) / weight, mean - self.mean
+        spread = (1 - share) * (self.variance + share * jnp.square(change)) + share * variance
+        return ReturnScale(self.mean + share * change, spread, weight)
 
     def to_returns(self, values: jax.Array) -> jax.Array:
         """[...] returns from [...] values."""
@@ -42,7 +43,5 @@ class ReturnScale:
         return (returns - mean) / deviation
 
     def _moments(self) -> tuple[jax.Array, jax.Array]:
-        weight = jnp.maximum(self.weight, 1e-8)
-        mean, mean_square = self.mean / weight, self.mean_square / weight
-        deviation = jnp.maximum(jnp.sqrt(jnp.maximum(mean_square - mean**2, 0)), _LEAST_DEVIATION)
-        return mean, jnp.where(self.weight > 0, deviation, 1.0)
+        deviation = jnp.maximum(jnp.sqrt(self.variance), _LEAST_DEVIATION)
+        return self.mean, jnp.where(self.weight > 0, deviation, 1.0)

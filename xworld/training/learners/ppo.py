@@ -137,7 +137,7 @@ class PPO:
         advantages, returns = self._advantages(rollout, state.return_scale)
         weights = rollout.steps.weight
         return_scale = state.return_scale.update(
-            batch.mean(returns, weights), batch.mean(jnp.square(returns), weights), self.config.return_decay
+            batch.mean(returns, weights), batch.variance(returns, weights), self.config.return_decay
         )
         normalised = _normalise(advantages, weights, batch)
         data = _Data(rollout, tuple(extras), normalised, return_scale.to_values(returns))
