@@ -57,7 +57,7 @@ class SweepConfig:
         return jax.random.fold_in(jax.random.key(self.seed), num_trials)
 
 
-def _check_numbers(name: str, values: tuple[int, ...]) -> tuple[int, ...]:
+def _check_numbers(name: str, values: Any) -> tuple[int, ...]:
     return tuple(check_whole(name, value, 1, MAX_TRIALS) for value in values)
 
 
