@@ -65,7 +65,9 @@ class PettingZooEnv(ParallelEnv[str, Any, int]):
         self.possible_agents = [f"agent_{agent}" for agent in range(self.xworld.config.num_agents)]
         self.agents: list[str] = []
         self.observation_spaces = {agent: space_of(self.observer) for agent in self.possible_agents}
-        self.action_spaces = {agent: spaces.Discrete(NUM_ACTIONS) for agent in self.possible_agents}
+        self.action_spaces: dict[str, spaces.Space] = {
+            agent: spaces.Discrete(NUM_ACTIONS) for agent in self.possible_agents
+        }
         self.now: Now | None = None  # after reset
         self._random = np.random.default_rng()
 
