@@ -92,6 +92,7 @@ def test_every_command_takes_the_network(run, capsys):
     thought = controller.session.turn.thought
     assert thought is not None and thought.probabilities is not None
     np.testing.assert_allclose(thought.probabilities, [jax.nn.softmax(before)], rtol=1e-5)
+    controller.close()
 
-    assert main(["train", "--resume", "run"]) == 2
-    assert "Commands take a network of one's own by --network" in capsys.readouterr().err
+    with pytest.raises(ConfigError, match="Commands take a network of one's own by --network"):
+        train(CONFIG, run, resume=True, tasks=SANITY_TASKS, show_progress=False)

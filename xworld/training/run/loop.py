@@ -109,8 +109,6 @@ def train(
         devices, the checkpoint does not fit, or the disk is full.
       TrainingDiverged: a loss or a gradient was not finite, or huge.
     """
-    if tasks is None and config.short_sight:
-        warnings.warn(config.short_sight, stacklevel=2)
     trainer = make_trainer(config, agent, learner)
     source = Universe(config.env, config.universe) if tasks is None else tasks
     check_source(config, source, has_evaluation_tasks=evaluation_tasks is not None)
@@ -123,6 +121,8 @@ def train(
     folder = as_path(folder)
     with ExitStack() as stack:
         _in_lead(is_lead, lambda: _prepare(folder, like, outside, resume, stack))
+        if tasks is None and config.short_sight:
+            warnings.warn(config.short_sight, stacklevel=2)
         stop = stack.enter_context(_stop_signals())
         show = stack.enter_context(progress_display(config.num_updates, evaluator.columns, show_progress and is_lead))
         saved = stack.enter_context(CheckpointWriter(folder, config, trainer.agent, is_lead))
