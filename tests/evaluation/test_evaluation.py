@@ -422,7 +422,7 @@ def test_evaluate_and_compare_refuse_tasks_that_do_not_fit(tasks):
         evaluate(ENV, take(tasks, 0), NoopPolicy(), KEY)
     with pytest.raises(ConfigError, match="leading axis"):
         evaluate(ENV, jax.tree.map(lambda leaf: leaf[:0], tasks), NoopPolicy(), KEY)
-    with pytest.raises(ConfigError, match="their width is 7, EnvConfig.width is 9"):
+    with pytest.raises(ConfigError, match="its width is 7, EnvConfig.width is 9"):
         evaluate(Env(dataclasses.replace(CONFIG, width=9)), tasks, NoopPolicy(), KEY)
     different = dataclasses.replace(tasks, num_trials=jnp.arange(1, NUM_TASKS + 1, dtype=jnp.uint16))
     with pytest.raises(ConfigError, match="1 to 32 trials"):

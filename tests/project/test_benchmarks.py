@@ -300,6 +300,7 @@ def test_page_names_scripts_and_sections_that_exist():
     assert set(re.findall(r"<!-- results: (\w+) -->", text)) == {
         "vs_xland_minigrid",
         "adapters",
+        "first_steps",
         "scaling",
         "tasks",
         "gpu_estimate",

@@ -93,7 +93,11 @@ def test_ctrl_c_while_importing_ends_the_process(tmp_path):
     )
     environment = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{Path(cli.__file__).parents[3]}"}
     with subprocess.Popen(
-        [sys.executable, "-m", "xworld"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-m", "xworld"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # it is ignored where tests run behind a shell
     ) as process:
         assert process.stdout is not None and process.stdout.readline() == b"now\n"
         process.send_signal(signal.SIGINT)

@@ -100,5 +100,5 @@ def test_folders_without_a_run_and_too_few_tasks(tmp_path):
         tasks_by_name("probes").collect()
     with pytest.raises(ConfigError, match="write 1 to 2"):
         tasks_by_name("probes:memory").collect(100)
-    with pytest.raises(ConfigError, match="at least 1"):
+    with pytest.raises(ConfigError, match="write a whole number from 1 to 1000000"):
         tasks_by_name("trivial").collect(0)
