@@ -85,6 +85,14 @@ def test_every_public_name_is_found():
         xworld.Enw  # noqa: B018
 
 
+# The command in a process that hears Ctrl-C: it is ignored where the tests run behind a shell.
+LISTENING = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.execv(sys.executable, [sys.executable, "-m", "xworld"])
+"""
+
+
 def test_ctrl_c_while_importing_ends_the_process(tmp_path):
     """Also where the module that is imported swallows the exception."""
     (tmp_path / "tyro.py").write_text(
@@ -93,11 +101,7 @@ def test_ctrl_c_while_importing_ends_the_process(tmp_path):
     )
     environment = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{Path(cli.__file__).parents[3]}"}
     with subprocess.Popen(
-        [sys.executable, "-m", "xworld"],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # it is ignored where tests run behind a shell
+        [sys.executable, "-c", LISTENING], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
         assert process.stdout is not None and process.stdout.readline() == b"now\n"
         process.send_signal(signal.SIGINT)
