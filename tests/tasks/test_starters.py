@@ -25,6 +25,15 @@ def test_they_are_what_the_universe_makes():
     jax.tree.map(np.testing.assert_array_equal, made, starters("trivial").tasks)
 
 
+def test_they_have_a_name_in_every_command():
+    collection = xworld.tasks.tasks_by_name("trivial:starters").collect()
+    jax.tree.map(np.testing.assert_array_equal, collection.tasks, starters("trivial").tasks)
+    assert collection.task_names[3] == "trivial:train:3:3"
+    assert collection.env == xworld.make("trivial")
+    with pytest.raises(xworld.ConfigError, match="No tasks of 'trivia' come with the package"):
+        xworld.tasks.tasks_by_name("trivia:starters")
+
+
 def test_unknown_names_are_refused():
     with pytest.raises(xworld.ConfigError, match="No tasks of 'trivia' come with the package. Did you mean 'trivial'?"):
         starters("trivia")

@@ -23,8 +23,9 @@ from xworld.core.env import Env
 from xworld.core.types import NUM_RELATIONS, Task
 from xworld.tasks.language.files import read_task
 from xworld.tasks.sets.fixed import VERSIONS, test_set_universe, test_set_with_info
-from xworld.tasks.sets.named import environment_names, make_universe
+from xworld.tasks.sets.named import environment_names, make, make_universe
 from xworld.tasks.sets.probes import GROUPS, SHAPES, Probe, probe, probes
+from xworld.tasks.sets.starters.starters import starters
 from xworld.tasks.sets.storage import has_task_set, load, load_config
 from xworld.tasks.sets.task_set import TaskSet
 from xworld.tasks.universe.config import SPLITS, UniverseConfig
@@ -33,6 +34,7 @@ from xworld.tasks.universe.universe import TaskInfo, Universe
 NUM_SAMPLED = 512  # by default, of tasks without end
 _MOST_SAMPLED = 1_000_000
 PROBES = "probes"
+_STARTERS = ":starters"
 
 # What scores are broken down by, of what a generator knows; of tasks that it did not make, what the arrays say.
 GENERATED_FEATURES = ("num_firings", "num_hidden_rules", "num_distractors", "num_dead_ends")
@@ -108,7 +110,7 @@ def tasks_by_name(name: str, seed: int = 0) -> NamedTasks:
     Args:
       name: `ENVIRONMENT` or the folder of a training run, for tasks of its test split; `ENVIRONMENT:train`,
         `:validation` or `:all` for those of another split; `ENVIRONMENT:WORLD:GAME`, with or without a split, for one
-        task; the version of a test set, such as `v2`; `probes`, `probes:GROUP`, `probes:SHAPE`, or the name of one
+        task; `ENVIRONMENT:starters`, for 256 training tasks that come with the package; the version of a test set, such as `v2`; `probes`, `probes:GROUP`, `probes:SHAPE`, or the name of one
         probe; or a file, of one task or of a set that `xworld.tasks.save` wrote.
       seed: decides what is sampled.
 
@@ -126,6 +128,8 @@ def tasks_by_name(name: str, seed: int = 0) -> NamedTasks:
         return ProbeTasks(name, _probes_of(name))
     if name in {one.name for one in probes()}:
         return ProbeTasks(name, (probe(name),))
+    if name.endswith(_STARTERS):
+        return Stacked(_starters(name))
     match = _OF_UNIVERSE.fullmatch(name)
     universe = match and _universe(match["whose"])
     if match is None or universe is None:
@@ -251,6 +255,15 @@ def _in_file(path: Path) -> TaskCollection:
         return TaskCollection(path.name, Env(config), load(path, config).tasks)
     config, task = read_task(path)
     return TaskCollection(path.name, Env(config), TaskSet.from_tasks([task]).tasks, (path.stem,))
+
+
+def _starters(name: str) -> TaskCollection:
+    """The tasks of an environment that come with the package."""
+    environment = name.removesuffix(_STARTERS)
+    tasks = starters(environment).tasks
+    ids = zip(np.asarray(tasks.world_id), np.asarray(tasks.game_id), strict=True)
+    names = tuple(f"{environment}:train:{world_id}:{game_id}" for world_id, game_id in ids)
+    return TaskCollection(name, make(environment), tasks, names)
 
 
 def _probes_of(name: str) -> tuple[Probe, ...]:
