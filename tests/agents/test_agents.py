@@ -353,6 +353,10 @@ def test_sizes_are_checked():
         AgentConfig(clear_memory_at_trials=1)
     with pytest.raises(ConfigError, match="AgentConfig.window is 0; write a whole number of at least 1"):
         AgentConfig(memory="transformer_xl", window=0)
+    with pytest.raises(ConfigError, match="AgentConfig.gradient_window is 0; write a whole number of at least 1"):
+        AgentConfig(gradient_window=0)
+    with pytest.raises(ConfigError, match="gradient_window is 8, but memory .transformer_xl. has no gradient_window"):
+        AgentConfig(memory="transformer_xl", gradient_window=8)
     with pytest.raises(ConfigError, match="memory_size is 100, which 8 heads do not divide. .* such as 104"):
         AgentConfig(memory="transformer_xl", memory_size=100, num_heads=8)
     with pytest.raises(ConfigError, match="cache_size is 64, but memory 'gru' has no cache_size"):

@@ -1,14 +1,26 @@
 """Gradients that are written out are those that JAX finds by itself."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
+from xworld.agents import AgentConfig
 from xworld.agents.network.linear import multiply
 from xworld.agents.network.memory.gru import recur
+from xworld.agents.network.memory.memory import empty_memory, make_memory, unroll_in_windows
 
 LENGTH, BATCH, SIZE = 7, (3, 2), 5
+WINDOW = 3  # of which an unroll is not a multiple
+RECURRENT = {
+    "gru": AgentConfig(encoder_size=4, memory_size=SIZE),
+    "gru_attention": AgentConfig(
+        encoder_size=4, memory="gru_attention", memory_size=SIZE, num_heads=2, num_kept=3, keep_every=2
+    ),
+}
 
 
 def plain_recur(kernel, bias, memory, prepared, is_reset):
@@ -54,3 +66,25 @@ def test_a_product_has_the_gradient_of_a_product(arguments):
     np.testing.assert_array_equal(multiply(inputs, kernel), inputs @ kernel)
     for found, expected in zip(gradients(multiply), gradients(jnp.matmul), strict=True):
         np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", RECURRENT)
+def test_no_gradient_goes_back_beyond_a_window(name):
+    config = RECURRENT[name]
+    module, draw = make_memory(config, nnx.Rngs(0)), np.random.default_rng(3)
+    inputs = jnp.asarray(draw.normal(size=(LENGTH, 1, config.encoder_size)), jnp.float32)
+    memory, is_reset = empty_memory(config, 1), jnp.zeros((LENGTH, 1), bool)
+
+    def outputs(window, inputs, hidden):
+        start = hidden if name == "gru" else dataclasses.replace(memory, hidden=hidden)
+        return unroll_in_windows(module, window, start, inputs, is_reset)[0]
+
+    hidden = memory if name == "gru" else memory.hidden
+    for window in (None, LENGTH, WINDOW, 1):
+        unroll = jax.jit(lambda *arrays, window=window: outputs(window, *arrays))
+        np.testing.assert_allclose(unroll(inputs, hidden), outputs(None, inputs, hidden), atol=1e-6)
+        to_inputs, to_hidden = jax.jit(jax.jacobian(unroll, (0, 1)))(inputs, hidden)
+        time, size = np.arange(LENGTH), window or LENGTH
+        expected = (time[:, None] >= time) & (time[:, None] // size == time // size)
+        np.testing.assert_array_equal(abs(to_inputs).sum((1, 2, 4, 5)) > 0, expected)
+        assert (abs(to_hidden).sum() > 0) == (size == LENGTH)  # of a rollout's first step memory is data anyway

@@ -17,7 +17,7 @@ from flax import nnx
 from xworld.agents.network.config import AgentConfig
 from xworld.agents.network.encoders import BriefingEncoder, ByteEmbedding, ObservationEncoder
 from xworld.agents.network.linear import Linear
-from xworld.agents.network.memory.memory import Memory, empty_memory, make_memory
+from xworld.agents.network.memory.memory import Memory, empty_memory, make_memory, unroll_in_windows
 from xworld.core.config import EnvConfig
 from xworld.core.keys import as_key
 from xworld.core.step.actions import NOOP, NUM_ACTIONS
@@ -129,7 +129,8 @@ class Agent:
         network = self._network(params)
         encoded = network.encode(_forget_last_step(observation, is_reset), told)
         is_reset = jnp.broadcast_to(is_reset[..., None], encoded.shape[:-1])
-        features, memory = network.memory.unroll(memory, encoded, is_reset)
+        window = self.config.gradient_window
+        features, memory = unroll_in_windows(network.memory, window, memory, encoded, is_reset)
         return Output(*network.decide(features), features, memory)
 
     def _network(self, params: Params) -> Network:

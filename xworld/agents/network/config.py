@@ -12,8 +12,8 @@ from xworld.base.errors import ConfigError, did_you_mean
 
 # Fields that only some memories have.
 _FIELDS_OF_MEMORIES: dict[str, tuple[str, ...]] = {
-    "gru": (),
-    "gru_attention": ("num_heads", "num_kept", "keep_every"),
+    "gru": ("gradient_window",),
+    "gru_attention": ("gradient_window", "num_heads", "num_kept", "keep_every"),
     "transformer_xl": ("num_heads", "num_layers", "feed_forward_size", "window", "cache_size"),
 }
 MEMORIES = tuple(_FIELDS_OF_MEMORIES)
@@ -35,6 +35,7 @@ class AgentConfig:
     memory: str = "gru"  # or "gru_attention", "transformer_xl"
     memory_size: int = 128  # of the GRU's hidden state, or of the transformer's layers
     head_size: int = 64  # of the hidden layer of the policy and of the value
+    gradient_window: int | None = None  # recurrent memories: steps after which no gradient goes back; None: a rollout
     num_heads: int = 4  # of attention
     num_kept: int = 64  # gru_attention: activations that are kept ...
     keep_every: int = 8  # ... one in so many steps
@@ -54,7 +55,7 @@ class AgentConfig:
                     raise ConfigError(f"AgentConfig.{field.name} is {value!r}. {did_you_mean(str(value), known)}")
             elif isinstance(field.default, bool):
                 check_fields(self, [field.name], check_bool, "AgentConfig")
-            else:
+            elif value is not None or field.default is not None:
                 check_fields(self, [field.name], partial(check_whole, low=1), "AgentConfig")
         self._check_memory()
 

@@ -7,6 +7,7 @@ passed in and out. It is emptied before a timestep whose `is_reset` is true.
 from typing import Any, Protocol
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
 
 from xworld.agents.network.config import AgentConfig
@@ -28,6 +29,31 @@ class MemoryModule(Protocol):
 def make_memory(config: AgentConfig, rngs: nnx.Rngs) -> MemoryModule:
     """The memory that the configuration asks for."""
     return _MODULES[config.memory](config, rngs)
+
+
+def unroll_in_windows(
+    module: MemoryModule, window: int | None, memory: Any, inputs: jax.Array, is_reset: jax.Array
+) -> tuple[jax.Array, Any]:
+    """As `module.unroll`, but what is remembered is a constant at the first step and at every `window`-th after it.
+
+    So the gradient of a timestep goes back to the beginning of its window and no further, however long the unroll is.
+    """
+    length = len(is_reset)
+    if window is None or length <= window:
+        return module.unroll(memory, inputs, is_reset)
+    num_windows, rest = divmod(length, window)
+
+    def advance(memory: Any, steps: tuple[jax.Array, jax.Array]) -> tuple[Any, jax.Array]:
+        outputs, memory = module.unroll(jax.lax.stop_gradient(memory), *steps)
+        return memory, outputs
+
+    whole = (leaf[: length - rest].reshape(num_windows, window, *leaf.shape[1:]) for leaf in (inputs, is_reset))
+    memory, outputs = jax.lax.scan(advance, memory, tuple(whole))
+    outputs = outputs.reshape(length - rest, *outputs.shape[2:])
+    if rest:
+        memory, last = advance(memory, (inputs[-rest:], is_reset[-rest:]))
+        outputs = jnp.concatenate([outputs, last])
+    return outputs, memory
 
 
 def empty_memory(config: AgentConfig, *batch: int) -> Memory:
