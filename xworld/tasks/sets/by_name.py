@@ -110,8 +110,9 @@ def tasks_by_name(name: str, seed: int = 0) -> NamedTasks:
     Args:
       name: `ENVIRONMENT` or the folder of a training run, for tasks of its test split; `ENVIRONMENT:train`,
         `:validation` or `:all` for those of another split; `ENVIRONMENT:WORLD:GAME`, with or without a split, for one
-        task; `ENVIRONMENT:starters`, for 256 training tasks that come with the package; the version of a test set, such as `v2`; `probes`, `probes:GROUP`, `probes:SHAPE`, or the name of one
-        probe; or a file, of one task or of a set that `xworld.tasks.save` wrote.
+        task; `ENVIRONMENT:starters`, for 256 training tasks that come with the package; the version of a test set,
+        such as `v2`; `probes`, `probes:GROUP`, `probes:SHAPE`, or the name of one probe; or a file, of one task or of
+        a set that `xworld.tasks.save` wrote.
       seed: decides what is sampled.
 
     Raises:

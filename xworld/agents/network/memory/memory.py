@@ -47,8 +47,10 @@ def unroll_in_windows(
         outputs, memory = module.unroll(jax.lax.stop_gradient(memory), *steps)
         return memory, outputs
 
-    whole = (leaf[: length - rest].reshape(num_windows, window, *leaf.shape[1:]) for leaf in (inputs, is_reset))
-    memory, outputs = jax.lax.scan(advance, memory, tuple(whole))
+    def windows(leaf: jax.Array) -> jax.Array:
+        return leaf[: length - rest].reshape(num_windows, window, *leaf.shape[1:])
+
+    memory, outputs = jax.lax.scan(advance, memory, (windows(inputs), windows(is_reset)))
     outputs = outputs.reshape(length - rest, *outputs.shape[2:])
     if rest:
         memory, last = advance(memory, (inputs[-rest:], is_reset[-rest:]))
