@@ -1,5 +1,6 @@
 """Shared set-up: compiled functions are cached on disk between tests, workers, runs, and the processes tests start."""
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -20,6 +21,7 @@ import jax
 
 pytest_plugins = ["window_fixtures"]
 
+gc.set_threshold(50_000, 20, 50)  # tracing makes millions of small objects that live on, and looking through them is slow
 jax.devices()  # jax starts here, so that no command under test gives a worker more devices than the others have
 
 

@@ -28,7 +28,7 @@ ENV = Env(tiny_tasks.CONFIG)
 EXPERT = Expert(ENV, time_limit_s=60)  # so that a slow machine finds the same plans
 STEP = jax.jit(ENV.step)
 NUM_EXAMPLES = 250
-NUM_TINY = 140
+NUM_TINY = 80
 NOT_SOLVED = {"antimatter_for_two_with_copies"}  # it would have to make copies before it uses up the only original
 
 

@@ -111,28 +111,28 @@ def test_mutual_relations_hold_both_ways():
 
 @pytest.mark.parametrize("what", ["games", "worlds"])
 def test_splits_share_nothing(what):
-    """By content, of 50,000 that are drawn, whatever hash the generator goes by."""
+    """By content, of 16,000 that are drawn, whatever hash the generator goes by."""
     draw, contents = {"games": splits.draw_games, "worlds": splits.draw_worlds}[what], {}
-    for split, number in (("train", 30_000), ("validation", 10_000), ("test", 10_000)):
+    for split, number in (("train", 8_000), ("validation", 4_000), ("test", 4_000)):
         colours = ("red", "blue", "white", "cyan")
         world = WorldConfig(door_colours=colours)
         percents = {"test_percent": 30, "validation_percent": 20}
         universe = Universe(ENV, UniverseConfig(split=split, **percents, colours=colours, world=world))
         contents[split] = {row.tobytes() for row in draw(universe, np.arange(number))[0]}
-    assert len(contents["train"]) > 10_000 and min(map(len, contents.values())) > 1_000
+    assert len(contents["train"]) > 4_000 and min(map(len, contents.values())) > 1_000
     train, validation, test = contents.values()
     assert not train & validation and not train & test and not validation & test
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_presets_split_by_content(name):
-    """No game and no world is in two splits: of 500,000 games, and 100,000 worlds, of all presets together."""
+    """No game and no world is in two splits; `python -m benchmarks.checks.splits` looks at a million."""
     universe = PRESETS[name]
-    found = [splits.check(universe, splits.draw_games, 80_000)]
+    found = [splits.check(universe, splits.draw_games, 30_000)]
     if universe.config.world.rooms != (1,):  # which differ in their rugs only, so that they are few
-        found.append(splits.check(universe, splits.draw_worlds, 20_000))
+        found.append(splits.check(universe, splits.draw_worlds, 10_000))
     for part in found:
-        assert part["num_in_two_splits"] == 0 and min(part["num_different"].values()) > 300
+        assert part["num_in_two_splits"] == 0 and min(part["num_different"].values()) > 100
         for split, share in part["share"].items():
             first, end = split_range(universe.with_split(split).config)
             assert abs(share - (end - first) / 100) < 0.02
