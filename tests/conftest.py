@@ -21,7 +21,7 @@ import jax
 
 pytest_plugins = ["window_fixtures"]
 
-gc.set_threshold(50_000, 20, 50)  # tracing makes millions of small objects that live on, and looking through them is slow
+gc.set_threshold(50_000, 20, 50)  # tracing makes millions of small objects, which are slow to look through
 jax.devices()  # jax starts here, so that no command under test gives a worker more devices than the others have
 
 
