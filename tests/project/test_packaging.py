@@ -52,6 +52,14 @@ def test_stepping_needs_jax_and_numpy_only(tmp_path):
     assert done.stdout.strip() == "stepped", done.stderr
 
 
+def test_training_needs_no_pictures():
+    """What the extra `agents` does not bring is not asked for before a picture is."""
+    modules = "{'pygame', 'imageio_ffmpeg'}"  # matplotlib brings PIL
+    script = f"import sys, xworld.training, xworld.evaluation; print({modules} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.strip() == "set()", done.stderr
+
+
 def test_extras_are_pinned_and_the_pins_name_no_addresses():
     pins = (ROOT / "constraints.txt").read_text()
     assert not re.search(r"[:/@]", pins)

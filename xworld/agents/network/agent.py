@@ -133,6 +133,27 @@ class Agent:
         features, memory = unroll_in_windows(network.memory, window, memory, encoded, is_reset)
         return Output(*network.decide(features), features, memory)
 
+    @property
+    def reach(self) -> int:
+        """How many steps back attention can look, the present one included; 0 of a memory that does not attend."""
+        return self.config.reach
+
+    def attention(
+        self, params: Params, observation: Observation, told: jax.Array, memory: Memory, is_reset: jax.Array
+    ) -> tuple[jax.Array, jax.Array] | None:
+        """Where one timestep looks, with the arguments of `step`; None of a memory that does not attend.
+
+        Returns:
+          [..., A, L, H, D] weights for each layer and head, and [..., A, D] int32 how many steps back each is. Weights
+          sum to 1, or to less where a head can look at nothing.
+        """
+        if not self.reach:
+            return None
+        network = self._network(params)
+        module: Any = network.memory  # one that attends
+        encoded = network.encode(_forget_last_step(observation, is_reset), told)
+        return module.attention(memory, encoded, jnp.broadcast_to(is_reset[..., None], encoded.shape[:-1]))
+
     def _network(self, params: Params) -> Network:
         return nnx.merge(self.graphdef, params)
 

@@ -66,6 +66,13 @@ class AgentConfig:
             return jnp.dtype("float32" if jax.default_backend() == "cpu" else "bfloat16")
         return jnp.dtype(self.dtype)
 
+    @property
+    def reach(self) -> int:
+        """How many steps back attention can look, the present one included; 0 of a memory that does not attend."""
+        if self.memory == "transformer_xl":
+            return self.cache_size
+        return self.num_kept * self.keep_every + 1 if self.memory == "gru_attention" else 0
+
     def _check_memory(self) -> None:
         """Refuses heads that do not divide, and what would have no effect."""
         has = _FIELDS_OF_MEMORIES[self.memory]

@@ -20,6 +20,7 @@ from xworld.apps.commands.study import Study
 from xworld.apps.commands.tasks import Tasks
 from xworld.apps.commands.train import Finetune, train_command
 from xworld.apps.doctor import Doctor
+from xworld.apps.inspect import Inspect
 from xworld.base.errors import ConfigError
 from xworld.base.files import reason_of
 
@@ -80,6 +81,7 @@ def _parse(arguments: list[str]) -> Command:
         Annotated[train_command(arguments), subcommand("train")]
         | Annotated[Finetune, subcommand("finetune")]
         | Annotated[Evaluate, subcommand("evaluate")]
+        | Annotated[Inspect, subcommand("inspect")]
         | Annotated[Lab, subcommand("lab")]
         | Annotated[Scoreboard, subcommand("scoreboard")]
         | Annotated[Play, subcommand("play")]

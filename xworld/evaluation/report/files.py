@@ -20,7 +20,6 @@ from xworld.evaluation.scores.scores import Scores
 from xworld.evaluation.scores.summary import make_content
 from xworld.evaluation.scores.sweep import SweepConfig, play_again, sweep_scores
 from xworld.histories import history_of, write_history
-from xworld.rendering import episode_frames, save_animation
 from xworld.tasks import TaskCollection, to_text
 
 _FPS = 10.0
@@ -126,6 +125,8 @@ def _film_tasks(
     content: dict[str, Any],
 ) -> Iterator[Film]:
     """Films the first and the last trial of an episode of each chosen task, with the most trials."""
+    from xworld.rendering import episode_frames, save_animation  # scores need no package that draws films
+
     num_trials = config.num_trials[-1]
     scores = np.array([task["score"][player.name][str(num_trials)] for task in content["tasks"]], np.float64)
     chosen = {task_id: name for name, task_id in reversed(choose_tasks(scores).items())}  # of few tasks, each once

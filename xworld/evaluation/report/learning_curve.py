@@ -45,13 +45,22 @@ def draw_learning_curve(metrics: str | Path) -> Figure:
     return figure
 
 
-def _read_curves(path: Path) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """[rows] steps, and [rows] returns of every trial that has any."""
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a `metrics.csv`, by the names of its columns.
+
+    Raises:
+      ConfigError: it is not there, or no table.
+    """
     text = read_text(path, "Name a run's metrics.csv.")
     try:
-        rows = list(csv.DictReader(text.splitlines()))
+        return list(csv.DictReader(text.splitlines()))
     except csv.Error as error:
         raise ConfigError(f"{path} is no table: {error}. Name a run's metrics.csv.") from error
+
+
+def _read_curves(path: Path) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """[rows] steps, and [rows] returns of every trial that has any."""
+    rows = read_rows(path)
     prefix = "return_trial_"
     names = [name for name in (rows[0] if rows else []) if name.startswith(prefix)]
     if not names or "steps" not in rows[0]:

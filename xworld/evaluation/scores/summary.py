@@ -141,9 +141,9 @@ def _describe(scores: Scores, player: str, k: int) -> dict[str, Any] | None:
         "num_tasks": len(values[0]),
         "last": last,
         "last_with_zeros": zeros,
-        "score": _as_json(_estimate(values)),
-        "return": _as_json(_estimate(returns[rows][:, is_played])),
-        "gain": _as_json(_first(_estimate(gain(values)[..., None]))),
+        "score": as_json(_estimate(values)),
+        "return": as_json(_estimate(returns[rows][:, is_played])),
+        "gain": as_json(_first(_estimate(gain(values)[..., None]))),
         "score_by_row": [np.nanmean(row, axis=0).tolist() for row in values],
     }
 
@@ -171,7 +171,7 @@ def last_statistics(values: np.ndarray) -> dict[str, dict[str, float]]:
     That of the mean is by `estimate`, as in curves over trials.
     """
     mean = _first(_estimate(values[..., None]))
-    return _statistics(values) | {"mean": _as_json(mean)}
+    return _statistics(values) | {"mean": as_json(mean)}
 
 
 def _statistics(values: np.ndarray) -> dict[str, dict[str, float]]:
@@ -206,7 +206,7 @@ def _compare(values: np.ndarray, others: np.ndarray, name: str) -> dict[str, Any
         found = _estimate(values.mean(axis=0) - others)
     else:
         found = _estimate(values - np.nanmean(others, axis=0))
-    return {"to": name, **_as_json(_first(found))}
+    return {"to": name, **as_json(_first(found))}
 
 
 def _first(found: Estimate) -> Estimate:
@@ -220,5 +220,6 @@ def _mean_of_rows(values: np.ndarray) -> np.ndarray:
     return np.nansum(values, axis=0, dtype=np.float64) / np.where(counts, counts, np.nan)
 
 
-def _as_json(value: Estimate) -> dict[str, Any]:
+def as_json(value: Estimate) -> dict[str, Any]:
+    """As it stands in files."""
     return {"value": value.mean.tolist(), "low": value.low.tolist(), "high": value.high.tolist()}

@@ -89,14 +89,32 @@ class GRUAttention(nnx.Module):
         memory = Kept(last, activations, num_steps)
         return outputs, jax.tree.map(lambda leaf: leaf.reshape(*batch, *leaf.shape[1:]), memory)
 
+    def attention(self, memory: Kept, inputs: jax.Array, is_reset: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Where one timestep looks: [..., 1, H, S] weights and [..., S] int32 how many steps back, in no order.
+
+        The same arguments as of `unroll`, without the axis of time. What is not there has a weight of 0.
+        """
+        hidden, _ = self.gru.unroll(memory.hidden, inputs[None], is_reset[None])
+        count = jnp.where(is_reset, 0, memory.num_steps)[..., None]
+        age = jnp.arange(memory.activations.shape[-2] - 1, -1, -1)  # the newest last
+        number = count // self.keep_every - 1 - age
+        is_there = (number >= 0) & ~is_reset[..., None]
+        query, entries = hidden[0].astype(self.dtype)[..., None, :], memory.activations
+        weights = self._weights(query, entries, jnp.where(is_there, age, -1)[..., None, :])  # [..., 1, H, S]
+        return weights, jnp.maximum(count - (number + 1) * self.keep_every + 1, 0)
+
     def _read(self, hidden: jax.Array, entries: jax.Array, age: jax.Array) -> jax.Array:
-        """[N, T, M] what hidden states read from the entries whose age is not negative."""
+        """[..., T, M] what hidden states read from the entries whose age is not negative."""
+        weights = self._weights(hidden, entries, age)
+        found = jnp.einsum("...thk,...km->...thm", weights.astype(self.dtype), entries)
+        return self.output(found.reshape(*hidden.shape[:-1], -1))
+
+    def _weights(self, hidden: jax.Array, entries: jax.Array, age: jax.Array) -> jax.Array:
+        """[..., T, H, K] float32 how much [..., T, M] hidden states look at [..., K, M] entries of [..., T, K] ages."""
         size = hidden.shape[-1]
         query = self.query(hidden).reshape(*hidden.shape[:-1], self.num_heads, size)
-        scores = jnp.einsum("nthm,nkm->nthk", query, entries, preferred_element_type=jnp.float32) * size**-0.5
-        bias = jnp.take(self.age_bias[...], jnp.maximum(age, 0), axis=0)  # [N, T, S + K, H]
-        scores = jnp.where((age >= 0)[:, :, None], scores + jnp.swapaxes(bias, -1, -2), -jnp.inf)
+        scores = jnp.einsum("...thm,...km->...thk", query, entries, preferred_element_type=jnp.float32) * size**-0.5
+        bias = jnp.take(self.age_bias[...], jnp.maximum(age, 0), axis=0)  # [..., T, K, H]
+        scores = jnp.where((age >= 0)[..., None, :], scores + jnp.swapaxes(bias, -1, -2), -jnp.inf)
         nothing = jnp.zeros((*scores.shape[:-1], 1), scores.dtype)  # to read nothing is always possible
-        weights = jax.nn.softmax(jnp.concatenate([scores, nothing], axis=-1), axis=-1)[..., :-1]
-        found = jnp.einsum("nthk,nkm->nthm", weights.astype(self.dtype), entries)
-        return self.output(found.reshape(*hidden.shape[:-1], -1))
+        return jax.nn.softmax(jnp.concatenate([scores, nothing], axis=-1), axis=-1)[..., :-1]

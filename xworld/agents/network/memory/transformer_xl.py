@@ -65,6 +65,24 @@ class TransformerXL(nnx.Module):
         memory = Cache(activations, oldest, num_steps)
         return outputs, jax.tree.map(lambda leaf: leaf.reshape(*batch, *leaf.shape[1:]), memory)
 
+    def attention(self, memory: Cache, inputs: jax.Array, is_reset: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Where one timestep looks: [..., L, H, C] weights and [..., C] int32 how many steps back, in no order.
+
+        The same arguments as of `unroll`, without the axis of time.
+        """
+        batch = is_reset.shape
+        memory = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[len(batch) :]), memory)
+        values = self.input(inputs.reshape(-1, 1, inputs.shape[-1])).astype(jnp.float32)
+        count, _ = count_steps(memory.num_steps, is_reset.reshape(-1, 1))
+        distance = (memory.oldest[:, None] - np.arange(self.cache_size)) % self.cache_size
+        of_layers = []
+        for layer, ring in zip(self.layers, memory.activations, strict=True):
+            ring_of = {"ring": ring, "place": memory.oldest, "is_visible": distance <= count}
+            of_layers.append(layer.weights_in_ring(layer.attention_norm(values), **ring_of)[0])
+            values, _ = layer(values, functools.partial(layer.look_into_ring, **ring_of))
+        weights = jnp.stack(of_layers, axis=1).astype(jnp.float32)
+        return weights.reshape(*batch, *weights.shape[1:]), distance.reshape(*batch, -1)
+
     def _step(self, memory: Cache, values: jax.Array, count: jax.Array) -> _Unrolled:
         """One timestep: what is cached stays where it is, but for the oldest."""
         place = memory.oldest
@@ -204,24 +222,30 @@ class Layer(nnx.Module):
           place: [N] int32, of the oldest.
           is_visible: [N, C] bool, which places the timestep can look at, its own included.
         """
+        weights, ring = self.weights_in_ring(normed, ring, place, is_visible)
+        found = jnp.einsum("nhc,ncd->nhd", weights, ring)
+        return jnp.einsum("nhd,dhk->nhk", found, self._kernel_of(self.value)).reshape(normed.shape), ring
+
+    def weights_in_ring(
+        self, normed: jax.Array, ring: jax.Array, place: jax.Array, is_visible: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        """[N, H, C] how much one timestep looks at each place, and the ring with it; arguments of `look_into_ring`."""
         in_float32 = functools.partial(jnp.einsum, preferred_element_type=jnp.float32)
-        key_kernel, value_kernel = (
-            linear.kernel[...].astype(self.dtype).reshape(-1, self.num_heads, self.head_size)
-            for linear in (self.key, self.value)
-        )
         # Before anything is read, so that it is written in place.
         ring = jax.vmap(functools.partial(jax.lax.dynamic_update_slice_in_dim, axis=0))(ring, normed, place)
         places = np.arange(ring.shape[1])
         content, position = self._queries(normed[:, 0])  # [N, H, K]
-        asked = jnp.einsum("nhk,dhk->nhd", content.astype(self.dtype), key_kernel)
+        asked = jnp.einsum("nhk,dhk->nhd", content.astype(self.dtype), self._kernel_of(self.key))
         # Up to its own place the ring holds timesteps of this lap, and from there on those of the lap before.
         laps = self.waves.at(jnp.stack([place, place + len(places)], axis=1))  # [N, 2, 2 F]
         by_lap = jnp.einsum("nlhf,cf->nlhc", self.waves.ask(position[:, None], laps), self.waves.at(places))
         is_this_lap = (places <= place[:, None])[:, None]
         scores = in_float32("nhd,ncd->nhc", asked, ring) + jnp.where(is_this_lap, by_lap[:, 0], by_lap[:, 1])
-        weights = jax.nn.softmax(jnp.where(is_visible[:, None], scores, _NEVER)).astype(self.dtype)
-        found = jnp.einsum("nhc,ncd->nhd", weights, ring)
-        return jnp.einsum("nhd,dhk->nhk", found, value_kernel).reshape(normed.shape), ring
+        return jax.nn.softmax(jnp.where(is_visible[:, None], scores, _NEVER)).astype(self.dtype), ring
+
+    def _kernel_of(self, linear: nnx.Linear) -> jax.Array:
+        """[D, H, K] in the type that is computed in."""
+        return linear.kernel[...].astype(self.dtype).reshape(-1, self.num_heads, self.head_size)
 
     def _queries(self, normed: jax.Array) -> tuple[jax.Array, jax.Array]:
         """[..., H, K] float32 what is asked of contents and of positions, scaled."""

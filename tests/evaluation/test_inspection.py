@@ -1,0 +1,162 @@
+"""What `xworld inspect` says of an agent's memory."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tiny_rooms import SMALL_AGENT, TinyRooms, env_config
+
+from xworld import ConfigError, Env
+from xworld.agents import AgentPolicy, LoadedAgent, make_agent
+from xworld.evaluation import evaluate, sample_tasks
+from xworld.evaluation.inspection.forgetful import Forgetful
+from xworld.evaluation.inspection.inspect import inspect_agent, training_signs
+from xworld.evaluation.inspection.probe import chance, probe
+from xworld.evaluation.inspection.watching import watch
+from xworld.tasks import TaskCollection
+
+NUM_TRIALS, TRIAL_LENGTH, NUM_TASKS = 4, 8, 32
+STEPS_AFTER = (NUM_TRIALS - 1) * TRIAL_LENGTH  # the first trial
+ENV = env_config(side=5)
+KEY = jax.random.key(0)
+CONFIGS = {
+    "gru": SMALL_AGENT,
+    "gru_attention": dataclasses.replace(SMALL_AGENT, memory="gru_attention", num_heads=2, num_kept=3, keep_every=2),
+    "transformer_xl": dataclasses.replace(
+        SMALL_AGENT, memory="transformer_xl", feed_forward_size=32, num_heads=2, window=8, cache_size=12
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def collection() -> TaskCollection:
+    rooms = TinyRooms(side=5, trial_length=TRIAL_LENGTH, num_trials=NUM_TRIALS)
+    tasks = sample_tasks(rooms, jax.random.key(1), NUM_TASKS)
+    return TaskCollection("tiny rooms", Env(ENV), jax.device_get(tasks))
+
+
+@functools.cache
+def an_agent(memory: str) -> LoadedAgent:
+    """One whose memory matters, and that does not always do the same."""
+    agent = make_agent(CONFIGS[memory], ENV)
+    draw, params = np.random.default_rng(1), jax.jit(agent.init)(KEY)
+    params = jax.tree.map(lambda leaf: leaf + 0.2 * draw.normal(size=leaf.shape).astype(np.float32), params)
+    return LoadedAgent(agent, params)
+
+
+def returns(collection: TaskCollection, policy: object) -> np.ndarray:
+    return evaluate(collection.env, collection.tasks, policy, KEY).returns
+
+
+def test_with_one_trial_it_is_the_agent_that_forgets_at_trials(collection):
+    one = an_agent("gru")
+    expected = returns(collection, AgentPolicy(one.params, one.agent, clear_memory_at_trials=True))
+    np.testing.assert_array_equal(returns(collection, Forgetful(one.params, one.agent, 1)), expected)
+    assert expected.any()
+
+
+def test_with_two_it_knows_the_trial_before_and_nothing_older(collection):
+    one = an_agent("gru")
+    whole, two = (returns(collection, policy) for policy in (AgentPolicy(one.params, one.agent), two_trials(one)))
+    np.testing.assert_array_equal(two[:, :2], whole[:, :2])
+    assert (two[:, 2:] != whole[:, 2:]).any()
+    many = returns(collection, Forgetful(one.params, one.agent, NUM_TRIALS))
+    np.testing.assert_array_equal(many, whole)
+
+
+def two_trials(one: LoadedAgent) -> Forgetful:
+    return Forgetful(one.params, one.agent, 2)
+
+
+def test_a_probe_finds_what_is_there_and_guesses_what_is_not():
+    draw = np.random.default_rng(0)
+    candidates = np.array([draw.permutation(np.arange(1, 9))[:4] for _ in range(600)])
+    candidates[:, 3] *= draw.random(600) < 0.5  # of some there are three
+    labels = candidates[np.arange(600), draw.integers(0, 3, 600)]
+    directions = draw.normal(size=(9, 12))
+    told = directions[labels] + 0.3 * draw.normal(size=(600, 12))
+    assert probe(told, labels, candidates).mean() > 0.95
+    guessed = probe(draw.normal(size=(600, 12)), labels, candidates).mean()
+    assert abs(guessed - chance(candidates)) < 0.07 and 0.25 < chance(candidates) < 1 / 3
+
+
+@pytest.mark.parametrize("memory", CONFIGS)
+def test_watched_episodes_are_those_of_the_agent(collection, memory):
+    one, tasks = an_agent(memory), collection.tasks
+    watched = watch(one.agent, collection.env, NUM_TRIALS, one.params, tasks, jnp.int32(NUM_TRIALS * TRIAL_LENGTH), KEY)
+    assert watched.features.shape == (NUM_TASKS, NUM_TRIALS, one.config.memory_size)
+    np.testing.assert_allclose(watched.features[:, 0], watched.blank[:, 0], atol=1e-6)  # nothing is known yet
+    assert (abs(watched.features[:, 1:] - watched.blank[:, 1:]).max(-1) > 1e-3).all()
+    # In a tiny room the rule takes the one object that can make the goal.
+    right = np.asarray(tasks.rules.second)[:, 0]
+    assert set(np.unique(np.where(watched.maker > 0, watched.maker == right, True))) == {True}
+    assert (watched.maker > 0).any()
+    np.testing.assert_array_equal(watched.num_steps, STEPS_AFTER)
+    if memory == "gru":
+        assert watched.attention is None and watched.before is None
+        return
+    attention, total = np.asarray(watched.attention), np.asarray(watched.attention).sum(-1)
+    assert (attention >= 0).all() and (total <= STEPS_AFTER + 1e-3).all()
+    assert (np.asarray(watched.before) < total).all() and (np.asarray(watched.before) > 0).any()
+    if memory == "transformer_xl":
+        np.testing.assert_allclose(total, STEPS_AFTER, rtol=1e-5)  # it has to look somewhere
+        assert (attention > 0).all()
+    else:
+        assert (attention[..., 0] == 0).all() and (attention[..., 1:7] > 0).any((0, 1, 2)).all()  # never at itself
+
+
+@pytest.mark.parametrize("memory", ["gru_attention", "transformer_xl"])
+def test_attention_is_what_the_output_depends_on(memory):
+    """Where the weight of an entry is 0, the entry does not matter; where it is not, it does."""
+    one = an_agent(memory)
+    env, tasks = Env(ENV), TinyRooms(side=5)
+    state, timestep = env.reset(KEY, tasks.sample(KEY))
+    told, carried = one.agent.encode_briefing(one.params, env.briefing(state.task)), one.agent.start_memory()
+    step = jax.jit(
+        lambda observation, memory, is_reset: one.agent.step(one.params, observation, told, memory, is_reset)
+    )
+    for number in range(7):
+        carried = step(timestep.observation, carried, jnp.bool_(number == 0)).memory
+        state, timestep = env.step(state, jnp.array([number % 3]))
+    weights, distance = jax.jit(one.agent.attention)(one.params, timestep.observation, told, carried, jnp.bool_(False))
+    last = np.asarray(weights)[0, -1].sum(0)  # [D], over the heads of the last layer
+    before = step(timestep.observation, carried, jnp.bool_(False)).logits
+    activations = carried.activations if memory == "gru_attention" else carried.activations[-1]
+    for place in range(activations.shape[-2]):
+        changed = activations.at[..., place, :].add(1)
+        entries = changed if memory == "gru_attention" else (*carried.activations[:-1], changed)
+        after = step(timestep.observation, dataclasses.replace(carried, activations=entries), jnp.bool_(False)).logits
+        is_itself = memory == "transformer_xl" and int(distance[0, place]) == 0  # written over before it is read
+        assert bool((after != before).any()) == (last[place] > 0 and not is_itself), place
+
+
+def test_all_of_it_is_said(collection):
+    content = inspect_agent(an_agent("transformer_xl"), collection, NUM_TRIALS)
+    assert list(content["scores"])[0] == "agent" and {"last two trials", "this trial only"} < set(content["scores"])
+    assert content["probe"]["num_episodes"] <= NUM_TASKS and "memory" not in content["probe"]  # too few to learn from
+    for layer in content["attention"]:
+        for head in layer:
+            parts = [value for name, value in head.items() if name.startswith("at_")]
+            assert sum(head["by_steps_back"]) == pytest.approx(1, abs=1e-3)
+            within = head["at_this_trial"] + head["at_earlier_trials"] + head["at_nothing"]
+            assert within == pytest.approx(1, abs=1e-3) and min(parts) >= 0
+
+
+def test_one_trial_is_refused(collection):
+    with pytest.raises(ConfigError, match="With 1 trials there is nothing to remember. Write a number of at least 2"):
+        inspect_agent(an_agent("gru"), collection, 1)
+
+
+def test_quarters_of_a_run(tmp_path):
+    rows = [f"{number},{number / 8},0.01,0.1,1.5" for number in range(8)]
+    path = tmp_path / "metrics.csv"
+    path.write_text("\n".join(["update,gradient_norm,kl,clip_fraction,entropy", *rows]))
+    quarters = training_signs(path, clip=0.5)
+    assert [quarter["gradient_norm"] for quarter in quarters] == [0.0625, 0.3125, 0.5625, 0.8125]
+    assert [quarter["share_clipped"] for quarter in quarters] == [0, 0, 0.5, 1]
+    path.write_text("update\n1\n")
+    with pytest.raises(ConfigError, match="has a row without gradient_norm, kl, clip_fraction, entropy"):
+        training_signs(path, clip=0.5)

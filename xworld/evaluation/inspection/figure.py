@@ -1,0 +1,92 @@
+"""The figure of `inspection.json`: scores with less memory, what can be read from memory, where attention looks."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from xworld.evaluation.inspection.inspect import FORGETFUL
+from xworld.evaluation.report.look import FAINT, INK, new_figure, write_title
+from xworld.evaluation.scores.scores import AGENT
+
+_COLOURS = ("#2563c9", "#2f8f5b", "#d9822b", "#7d55b5", "#1b8a9a", "#a8842c", "#b5651d", "#c2417c")
+_PLACES = ("at_itself", "at_the_step_before", "at_this_trial", "at_earlier_trials", "at_nothing")
+
+
+def draw_inspection(content: Mapping[str, Any]) -> Figure:
+    """Two panels, or three of an agent that attends."""
+    draws = [_draw_scores, _draw_probe] + [_draw_attention] * (content["attention"] is not None)
+    figure, axes = new_figure(width=1.0)
+    figure.set_size_inches(4.6 * len(draws), 4.4)
+    axes.remove()
+    width = 1 / len(draws)
+    for place, draw in enumerate(draws):
+        panel = figure.add_axes(((place + 0.13) * width, 0.13, 0.8 * width, 0.68))
+        panel.grid(axis="y", color="#e6e8eb", linewidth=0.8)
+        panel.set_axisbelow(True)
+        for side in ("top", "right", "left"):
+            panel.spines[side].set_visible(False)
+        panel.spines["bottom"].set_color("#c5cad1")
+        panel.tick_params(colors=INK, length=0, pad=6)
+        draw(panel, content)
+    return figure
+
+
+def _draw_scores(axes: Axes, content: Mapping[str, Any]) -> None:
+    (k,) = content["scores"][AGENT]
+    names = {AGENT: "all it remembers", **{name: name for name in FORGETFUL}}
+    for (player, label), colour in zip(names.items(), _COLOURS, strict=False):
+        _line(axes, content["scores"][player][k]["score"], 1, colour, label)
+    axes.set_ylim(bottom=0)
+    _by_trial(axes, "score (1 is the expert's)")
+    write_title(axes, "With less memory", "score from trial to trial")
+
+
+def _draw_probe(axes: Axes, content: Mapping[str, Any]) -> None:
+    probe = content["probe"]
+    axes.set_ylim(0, 1)
+    _by_trial(axes, "share of episodes")
+    write_title(axes, "What made the goal?", f"read from memory when a trial begins; {probe['num_episodes']} episodes")
+    if "memory" not in probe:
+        axes.text(0.5, 0.5, "too few episodes", transform=axes.transAxes, color=FAINT, ha="center")
+        return
+    _line(axes, probe["memory"], 2, _COLOURS[0], "from memory")
+    _line(axes, probe["no_memory"], 2, _COLOURS[2], "memory emptied")
+    axes.axhline(probe["chance"], color=INK, linewidth=1.2, linestyle=(0, (5, 3)), label="chance")
+    axes.legend(frameon=False, fontsize=9)
+
+
+def _draw_attention(axes: Axes, content: Mapping[str, Any]) -> None:
+    heads = [
+        (f"layer {i}, head {j}" if len(content["attention"]) > 1 else f"head {j}", head)
+        for i, layer in enumerate(content["attention"], start=1)
+        for j, head in enumerate(layer, start=1)
+    ]
+    left = np.zeros(len(heads))
+    for place, colour in zip(_PLACES, ("#173f86", "#2563c9", "#9dbbef", "#d9822b", "#e6e8eb"), strict=True):
+        share = np.array([head[place] for _, head in heads])
+        axes.barh(np.arange(len(heads)), share, left=left, color=colour, label=place.replace("_", " "), height=0.7)
+        left += share
+    axes.set_yticks(np.arange(len(heads)), [name for name, _ in heads], fontsize=8)
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1)
+    axes.grid(visible=False)
+    axes.legend(frameon=False, fontsize=8, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.06))
+    write_title(axes, "Where it looks", "share of attention after the first trial")
+
+
+def _line(axes: Axes, estimate: Mapping[str, list[float]], first: int, colour: str, label: str) -> None:
+    value, low, high = (np.array(estimate[part]) for part in ("value", "low", "high"))
+    trials = np.arange(first, first + len(value))
+    axes.fill_between(trials, low, high, color=colour, alpha=0.2, linewidth=0)
+    axes.plot(trials, value, color=colour, linewidth=2.2, marker="o", markersize=5, label=label)
+
+
+def _by_trial(axes: Axes, what: str) -> None:
+    axes.set_xlabel("trial", color=INK)
+    axes.set_ylabel(what, color=INK)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend(frameon=False, fontsize=9) if axes.lines else None

@@ -1,0 +1,57 @@
+"""The tables of `inspection.json`, for a terminal."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rich.table import Table
+
+from xworld.evaluation.inspection.inspect import FORGETFUL
+from xworld.evaluation.scores.scores import AGENT
+
+
+def inspection_tables(content: Mapping[str, Any]) -> Iterator[Table]:
+    """Scores and probe by trial; attention by head, if there is any; training by quarters, if it was a run's."""
+    (k,) = content["scores"][AGENT]
+    yield _by_trial(content, int(k))
+    if content["attention"] is not None:
+        yield _attention(content["attention"])
+    if content["training"] is not None:
+        yield _training(content["training"])
+
+
+def _by_trial(content: Mapping[str, Any], num_trials: int) -> Table:
+    table = Table(title="by trial", title_justify="left")
+    table.add_column("")
+    for trial in range(1, num_trials + 1):
+        table.add_column(str(trial), justify="right")
+    for player, name in {AGENT: "score", **{name: f"score, {name}" for name in FORGETFUL}}.items():
+        values = content["scores"][player][str(num_trials)]["score"]["value"]
+        table.add_row(name, *(f"{value:.2f}" for value in values))
+    probe = content["probe"]
+    if "memory" in probe:
+        for part, name in (("memory", "probe: what made the goal"), ("no_memory", "probe, memory emptied")):
+            table.add_row(name, "", *(f"{value:.2f}" for value in probe[part]["value"]))
+        table.add_row("probe, chance", "", *[f"{probe['chance']:.2f}"] * (num_trials - 1))
+    return table
+
+
+def _attention(layers: list[list[dict[str, Any]]]) -> Table:
+    places = [name for name in layers[0][0] if name.startswith("at_")]
+    table = Table(title="share of attention after the first trial", title_justify="left")
+    table.add_column("layer, head")
+    for place in places:
+        table.add_column(place.replace("_", " "), justify="right")
+    for i, layer in enumerate(layers, start=1):
+        for j, head in enumerate(layer, start=1):
+            table.add_row(f"{i}, {j}", *(f"{head[place]:.2f}" for place in places))
+    return table
+
+
+def _training(quarters: list[dict[str, float]]) -> Table:
+    table = Table(title="training, by quarters of the run", title_justify="left")
+    table.add_column("quarter")
+    for name in quarters[0]:
+        table.add_column(name.replace("_", " "), justify="right")
+    for number, quarter in enumerate(quarters, start=1):
+        table.add_row(str(number), *(f"{value:.3f}" for value in quarter.values()))
+    return table

@@ -1,0 +1,139 @@
+"""An agent is watched while it plays: what it knows when a trial begins, what has happened, and where it looks."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from xworld.agents import Agent, Params, distribution
+from xworld.core import kinds
+from xworld.core.env import Env
+from xworld.core.types import Observation, State, Task, TimeStep
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Watched:
+    """N episodes of K trials: of an agent that is alone, or of the first of several."""
+
+    features: jax.Array  # [N, K, M] float32, what its heads read at the first step of each trial
+    blank: jax.Array  # [N, K, M] float32, the same if its memory were emptied then
+    maker: jax.Array  # [N] int32, the kind that the last rule before the first trial's first reward took; 0: none
+    attention: jax.Array | None  # [N, layers, heads, D] float32, sum over steps after the first trial, by steps back
+    num_steps: jax.Array  # [N] int32, of these steps
+    before: jax.Array | None  # [N, layers, heads] float32, the sum of what looks back beyond the present trial
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def watch(
+    agent: Agent, env: Env, num_trials: int, params: Params, tasks: Task, num_steps: jax.Array, key: jax.Array
+) -> Watched:
+    """Plays an episode of each of [N, ...] tasks.
+
+    Args:
+      agent: ours, or a network of one's own with the methods of `Agent`, without `attention` if it does not attend.
+      env: the environment the tasks are for.
+      num_trials: of every task.
+      params: of the agent.
+      tasks: leaves [N, ...].
+      num_steps: [] int32, of the longest episode.
+      key: decides directions and chance.
+    """
+    keys = jax.random.split(key, len(tasks.trial_length))
+    play = partial(_play, agent, env, num_trials, params, num_steps)
+    return jax.vmap(play)(tasks, keys)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class _Moment:
+    """One environment being watched."""
+
+    state: State
+    timestep: TimeStep
+    memory: Any
+    last_rule: jax.Array  # [] int32, 1 + the last rule that fired, 0 before
+    is_over: jax.Array  # [] bool
+    watched: Watched  # so far
+
+
+def _play(
+    agent: Agent, env: Env, num_trials: int, params: Params, num_steps: jax.Array, task: Task, key: jax.Array
+) -> Watched:
+    reset_key, act_key = jax.random.split(key)
+    state, first = env.reset(reset_key, task)
+    told = agent.encode_briefing(params, env.briefing(task))
+
+    def decide(observation: Observation, memory: Any, is_reset: jax.Array) -> Any:
+        return agent.step(params, observation, told, memory, is_reset)
+
+    def look(observation: Observation, memory: Any, is_reset: jax.Array) -> tuple[jax.Array, jax.Array] | None:
+        attention = getattr(agent, "attention", None)
+        return None if attention is None else attention(params, observation, told, memory, is_reset)
+
+    def step(number: jax.Array, moment: _Moment) -> _Moment:
+        timestep, watched = moment.timestep, moment.watched
+        observation, is_reset = timestep.observation, agent.is_reset(timestep)
+        looked = look(observation, moment.memory, is_reset)
+        output = decide(observation, moment.memory, is_reset)
+        blank = decide(observation, agent.start_memory(), jnp.bool_(True))
+        actions = distribution.sample(jax.random.fold_in(act_key, number), output.logits)
+        state, after = env.step(moment.state, actions)
+        begins = (timestep.is_first | timestep.is_trial_first) & ~moment.is_over
+        at = (begins & (observation.trial == jnp.arange(num_trials)))[:, None]
+        last_rule = jnp.where(after.event > 0, after.event, moment.last_rule)
+        is_made = (after.reward[0] > 0) & (last_rule > 0) & (observation.trial == 0) & (watched.maker == 0)
+        counts = ((observation.trial > 0) & ~moment.is_over).astype(jnp.float32)
+        attention, before = watched.attention, watched.before
+        if looked is not None and attention is not None and before is not None:
+            weights, distance = looked[0][0] * counts, looked[1][0]  # of the first agent
+            attention = attention.at[..., distance].add(weights, mode="drop")
+            is_before = distance > observation.trial_length - observation.time_left
+            before = before + (weights * is_before).sum(-1)
+        return _Moment(
+            state=state,
+            timestep=after,
+            memory=output.memory,
+            last_rule=last_rule,
+            is_over=moment.is_over | after.is_last,
+            watched=Watched(
+                features=jnp.where(at, output.features[0], watched.features),
+                blank=jnp.where(at, blank.features[0], watched.blank),
+                maker=jnp.where(is_made, _kind_taken(task, last_rule - 1), watched.maker),
+                attention=attention,
+                num_steps=watched.num_steps + counts.astype(jnp.int32),
+                before=before,
+            ),
+        )
+
+    def begin() -> tuple[Any, Any]:
+        memory, is_reset = agent.start_memory(), agent.is_reset(first)
+        return decide(first.observation, memory, is_reset), look(first.observation, memory, is_reset)
+
+    output, looked = jax.eval_shape(begin)
+    none = jnp.zeros((num_trials, output.features.shape[-1]), jnp.float32)
+    heads = None if looked is None else looked[0].shape[1:3]
+    watched = Watched(
+        features=none,
+        blank=none,
+        maker=jnp.int32(0),
+        attention=None if heads is None else jnp.zeros((*heads, agent.reach), jnp.float32),
+        num_steps=jnp.int32(0),
+        before=None if heads is None else jnp.zeros(heads, jnp.float32),
+    )
+    moment = _Moment(state, first, agent.start_memory(), jnp.int32(0), jnp.bool_(False), watched)
+    return jax.lax.fori_loop(0, num_steps, step, moment).watched
+
+
+def _kind_taken(task: Task, rule: jax.Array) -> jax.Array:
+    """[] int32, the kind of the object that a rule takes: its second operand, or, if that is an agent, its first."""
+    second, first = task.rules.second[rule].astype(jnp.int32), task.rules.first[rule].astype(jnp.int32)
+    return jnp.where(second >= kinds.agent_kind(0), first, second)
+
+
+def sum_up(parts: list[Watched]) -> Watched:
+    """Of several batches one after the other, on the host."""
+    return jax.tree.map(lambda *leaves: np.concatenate([np.asarray(leaf) for leaf in leaves]), *parts)
