@@ -20,7 +20,7 @@ from xworld.apps.commands.study import Study
 from xworld.apps.commands.tasks import Tasks
 from xworld.apps.commands.train import Finetune, train_command
 from xworld.apps.doctor import Doctor
-from xworld.apps.inspect import Inspect
+from xworld.apps.inspection import Inspect
 from xworld.base.errors import ConfigError
 from xworld.base.files import reason_of
 

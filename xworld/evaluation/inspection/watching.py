@@ -70,9 +70,7 @@ def _play(
     def decide(observation: Observation, memory: Any, is_reset: jax.Array) -> Any:
         return agent.step(params, observation, told, memory, is_reset)
 
-    def look(observation: Observation, memory: Any, is_reset: jax.Array) -> tuple[jax.Array, jax.Array] | None:
-        attention = getattr(agent, "attention", None)
-        return None if attention is None else attention(params, observation, told, memory, is_reset)
+    look = partial(_look, agent, params, told)
 
     def step(number: jax.Array, moment: _Moment) -> _Moment:
         timestep, watched = moment.timestep, moment.watched
@@ -87,12 +85,7 @@ def _play(
         last_rule = jnp.where(after.event > 0, after.event, moment.last_rule)
         is_made = (after.reward[0] > 0) & (last_rule > 0) & (observation.trial == 0) & (watched.maker == 0)
         counts = ((observation.trial > 0) & ~moment.is_over).astype(jnp.float32)
-        attention, before = watched.attention, watched.before
-        if looked is not None and attention is not None and before is not None:
-            weights, distance = looked[0][0] * counts, looked[1][0]  # of the first agent
-            attention = attention.at[..., distance].add(weights, mode="drop")
-            is_before = distance > observation.trial_length - observation.time_left
-            before = before + (weights * is_before).sum(-1)
+        attention, before = _add_looks(watched, looked, counts, observation)
         return _Moment(
             state=state,
             timestep=after,
@@ -126,6 +119,26 @@ def _play(
     )
     moment = _Moment(state, first, agent.start_memory(), jnp.int32(0), jnp.bool_(False), watched)
     return jax.lax.fori_loop(0, num_steps, step, moment).watched
+
+
+def _look(
+    agent: Agent, params: Params, told: jax.Array, observation: Observation, memory: Any, is_reset: jax.Array
+) -> tuple[jax.Array, jax.Array] | None:
+    """Where a timestep looks; None of an agent that does not attend."""
+    attention = getattr(agent, "attention", None)
+    return None if attention is None else attention(params, observation, told, memory, is_reset)
+
+
+def _add_looks(
+    watched: Watched, looked: tuple[jax.Array, jax.Array] | None, counts: jax.Array, observation: Observation
+) -> tuple[jax.Array | None, jax.Array | None]:
+    """The sums of attention with where the first agent looks in this step, if the step counts."""
+    if looked is None or watched.attention is None or watched.before is None:
+        return None, None
+    weights, distance = looked[0][0] * counts, looked[1][0]
+    is_before = distance > observation.trial_length - observation.time_left
+    attention = watched.attention.at[..., distance].add(weights, mode="drop")
+    return attention, watched.before + (weights * is_before).sum(-1)
 
 
 def _kind_taken(task: Task, rule: jax.Array) -> jax.Array:
