@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from xworld.evaluation.inspection.inspect import FORGETFUL
-from xworld.evaluation.report.look import FAINT, INK, new_figure, write_title
+from xworld.evaluation.report.look import FAINT, INK, add_axes, blank_figure, write_title
 from xworld.evaluation.scores.scores import AGENT
 
 _COLOURS = ("#2563c9", "#2f8f5b", "#d9822b", "#7d55b5", "#1b8a9a", "#a8842c", "#b5651d", "#c2417c")
@@ -19,19 +19,9 @@ _PLACES = ("at_itself", "at_the_step_before", "at_this_trial", "at_earlier_trial
 def draw_inspection(content: Mapping[str, Any]) -> Figure:
     """Two panels, or three of an agent that attends."""
     draws = [_draw_scores, _draw_probe] + [_draw_attention] * (content["attention"] is not None)
-    figure, axes = new_figure(width=1.0)
-    figure.set_size_inches(4.6 * len(draws), 4.4)
-    axes.remove()
-    width = 1 / len(draws)
+    figure, width = blank_figure(4.6 * len(draws), 4.4), 1 / len(draws)
     for place, draw in enumerate(draws):
-        panel = figure.add_axes(((place + 0.13) * width, 0.13, 0.8 * width, 0.68))
-        panel.grid(axis="y", color="#e6e8eb", linewidth=0.8)
-        panel.set_axisbelow(True)
-        for side in ("top", "right", "left"):
-            panel.spines[side].set_visible(False)
-        panel.spines["bottom"].set_color("#c5cad1")
-        panel.tick_params(colors=INK, length=0, pad=6)
-        draw(panel, content)
+        draw(add_axes(figure, ((place + 0.13) * width, 0.17, 0.8 * width, 0.64)), content)
     return figure
 
 
@@ -41,6 +31,7 @@ def _draw_scores(axes: Axes, content: Mapping[str, Any]) -> None:
     for (player, label), colour in zip(names.items(), _COLOURS, strict=False):
         _line(axes, content["scores"][player][k]["score"], 1, colour, label)
     axes.set_ylim(bottom=0)
+    axes.legend(frameon=False, fontsize=9)
     _by_trial(axes, "score (1 is the expert's)")
     write_title(axes, "With less memory", "score from trial to trial")
 
@@ -86,7 +77,6 @@ def _line(axes: Axes, estimate: Mapping[str, list[float]], first: int, colour: s
 
 
 def _by_trial(axes: Axes, what: str) -> None:
-    axes.set_xlabel("trial", color=INK)
-    axes.set_ylabel(what, color=INK)
+    axes.set_xlabel("trial")
+    axes.set_ylabel(what)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend(frameon=False, fontsize=9) if axes.lines else None

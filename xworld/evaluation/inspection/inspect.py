@@ -24,7 +24,7 @@ from xworld.tasks import TaskCollection
 
 # The agent with less memory, by name: how many trials it remembers, the present one included.
 FORGETFUL = {"last two trials": 2, "this trial only": 1}
-FEWEST = 40  # episodes that a probe is made of
+FEWEST = 100  # episodes that a probe is made of
 _QUARTERS = 4
 
 

@@ -12,9 +12,20 @@ INK, FAINT = "#2b2f36", "#8b929c"
 
 def new_figure(width: float) -> tuple[Figure, Axes]:
     """A figure with axes that take `width` of it, and leave the rest to the labels."""
-    figure = Figure(figsize=(8.4, 5.0), dpi=150, facecolor="white")
+    figure = blank_figure(8.4, 5.0)
+    return figure, add_axes(figure, (0.09, 0.12, width, 0.74))
+
+
+def blank_figure(width: float, height: float) -> Figure:
+    """A figure without axes, of a size in inches."""
+    figure = Figure(figsize=(width, height), dpi=150, facecolor="white")
     FigureCanvasAgg(figure)
-    axes = figure.add_axes((0.09, 0.12, width, 0.74))
+    return figure
+
+
+def add_axes(figure: Figure, place: tuple[float, float, float, float]) -> Axes:
+    """Axes at left, bottom, width and height, as shares of the figure."""
+    axes = figure.add_axes(place)
     axes.grid(axis="y", color="#e6e8eb", linewidth=0.8)
     axes.set_axisbelow(True)
     for side in ("top", "right", "left"):
@@ -23,7 +34,7 @@ def new_figure(width: float) -> tuple[Figure, Axes]:
     axes.tick_params(colors=INK, length=0, pad=6)
     axes.xaxis.label.set_color(INK)
     axes.yaxis.label.set_color(INK)
-    return figure, axes
+    return axes
 
 
 def to_png(figure: Figure) -> bytes:
