@@ -1,12 +1,13 @@
 # `make demo` trains, evaluates and films an agent, `make test` checks everything, `make docs` builds the site.
 # `make test-newest` and `make test-oldest` check with the newest and the oldest packages that pyproject.toml allows.
 # `make test-clients` checks the adapters against other projects, and lets their trainers learn.
+# `make test` leaves the slow tests to `make test-slow`; the newest and the oldest run both kinds.
 # All set up what they need.
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test test-newest test-oldest test-package test-clients lint docs clean
+.PHONY: demo test test-slow test-newest test-oldest test-package test-clients lint docs clean
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "xworld needs Python 3.11 or newer; set PYTHON=..." >&2; exit 2; }
@@ -20,7 +21,10 @@ demo: $(READY)
 	$(BIN)/xworld render runs/demo
 
 test: $(READY) lint
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
+
+test-slow: $(READY)
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m slow
 
 # The newest Python there is, and what pip gives it without constraints. Runs are read by the other environment too.
 NEWEST_PYTHON ?= $(shell ls -d $${PYENV_ROOT:-$$HOME/.pyenv}/versions/3.*/bin/python 2>/dev/null | sort -V | tail -n 1)

@@ -80,6 +80,7 @@ def attempts(tiny) -> list[Plan | NoPlan]:
     return [EXPERT.attempt(task) for task in tiny]
 
 
+@pytest.mark.slow
 def test_nothing_earns_more_in_tiny_worlds(tiny, attempts):
     is_best = []
     for task, attempt in zip(tiny, attempts, strict=True):

@@ -30,6 +30,7 @@ NOT_RUN = "# Not run by the tests: "  # first line of Python that takes long, or
 NEEDS = "# Needs "  # first line of Python that needs a package that may be missing; the tests of clients have it
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 LEARNING = ("custom_loop", "custom_network", "several_devices")  # print returns that have to rise
+SLOW = (*LEARNING, "many")
 
 
 def _name(path: Path) -> str:
@@ -130,7 +131,11 @@ def test_the_list_of_examples_says_what_they_say():
     assert listed == {name: docstring.partition("\n")[0] for name, docstring in said.items()}
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "example",
+    [pytest.param(path, marks=pytest.mark.slow) if path.stem in SLOW else path for path in EXAMPLES],
+    ids=lambda path: path.stem,
+)
 def test_examples_run_and_are_short(example, tmp_path):
     assert len(example.read_text().splitlines()) <= 80
     done = subprocess.run([sys.executable, example], cwd=tmp_path, capture_output=True, text=True)

@@ -5,9 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import x64_worker
 
 
+@pytest.mark.slow
 def test_tasks_steps_and_agents_are_the_same_with_64_bits_allowed():
     environment = os.environ | {"JAX_ENABLE_X64": "1"}
     worker = Path(x64_worker.__file__)

@@ -115,6 +115,7 @@ def test_ada_is_calibrated(name):
         assert abs(value / expected - 1) < 0.1
 
 
+@pytest.mark.slow
 def test_the_test_set_is_like_ada_s():
     tasks, info = xworld.tasks.test_set_with_info("v2")
     assert abs(np.mean(info.num_objects) / 7.5 - 1) < 0.1  # keys are among them, so worlds matter

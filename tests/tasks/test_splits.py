@@ -109,7 +109,7 @@ def test_mutual_relations_hold_both_ways():
     assert num_one_sided > 50 and min(counts.values()) > 10
 
 
-@pytest.mark.parametrize("what", ["games", "worlds"])
+@pytest.mark.parametrize("what", [pytest.param("games", marks=pytest.mark.slow), "worlds"])
 def test_splits_share_nothing(what):
     """By content, of 16,000 that are drawn, whatever hash the generator goes by."""
     draw, contents = {"games": splits.draw_games, "worlds": splits.draw_worlds}[what], {}
@@ -124,7 +124,12 @@ def test_splits_share_nothing(what):
     assert not train & validation and not train & test and not validation & test
 
 
-@pytest.mark.parametrize("name", PRESETS)
+QUICK = ("ada", "s")
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in PRESETS]
+)
 def test_presets_split_by_content(name):
     """No game and no world is in two splits; `python -m benchmarks.checks.splits` looks at a million."""
     universe = PRESETS[name]

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import oracle
+import pytest
 import solver
 from machine_code import output_as_compiled_for_users
 from universe_checks import (
@@ -214,6 +215,7 @@ def assert_shares(values, expected, ratio=1.6):
     assert max(counts.values()) < ratio * min(counts.values())
 
 
+@pytest.mark.slow
 def test_demo_universe_in_two_processes():
     tasks, infos = check_all(DEMO, 2048, num_walked=200, num_solved=100)
     digests = [task_digest(take(tasks, index)) for index in range(len(GOLDEN_IDS))]
@@ -240,6 +242,7 @@ def test_demo_universe_in_two_processes():
     assert briefing_text(Env(DEMO.env_config).briefing(task))[1] == ["?"]
 
 
+@pytest.mark.slow
 def test_crowded_universe():
     tasks, infos = check_all(CROWDED, 4096, num_walked=300, num_solved=150)
     doors = (tasks.door_position[..., 0] < 192).sum(axis=1)

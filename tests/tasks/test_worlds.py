@@ -116,6 +116,7 @@ TASKS = Universe(
 )
 
 
+@pytest.mark.slow
 def test_tasks_in_all_kinds_can_be_solved():
     tasks, _ = check_all(TASKS, 1024, num_walked=200, num_solved=200)
     types = tasks.terrain >> 4

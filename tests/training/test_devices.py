@@ -65,6 +65,7 @@ def test_eight_devices_do_the_same_and_one_goes_on(alone, tmp_path):
     assert_same_run(folder, alone)
 
 
+@pytest.mark.slow
 def test_two_processes_that_share_the_parameters_out_do_the_same_stop_together_and_go_on(alone, tmp_path):
     """To the end: with checkpoints, a resume, an evaluation, and the best agent by it."""
     folder, changes = tmp_path / "run", {"shard_params": True}

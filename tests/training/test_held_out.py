@@ -128,7 +128,7 @@ def test_a_validation_split_that_is_too_small_is_refused():
         make_evaluator(config, make_agent(config.agent, config.env), None, None)
 
 
-@pytest.mark.parametrize("preset", ["smoke", "memory"])
+@pytest.mark.parametrize("preset", ["smoke", pytest.param("memory", marks=pytest.mark.slow)])
 def test_trained_validated_and_tested_tasks_share_no_world_and_no_game(preset, tmp_path):
     """Of 200 draws of each, by content; what is tested is what `xworld evaluate --agent RUN` plays."""
     config = dataclasses.replace(PRESETS[preset](), num_evaluation_tasks=200)

@@ -81,6 +81,7 @@ def test_divergence_has_known_values():
     np.testing.assert_allclose(divergence(logits, others), expected, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_prediction_is_learned():
     config = dataclasses.replace(sanity_config(), updates_per_chunk=10)
     _, _, rows = after_chunks(config, 3, terms=(Prediction(weight=1.0),))

@@ -235,7 +235,9 @@ def test_episodes_of_different_lengths_fill_rollouts_without_gaps():
     assert ended[0] > ended[1] > ended[2] > 0
 
 
-@pytest.mark.parametrize("memory", MEMORIES)
+@pytest.mark.parametrize(
+    "memory", [memory if memory == "gru" else pytest.param(memory, marks=pytest.mark.slow) for memory in MEMORIES]
+)
 def test_a_sanity_task_is_learned(memory):
     """Random play gets about 0.3 of 8; who turns to the object and takes it gets 5."""
     config, tasks = sanity_config(memory), SANITY_TASKS
