@@ -6,24 +6,26 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 import toy_experiment
 from toy_experiment import EXPERIMENT
 
 from xworld import ConfigError
 from xworld.apps.commands.main import main
-from xworld.apps.laboratory import Job, known_experiments, run_experiment
+from xworld.apps.laboratory import Job, Outcome, known_experiments, run_experiment
 
 
 def test_an_experiment_ends_in_one_table_one_figure_and_one_page(tmp_path):
     content = run_experiment(EXPERIMENT, tmp_path)
-    assert list(content["scores"]) == ["high", "low", "noop", "expert"]
-    means = {player: of_player["3"]["score"]["value"] for player, of_player in content["scores"].items()}
+    (of_family,) = content["families"].values()
+    assert list(of_family["scores"]) == ["high", "low", "noop", "expert"]
+    means = {player: of_player["3"]["score"]["value"] for player, of_player in of_family["scores"].items()}
     assert means["high"] == pytest.approx([0.51] * 3) and means["low"] == pytest.approx([0.26] * 3)
     assert means["noop"] == [0] * 3 and means["expert"] == [1] * 3
-    assert content["scores"]["low"]["3"]["num_rows"] == 2
-    assert content["scores"]["low"]["3"]["difference"]["value"] == pytest.approx(-0.25)
-    assert [(run["arm"], run["seed"], run["numbers"]["luck"]) for run in content["runs"]] == [
+    assert of_family["scores"]["low"]["3"]["num_rows"] == 2
+    assert of_family["scores"]["low"]["3"]["difference"]["value"] == pytest.approx(-0.25)
+    assert [(run["arm"], run["seed"], run["numbers"]["luck"]) for run in of_family["runs"]] == [
         ("high", 0, 0), ("high", 2, 2), ("low", 0, 0), ("low", 2, 2),
     ]  # fmt: skip
     assert json.loads((tmp_path / "toy.json").read_text()) == content
@@ -32,8 +34,26 @@ def test_an_experiment_ends_in_one_table_one_figure_and_one_page(tmp_path):
     assert "Is &lt;high&gt; above low?" in page and "<th>luck</th>" in page
 
 
+def test_families_of_tasks_have_a_table_and_a_panel_each(tmp_path):
+    experiment = dataclasses.replace(EXPERIMENT, families=("easy", "hard"), against="luck")
+    content = run_experiment(experiment, tmp_path)
+    means = {
+        (family, arm): of_family["scores"][arm]["3"]["score"]["value"][0]
+        for family, of_family in content["families"].items()
+        for arm in ("high", "low")
+    }
+    expected = {("easy", "high"): 0.51, ("easy", "low"): 0.26, ("hard", "high"): 0.31, ("hard", "low"): 0.06}
+    assert means == pytest.approx(expected)
+    assert (tmp_path / "hard-low-seed2" / "outcome.json").exists() and (tmp_path / "easy-baselines").is_dir()
+    assert (tmp_path / "toy-gain.png").read_bytes()[:4] == b"\x89PNG"
+    page = (tmp_path / "toy.html").read_text()
+    assert page.count("<h2>") == 2 and page.count("<figure>") == 2
+    again = run_experiment(experiment, tmp_path, families=["hard"])
+    assert again["families"] == {"hard": content["families"]["hard"]}
+
+
 def test_finished_runs_are_not_done_again(tmp_path):
-    def stop(is_quick):
+    def stop(job):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -53,7 +73,7 @@ def test_runs_side_by_side_give_the_same(tmp_path, monkeypatch):
     helpers = Path(toy_experiment.__file__).parent
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(helpers), os.environ.get("PYTHONPATH", "")]))
     one, other = (run_experiment(EXPERIMENT, tmp_path / str(jobs), num_jobs=jobs, seeds=[2]) for jobs in (1, 3))
-    assert one["scores"] == other["scores"]
+    assert one["families"]["all"]["scores"] == other["families"]["all"]["scores"]
     with pytest.raises(ConfigError, match=r"low-seed13 ended without an outcome: 13 brings bad luck. See .*seed13.log"):
         run_experiment(EXPERIMENT, tmp_path / "3", num_jobs=2, seeds=[2, 13])
 
@@ -63,6 +83,7 @@ def test_runs_side_by_side_give_the_same(tmp_path, monkeypatch):
     [
         (["adaption"], "Did you mean 'adaptation'?"),
         (["memories", "--arms", "gruu"], "Did you mean 'gru'?"),
+        (["memories", "--families", "seach"], "Did you mean 'search'?"),
         (["memories", "--seeds", "-1"], "A seed is -1"),
         (["memories", "--jobs", "0"], "--jobs is 0"),
         (["memories", "--total-steps", "0"], "--total-steps is 0"),
@@ -83,27 +104,48 @@ def test_all_experiments_are_listed(capsys):
 
 
 @pytest.mark.parametrize(
-    ("name", "arm", "expected"),
-    [("adaptation", "control", {"clear_memory_at_trials": True}), ("memories", "transformer_xl", {"num_layers": 2})],
+    ("name", "family", "arm", "expected"),
+    [
+        ("adaptation", "all", "control", {"clear_memory_at_trials": True}),
+        ("memories", "search", "transformer_xl", {"num_layers": 2, "gradient_window": None}),
+        ("memories", "short-gradients", "transformer_xl", {"window": 12}),
+        ("memories", "short-gradients", "gru_attention", {"gradient_window": 12}),
+        ("gradient_reach", "all", "gru-12", {"gradient_window": 12}),
+    ],
 )
 @pytest.mark.parametrize("is_quick", [False, True])
-def test_arms_differ_in_what_they_say(name, arm, expected, is_quick, tmp_path, monkeypatch):
+def test_arms_differ_in_what_they_say(name, family, arm, expected, is_quick, tmp_path, monkeypatch):
     module = importlib.import_module(f"xworld.apps.laboratory.experiments.{name}")
-    monkeypatch.setattr(module, "train_to_end", lambda config, job, exam: config)
-    configs = [module.EXPERIMENT.run(Job(each, 0, tmp_path, is_quick)) for each in (module.EXPERIMENT.arms[0], arm)]
+    configs = []
+
+    def remember(config, job, exam):
+        configs.append(config)
+        return Outcome(np.zeros((1, 1)))
+
+    monkeypatch.setattr(module, "train_to_end", remember)
+    for each in (module.EXPERIMENT.arms[0], arm):
+        module.EXPERIMENT.run(Job(family, each, 0, tmp_path, is_quick))
     first, other = (dataclasses.asdict(config.agent) for config in configs)
     assert first != other and expected.items() <= other.items()
     assert configs[0] == dataclasses.replace(configs[1], agent=configs[0].agent)
 
 
-@pytest.mark.parametrize(("name", "arm"), [("adaptation", "agent"), ("memories", "gru")])
-def test_each_experiment_runs(name, arm, tmp_path, capsys):
-    arguments = ["lab", name, "--arms", arm, "--seeds", "4", "--quick", "--output", str(tmp_path)]
+@pytest.mark.parametrize(
+    ("name", "arm", "options", "folder"),
+    [
+        ("adaptation", "agent", [], "agent-seed4"),
+        ("memories", "gru", ["--families", "short-gradients"], "short-gradients-gru-seed4"),
+        pytest.param("gradient_reach", "gru-12", [], "gru-12-seed4", marks=pytest.mark.slow),
+    ],
+)
+def test_each_experiment_runs(name, arm, options, folder, tmp_path, capsys):
+    arguments = ["lab", name, "--arms", arm, *options, "--seeds", "4", "--quick", "--output", str(tmp_path)]
     assert main(arguments) == 0
     content = json.loads((tmp_path / f"{name}.json").read_text())
-    assert list(content["scores"])[0] == arm and content["scores"]["expert"]
-    (run,) = content["runs"]
+    (of_family,) = content["families"].values()
+    assert list(of_family["scores"])[0] == arm and of_family["scores"]["expert"]
+    (run,) = of_family["runs"]
     assert run["seed"] == 4 and run["numbers"]["parameters"] > 1000 and run["options"]["is_quick"]
-    config = json.loads((tmp_path / f"{arm}-seed4" / "config.json").read_text())
+    config = json.loads((tmp_path / folder / "config.json").read_text())
     assert config["agent"]["memory"] == "gru" and config["seed"] == 4
     assert f"Wrote {name}.json" in capsys.readouterr().out

@@ -18,7 +18,8 @@ class Lab:
     """
 
     name: Annotated[Positional[str | None], arg(metavar="NAME")] = None
-    arms: tuple[str, ...] = ()  # some of the experiment's; all by default
+    families: tuple[str, ...] = ()  # of tasks: some of the experiment's; all by default
+    arms: tuple[str, ...] = ()  # likewise
     seeds: tuple[int, ...] = ()  # by default the experiment's
     total_steps: int | None = None  # environment steps of each run; by default as the experiment says
     jobs: int = 1  # runs side by side, each with its share of the cores
@@ -32,6 +33,8 @@ class Lab:
         if self.name is None:
             for one in known_experiments().values():
                 print(f"{one.name}: {one.question}\n    arms: {', '.join(one.arms)}\n    cost: {one.cost}")
+                if len(one.families) > 1:
+                    print(f"    families: {', '.join(one.families)}")
             return 0
         import rich
 
@@ -43,6 +46,7 @@ class Lab:
             content = run_experiment(
                 chosen,
                 folder,
+                families=self.families,
                 arms=self.arms,
                 seeds=self.seeds,
                 is_quick=self.quick,
@@ -52,6 +56,9 @@ class Lab:
         except KeyboardInterrupt:
             print(f"Stopped. What was done is kept in {folder}; the same command goes on.")
             return INTERRUPTED
-        rich.print(trials_table(content))
+        for family, of_family in content["families"].items():
+            if len(content["families"]) > 1:
+                print(family)
+            rich.print(trials_table(of_family))
         print(f"Wrote {self.name}.json, {self.name}.png and {self.name}.html to {folder}")
         return 0

@@ -1,7 +1,7 @@
 """An experiment: a question, arms that differ in one thing, and a function that runs one arm with one seed.
 
-Each file of `experiments/` has one, called `EXPERIMENT`. All of them end in one `Scores`: the arms and the baselines on
-the same tasks, so `runner.py` and `report.py` serve all.
+Each file of `experiments/` has one, called `EXPERIMENT`. All of them end in one `Scores` for each family of tasks: the
+arms and the baselines on the same tasks, so `runner.py` and `report.py` serve all.
 """
 
 import importlib
@@ -17,8 +17,9 @@ from xworld.base.errors import ConfigError, did_you_mean
 
 @dataclass(frozen=True)
 class Job:
-    """One run of an experiment: an arm with a seed."""
+    """One run of an experiment: an arm with a seed, on a family of tasks."""
 
+    family: str
     arm: str
     seed: int
     folder: Path  # of this run alone; one that was stopped goes on with what is in it
@@ -30,7 +31,7 @@ class Job:
 class Outcome:
     """What a run found."""
 
-    returns: np.ndarray  # [num_tasks, num_trials] of the experiment's tasks, the same for all arms and baselines
+    returns: np.ndarray  # [num_tasks, num_trials] of the family's tasks, the same for all arms and baselines
     numbers: Mapping[str, float] = field(default_factory=dict)  # what else was measured, by name
 
 
@@ -44,7 +45,9 @@ class Experiment:
     seeds: tuple[int, ...]
     cost: str  # about how long it takes, and on what
     run: Callable[[Job], Outcome]
-    baselines: Callable[[bool], Mapping[str, np.ndarray]]  # of `is_quick`: returns by player, "expert" among them
+    baselines: Callable[[Job], Mapping[str, np.ndarray]]  # of the family: returns by player, "expert" among them
+    families: tuple[str, ...] = ("all",)  # of tasks: each has a table and a panel of the figure
+    against: str | None = None  # a number that runs measure: a second figure draws what arms gain against it
 
 
 def known_experiments() -> dict[str, Experiment]:

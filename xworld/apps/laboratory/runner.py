@@ -34,6 +34,7 @@ def run_experiment(
     experiment: Experiment,
     folder: Path,
     *,
+    families: Sequence[str] = (),
     arms: Sequence[str] = (),
     seeds: Sequence[int] = (),
     is_quick: bool = False,
@@ -45,7 +46,8 @@ def run_experiment(
     Args:
       experiment: what is done.
       folder: made if it is not there; each run has a folder in it.
-      arms: some of the experiment's; by default all.
+      families: some of the experiment's; by default all.
+      arms: likewise.
       seeds: by default the experiment's.
       is_quick: in miniature.
       total_steps: environment steps of each run, in place of the experiment's own.
@@ -55,31 +57,45 @@ def run_experiment(
       The content of the JSON file.
 
     Raises:
-      ConfigError: an unknown arm, a number that cannot be, a folder of other options, or a run that failed.
+      ConfigError: an unknown family or arm, a number that cannot be, a folder of other options, or a run that failed.
       KeyboardInterrupt: stopped by a signal; what was done is kept.
     """
+    families = check_set("--families", tuple(families) or experiment.families, experiment.families)
     arms = check_set("--arms", tuple(arms) or experiment.arms, experiment.arms)
     seeds = [check_whole("A seed", seed, 0, 2**32 - 1) for seed in dict.fromkeys(seeds or experiment.seeds)]
     check_whole("--jobs", num_jobs, 1)
     if total_steps is not None:
         check_whole("--total-steps", total_steps, 1)
     folder = check_folder(folder)
+    jobs = _jobs(experiment, folder, families, arms, seeds, is_quick, total_steps)
     with locked(folder):
-        return _run_all(experiment, folder, arms, seeds, is_quick, total_steps, num_jobs)
+        return _run_all(experiment, folder, jobs, num_jobs)
 
 
-def _run_all(
+def _jobs(
     experiment: Experiment,
     folder: Path,
+    families: Sequence[str],
     arms: Sequence[str],
     seeds: Sequence[int],
     is_quick: bool,
     total_steps: int | None,
-    num_jobs: int,
-) -> dict[str, Any]:
+) -> list[Job]:
+    """A run for each family, arm and seed, and one for each family's baselines."""
+    jobs = []
+    for family in families:
+        prefix = f"{family}-" if len(experiment.families) > 1 else ""
+        jobs += [
+            Job(family, arm, seed, folder / f"{prefix}{arm}-seed{seed}", is_quick, total_steps)
+            for arm in arms
+            for seed in seeds
+        ]
+        jobs.append(Job(family, BASELINES, 0, folder / f"{prefix}{BASELINES}", is_quick))
+    return jobs
+
+
+def _run_all(experiment: Experiment, folder: Path, jobs: Sequence[Job], num_jobs: int) -> dict[str, Any]:
     """Does the runs that are not done yet, and writes the report."""
-    jobs = [Job(arm, seed, folder / f"{arm}-seed{seed}", is_quick, total_steps) for arm in arms for seed in seeds]
-    jobs.append(Job(BASELINES, 0, folder / BASELINES, is_quick))
     pending = [job for job in jobs if _read(job) is None]
     if num_jobs > 1 and len(pending) > 1:
         _run_side_by_side(experiment, pending, num_jobs)
@@ -94,7 +110,7 @@ def _run_all(
 def run_job(experiment: Experiment, job: Job) -> None:
     """Does one run, or plays the baselines, and writes what comes out."""
     if job.arm == BASELINES:
-        returns, numbers = experiment.baselines(job.is_quick), {}
+        returns, numbers = experiment.baselines(job), {}
     else:
         outcome: Outcome = experiment.run(job)
         returns, numbers = {job.arm: outcome.returns}, dict(outcome.numbers)
@@ -169,7 +185,7 @@ def _run_side_by_side(experiment: Experiment, pending: Sequence[Job], num_jobs: 
 
 def _start(experiment: Experiment, job: Job, place: int, num_jobs: int) -> _Process:
     log = job.folder.with_name(f"{job.folder.name}.log")
-    words = experiment.run.__module__, job.arm, job.seed, job.folder, job.is_quick, job.total_steps or 0
+    words = experiment.run.__module__, job.family, job.arm, job.seed, job.folder, job.is_quick, job.total_steps or 0
     print(f"{job.folder.name} begins; {log} says how it goes.", flush=True)
     with _cores(place, num_jobs), log.open("wb") as file:
         command = [sys.executable, "-m", "xworld.apps.laboratory.worker", *map(str, words)]

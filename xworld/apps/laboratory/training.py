@@ -10,7 +10,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from xworld.agents import AgentPolicy, load
+from xworld.agents import AgentConfig, AgentPolicy, load
 from xworld.apps.laboratory.experiment import Job, Outcome
 from xworld.base.files import read_text
 from xworld.core.env import Env
@@ -52,6 +52,13 @@ class Exam:
     def _tasks(self) -> Task:
         universe = Universe(self.config.env, self.config.universe).with_split("test")
         return sample_tasks(universe, jax.random.key(self.seed), self.num_tasks)
+
+
+def with_gradient_window(agent: AgentConfig, num_steps: int) -> AgentConfig:
+    """The agent, learning in windows of so many steps, beyond which no gradient goes back."""
+    if agent.memory == "transformer_xl":
+        return dataclasses.replace(agent, window=num_steps)
+    return dataclasses.replace(agent, gradient_window=num_steps)
 
 
 def train_to_end(config: RunConfig, job: Job, exam: Exam) -> Outcome:

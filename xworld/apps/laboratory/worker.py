@@ -1,4 +1,4 @@
-"""A process of the laboratory, which does one run: MODULE ARM SEED FOLDER IS_QUICK TOTAL_STEPS."""
+"""A process of the laboratory, which does one run: MODULE FAMILY ARM SEED FOLDER IS_QUICK TOTAL_STEPS."""
 
 import importlib
 import sys
@@ -10,10 +10,10 @@ from xworld.base.errors import ConfigError
 from xworld.base.xla.devices import num_cores, use_devices
 
 
-def main(module: str, arm: str, seed: str, folder: str, is_quick: str, total_steps: str) -> None:
+def main(module: str, family: str, arm: str, seed: str, folder: str, is_quick: str, total_steps: str) -> None:
     """Does the run of the experiment in a module; a number of steps of 0 is the experiment's own."""
     use_devices(num_cores())
-    job = Job(arm, int(seed), Path(folder), is_quick == "True", int(total_steps) or None)
+    job = Job(family, arm, int(seed), Path(folder), is_quick == "True", int(total_steps) or None)
     run_job(importlib.import_module(module).EXPERIMENT, job)
 
 

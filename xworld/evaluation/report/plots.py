@@ -45,8 +45,15 @@ def draw_trials(
       num_trials: in episodes of so many; by default of the most.
       main: the players whose lines stand out.
     """
-    k = _most(content) if num_trials is None else str(num_trials)
     figure, axes = new_figure(width=0.65)
+    k = trials_panel(axes, content, num_trials, main)
+    write_title(axes, "Score from trial to trial", f"mean over {_num_scored(content, k)} tasks, shaded: 95 % interval")
+    return figure
+
+
+def trials_panel(axes: Axes, content: Mapping[str, Any], num_trials: int | None, main: Sequence[str]) -> str:
+    """What `draw_trials` draws, on axes without a title; the key of its number of trials."""
+    k = _most(content) if num_trials is None else str(num_trials)
     labels, highest = [], 0.0
     for player, colour in _colours(content).items():
         if k not in content["scores"][player]:
@@ -63,9 +70,8 @@ def draw_trials(
     axes.set_xlim(1 - 0.04 * int(k), 1.04 * int(k))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("trial")
-    write_title(axes, "Score from trial to trial", f"mean over {_num_scored(content, k)} tasks, shaded: 95 % interval")
     label_ends(axes, labels)
-    return figure
+    return k
 
 
 def draw_players(content: Mapping[str, Any], statistic: str = "median") -> Figure:

@@ -11,6 +11,8 @@ from xworld.training.run.config import RunConfig
 
 _ONE_ROOM = WorldConfig(rooms=(1,), floor_colours=("black", "grey"))  # a rug tells rooms apart
 
+_SLOWER = PPOConfig(rollout_length=96, learning_rate=1e-3, final_learning_rate=1e-4)  # for tens of millions of steps
+
 
 def demo() -> RunConfig:
     """One room, a hidden rule that differs from task to task, four short trials: adapts after minutes on two cores."""
@@ -57,8 +59,41 @@ def memory() -> RunConfig:
             num_trials=(4, 6),
         ),
         agent=agent_preset("mini", "gru"),
-        learner=PPOConfig(rollout_length=96, learning_rate=1e-3, final_learning_rate=1e-4),
+        learner=_SLOWER,
         total_steps=100_000_000,
+    )
+
+
+def memory_long() -> RunConfig:
+    """`memory` in trials of 75 to 100 steps, with more that leads nowhere: what is found out has to last for longer."""
+    config = memory()
+    return dataclasses.replace(
+        config,
+        env=dataclasses.replace(config.env, height=9, width=9, max_objects=9, max_rules=4),
+        universe=dataclasses.replace(
+            config.universe, num_distractors=(3, 4), num_dead_ends=(1, 2), trial_length=(75, 100)
+        ),
+        learner=dataclasses.replace(_SLOWER, rollout_length=80, discount=0.995),
+        total_steps=50_000_000,
+    )
+
+
+def memory_search() -> RunConfig:
+    """One of twelve objects makes the goal, and a trial lasts for two or three tries: what was tried must be known."""
+    config = memory()
+    return dataclasses.replace(
+        config,
+        env=EnvConfig(height=9, width=9, max_objects=12, max_rules=1, max_doors=1, push=False, relations=("hold",)),
+        universe=dataclasses.replace(
+            config.universe,
+            chain_length=(1, 1),
+            num_distractors=(11, 11),
+            num_dead_ends=(0, 0),
+            trial_length=(15, 15),
+            num_trials=(8, 8),
+        ),
+        learner=dataclasses.replace(_SLOWER, rollout_length=120),
+        total_steps=50_000_000,
     )
 
 
@@ -69,7 +104,7 @@ def s() -> RunConfig:
         env=universe.env_config,
         universe=universe.config,
         agent=agent_preset("mini", "gru"),
-        learner=PPOConfig(rollout_length=96, learning_rate=1e-3, final_learning_rate=1e-4),
+        learner=_SLOWER,
         total_steps=50_000_000,
     )
 
@@ -89,4 +124,11 @@ def smoke() -> RunConfig:
     )
 
 
-PRESETS: dict[str, Callable[[], RunConfig]] = {"demo": demo, "memory": memory, "s": s, "smoke": smoke}
+PRESETS: dict[str, Callable[[], RunConfig]] = {
+    "demo": demo,
+    "memory": memory,
+    "memory-long": memory_long,
+    "memory-search": memory_search,
+    "s": s,
+    "smoke": smoke,
+}

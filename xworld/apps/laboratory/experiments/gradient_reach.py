@@ -1,0 +1,48 @@
+"""How far must gradients go back for a memory to learn across trials? One memory of each kind, by gradient window.
+
+AdA's learner unrolls 80 steps, over trials of 75 to 300. An arm is a memory and a window in steps; all see the
+same tasks and rollouts of 96 steps. Expected: a GRU whose gradient ends within a trial gains at most half of what it
+gains with 96, and memories that attend keep .8 of theirs: they learn to read what is kept without a gradient into it.
+"""
+
+import dataclasses
+
+from xworld.agents import agent_preset
+from xworld.apps.laboratory.experiment import Experiment, Job, Outcome
+from xworld.apps.laboratory.training import Exam, train_to_end, with_gradient_window
+from xworld.training import PRESETS, RunConfig
+
+_WINDOWS = {"gru": (3, 6, 12, 24, 48, 96), "gru_attention": (12, 96), "transformer_xl": (12, 96)}
+AGAINST = "gradient_window_over_trial_length"
+
+
+def run(job: Job) -> Outcome:
+    """Trains the arm's memory with the arm's window."""
+    memory, _, window = job.arm.rpartition("-")
+    config = _config(job.is_quick)
+    agent = dataclasses.replace(config.agent, memory=memory) if job.is_quick else agent_preset("mini", memory)
+    agent = with_gradient_window(agent, int(window))
+    outcome = train_to_end(dataclasses.replace(config, agent=agent), job, _exam(job.is_quick))
+    shortest, longest = config.universe.trial_length
+    share = 2 * int(window) / (shortest + longest)
+    return dataclasses.replace(outcome, numbers={**outcome.numbers, AGAINST: round(share, 3)})
+
+
+def _config(is_quick: bool) -> RunConfig:
+    return PRESETS["smoke"]() if is_quick else dataclasses.replace(PRESETS["memory"](), total_steps=50_000_000)
+
+
+def _exam(is_quick: bool) -> Exam:
+    return Exam(_config(is_quick), num_tasks=16 if is_quick else 512, num_trials=4 if is_quick else 6, seed=50_000)
+
+
+EXPERIMENT = Experiment(
+    name="gradient_reach",
+    question="How far must gradients go back for a memory to learn across trials?",
+    arms=tuple(f"{memory}-{window}" for memory, windows in _WINDOWS.items() for window in reversed(windows)),
+    seeds=(0, 1),
+    cost="20 runs of 50 million steps, 25 to 80 minutes each on one core",
+    run=run,
+    baselines=lambda job: _exam(job.is_quick).baselines(),
+    against=AGAINST,
+)

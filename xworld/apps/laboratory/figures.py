@@ -1,0 +1,65 @@
+"""Figures of an experiment: scores from trial to trial by family of tasks, and gain against a number of the runs."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from xworld.evaluation import draw_trials
+from xworld.evaluation.report.look import add_axes, blank_figure, new_figure, write_title
+from xworld.evaluation.report.plots import trials_panel
+
+_COLOURS = ("#2563c9", "#d9822b", "#2f8f5b", "#7d55b5", "#c2417c", "#1b8a9a")
+_WIDTH, _HEIGHT, _COLUMNS = 6.4, 4.4, 2  # of a panel in inches, and panels side by side
+
+
+def draw_families(content: Mapping[str, Any]) -> Figure:
+    """Score from trial to trial, arms and baselines as lines; a panel for each family if there are several."""
+    families = content["families"]
+    if len(families) == 1:
+        (only,) = families.values()
+        return draw_trials(only, main=content["arms"])
+    num_rows = -(-len(families) // _COLUMNS)
+    figure = blank_figure(_WIDTH * _COLUMNS, _HEIGHT * num_rows)
+    for place, (family, of_family) in enumerate(families.items()):
+        row, column = divmod(place, _COLUMNS)
+        left, bottom = (column + 0.1) / _COLUMNS, 1 - (row + 1 - 0.14) / num_rows
+        axes = add_axes(figure, (left, bottom, 0.57 / _COLUMNS, 0.66 / num_rows))
+        k = trials_panel(axes, of_family, None, content["arms"])
+        about = f"mean over {of_family['num_scored'][k]} tasks, shaded: 95 % interval"
+        write_title(axes, family, about)
+    return figure
+
+
+def draw_gains(content: Mapping[str, Any], against: str) -> Figure:
+    """Last trial's score minus the first's against a number that runs measure; a line for each group of arms.
+
+    Arms are of a group whose names are alike up to the last "-".
+    """
+    figure, axes = new_figure(width=0.65)
+    groups: dict[str, list[tuple[float, Mapping[str, float]]]] = {}
+    for family, of_family in content["families"].items():
+        prefix = f"{family}, " if len(content["families"]) > 1 else ""
+        for arm in content["arms"]:
+            numbers = [run["numbers"][against] for run in of_family["runs"] if run["arm"] == arm]
+            if numbers:
+                (of_arm,) = of_family["scores"][arm].values()
+                groups.setdefault(prefix + (arm.rpartition("-")[0] or arm), []).append(
+                    (float(np.mean(numbers)), of_arm["gain"])
+                )
+    for place, (group, points) in enumerate(groups.items()):
+        points.sort(key=lambda point: point[0])
+        at, value, low, high = np.array([(x, g["value"], g["low"], g["high"]) for x, g in points]).T
+        colour = _COLOURS[place % len(_COLOURS)]
+        axes.errorbar(
+            at, value, [value - low, high - value], color=colour, marker="o", capsize=3, linewidth=2, label=group
+        )
+    if min(at for points in groups.values() for at, _ in points) > 0:
+        axes.set_xscale("log")
+    axes.set_xlabel(against.replace("_", " "))
+    axes.set_ylabel("gain: last trial minus the first")
+    axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
+    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.02, 0.5))
+    write_title(axes, f"Gain against {against.replace('_', ' ')}", "95 % intervals over tasks and seeds")
+    return figure
