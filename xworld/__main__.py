@@ -1,19 +1,37 @@
-"""The entry of the command `xworld`, also of `python -m xworld`: says what to install where a package is missing."""
+"""The entry of the command `xworld`, also of `python -m xworld`: says what to install where a package is missing.
 
-import contextlib
+It imports little before `main` runs, so that Ctrl-C is answered in one line from the first moment on.
+"""
+
 import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
-
-from xworld.apps.doctor import EXTRAS, Doctor, how_to_install, version
+from types import FrameType
 
 _INTERRUPTED = 130
+_SECONDS_TO_LEAVE = 0.01  # what swallows exceptions
 
 
 def main() -> int:
     """Runs the command line; returns its exit status."""
+    before = signal.getsignal(signal.SIGINT)
+    is_caught = threading.current_thread() is threading.main_thread() and before is signal.default_int_handler
+    if is_caught:  # not where it is ignored, as a shell has it for background jobs
+        signal.signal(signal.SIGINT, _leave)
+    try:
+        return _run(is_caught)
+    except KeyboardInterrupt:  # before or after the command line is read
+        print("xworld: interrupted", file=sys.stderr)
+        return _INTERRUPTED
+    finally:
+        if is_caught:
+            signal.signal(signal.SIGINT, before)
+
+
+def _run(is_caught: bool) -> int:
+    from xworld.apps.doctor import EXTRAS, Doctor, how_to_install, version
+
     _prepare_output()
     if sys.argv[1:] == ["--version"]:
         print(version())
@@ -21,9 +39,10 @@ def main() -> int:
     if sys.argv[1:] == ["doctor"]:  # without the packages that read a command line: they may be missing
         return Doctor().run()
     try:
-        with _gone_at_once_when_interrupted():
-            from xworld.apps.commands import main as cli
+        from xworld.apps.commands import main as cli
 
+        if is_caught:
+            signal.signal(signal.SIGINT, _interrupt)
         return cli.main()
     except ModuleNotFoundError as error:
         module = (error.name or "").partition(".")[0]
@@ -31,9 +50,6 @@ def main() -> int:
             raise
         print(f"xworld: this needs {module}, which is not installed: {how_to_install(module)}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:  # between the two
-        print("xworld: interrupted", file=sys.stderr)
-        return _INTERRUPTED
 
 
 def _prepare_output() -> None:
@@ -47,24 +63,18 @@ def _prepare_output() -> None:
             stream.reconfigure(errors="replace")
 
 
-@contextlib.contextmanager
-def _gone_at_once_when_interrupted() -> Iterator[None]:
+def _leave(number: int, frame: FrameType | None) -> None:
     """While modules are imported, Ctrl-C ends the process: some modules swallow the exception, or print it."""
+    os.write(2, b"xworld: interrupted\n")
+    os._exit(_INTERRUPTED)
 
-    def leave(number: int, frame: object) -> None:
-        os.write(2, b"xworld: interrupted\n")
-        os._exit(_INTERRUPTED)
 
-    is_main = threading.current_thread() is threading.main_thread()
-    before = signal.getsignal(signal.SIGINT)
-    if not is_main or before is not signal.default_int_handler:  # ignored, as a shell has it for background jobs
-        yield
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """As Python does it, but a little later in what runs when memory is freed: there an exception is swallowed."""
+    if frame is not None and frame.f_code.co_name == "_xla_gc_callback":
+        threading.Timer(_SECONDS_TO_LEAVE, signal.raise_signal, [signal.SIGINT]).start()
         return
-    signal.signal(signal.SIGINT, leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

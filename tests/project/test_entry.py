@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,21 @@ def test_an_interrupt_while_importing_is_one_line(monkeypatch, capsys):
     monkeypatch.setattr(builtins, "__import__", interrupted)
     assert entry.main() == 130
     assert capsys.readouterr().err == "xworld: interrupted\n"
+
+
+def test_an_interrupt_is_heard_where_exceptions_are_swallowed():
+    """Python prints what is raised while it collects garbage, in jax's callback, and goes on."""
+
+    def _xla_gc_callback():
+        signal.raise_signal(signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, entry._interrupt)
+    try:
+        _xla_gc_callback()  # nothing is raised in it
+        with pytest.raises(KeyboardInterrupt):
+            time.sleep(30)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_the_package_is_there_before_jax_is():
