@@ -18,9 +18,9 @@ def main() -> int:
     before = signal.getsignal(signal.SIGINT)
     is_caught = threading.current_thread() is threading.main_thread() and before is signal.default_int_handler
     if is_caught:  # not where it is ignored, as a shell has it for background jobs
-        signal.signal(signal.SIGINT, _leave)
+        signal.signal(signal.SIGINT, _interrupt)
     try:
-        return _run(is_caught)
+        return _run()
     except KeyboardInterrupt:  # before or after the command line is read
         print("xworld: interrupted", file=sys.stderr)
         return _INTERRUPTED
@@ -29,7 +29,7 @@ def main() -> int:
             signal.signal(signal.SIGINT, before)
 
 
-def _run(is_caught: bool) -> int:
+def _run() -> int:
     from xworld.apps.doctor import EXTRAS, Doctor, how_to_install, version
 
     _prepare_output()
@@ -41,8 +41,6 @@ def _run(is_caught: bool) -> int:
     try:
         from xworld.apps.commands import main as cli
 
-        if is_caught:
-            signal.signal(signal.SIGINT, _interrupt)
         return cli.main()
     except ModuleNotFoundError as error:
         module = (error.name or "").partition(".")[0]
@@ -63,15 +61,18 @@ def _prepare_output() -> None:
             stream.reconfigure(errors="replace")
 
 
-def _leave(number: int, frame: FrameType | None) -> None:
-    """While modules are imported, Ctrl-C ends the process: some modules swallow the exception, or print it."""
-    os.write(2, b"xworld: interrupted\n")
-    os._exit(_INTERRUPTED)
-
-
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    """As Python does it, but a little later in what runs when memory is freed: there an exception is swallowed."""
-    if frame is not None and frame.f_code.co_name == "_xla_gc_callback":
+    """As Python answers Ctrl-C, but where an exception would be swallowed or be the end of the process.
+
+    While a module is imported the process ends at once; in what runs when memory is freed it is told again, later.
+    """
+    name = frame.f_code.co_name if frame is not None else ""
+    while frame is not None:
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            os.write(2, b"xworld: interrupted\n")
+            os._exit(_INTERRUPTED)
+        frame = frame.f_back
+    if name == "_xla_gc_callback":
         threading.Timer(_SECONDS_TO_LEAVE, signal.raise_signal, [signal.SIGINT]).start()
         return
     raise KeyboardInterrupt
