@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import json
 
 import jax
 import jax.numpy as jnp
@@ -10,13 +11,15 @@ import pytest
 from tiny_rooms import SMALL_AGENT, TinyRooms, env_config
 
 from xworld import ConfigError, Env
-from xworld.agents import AgentPolicy, LoadedAgent, make_agent
+from xworld.agents import AgentPolicy, LoadedAgent, make_agent, save
+from xworld.apps.commands.main import main
 from xworld.evaluation import evaluate, sample_tasks
 from xworld.evaluation.inspection.forgetful import Forgetful
 from xworld.evaluation.inspection.inspect import inspect_agent, training_signs
 from xworld.evaluation.inspection.probe import chance, probe
 from xworld.evaluation.inspection.watching import watch
-from xworld.tasks import TaskCollection
+from xworld.tasks import TaskCollection, TaskSet
+from xworld.tasks import save as save_tasks
 
 NUM_TRIALS, TRIAL_LENGTH, NUM_TASKS = 4, 8, 32
 STEPS_AFTER = (NUM_TRIALS - 1) * TRIAL_LENGTH  # the first trial
@@ -134,7 +137,8 @@ def test_attention_is_what_the_output_depends_on(memory):
 
 
 def test_all_of_it_is_said(collection):
-    content = inspect_agent(an_agent("transformer_xl"), collection, NUM_TRIALS)
+    content = inspect_agent(an_agent("transformer_xl"), collection, NUM_TRIALS, num_scored=20)
+    assert content["num_tasks"] == 20  # and all are watched
     assert list(content["scores"])[0] == "agent" and {"last two trials", "this trial only"} < set(content["scores"])
     assert content["probe"]["num_episodes"] <= NUM_TASKS and "memory" not in content["probe"]  # too few to learn from
     for layer in content["attention"]:
@@ -143,6 +147,20 @@ def test_all_of_it_is_said(collection):
             assert sum(head["by_steps_back"]) == pytest.approx(1, abs=1e-3)
             within = head["at_this_trial"] + head["at_earlier_trials"] + head["at_nothing"]
             assert within == pytest.approx(1, abs=1e-3) and min(parts) >= 0
+
+
+def test_the_command_leaves_numbers_and_a_figure(collection, tmp_path, capsys):
+    one, folder, tasks = an_agent("gru"), tmp_path / "agent", tmp_path / "tasks.npz"
+    save(folder, one.agent, one.params)
+    save_tasks(tasks, TaskSet(collection.tasks), collection.env.config)
+    arguments = ["inspect", str(folder), "--task-set", str(tasks), "--num-tasks", "20", "--num-watched", "99"]
+    assert main([*arguments, "--output", str(tmp_path / "out")]) == 0
+    content = json.loads((tmp_path / "out" / "inspection.json").read_text())
+    assert content["num_tasks"] == 20 and content["attention"] is None and content["training"] is None
+    assert (tmp_path / "out" / "inspection.png").read_bytes()[:4] == b"\x89PNG"
+    assert "this trial only" in capsys.readouterr().out
+    assert main([*arguments, "--num-tasks", "33"]) == 2
+    assert f"has {NUM_TASKS}: write 1 to {NUM_TASKS}" in capsys.readouterr().err
 
 
 def test_one_trial_is_refused(collection):

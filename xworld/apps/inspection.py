@@ -27,7 +27,8 @@ class Inspect:
     # for an agent with a network of your own: what makes it of an Env
     network: Annotated[str | None, arg(metavar="module:function")] = None
     task_set: str | None = None  # tasks by name, as for evaluate; by default held-out tasks of the run's own universe
-    num_tasks: int = 512
+    num_tasks: int = 512  # whose scores are told
+    num_watched: int = 2048  # that are played for the probe and for attention, these among them; of a set all at most
     num_trials: int | None = None  # by default the most that the tasks have, and at least 2
     seed: int = 0  # decides directions and chance, and which tasks are sampled
     output: Path | None = None  # folder for what is written; by default the agent's, of pretrained runs/pretrained
@@ -57,7 +58,9 @@ class Inspect:
         num_trials = self.num_trials or max(int(collection.tasks.num_trials.max()), 2)
         training = _training(folder)
         output = check_folder(self.output or (Path("runs") / PRETRAINED if self.agent == PRETRAINED else folder))
-        content = inspect_agent(loaded, collection, num_trials, self.seed, show_progress=True)
+        content = inspect_agent(
+            loaded, collection, num_trials, self.seed, num_scored=self.num_tasks, show_progress=True
+        )
         content = {**content, "training": training, "inspect": self._about(collection)}
         text = json.dumps(content, indent=1) + "\n"
         write_atomically(output / "inspection.json", text.encode())
@@ -69,16 +72,23 @@ class Inspect:
         return 0
 
     def _tasks(self, folder: Path) -> "TaskCollection":
+        from xworld.base.checks import check_whole
         from xworld.tasks import tasks_by_name
+        from xworld.tasks.sets.by_name import Sampled
         from xworld.training import load_config
         from xworld.training.run.finetune import why_seen
 
-        if self.task_set is not None:
-            return tasks_by_name(self.task_set, self.seed).collect(self.num_tasks)
-        reason = why_seen(folder, load_config(folder))
-        if reason is not None:
-            raise ConfigError(f"{folder} {reason}: no task is held out. Name tasks to play by --task-set.")
-        return tasks_by_name(str(folder), self.seed).collect(self.num_tasks)
+        number = max(check_whole("--num-tasks", self.num_tasks, 1), check_whole("--num-watched", self.num_watched, 1))
+        if self.task_set is None:
+            reason = why_seen(folder, load_config(folder))
+            if reason is not None:
+                raise ConfigError(f"{folder} {reason}: no task is held out. Name tasks to play by --task-set.")
+        named = tasks_by_name(str(folder) if self.task_set is None else self.task_set, self.seed)
+        if isinstance(named, Sampled):
+            return named.collect(number)
+        collection = named.collect()
+        collection.first(self.num_tasks)  # says if there are not so many
+        return collection.first(min(number, len(collection.tasks.trial_length)))
 
     def _about(self, collection: "TaskCollection") -> dict[str, Any]:
         return {

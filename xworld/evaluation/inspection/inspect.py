@@ -35,25 +35,30 @@ def inspect_agent(
     seed: int = 0,
     batch_size: int = 256,
     *,
+    num_scored: int | None = None,
     show_progress: bool = False,
 ) -> dict[str, Any]:
     """What `inspection.json` says, as JSON types.
 
     Args:
       loaded: the agent.
-      collection: tasks to play.
+      collection: tasks to play. All are watched, for the probe and for attention.
       num_trials: that are played of each.
       seed: decides directions and chance.
       batch_size: how many tasks are played at a time.
+      num_scored: of these, the first that scores are of, for which the expert has to plan; by default all.
       show_progress: whether to draw a progress bar while the expert plans.
 
     Raises:
-      ConfigError: fewer than two trials, or tasks of another environment than the agent's.
+      ConfigError: fewer than two trials, fewer tasks than are scored, or tasks of another environment than the agent's.
     """
     if num_trials < 2:
         raise ConfigError(f"With {num_trials} trials there is nothing to remember. Write a number of at least 2.")
     key, env = jax.random.key(seed), collection.env
-    tasks = jax.device_get(with_num_trials(collection.tasks, num_trials))
+    watched_tasks = jax.device_get(with_num_trials(collection.tasks, num_trials))
+    tasks = watched_tasks
+    if num_scored is not None:
+        tasks = jax.device_get(with_num_trials(collection.first(num_scored).tasks, num_trials))
     whole = AgentPolicy(loaded.params, loaded.agent)
     scores = compare(env, tasks, [whole], key, batch_size=batch_size, show_progress=show_progress)
     less = {
@@ -63,10 +68,10 @@ def inspect_agent(
         )
     }
     scores = Scores({**scores.returns, **less}, scores.reference)
-    watched = _watch(loaded, collection, tasks, num_trials, key, batch_size)
+    watched = _watch(loaded, collection, watched_tasks, num_trials, key, batch_size)
     return {
         **make_content(scores, {}, {}, {}),
-        "probe": _probe(watched, tasks),
+        "probe": _probe(watched, watched_tasks),
         "attention": _attention(watched),
     }
 
