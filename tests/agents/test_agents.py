@@ -61,6 +61,9 @@ def recording() -> Recording:
 CONFIGS = {
     "gru": SMALL,
     "gru_attention": dataclasses.replace(SMALL, memory="gru_attention", num_heads=2, num_kept=2, keep_every=2),
+    "gru_txl": dataclasses.replace(
+        SMALL, memory="gru_txl", num_heads=2, num_kept=2, keep_every=2, feed_forward_size=32
+    ),
     "transformer_xl": dataclasses.replace(
         SMALL, memory="transformer_xl", memory_size=16, feed_forward_size=32, num_heads=4, window=7, cache_size=5
     ),
@@ -140,11 +143,12 @@ def step_through(agent: Agent, params: Params, recording: Recording):
 def assert_unroll_equals_steps(agent: Agent, params: Params, recording: Recording) -> None:
     logits, values, last_memory = unroll(agent, params, recording.timestep, recording.briefing)
     step_logits, step_values, memory = step_through(agent, params, recording)
-    np.testing.assert_allclose(step_logits, logits, rtol=1e-5, atol=1e-5)
-    np.testing.assert_allclose(step_values, values, rtol=1e-5, atol=1e-5)
+    tolerance = 1e-5 * max(1.0, float(logits.std()))
+    np.testing.assert_allclose(step_logits, logits, rtol=tolerance, atol=tolerance)
+    np.testing.assert_allclose(step_values, values, rtol=tolerance, atol=tolerance)
     # Of what the memory holds from before the episode nothing can be read, so it is the next steps that have to agree.
     again = [unroll_on(agent, params, recording, memory) for memory in (memory, last_memory)]
-    np.testing.assert_allclose(again[0][0], again[1][0], atol=1e-5)
+    np.testing.assert_allclose(again[0][0], again[1][0], atol=tolerance)
 
 
 def test_unroll_equals_steps_across_episodes(agent, params, recording):
@@ -159,6 +163,7 @@ def test_unroll_equals_steps_of_the_control(control, recording):
 STORED = {
     "gru": {"float32"},
     "gru_attention": {"float32", "bfloat16", "int32"},
+    "gru_txl": {"float32", "bfloat16", "int32"},
     "transformer_xl": {"bfloat16", "int32"},
 }
 
@@ -197,7 +202,7 @@ def unroll_on(agent: Agent, params: Params, recording: Recording, memory: Memory
     return unroll_from(agent, params, timestep, recording.briefing, memory)
 
 
-@pytest.mark.parametrize("agent", ["gru_attention", "transformer_xl"], indirect=True)
+@pytest.mark.parametrize("agent", ["gru_attention", "gru_txl", "transformer_xl"], indirect=True)
 def test_what_is_remembered_is_read_until_the_episode_ends_and_not_learned(agent, params, recording):
     _, _, memory = unroll(agent, params, recording.timestep, recording.briefing)
     before = unroll_on(agent, params, recording, memory)
@@ -361,7 +366,9 @@ def test_sizes_are_checked():
         AgentConfig(memory="transformer_xl", memory_size=100, num_heads=8)
     with pytest.raises(ConfigError, match="cache_size is 64, but memory 'gru' has no cache_size"):
         AgentConfig(cache_size=64)
-    with pytest.raises(ConfigError, match="memory is 'lstm'. Write one of: gru, gru_attention, transformer_xl"):
+    with pytest.raises(
+        ConfigError, match="memory is 'lstm'. Write one of: gru, gru_attention, gru_txl, transformer_xl"
+    ):
         AgentConfig(memory="lstm")
     with pytest.raises(ConfigError, match="AgentConfig.dtype is 'float23'. Did you mean 'float32'"):
         AgentConfig(dtype="float23")

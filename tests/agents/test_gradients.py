@@ -15,11 +15,9 @@ from xworld.agents.network.memory.memory import empty_memory, make_memory, unrol
 
 LENGTH, BATCH, SIZE = 7, (3, 2), 5
 WINDOW = 3  # of which an unroll is not a multiple
-RECURRENT = {
-    "gru": AgentConfig(encoder_size=4, memory_size=SIZE),
-    "gru_attention": AgentConfig(
-        encoder_size=4, memory="gru_attention", memory_size=SIZE, num_heads=2, num_kept=3, keep_every=2
-    ),
+RECURRENT = {"gru": AgentConfig(encoder_size=4, memory_size=SIZE)} | {
+    name: AgentConfig(encoder_size=4, memory=name, memory_size=SIZE, num_heads=2, num_kept=3, keep_every=2)
+    for name in ("gru_attention", "gru_txl")
 }
 
 

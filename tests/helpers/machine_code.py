@@ -11,7 +11,8 @@ import sys
 from pathlib import Path
 
 QUICKLY = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
-if importlib.metadata.version("jaxlib").startswith("0.10."):  # XLA aborts at a flag it does not know: newer ones do not
+IS_PINNED = importlib.metadata.version("jaxlib").startswith("0.10.")
+if IS_PINNED:  # XLA aborts at a flag it does not know: newer ones do not
     QUICKLY["XLA_FLAGS"] = "--xla_cpu_use_fusion_emitters=false"
 
 

@@ -92,6 +92,7 @@ SANITY_TASKS = TinyRooms(side=5, num_candidates=1, trial_length=8, num_trials=3)
 _OF_MEMORY: dict[str, dict[str, int]] = {
     "gru": {},
     "gru_attention": {"num_heads": 2, "num_kept": 6, "keep_every": 4},
+    "gru_txl": {"num_heads": 2, "num_kept": 6, "keep_every": 4, "feed_forward_size": 64},
     "transformer_xl": {"num_heads": 2, "feed_forward_size": 64, "window": 8, "cache_size": 24},
 }
 

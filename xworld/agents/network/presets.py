@@ -58,15 +58,22 @@ def _mini(memory: str) -> AgentConfig:
         return dataclasses.replace(
             common, memory=memory, memory_size=64, num_heads=2, feed_forward_size=256, window=96, cache_size=96
         )
-    if memory == "gru_attention":  # keeps what happened in as many steps as two layers of the transformer look back
-        return dataclasses.replace(common, memory=memory, memory_size=84, num_kept=24)
+    if memory != "gru":  # keeps what happened in as many steps as two layers of the transformer look back
+        common = dataclasses.replace(common, memory=memory, num_heads=2, num_kept=40, keep_every=4)
+        if memory == "gru_attention":
+            return dataclasses.replace(common, memory_size=88)
+        return dataclasses.replace(common, memory_size=88, feed_forward_size=128)
     return dataclasses.replace(common, memory=memory, memory_size=144)
 
 
 def _tiny(memory: str) -> AgentConfig:
     if memory == "transformer_xl":
         return AgentConfig(embedding_size=8, memory=memory, memory_size=96, num_heads=3, feed_forward_size=384)
-    return AgentConfig(embedding_size=8, memory=memory, memory_size={"gru": 208, "gru_attention": 128}[memory])
+    common = AgentConfig(embedding_size=8, memory=memory)
+    if memory == "gru":
+        return dataclasses.replace(common, memory_size=208)
+    common = dataclasses.replace(common, memory_size=132, num_heads=2)
+    return common if memory == "gru_attention" else dataclasses.replace(common, feed_forward_size=192)
 
 
 def _small(memory: str) -> AgentConfig:
@@ -82,10 +89,5 @@ def _small(memory: str) -> AgentConfig:
             feed_forward_size=1024,
             cache_size=300,
         )
-    return AgentConfig(
-        encoder_size=256,
-        briefing_size=128,
-        memory=memory,
-        memory_size={"gru": 896, "gru_attention": 512}[memory],
-        head_size=128,
-    )
+    common = AgentConfig(encoder_size=256, briefing_size=128, memory=memory, head_size=128)
+    return dataclasses.replace(common, memory_size={"gru": 896, "gru_attention": 452, "gru_txl": 464}[memory])

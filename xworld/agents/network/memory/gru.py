@@ -31,13 +31,18 @@ class GRU(nnx.Module):
 
     def unroll(self, memory: jax.Array, inputs: jax.Array, is_reset: jax.Array) -> tuple[jax.Array, jax.Array]:
         """[T, ..., M] hidden states and the last of them, from [T, ..., E] inputs and [T, ...] bool."""
-        prepared = self.input(inputs).astype(
-            jnp.float32
-        )  # has no recurrence in it, so it is done for all steps at once
+        outputs = recur(*self.weights(), memory, self.prepare(inputs), is_reset[..., None])
+        return outputs, outputs[-1]
+
+    def prepare(self, inputs: jax.Array) -> jax.Array:
+        """[..., 3 M] float32 the inputs' share of the gates: it has no recurrence in it, so it is made at once."""
+        return self.input(inputs).astype(jnp.float32)
+
+    def weights(self) -> tuple[jax.Array, jax.Array]:
+        """[M, 3 M] kernel, in the type that is computed in, and [3 M] float32 bias of the recurrence."""
         kernel, bias = self.recurrent.kernel, self.recurrent.bias
         assert bias is not None
-        outputs = recur(kernel[...].astype(self.dtype), bias[...], memory, prepared, is_reset[..., None])
-        return outputs, outputs[-1]
+        return kernel[...].astype(self.dtype), bias[...]
 
 
 @jax.custom_vjp
@@ -66,17 +71,23 @@ def _scan(
     """[T, ..., M] hidden states and gates."""
 
     def advance(memory: jax.Array, step: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, tuple[jax.Array, Gates]]:
-        prepared, is_reset = step
-        memory = jnp.where(is_reset, 0.0, memory)
-        recurrent = (memory.astype(kernel.dtype) @ kernel).astype(jnp.float32) + bias
-        reset_in, update_in, new_in = jnp.split(prepared, 3, axis=-1)
-        reset_memory, update_memory, new_memory = jnp.split(recurrent, 3, axis=-1)
-        reset, update = jax.nn.sigmoid(reset_in + reset_memory), jax.nn.sigmoid(update_in + update_memory)
-        new = jnp.tanh(new_in + reset * new_memory)
-        memory = (1 - update) * new + update * memory
-        return memory, (memory, (reset, update, new, new_memory))
+        memory, gates = advance_once(kernel, bias, memory, *step)
+        return memory, (memory, gates)
 
     return jax.lax.scan(advance, memory, (prepared, is_reset), unroll=len(prepared) == 1)[1]
+
+
+def advance_once(
+    kernel: jax.Array, bias: jax.Array, memory: jax.Array, prepared: jax.Array, is_reset: jax.Array
+) -> tuple[jax.Array, Gates]:
+    """[..., M] the hidden state after a step, and the step's gates; arguments as of `recur`, of one timestep."""
+    memory = jnp.where(is_reset, 0.0, memory)
+    recurrent = (memory.astype(kernel.dtype) @ kernel).astype(jnp.float32) + bias
+    reset_in, update_in, new_in = jnp.split(prepared, 3, axis=-1)
+    reset_memory, update_memory, new_memory = jnp.split(recurrent, 3, axis=-1)
+    reset, update = jax.nn.sigmoid(reset_in + reset_memory), jax.nn.sigmoid(update_in + update_memory)
+    new = jnp.tanh(new_in + reset * new_memory)
+    return (1 - update) * new + update * memory, (reset, update, new, new_memory)
 
 
 def _recur_forward(

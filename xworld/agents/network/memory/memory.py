@@ -13,6 +13,7 @@ from flax import nnx
 from xworld.agents.network.config import AgentConfig
 from xworld.agents.network.memory.gru import GRU
 from xworld.agents.network.memory.gru_attention import GRUAttention
+from xworld.agents.network.memory.gru_txl import GRUTransformer
 from xworld.agents.network.memory.transformer_xl import TransformerXL
 
 Memory = Any  # a pytree of arrays [..., A, ...]: what an agent remembers
@@ -63,4 +64,9 @@ def empty_memory(config: AgentConfig, *batch: int) -> Memory:
     return _MODULES[config.memory].empty(config, *batch)
 
 
-_MODULES: dict[str, Any] = {"gru": GRU, "gru_attention": GRUAttention, "transformer_xl": TransformerXL}
+_MODULES: dict[str, Any] = {
+    "gru": GRU,
+    "gru_attention": GRUAttention,
+    "gru_txl": GRUTransformer,
+    "transformer_xl": TransformerXL,
+}

@@ -12,6 +12,7 @@ from flax import nnx
 from xworld.agents.network.config import AgentConfig
 from xworld.agents.network.linear import Linear
 from xworld.agents.network.memory.gru import count_steps
+from xworld.agents.network.memory.layers import FeedForward
 
 _NEVER = -1e30  # added to the score of what cannot be looked at
 
@@ -155,20 +156,14 @@ class Layer(nnx.Module):
         self.waves = Waves(num_distances=config.cache_size, head_size=self.head_size)
         small = nnx.initializers.variance_scaling(1 / (2 * config.num_layers), "fan_in", "truncated_normal")
         linear = functools.partial(Linear, dtype=self.dtype, rngs=rngs)
-        norm = functools.partial(nnx.LayerNorm, size, dtype=self.dtype, rngs=rngs)  # statistics are float32
-        self.attention_norm = norm()
+        self.attention_norm = nnx.LayerNorm(size, dtype=self.dtype, rngs=rngs)  # statistics are float32
         self.query = linear(size, size, use_bias=False)
         self.key = linear(size, size, use_bias=False)
         self.value = linear(size, size, use_bias=False)
         self.attention_output = linear(size, size, use_bias=False, kernel_init=small)
         self.content_bias = nnx.Param(jnp.zeros((self.num_heads, self.head_size), jnp.float32))
         self.position_bias = nnx.Param(jnp.zeros((self.num_heads, self.head_size), jnp.float32))
-        # A gate halves what an ungated layer of this width could hold, so two thirds of it have as many parameters.
-        hidden = 2 * config.feed_forward_size // 3
-        self.feed_forward_norm = norm()
-        self.gate = linear(size, hidden)
-        self.up = linear(size, hidden)
-        self.down = linear(hidden, size, kernel_init=small)
+        self.feed_forward = FeedForward(config, small, rngs)
 
     def __call__(
         self, values: jax.Array, look: Callable[[jax.Array], tuple[jax.Array, jax.Array]]
@@ -180,9 +175,7 @@ class Layer(nnx.Module):
           look: `look_back` or `look_into_ring`, with normed values.
         """
         found, cached = look(self.attention_norm(values))
-        values = values + self.attention_output(found)
-        hidden = self.feed_forward_norm(values)
-        return values + self.down(jax.nn.gelu(self.gate(hidden)) * self.up(hidden)), cached
+        return self.feed_forward(values + self.attention_output(found)), cached
 
     def look_back(self, normed: jax.Array, cached: jax.Array, is_visible: jax.Array) -> tuple[jax.Array, jax.Array]:
         """[N, T, D] what timesteps find in themselves and in those before, and the last [N, C, D] of all of them.
