@@ -107,7 +107,9 @@ def test_plans_earn_what_they_claim(tiny, attempts):
         assert tuple(event - 1 for event in events if event) == attempt.rules_fired
 
 
-@pytest.mark.parametrize(("num_agents", "scripts"), [(1, ONE_PLAYER), (2, TWO_PLAYERS)])
+@pytest.mark.parametrize(
+    ("num_agents", "scripts"), [(1, ONE_PLAYER), pytest.param(2, TWO_PLAYERS, marks=pytest.mark.slow)]
+)
 def test_the_expert_does_as_well_as_people_wrote(num_agents, scripts):
     env = Env(SHAPES["one_player" if num_agents == 1 else "two_player"])
     chosen = [probe for probe in probes(num_agents=num_agents) if probe.config == env.config]

@@ -133,7 +133,7 @@ def test_arms_differ_in_what_they_say(name, family, arm, expected, is_quick, tmp
 @pytest.mark.parametrize(
     ("name", "arm", "options", "folder"),
     [
-        ("adaptation", "agent", [], "agent-seed4"),
+        pytest.param("adaptation", "agent", [], "agent-seed4", marks=pytest.mark.slow),
         ("memories", "gru", ["--families", "short-gradients"], "short-gradients-gru-seed4"),
         pytest.param("gradient_reach", "gru-12", [], "gru-12-seed4", marks=pytest.mark.slow),
     ],

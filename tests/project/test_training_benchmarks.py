@@ -23,6 +23,7 @@ def cases():
     }
 
 
+@pytest.mark.slow
 def test_a_run_of_training_is_a_chunk_that_begins_at_all_moments_of_an_episode(cases):
     config, training = sanity_config(), cases["training"]
     current = training.state.actor.env_state.current
@@ -36,6 +37,7 @@ def test_a_run_of_training_is_a_chunk_that_begins_at_all_moments_of_an_episode(c
     assert train_worker.memory_of(training)["peak_process_mb"] > 10
 
 
+@pytest.mark.slow
 def test_the_worker_times_all_parts(cases, monkeypatch, capsys):
     setting = train_worker.Setting("gru", "tiny", 64, train_worker.RULESETS, devices=1, updates=2)
     asked = []
@@ -63,6 +65,7 @@ def test_shares_are_of_the_time_of_training():
     assert shares == pytest.approx({"environment": 0.1, "inference": 0.15, "update": 0.75})
 
 
+@pytest.mark.slow
 def test_rollouts_without_an_agent_do_all_actions_alike(cases):
     case = cases["environment"]
     assert case.num_steps == 10 * sanity_config().steps_per_update

@@ -124,7 +124,7 @@ def test_splits_share_nothing(what):
     assert not train & validation and not train & test and not validation & test
 
 
-QUICK = ("ada", "s")
+QUICK = ("s",)
 
 
 @pytest.mark.parametrize(

@@ -349,6 +349,7 @@ TWO = Universe(
 )
 
 
+@pytest.mark.slow
 def test_two_player_universe():
     tasks, infos = check_all(TWO, 4096, num_walked=400, num_solved=250)
     assert 0.65 < (infos.num_players == 2).mean() < 0.75

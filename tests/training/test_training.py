@@ -1,5 +1,6 @@
 import dataclasses
 from dataclasses import replace
+from typing import Any
 
 import chex
 import jax
@@ -24,6 +25,11 @@ from xworld.training.run.trainer import make_trainer
 
 BATCH, LENGTH = 6, 11
 TASKS = TinyRooms(trial_length=4, num_trials=2)  # episodes of 8 steps: each rollout has an end in it
+
+
+def memories_but_slow(*quick: str) -> list[Any]:
+    """All memories, of which those that are not named belong to the slow tests."""
+    return [memory if memory in quick else pytest.param(memory, marks=pytest.mark.slow) for memory in MEMORIES]
 
 
 def test_advantages_equal_a_plain_loop():
@@ -182,7 +188,7 @@ def test_first_episodes_start_at_random_moments():
     assert actor.is_reset.all()  # the memory is empty
 
 
-@pytest.mark.parametrize("memory", MEMORIES)
+@pytest.mark.parametrize("memory", memories_but_slow("gru", "transformer_xl"))
 def test_bfloat16_learns_what_it_acted(memory):
     """Acting and unrolling round in different ways; the policy that learning starts from is the one it computes."""
     config = sanity_config(memory)
@@ -235,9 +241,7 @@ def test_episodes_of_different_lengths_fill_rollouts_without_gaps():
     assert ended[0] > ended[1] > ended[2] > 0
 
 
-@pytest.mark.parametrize(
-    "memory", [memory if memory == "gru" else pytest.param(memory, marks=pytest.mark.slow) for memory in MEMORIES]
-)
+@pytest.mark.parametrize("memory", memories_but_slow("gru"))
 def test_a_sanity_task_is_learned(memory):
     """Random play gets about 0.3 of 8; who turns to the object and takes it gets 5."""
     config, tasks = sanity_config(memory), SANITY_TASKS
