@@ -279,7 +279,7 @@ def test_intervals_of_few_people_cover(num_people, statistic):
 def test_ids_that_say_who_it_is(name):
     with pytest.raises(ConfigError, match="--participant: .* such as P07"):
         check_id(name)
-    assert check_id("lab_2-P07") and check_id(make_id())
+    assert check_id("lab_2-P07") and all(check_id(make_id()) for _ in range(1000))
 
 
 GOOD = 'title = "t"\nconsent = "c"\ninstructions = "i"\nnum_trials = [1]\nseconds_per_trial = 9\n'

@@ -25,6 +25,7 @@ from window_fixtures import ROOM
 
 import xworld
 from xworld import Env
+from xworld.agents import MEMORIES
 from xworld.tasks import TaskCollection, TaskInfo, Universe
 
 measure = load("measure")
@@ -253,11 +254,14 @@ def test_train(run, monkeypatch, tmp_path):
     monkeypatch.setattr(load("speed.train"), "Worker", Rates)
     (tmp_path / "train_meta_task.py").touch()
     sizes = ("--environments", 64, "--repetitions", 2)
-    for peer, name, num_rows in (((), "train", 3), (("--peer", tmp_path), "train_vs_peer", 5)):
+    for peer, name, num_rows in (
+        ((), "train", len(MEMORIES)),
+        (("--peer", tmp_path), "train_vs_peer", len(MEMORIES) + 2),
+    ):
         run("speed.train", "--sizes", "tiny", *sizes, *peer, "--output", tmp_path / "train.json")
         found = json.loads((tmp_path / "train.json").read_text())
         assert found["benchmark"] == name and len(found["results"]) == num_rows
-    assert [row["ratio"]["median"] for row in found["ratios"]] == [4.0] * 3
+    assert [row["ratio"]["median"] for row in found["ratios"]] == [4.0] * len(MEMORIES)
 
 
 def test_window(run, monkeypatch, tmp_path):
