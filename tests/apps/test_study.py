@@ -207,7 +207,7 @@ def test_the_command_runs_a_study(study_file, tmp_path, monkeypatch, capsys):
     run = ["study", "run", str(study_file), "--output", str(tmp_path), "--best-returns", str(tmp_path / "best")]
     assert main(run) == 0
     out = capsys.readouterr().out
-    assert re.search(r"Participant (p-\w{6})\.(.|\n)*Go on with: .* --participant \1 ", out)
+    assert re.search(r"Participant (p-\d{8})\.(.|\n)*Go on with: .* --participant \1 ", out)
     keys += ["n", "return"]
     assert main([*run, "--participant", "P1"]) == 0
     assert "P1 has declined" in capsys.readouterr().out
