@@ -10,7 +10,7 @@ from jax.custom_batching import custom_vmap
 
 from xworld.base.errors import ConfigError
 from xworld.core.env import Env, select
-from xworld.core.types import Briefing, Task, TaskSource
+from xworld.core.types import Briefing, Observation, State, Task, TaskSource
 from xworld.core.vector import VectorEnv, VectorState, VectorTimeStep
 from xworld.tasks.sets.by_name import tasks_by_name
 from xworld.tasks.sets.named import environment_names, make, make_universe
@@ -120,7 +120,6 @@ class Batch:
 
     vector: VectorState
     briefing: Briefing  # [num_envs, ...] of the tasks that are played
-    next_briefing: Briefing  # of those that come next
 
 
 @dataclass(frozen=True)
@@ -132,23 +131,35 @@ class Batches:
     def start(self, key: jax.Array, tasks: TaskSource) -> tuple[Batch, VectorTimeStep]:
         """`VectorEnv.reset`."""
         vector, timestep = self.vec.reset(key, tasks)
-        return Batch(vector, *self.vec.briefings(vector)), timestep
+        return Batch(vector, self.vec.briefings(vector)[0]), timestep
 
     def step(self, batch: Batch, actions: jax.Array, key: jax.Array, tasks: TaskSource) -> tuple[Batch, VectorTimeStep]:
-        """`VectorEnv.step`, and `VectorEnv.refill` with `key` whenever a fourth of the prepared tasks are used.
+        """`VectorEnv.step`, and before it `VectorEnv.refill` with `key` if a fourth of the prepared tasks are used.
 
         An environment whose episode ends twice before that plays the same task again.
         """
-        vector, timestep = self.vec.step(batch.vector, actions)
-        briefing = jax.vmap(select)(timestep.is_last, batch.next_briefing, batch.briefing)
+        ready = self._refill(batch.vector, key, tasks)
+        vector, timestep = self.vec.step(ready, actions)
+
+        def brief(carry: tuple[jax.Array, Briefing]) -> tuple[jax.Array, Briefing]:
+            (is_over, current), task = jax.lax.optimization_barrier((carry, ready.prepared.task))
+            following = jax.vmap(self.vec.env.briefing)(task)
+            return jnp.zeros_like(is_over), jax.vmap(select)(is_over, following, current)
+
+        briefing = jax.lax.while_loop(lambda carry: carry[0].any(), brief, (timestep.is_last, batch.briefing))[1]
+        return Batch(vector, briefing), timestep
+
+    def _refill(self, vector: VectorState, key: jax.Array, tasks: TaskSource) -> VectorState:
         enough = -(-self.vec.num_envs // _REFILL_SHARE)
 
-        def refill(carry: tuple[VectorState, Briefing]) -> tuple[VectorState, Briefing]:
-            vector = self.vec.refill(carry[0], key, tasks)
-            return vector, self.vec.briefings(vector)[1]
+        def replace(changed: tuple[State, Observation, jax.Array]) -> VectorState:
+            prepared, observation, is_ready = changed
+            return VectorState(vector.current, prepared, observation, is_ready)
 
-        # A loop that runs once at most: what it carries is updated in place, where a branch would copy it.
-        vector, next_briefing = jax.lax.while_loop(
-            lambda carry: (~carry[0].is_ready).sum() >= enough, refill, (vector, batch.next_briefing)
-        )
-        return Batch(vector, briefing, next_briefing), timestep
+        def refill(changed: tuple[State, Observation, jax.Array]) -> tuple[State, Observation, jax.Array]:
+            new = self.vec.refill(replace(changed), key, tasks)
+            return new.prepared, new.first_observation, new.is_ready
+
+        # A loop that runs once at most, of what it changes: that is updated in place, where a branch would copy it.
+        changed = vector.prepared, vector.first_observation, vector.is_ready
+        return replace(jax.lax.while_loop(lambda changed: (~changed[2]).sum() >= enough, refill, changed))

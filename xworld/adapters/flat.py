@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
 from typing import Any
 
 import jax
@@ -11,6 +12,7 @@ import numpy as np
 
 from xworld.base.checks import check_bool, check_fields, check_word
 from xworld.base.errors import ConfigError, did_you_mean
+from xworld.base.xla.fusion import apart
 from xworld.core.config import MAX_AGENTS, EnvConfig
 from xworld.core.step.actions import NUM_ACTIONS
 from xworld.core.types import Briefing, Observation
@@ -117,10 +119,13 @@ class FlatLayout:
             values |= vars(briefing)
         if self.one_hot:
             values |= _fractions(observation)
-        return jnp.concatenate([self._encode(field, values[field.name]) for field in self.fields.values()], axis=-1)
+        parts = [self._encode(field, values[field.name]) for field in self.fields.values()]
+        # Bytes are put together as bytes, and then made numbers: a CPU moves a fourth as much.
+        alike = [list(group) for _, group in groupby(parts, key=lambda part: part.dtype)]
+        return jnp.concatenate([_join(group).astype(jnp.float32) for group in alike], axis=-1)
 
     def _encode(self, field: Field, value: jax.Array) -> jax.Array:
-        """[A, ...] the numbers of one field."""
+        """[A, n] the numbers of one field."""
         num_agents = self.config.num_agents
         if field.name in COUNTS:
             value = jnp.broadcast_to(value, (num_agents,))
@@ -129,7 +134,7 @@ class FlatLayout:
         elif self.one_hot and field.name != "last_reward":
             halves = jnp.stack([value >> 4, value & 15], axis=-1)
             value = halves[..., None] == jnp.arange(_HALF, dtype=value.dtype)
-        return value.astype(jnp.float32).reshape(num_agents, -1)
+        return value.reshape(num_agents, -1)
 
     def part(self, flat: jax.Array | np.ndarray, name: str) -> jax.Array | np.ndarray:
         """[..., *shape] the field called `name` of [..., size] flat observations.
@@ -184,6 +189,11 @@ class Observer:
     def observe_alone(self, observation: Observation, briefing: Briefing) -> Any:
         """`observe` of the only agent: without the axis of agents."""
         return jax.tree.map(lambda leaf: leaf[0], self.observe(observation, briefing))
+
+
+@apart
+def _join(parts: list[jax.Array]) -> jax.Array:
+    return jnp.concatenate(parts, axis=-1)
 
 
 def _fractions(observation: Observation) -> dict[str, jax.Array]:

@@ -178,7 +178,9 @@ def move_on_in_loops(is_last: jax.Array, following: _Prepared, ended: _Prepared)
 
     # A loop that runs once at most: what it carries is updated in place, where a branch would copy it at every step.
     def copy_all(carry: tuple[jax.Array, _Prepared]) -> tuple[jax.Array, _Prepared]:
-        return jnp.zeros_like(is_last), move_on_all_at_once(carry[0], following, carry[1])
+        # Behind a barrier: XLA would turn the axes of all that follows before the loop, at every step.
+        (is_left, current), new = jax.lax.optimization_barrier((carry, following))
+        return jnp.zeros_like(is_last), move_on_all_at_once(is_left, new, current)
 
     def copy_one(carry: tuple[jax.Array, _Prepared]) -> tuple[jax.Array, _Prepared]:
         is_left, (states, observations) = carry
