@@ -9,14 +9,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 import pygame
 import pytest
 import study_player
+from habit_network import Habit
 from study_player import LENGTH, NUM_PROBES, go_through, sit, write_study
-from window_fixtures import ROOM, Clock, press
+from window_fixtures import CONFIG, ROOM, Clock, press
 
 from xworld import ConfigError
+from xworld.agents import save
 from xworld.apps.commands.main import main
 from xworld.apps.play import Window
 from xworld.apps.play.bindings import KEYS
@@ -189,7 +192,10 @@ def test_the_report_compares_people_with_agents(sessions, study_file, tmp_path, 
         (sessions / "P6" / path.name).write_bytes(path.read_bytes())
     *journal, _ = (sessions / "P2" / "journal.jsonl").read_text().replace('"P2"', '"P6"').splitlines(keepends=True)
     (sessions / "P6" / "journal.jsonl").write_text("".join(journal))
-    content, out = report(sessions, "--exclude", "P1", "--unfinished")
+    save(tmp_path / "mine", Habit(), Habit().init(jax.random.key(0)), env_config=CONFIG)
+    own = "--agents", tmp_path / "mine", "--network", "habit_network:make"
+    content, out = report(sessions, "--exclude", "P1", "--unfinished", *own)
+    assert list(content["scores"])[-1] == str(tmp_path / "mine")
     assert content["study"]["participants"] == ["P2", "P6"] and "excluded by --exclude" in out
     assert len(content["study"]["episodes"]) == 2 * NUM_PROBES - 1 and content["study"]["statuses"]["unfinished"] == 1
 

@@ -37,6 +37,8 @@ class Scoreboard:
     hardware: str | None = None  # with --add: what the agents were trained on; by default this machine
     which: Literal["last", "best"] = "last"  # with --add: a run's newest checkpoint, or its best by validation
     check: str | None = None  # name of the entry to play again
+    # with --add or --check, for agents with a network of your own: what makes it of an Env
+    network: Annotated[str | None, arg(metavar="module:function")] = None
     entries: Path = Path("docs/results/scoreboard")  # folder of the entries
     page: Path = Path("docs/scoreboard.md")
     num_tasks: int | None = None  # with --add: the first so many tasks only, to try it out
@@ -50,6 +52,8 @@ class Scoreboard:
             raise ConfigError("--add and --check exclude each other.")
         if self.add is None and self.agents:
             raise ConfigError("--agents goes with --add, the name of the entry.")
+        if self.network is not None and self.add is None and self.check is None:
+            raise ConfigError("--network goes with --add or --check.")
         if self.check is not None:
             return self._check(self.check)
         if self.add is not None:
@@ -67,7 +71,7 @@ class Scoreboard:
         from xworld.evaluation.scoreboard.playing import check_entry
 
         use_devices(num_cores())
-        mean, listed = check_entry(read_entry(self.entries, name), self.entries)
+        mean, listed = check_entry(read_entry(self.entries, name), self.entries, self.network)
         is_inside = listed.low <= mean <= listed.high
         print(
             f"{name}, {MAIN_NUM_TRIALS} trials: mean {mean:.4f}; in the table {listed.mean:.4f} "
@@ -103,22 +107,23 @@ class Scoreboard:
             content_hash=collection.content_hash,
             num_repetitions=config.num_repetitions,
             seed=config.seed,
-            scores=play(located, collection, config, entries, self.runs / name),
+            scores=play(located, collection, config, entries, self.runs / name, self.network),
         )
         write_entry(entries, entry)
         print(f"Wrote {entries / name}.json")
 
     def _keep(self, name: str, entries: Path, trainings: "list[Training]") -> list[str]:
         """Copies the runs' agents; their folders relative to that of the entries."""
-        from xworld.agents import load, save
+        from xworld.agents import save
+        from xworld.agents.players import load_agent
 
         players = []
         for run, training in zip(self.agents, trainings, strict=True):
             player = f"{_AGENTS}/{name}-{training.seed}"
             if player in players:
                 raise ConfigError(f"Two of the runs have the seed {training.seed}. Name runs of different seeds.")
-            loaded = load(run, self.which)
-            save(entries / player, loaded.agent, loaded.params)
+            loaded = load_agent(Path(run), self.which, self.network)
+            save(entries / player, loaded.agent, loaded.params, loaded.return_scale, loaded.env_config)
             size = sum(path.stat().st_size for path in (entries / player).rglob("*") if path.is_file())
             if size > MOST_BYTES:
                 shutil.rmtree(entries / player)

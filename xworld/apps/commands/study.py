@@ -65,6 +65,8 @@ class StudyReport:
     folders: Annotated[Positional[tuple[Path, ...]], arg(metavar="FOLDER")]  # of participants, or with many of them
     # players beside random, noop and expert: pretrained, or the folder of a training run or of a saved agent, ...
     agents: tuple[str, ...] = ()
+    # for those of them with a network of your own: what makes it of an Env
+    network: Annotated[str | None, arg(metavar="module:function")] = None
     study: str | None = None  # count sessions of this study only; by default of the one that most of them are of
     exclude: tuple[str, ...] = ()  # ids of participants who are not to count
     unfinished: bool = False  # count the tasks that were finished by participants who were not
@@ -79,12 +81,16 @@ class StudyReport:
 
         from xworld.apps.study.report import ReportConfig, make_report, people_table
 
-        content = make_report(
-            self.folders,
-            ReportConfig(self.agents, self.study, self.exclude, self.unfinished, self.repetitions, self.seed),
-            self.output,
-            self.best_returns,
+        config = ReportConfig(
+            agents=self.agents,
+            network=self.network,
+            study=self.study,
+            exclude=self.exclude,
+            unfinished=self.unfinished,
+            num_repetitions=self.repetitions,
+            seed=self.seed,
         )
+        content = make_report(self.folders, config, self.output, self.best_returns)
         for left_out in content["study"]["left_out"]:
             print(f"Left out: {left_out['folder']}: {left_out['reason']}")
         rich.print(people_table(content))

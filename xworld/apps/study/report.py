@@ -30,6 +30,7 @@ class ReportConfig:
     """Who is compared, and how."""
 
     agents: tuple[str, ...] = ()  # players beside random, noop and expert, as `player_by_name` takes them
+    network: str | None = None  # `module:function` that makes the network of one's own that saved ones among them have
     study: str | None = None  # whose records count, as `find_study` takes it; by default that with most records
     exclude: tuple[str, ...] = ()  # ids of participants who do not count
     unfinished: bool = False  # whether the finished tasks of people count who have not finished
@@ -60,7 +61,7 @@ def make_report(folders: Sequence[Path], config: ReportConfig, output: Path, bes
     people = read_people(folders, digest, config.exclude, unfinished=config.unfinished)
     num_trials = tuple(sorted({len(episode.returns) for episode in people.episodes}))
     sweep = SweepConfig(num_trials, config.num_repetitions, config.seed, _BATCH_SIZE)
-    scores, notes = find_scores(people, config.agents, sweep, output, best_returns)
+    scores, notes = find_scores(people, config.agents, sweep, output, best_returns, config.network)
     content = write_json(output, _collect(people, scores, notes, sweep))
     figures = {"people.png": to_png(draw_players(content)), "trials.png": to_png(draw_trials(content))}
     files = {

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from xworld.agents import Expert
-from xworld.agents.players import EXPERT, NOOP, RANDOM, player_by_name
+from xworld.agents.players import EXPERT, NOOP, PRETRAINED, RANDOM, agent_folder, player_by_name
 from xworld.apps.study.results import People
 from xworld.base.digest import digest
 from xworld.base.errors import ConfigError
@@ -25,7 +25,12 @@ PLAYERS = (RANDOM, NOOP, EXPERT)  # that people are always compared with
 
 
 def find_scores(
-    people: People, agents: Sequence[str], config: SweepConfig, folder: Path, best_returns: Path
+    people: People,
+    agents: Sequence[str],
+    config: SweepConfig,
+    folder: Path,
+    best_returns: Path,
+    network: str | None = None,
 ) -> tuple[Scores, list[str]]:
     """The scores of people, of the usual players, and of agents; and notes about players who cannot play all tasks.
 
@@ -38,6 +43,7 @@ def find_scores(
       config: how players play; its numbers of trials are those of people.
       folder: where what players earn is kept as it comes.
       best_returns: folder where the expert's best returns are kept.
+      network: `module:function`, which makes the network of one's own of those agents that were saved.
 
     Raises:
       ConfigError: there is no player of a name, or one can play none of the tasks.
@@ -68,7 +74,7 @@ def find_scores(
         reasons = []
         for group, places in groups.items():
             try:
-                played = _play(name, Env(group), stacked[group], config, folder)
+                played = _play(name, Env(group), stacked[group], config, folder, network)
             except ConfigError as error:
                 reasons.append(f"{name} has no scores on {len(places)} of {len(numbers)} tasks: {error}")
                 continue
@@ -81,9 +87,12 @@ def find_scores(
     return Scores(returns, Reference(BY_EXPERT, best)), notes
 
 
-def _play(name: str, env: Env, tasks: Task, config: SweepConfig, folder: Path) -> Mapping[int, np.ndarray]:
+def _play(
+    name: str, env: Env, tasks: Task, config: SweepConfig, folder: Path, network: str | None
+) -> Mapping[int, np.ndarray]:
     """By number of trials k: [num_tasks, num_repetitions, k] returns of a player."""
-    player = player_by_name(name, env, jax.device_get(tasks))
+    is_own = name != PRETRAINED and agent_folder(name) is not None
+    player = player_by_name(name, env, jax.device_get(tasks), network=network if is_own else None)
     collection = TaskCollection("study", env, tasks)
     about = {
         "player": player.about,

@@ -33,6 +33,7 @@ def play(
     config: SweepConfig,
     entries: Path,
     runs: Path | None = None,
+    network: str | None = None,
     *,
     show_progress: bool = True,
 ) -> dict[int, np.ndarray]:
@@ -44,6 +45,7 @@ def play(
       config: what is played.
       entries: folder of the entries, with the expert's best returns.
       runs: folder where returns are kept as they come, so that what was stopped goes on.
+      network: `module:function`, which makes the network of one's own that the agents have.
       show_progress: whether to draw a progress bar.
 
     Raises:
@@ -52,7 +54,7 @@ def play(
     reference = benchmark_reference(collection, entries, show_progress=show_progress)
     returns: dict[int, list[np.ndarray]] = {k: [] for k in config.num_trials}
     for number, name in enumerate(players):
-        player = player_by_name(name, collection.env, collection.tasks, show_progress=show_progress)
+        player = player_by_name(name, collection.env, collection.tasks, network=network, show_progress=show_progress)
         about = {"player": player.about, "content_hash": collection.content_hash}
         folder = None if runs is None else runs / str(number)
         played = run_sweep(
@@ -75,7 +77,9 @@ def benchmark_reference(collection: TaskCollection, entries: Path, *, show_progr
     )
 
 
-def check_entry(entry: Entry, entries: Path, *, show_progress: bool = True) -> tuple[float, Estimate]:
+def check_entry(
+    entry: Entry, entries: Path, network: str | None = None, *, show_progress: bool = True
+) -> tuple[float, Estimate]:
     """Plays an entry's agents again: the mean score with `MAIN_NUM_TRIALS`, and that of the table with its interval.
 
     Raises:
@@ -88,7 +92,7 @@ def check_entry(entry: Entry, entries: Path, *, show_progress: bool = True) -> t
         )
     config = SweepConfig((MAIN_NUM_TRIALS,), entry.num_repetitions, entry.seed)
     players = [locate(player, entries) for player in entry.players]
-    values = play(players, collection, config, entries, show_progress=show_progress)[MAIN_NUM_TRIALS]
+    values = play(players, collection, config, entries, network=network, show_progress=show_progress)[MAIN_NUM_TRIALS]
     return float(np.nanmean(values)), estimate(entry.scored(MAIN_NUM_TRIALS))
 
 
