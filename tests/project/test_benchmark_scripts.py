@@ -18,14 +18,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from evaluation_tasks import ENV, make_tasks
+from habit_network import Habit
 from test_benchmarks import ROOT, load
 from test_training_benchmarks import STAND_IN
-from tiny_rooms import SANITY_TASKS, TinyRooms, env_config
+from tiny_rooms import SANITY_TASKS, TinyRooms, env_config, sanity_config
 from window_fixtures import ROOM
 
 import xworld
 from xworld import Env
-from xworld.agents import MEMORIES
+from xworld.agents import MEMORIES, LoadedAgent
 from xworld.tasks import TaskCollection, TaskInfo, Universe
 
 measure = load("measure")
@@ -287,6 +288,32 @@ def test_calibration(run, monkeypatch, tmp_path):
     found = json.loads((tmp_path / "found.json").read_text())
     assert [result["mean"]["dead ends"] for result in found["results"]] == [0.5, 0.5]
     assert "| dead ends | 0.81 | 0.50 ± 0.35 (-38%) |" in page.read_text()
+
+
+def test_advantages(run, monkeypatch):
+    script, env = load("checks.advantages"), Env(env_config())
+    tasks = jax.device_get(jax.vmap(TinyRooms().sample)(jax.random.split(jax.random.key(0), 20)))
+    agent = Habit()
+    played = LoadedAgent(agent, agent.init(jax.random.key(0)), env_config=env.config)
+    monkeypatch.setattr(script, "load", lambda run: played)
+    monkeypatch.setattr(script, "load_config", lambda run: sanity_config())
+    monkeypatch.setattr(
+        script,
+        "tasks_by_name",
+        lambda name: types.SimpleNamespace(collect=TaskCollection(name, env, tasks).first),
+    )
+    plans = types.SimpleNamespace(mean_returns=np.arange(20.0))
+    monkeypatch.setattr(script, "Expert", lambda env: types.SimpleNamespace(plan_all=lambda tasks: plans))
+    _, printed = run("checks.advantages", "runs/mine", "--num-tasks", 20)
+    found = json.loads(printed)
+    assert found["mean_best_return"] == [4 * (2 * part + 0.5) for part in range(10)]
+    assert found["share_of_steps"] == [0.1] * 10 and abs(sum(found["share_of_advantages"]) - 1) < 0.01
+
+    is_there = np.ones((10, 4), bool)
+    advantages = np.tile([1.0, -1.0, 1.0, -1.0], (10, 1))
+    advantages[3] *= 5
+    best = np.where(np.arange(10) == 3, 100, np.arange(10))
+    assert script.shares(advantages, is_there, best)["share_of_advantages"] == [0.071] * 9 + [0.357]
 
 
 def test_splits(run, monkeypatch):
