@@ -24,8 +24,8 @@ def _same(one, other):
 
 def test_an_environment_is_its_held_out_tasks(held_out):
     assert held_out.env == Env(TRIVIAL.env_config)
-    keys = jax.random.split(jax.random.key(3), 3)
-    assert _same(held_out.tasks, jax.vmap(TRIVIAL.sample)(keys))
+    one_by_one = [TRIVIAL.sample(key) for key in jax.random.split(jax.random.key(3), 3)]
+    assert _same(held_out.tasks, TaskSet.from_tasks(one_by_one).tasks)
     # One by one they are the same, whatever their number, and each has a name.
     env, task, name = tasks_by_name("trivial", seed=3).task(2)
     assert env == held_out.env and _same(task, jax.tree.map(lambda leaf: leaf[2], held_out.tasks))
@@ -34,6 +34,15 @@ def test_an_environment_is_its_held_out_tasks(held_out):
     assert _same(source.task(0)[1], task) and source.task(0)[2] == name and source.task(1) is None
     assert source.collect().features["num_firings"].tolist() == held_out.features["num_firings"][2:].tolist()
     assert not _same(tasks_by_name("trivial", seed=4).task(2)[1], task)
+
+
+def test_more_tasks_begin_with_the_same(held_out):
+    """Also those that do not fill the blocks in which tasks are made."""
+    source = tasks_by_name("trivial", seed=3)
+    many = source.collect(130)
+    assert _same(many.first(3).tasks, held_out.tasks) and many.tasks.terrain.shape == (130, 9, 9)
+    for number in (127, 128, 129):
+        assert _same(source.task(number)[1], jax.tree.map(lambda leaf, n=number: leaf[n], many.tasks))
 
 
 def test_another_split_is_named():

@@ -18,7 +18,7 @@ from xworld.core.env import Env
 from xworld.core.keys import as_key
 from xworld.core.types import State, Task, TaskSource, TimeStep
 from xworld.evaluation.episodes import make_batches, play_batch, record_episode
-from xworld.tasks.sets.task_set import check_tasks
+from xworld.tasks.sets.task_set import TaskSet, check_tasks
 
 MAX_TRIALS = 2**16 - 1  # `Task.num_trials` is uint16
 
@@ -82,7 +82,7 @@ def sample_tasks(source: TaskSource, key: jax.Array, num_tasks: int) -> Task:
     """
     if num_tasks < 1:
         raise ConfigError(f"The number of tasks is {num_tasks}; write a whole number of at least 1.")
-    return jax.jit(jax.vmap(source.sample))(jax.random.split(as_key(key), num_tasks))
+    return TaskSet.from_source(source, key, num_tasks).tasks
 
 
 def with_num_trials(tasks: Task, num_trials: int | None) -> Task:

@@ -83,7 +83,7 @@ class Sample:
         universe = make_universe(self.env, split=self.split)
         folder = None if self.output is None else check_folder(self.output)
         keys = jax.random.split(jax.random.key(self.seed), self.number)
-        tasks = jax.device_get(jax.jit(jax.vmap(universe.sample))(keys))
+        tasks, _ = universe.sample_stacked(keys)
         for index in range(self.number):
             text = to_text(jax.tree.map(lambda leaf, index=index: leaf[index], tasks))
             if folder is None:

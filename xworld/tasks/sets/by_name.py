@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property, partial
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -193,15 +193,14 @@ class Sampled:
 
     def task(self, number: int) -> tuple[Env, Task, str] | None:
         """The sampled one."""
-        tasks, _ = _sample(self.universe, jax.random.key(self.seed), jnp.array([number]))
-        one = jax.tree.map(lambda leaf: leaf[0], tasks)
+        one = jax.tree.map(lambda leaf: leaf[0], self._sample(jnp.array([number]))[0])
         return Env(self.universe.env_config), one, f"{self._name}:{one.world_id}:{one.game_id}"
 
     def collect(self, num_tasks: int | None = None) -> TaskCollection:
         """The first."""
         num_tasks = NUM_SAMPLED if num_tasks is None else num_tasks
         check_whole("The number of tasks", num_tasks, 1, _MOST_SAMPLED)
-        tasks, info = _sample(self.universe, jax.random.key(self.seed), jnp.arange(num_tasks))
+        tasks, info = self._sample(jnp.arange(num_tasks))
         split = {"test": "held-out"}.get(self.universe.config.split, self.universe.config.split)
         name = f"{self.whose}, {num_tasks} {split} tasks of seed {self.seed}"
         return TaskCollection(name, Env(self.universe.env_config), tasks, info=info)
@@ -210,26 +209,20 @@ class Sampled:
         """The one task with these ids."""
         if max(world_id, game_id) >= 2**31:
             raise ConfigError(f"The ids are {world_id} and {game_id}; write whole numbers below 2^31.")
-        tasks, info = jax.tree.map(lambda leaf: leaf[None], _make(self.universe, world_id, game_id))
+        made = self.universe.stacked(np.array([world_id]), np.array([game_id]))
+        tasks, info = jax.tree.map(jnp.asarray, made)
         name = f"{self._name}:{world_id}:{game_id}"
         return TaskCollection(name, Env(self.universe.env_config), tasks, (name,), info)
+
+    def _sample(self, numbers: jax.Array) -> tuple[Task, TaskInfo]:
+        """The tasks of [n] numbers, stacked, and what is known about them."""
+        keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(jax.random.key(self.seed), numbers)
+        return jax.tree.map(jnp.asarray, self.universe.sample_stacked(keys))
 
     @property
     def _name(self) -> str:
         split = self.universe.config.split
         return self.whose if split == "test" else f"{self.whose}:{split}"
-
-
-@partial(jax.jit, static_argnums=0)
-def _sample(universe: Universe, key: jax.Array, numbers: jax.Array) -> tuple[Task, TaskInfo]:
-    """The tasks of [n] numbers, stacked, and what is known about them."""
-    keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, numbers)
-    return jax.vmap(universe.sample_with_info)(keys)
-
-
-@partial(jax.jit, static_argnums=0)
-def _make(universe: Universe, world_id: int, game_id: int) -> tuple[Task, TaskInfo]:
-    return universe.task_with_info(world_id, game_id)
 
 
 def _universe(whose: str) -> Universe | None:

@@ -9,6 +9,7 @@ from functools import cache
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from xworld.base.errors import ConfigError, did_you_mean
 from xworld.tasks.sets.named import PRESETS
@@ -59,8 +60,8 @@ def test_set_universe(version: str) -> Universe:
 
 @cache
 def _make(version: Version) -> tuple[TaskSet, TaskInfo]:
-    ids = jnp.arange(version.num_tasks, dtype=jnp.int32)
-    tasks, info = jax.jit(jax.vmap(version.universe.task_with_info))(ids, ids)
+    ids = np.arange(version.num_tasks)
+    tasks, info = jax.tree.map(jnp.asarray, version.universe.stacked(ids, ids))
     return TaskSet(tasks), info
 
 

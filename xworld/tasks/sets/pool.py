@@ -11,7 +11,7 @@ from xworld.base.hashing import Word
 from xworld.core.keys import as_key
 from xworld.core.types import Task
 from xworld.tasks.universe.config import Split
-from xworld.tasks.universe.universe import TaskInfo, Universe
+from xworld.tasks.universe.universe import TaskInfo, Universe, draw_all_ids
 
 MAX_POOL = 2**31 - 1  # ids are int32
 
@@ -44,8 +44,16 @@ class TaskPool:
 
     def sample_with_info(self, key: jax.Array) -> tuple[Task, TaskInfo]:
         """One of the tasks and what is known about it, for a JAX key."""
+        return self.universe.task_with_info(*self.draw_ids(key))
+
+    def sample_stacked(self, keys: jax.Array) -> tuple[Task, TaskInfo]:
+        """What `sample_with_info` gives for [n] keys, as `Universe.stacked` makes it."""
+        return self.universe.stacked(*jax.device_get(draw_all_ids(self, keys)))
+
+    def draw_ids(self, key: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """The world and game ids of the task that `sample` gives for a JAX key."""
         bits = jax.random.bits(as_key(key), (2,), jnp.uint32)
-        return self.universe.task_with_info(bits[0] % self.num_worlds, bits[1] % self.num_games)
+        return bits[0] % self.num_worlds, bits[1] % self.num_games
 
     def task(self, world: Word, game: Word) -> Task:
         """The task in a place of the pool; numbers outside it are taken modulo its sides."""

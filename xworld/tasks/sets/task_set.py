@@ -13,6 +13,8 @@ from xworld.core.env import Env
 from xworld.core.keys import as_key
 from xworld.core.step.checks import check_task
 from xworld.core.types import Task, TaskSource
+from xworld.tasks.sets.pool import TaskPool
+from xworld.tasks.universe.universe import Universe
 
 
 @jax.tree_util.register_dataclass
@@ -59,7 +61,15 @@ class TaskSet:
           ConfigError: `num_tasks` is below 1.
         """
         num_tasks = check_whole("num_tasks", num_tasks, 1)
-        return cls(jax.jit(jax.vmap(source.sample))(jax.random.split(as_key(key), num_tasks)))
+        return cls(jax.tree.map(jnp.asarray, sample_stacked(source, jax.random.split(as_key(key), num_tasks))))
+
+
+def sample_stacked(source: TaskSource, keys: jax.Array) -> Task:
+    """The tasks that a source has for [n] keys, leaves [n, ...] in the host's memory. For calls outside of `jit`."""
+    if isinstance(source, Universe | TaskPool):
+        return source.sample_stacked(keys)[0]
+    tasks: Task = jax.device_get(jax.jit(jax.vmap(source.sample))(keys))
+    return tasks
 
 
 def check_tasks(env: Env, tasks: Task) -> None:

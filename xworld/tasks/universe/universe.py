@@ -5,9 +5,11 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from xworld.base.hashing import Word, below
 from xworld.base.xla import lanes
@@ -30,6 +32,9 @@ _WORLD_ATTEMPTS = 2**14
 _GAME_ATTEMPTS = 2**10
 _PLACEMENT_ATTEMPTS = 8
 _ROUNDS = 256  # games of an id that are tried, each in that many placements
+_BLOCK = 128  # tasks that `stacked` makes at a time
+
+_Range = tuple[int | jax.Array, int | jax.Array]  # of the percents in a split: the first, and the end
 
 
 @jax.tree_util.register_dataclass
@@ -71,8 +76,12 @@ class Universe:
 
     def sample_with_info(self, key: jax.Array) -> tuple[Task, TaskInfo]:
         """A task and what is known about it, for a JAX key."""
+        return self.task_with_info(*self.draw_ids(key))
+
+    def draw_ids(self, key: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """The world and game ids of the task that `sample` gives for a JAX key."""
         world_id, game_id = jax.random.bits(as_key(key), (2,), jnp.uint32) >> 1  # not negative as int32
-        return self.task_with_info(world_id, game_id)
+        return world_id, game_id
 
     def with_split(self, split: Split) -> "Universe":
         """The universe of the same configuration but for the split."""
@@ -85,18 +94,40 @@ class Universe:
     def task_with_info(self, world_id: Word, game_id: Word) -> tuple[Task, TaskInfo]:
         """The task with these ids and what is known about it."""
         world_id, game_id = chance.as_id("world_id", world_id), chance.as_id("game_id", game_id)
-        return _task_maker(self)(world_id, game_id)
+        return _task_maker(self)(world_id, game_id, *map(jnp.uint32, split_range(self.config)))
 
-    def _make_task(self, world_id: jax.Array, game_id: jax.Array) -> tuple[Task, TaskInfo]:
+    def stacked(self, world_ids: np.ndarray, game_ids: np.ndarray) -> tuple[Task, TaskInfo]:
+        """The tasks with these [n] ids and what is known about them, leaves [n, ...] in the host's memory.
+
+        For calls outside of `jit`: one function, compiled once, serves any number of tasks and every split.
+        """
+        make, num_tasks = _task_maker(self), len(world_ids)
+        split = [np.full(_BLOCK, edge, np.uint32) for edge in split_range(self.config)]
+        ids = [np.asarray(some).astype(np.int32) for some in (world_ids, game_ids)]
+        places = np.minimum(np.arange(-(-num_tasks // _BLOCK) * _BLOCK), num_tasks - 1)  # the last is made repeatedly
+        blocks = [jax.device_get(make(*(some[part] for some in ids), *split)) for part in places.reshape(-1, _BLOCK)]
+        return jax.tree.map(lambda *leaves: np.concatenate(leaves)[:num_tasks], *blocks)
+
+    def sample_stacked(self, keys: jax.Array) -> tuple[Task, TaskInfo]:
+        """What `sample_with_info` gives for [n] keys, as `stacked` makes it."""
+        return self.stacked(*jax.device_get(draw_all_ids(self, keys)))
+
+    def _make_task(
+        self, world_id: jax.Array, game_id: jax.Array, first: jax.Array, end: jax.Array
+    ) -> tuple[Task, TaskInfo]:
+        """The task with these ids of the split that has the percents from `first` to below `end`."""
+        split = first, end
         # To carry a number through a loop, and to draw its world once more, is cheaper than to carry the world.
-        attempt, _ = chance.first_right(lambda n: (n, self._draw_world(world_id, n)[1]), _WORLD_ATTEMPTS)
-        world, _ = self._draw_world(world_id, attempt)
+        attempt, _ = chance.first_right(lambda n: (n, self._draw_world(world_id, n, split)[1]), _WORLD_ATTEMPTS)
+        world, _ = self._draw_world(world_id, attempt, split)
         bare = _bare_task(self.env_config, world, world_id, game_id)
 
         def draw_round(number: jax.Array) -> tuple[tuple[Game, Placement], jax.Array]:
             start = number * _GAME_ATTEMPTS
-            attempt, _ = chance.first_right(lambda n: (n, self._draw_game(game_id, start + n)[1]), _GAME_ATTEMPTS)
-            game, _ = self._draw_game(game_id, start + attempt)
+            attempt, _ = chance.first_right(
+                lambda n: (n, self._draw_game(game_id, start + n, split)[1]), _GAME_ATTEMPTS
+            )
+            game, _ = self._draw_game(game_id, start + attempt, split)
             placement, is_placed = chance.first_right(
                 lambda attempt: place(self.env_config, self.config, world, bare, game.cast, attempt),
                 _PLACEMENT_ATTEMPTS,
@@ -129,26 +160,36 @@ class Universe:
         return task, info
 
     @partial(jax.jit, static_argnums=0)
-    def _draw_world(self, world_id: jax.Array, attempt: jax.Array) -> tuple[World, jax.Array]:
+    def _draw_world(
+        self, world_id: jax.Array, attempt: jax.Array, split: _Range | None = None
+    ) -> tuple[World, jax.Array]:
         world, has_room = draw_world(self.env_config, self.config.world, world_id, attempt)
-        return world, has_room & self._is_in_split(world_hash(self.env_config, world))
+        return world, has_room & self._is_in_split(world_hash(self.env_config, world), split)
 
     @partial(jax.jit, static_argnums=0)
-    def _draw_game(self, game_id: jax.Array, attempt: jax.Array) -> tuple[Game, jax.Array]:
+    def _draw_game(self, game_id: jax.Array, attempt: jax.Array, split: _Range | None = None) -> tuple[Game, jax.Array]:
         game, is_sound = draw_game(self.env_config, self.config, game_id, attempt)
-        return game, is_sound & self._is_in_split(game_hash(game))
+        return game, is_sound & self._is_in_split(game_hash(game), split)
 
-    def _is_in_split(self, content_hash: jax.Array) -> jax.Array:
-        if self.config.split == "all":
-            return jnp.asarray(True)
-        first, end = split_range(self.config)
+    def _is_in_split(self, content_hash: jax.Array, split: _Range | None = None) -> jax.Array:
+        """Whether something with this hash is in a split, by default the universe's own."""
+        first, end = split_range(self.config) if split is None else split
         percent = below(content_hash, 100)
         return (percent >= first) & (percent < end)
 
 
+@partial(jax.jit, static_argnums=0)
+def draw_all_ids(source: Any, keys: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The [n] world and game ids that a source draws with `draw_ids` for [n] keys."""
+    ids: tuple[jax.Array, jax.Array] = jax.vmap(source.draw_ids)(keys)
+    return ids
+
+
 @functools.cache
-def _task_maker(universe: Universe) -> Callable[[jax.Array, jax.Array], tuple[Task, TaskInfo]]:
-    """What makes its tasks, compiled once for calls outside of `jit`."""
+def _task_maker(universe: Universe) -> Callable[..., tuple[Task, TaskInfo]]:
+    """Makes a task of two ids and a split's range. Compiled once for all splits, for calls outside of `jit`."""
+    if universe.config.split != "all":
+        return _task_maker(universe.with_split("all"))
     return lanes.vectorise(universe._make_task)
 
 

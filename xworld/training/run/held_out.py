@@ -16,6 +16,7 @@ from xworld.core.env import Env
 from xworld.core.types import Task, TaskSource
 from xworld.evaluation.episodes import play_batch
 from xworld.tasks import Universe
+from xworld.tasks.sets.task_set import sample_stacked
 from xworld.training.curriculum.curriculum import Curriculum
 from xworld.training.logs.metrics import Row, evaluation_columns
 from xworld.training.run.config import RunConfig
@@ -71,8 +72,7 @@ def make_evaluator(config: RunConfig, agent: Agent, source: TaskSource | None, t
         played = source if kept is None else kept
         assert played is not None
         keys = jax.random.split(jax.random.key(_TASK_SEED), config.num_evaluation_tasks)
-        sampled = jax.tree.map(np.asarray, jax.jit(jax.vmap(played.sample))(keys))
-        return _with_most_trials(sampled, getattr(played, "universe", played))
+        return _with_most_trials(sample_stacked(played, keys), getattr(played, "universe", played))
 
     return Evaluator(evaluation_columns("seen" if is_seen else "validation"), Env(config.env), agent, make_tasks)
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from xworld.base.errors import ConfigError, did_you_mean
 from xworld.tasks.sets.named import make, make_universe
@@ -31,5 +32,5 @@ def starters(name: str) -> TaskSet:
 
 def generate(name: str) -> TaskSet:
     """The same tasks, generated."""
-    ids = jnp.arange(NUM_TASKS, dtype=jnp.int32)
-    return TaskSet(jax.jit(jax.vmap(make_universe(name).task))(ids, ids))
+    ids = np.arange(NUM_TASKS)
+    return TaskSet(jax.tree.map(jnp.asarray, make_universe(name).stacked(ids, ids)[0]))
