@@ -168,11 +168,12 @@ def _make_trainer(config: RunConfig, agent: Agent | None, learner: Learner | Non
     # The simulator's loops start from constants, which the check of what varies over devices would refuse.
     shard = functools.partial(jax.shard_map, mesh=mesh, check_vma=False)
     specs_like = functools.partial(_specs, num_devices=mesh.size, is_sharded=config.shard_params)
+    first_state = jax.jit(loop.start)  # so that it is traced once, for its shapes and to be compiled
 
     def start(given: Given) -> TrainState:
-        specs = specs_like(jax.eval_shape(shard(loop.start, in_specs=P(), out_specs=P()), given))
+        specs = specs_like(jax.eval_shape(shard(first_state, in_specs=P(), out_specs=P()), given))
         part = functools.partial(_own_parts, specs=specs)
-        return shard(lambda given: _batch_first(part(loop.start(given))), in_specs=P(), out_specs=specs)(given)
+        return shard(lambda given: _batch_first(part(first_state(given))), in_specs=P(), out_specs=specs)(given)
 
     def chunk(state: TrainState, given: Given) -> tuple[TrainState, Given, Metrics]:
         specs = specs_like(state)
