@@ -18,7 +18,8 @@ import xworld.agents
 from xworld.apps.commands import main as cli
 from xworld.base.errors import ConfigError
 from xworld.base.xla import devices
-from xworld.training import PRESETS
+from xworld.tasks import TaskSet, parse
+from xworld.training import PRESETS, make_trainer
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "docs" / "tools"))
@@ -31,6 +32,8 @@ NEEDS = "# Needs "  # first line of Python that needs a package that may be miss
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 LEARNING = ("custom_loop", "custom_network", "several_devices")  # print returns that have to rise
 SLOW = (*LEARNING, "many")
+TRAINING = ("own-curriculum", "own-learner", "own-loss")  # pages that train
+TASK = 'goal = "hold(agent, red ball)"\nmap = "0b"\nlegend.b = "red ball"'
 
 
 def _name(path: Path) -> str:
@@ -58,21 +61,52 @@ def saved_agent(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("page", _pages_with("python"), ids=_name)
-def test_python_runs_and_prints_what_is_shown(page, saved_agent, tmp_path, monkeypatch):
-    """The Python of a page is one session, in a folder with the page's files and with an agent where pages have one."""
+@pytest.fixture
+def session(saved_agent, tmp_path, monkeypatch):
+    """A folder to run pages in, with an agent where pages have one."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(devices, "num_cores", jax.local_device_count)  # jax has started
     (tmp_path / "runs").mkdir()
     for run in ("demo", "first"):
         (tmp_path / "runs" / run).symlink_to(saved_agent)
+
+
+@pytest.mark.parametrize("page", _pages_with("python"), ids=_name)
+def test_python_runs_and_prints_what_is_shown(page, session, tmp_path, monkeypatch):
+    """The Python of a page is one session. What it trains is traced: see `test_training_of_pages_runs`."""
+    monkeypatch.setattr(xworld.training, "train", _trace)
+    _run_page(page, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", TRAINING)
+def test_training_of_pages_runs(page, session, tmp_path):
+    _run_page(ROOT / "docs" / "how-to" / f"{page}.md", tmp_path)
+    (run,) = (tmp_path / "runs").glob("*/metrics.csv")
+    assert len(run.read_text().splitlines()) > 1
+
+
+def _trace(config, folder, *, tasks=None, terms=(), learner=None, show_progress=True):
+    """In place of `train`: has jax trace the start and a chunk of the run, without compiling them."""
+    assert folder.parent == Path("runs") and not show_progress
+    trainer = make_trainer(config, learner=learner)
+    few = TaskSet.from_tasks([parse(TASK, config.env)])  # so that no generator is traced
+    given = trainer.given(few if tasks is None else tasks, tuple(terms))
+    state = jax.eval_shape(trainer.start, given)
+    after, _, metrics = jax.eval_shape(trainer.chunk, state, given)
+    assert jax.tree.structure(after) == jax.tree.structure(state)
+    assert {f"term_{term.name}" for term in terms} <= set(metrics)
+
+
+def _run_page(page: Path, folder: Path) -> None:
+    """Runs all Python of a page, in a folder that gets the page's files, and compares what it prints."""
     names: dict[str, object] = {"__name__": page.stem}
     printed: str | None = None
     for block in read_blocks(page.read_text()):
         if block.language == "text" and printed is not None:
             assert is_shown(block.text, printed), printed
         if block.title is not None:
-            (tmp_path / block.title).write_text(block.text)
+            (folder / block.title).write_text(block.text)
         if block.language == "python":
             if block.text.startswith(NEEDS):
                 package = block.text.partition("\n")[0].removeprefix(NEEDS)
