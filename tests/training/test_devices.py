@@ -49,26 +49,18 @@ def assert_same_run(folder: Path, expected: Path) -> None:
         np.testing.assert_allclose(leaf, other, **TOLERANCE)
 
 
-@pytest.fixture(scope="module")
-def alone(tmp_path_factory) -> Path:
-    """The folder of the run on this process's one device."""
-    folder = tmp_path_factory.mktemp("devices") / "alone"
-    assert train(short_config(), folder, **everything(), show_progress=False)
-    return folder
-
-
-def test_eight_devices_do_the_same_and_one_goes_on(alone, tmp_path):
+def test_eight_devices_do_the_same_and_one_goes_on(run_with_everything, tmp_path):
     folder = tmp_path / "run"
     finish(start(folder, num_devices=8, total_devices=8, stops=True))
     assert [row["update"] for row in MetricsWriter.read(folder)] == [2]
     assert train(short_config(), folder, resume=True, **everything(), show_progress=False)
-    assert_same_run(folder, alone)
+    assert_same_run(folder, run_with_everything)
 
 
 @pytest.mark.slow
-def test_two_processes_that_share_the_parameters_out_do_the_same_stop_together_and_go_on(alone, tmp_path):
+def test_two_processes_that_share_the_parameters_out_do_the_same_stop_together_and_go_on(run_with_everything, tmp_path):
     """To the end: with checkpoints, a resume, an evaluation, and the best agent by it."""
-    folder, changes = tmp_path / "run", {"shard_params": True}
+    alone, folder, changes = run_with_everything, tmp_path / "run", {"shard_params": True}
     for number, options in ((1, {"stops": True}), (2, {"resumes": True})):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -51,13 +50,15 @@ def assert_same(found, expected):
 
 
 def test_what_does_nothing_changes_nothing():
-    plain, _, _ = after_chunks()
-    idle, _, rows = after_chunks(tasks=Constant(SANITY_TASKS), terms=(Zero(),), partners=Nobody())
+    config = sanity_config()  # whose plain run is compiled by other tests too
+    plain, _, _ = after_chunks(config)
+    idle, _, rows = after_chunks(config, tasks=Constant(SANITY_TASKS), terms=(Zero(),), partners=Nobody())
     assert_same(idle.params, plain.params)
     assert_same(idle.learner.return_scale, plain.learner.return_scale)
     assert all((row["term_zero"] == 0).all() for row in rows)
-    length = CONFIG.learner.rollout_length
-    assert (idle.terms[0] == 4).all() and (idle.actor.partners == 4 * length).all() and (idle.curriculum != 0).any()
+    updates, length = 2 * config.updates_per_chunk, config.learner.rollout_length
+    assert (idle.terms[0] == updates).all() and (idle.actor.partners == updates * length).all()
+    assert (idle.curriculum != 0).any()
 
 
 def test_a_teacher_that_is_the_student_has_nothing_to_say():
@@ -154,13 +155,6 @@ def test_absent_agents_and_partners_change_nothing():
     assert_same(other.metrics, report.metrics)
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("seams") / "run"
-    assert train(CONFIG, folder, **everything(), show_progress=False)
-    return folder
-
-
 def loaded(folder):
     trainer, outside = make_trainer(CONFIG), everything()
     given = trainer.given(outside["tasks"], outside["terms"], outside["partners"])
@@ -168,7 +162,8 @@ def loaded(folder):
     return dataclasses.replace(state, key=jax.random.key_data(state.key)), given
 
 
-def test_a_run_with_everything_goes_on_bit_for_bit(finished, tmp_path):
+def test_a_run_with_everything_goes_on_bit_for_bit(run_with_everything, tmp_path):
+    finished = run_with_everything
     rows = []
 
     def stop(row):
@@ -192,9 +187,9 @@ def test_a_run_with_everything_goes_on_bit_for_bit(finished, tmp_path):
         ({"tasks": SANITY_TASKS}, "tasks: Favourites there, TinyRooms here"),
     ],
 )
-def test_a_run_that_goes_on_with_something_else_is_refused(finished, change, message):
+def test_a_run_that_goes_on_with_something_else_is_refused(run_with_everything, change, message):
     with pytest.raises(ConfigError, match=message):
-        train(CONFIG, finished, **everything() | change, resume=True, show_progress=False)
+        train(CONFIG, run_with_everything, **everything() | change, resume=True, show_progress=False)
 
 
 def test_tasks_of_another_environment_are_refused(tmp_path):
@@ -224,13 +219,12 @@ def test_on_chunk_changes_what_is_given_and_loggers_of_ones_own_get_rows(tmp_pat
         def close(self):
             seen.append("closed")
 
-    tasks = Favourites.start_with(SANITY_TASKS, 4)
     only = jnp.array([0.0, 0, 1, 0])
 
     def choose(given, row):
         return dataclasses.replace(given, tasks=dataclasses.replace(given.tasks, weights=only))
 
-    options = {"tasks": tasks, "loggers": [Mine()], "show_progress": False}
+    options = everything() | {"loggers": [Mine()], "show_progress": False}
     assert train(CONFIG, tmp_path / "run", on_chunk=choose, **options)
     assert seen == [2, 4, "closed"]
     with pytest.raises(ConfigError, match="on_chunk gives something else"):
@@ -242,9 +236,9 @@ def test_on_chunk_changes_what_is_given_and_loggers_of_ones_own_get_rows(tmp_pat
         )
 
 
-def test_values_of_a_run_mean_returns(finished):
-    agent = load_agent(finished)
-    state, _ = loaded(finished)
+def test_values_of_a_run_mean_returns(run_with_everything):
+    agent = load_agent(run_with_everything)
+    state, _ = loaded(run_with_everything)
     np.testing.assert_allclose(agent.return_scale.to_returns(1.0), state.learner.return_scale.to_returns(1.0))
 
 

@@ -27,9 +27,8 @@ BATCH, LENGTH = 6, 11
 TASKS = TinyRooms(trial_length=4, num_trials=2)  # episodes of 8 steps: each rollout has an end in it
 
 
-def memories_but_slow(*quick: str) -> list[Any]:
-    """All memories, of which those that are not named belong to the slow tests."""
-    return [memory if memory in quick else pytest.param(memory, marks=pytest.mark.slow) for memory in MEMORIES]
+# `test_agents` asks of each memory whether it gives the same step by step and along a rollout.
+ALL_MEMORIES: list[Any] = ["gru", *(pytest.param(memory, marks=pytest.mark.slow) for memory in MEMORIES[1:])]
 
 
 def test_advantages_equal_a_plain_loop():
@@ -128,7 +127,7 @@ def test_moments_of_returns_are_those_of_all_updates_by_their_weights():
     np.testing.assert_allclose([scale.mean, scale.variance], [mean, variance], rtol=1e-5)
 
 
-@pytest.mark.parametrize("does_clear", [False, True])
+@pytest.mark.parametrize("does_clear", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_training_sees_what_acting_saw(does_clear):
     """The outputs computed again along rollouts, across new episodes and new briefings, are those acted on."""
     agent = make_agent(dataclasses.replace(SMALL, clear_memory_at_trials=does_clear), env_config())
@@ -188,7 +187,7 @@ def test_first_episodes_start_at_random_moments():
     assert actor.is_reset.all()  # the memory is empty
 
 
-@pytest.mark.parametrize("memory", memories_but_slow("gru", "transformer_xl"))
+@pytest.mark.parametrize("memory", ALL_MEMORIES)
 def test_bfloat16_learns_what_it_acted(memory):
     """Acting and unrolling round in different ways; the policy that learning starts from is the one it computes."""
     config = sanity_config(memory)
@@ -241,7 +240,7 @@ def test_episodes_of_different_lengths_fill_rollouts_without_gaps():
     assert ended[0] > ended[1] > ended[2] > 0
 
 
-@pytest.mark.parametrize("memory", memories_but_slow("gru"))
+@pytest.mark.parametrize("memory", ALL_MEMORIES)
 def test_a_sanity_task_is_learned(memory):
     """Random play gets about 0.3 of 8; who turns to the object and takes it gets 5."""
     config, tasks = sanity_config(memory), SANITY_TASKS
