@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from machine_code import QUICKLY
+
 ROOT = Path(__file__).parents[2]
 STEP = """
 import importlib.util
@@ -44,7 +46,7 @@ def test_stepping_needs_jax_and_numpy_only(tmp_path):
     (tmp_path / "xworld").symlink_to(ROOT / "xworld")
     done = subprocess.run(
         [sys.executable, "-S", "-c", STEP],
-        env={"PYTHONPATH": str(tmp_path), "JAX_PLATFORMS": "cpu", "PATH": "/usr/bin:/bin"},
+        env={"PYTHONPATH": str(tmp_path), "JAX_PLATFORMS": "cpu", "PATH": "/usr/bin:/bin"} | QUICKLY,
         cwd=tmp_path,
         capture_output=True,
         text=True,
