@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import xworld
 import xworld.training
 from xworld.apps.commands.main import main
-from xworld.core.config import EnvConfig
 from xworld.tasks import parse
 
 TASK = '''
@@ -93,14 +93,24 @@ def test_render_films_a_run(run_folder, tmp_path, capsys):
     assert "held-out task" in capsys.readouterr().out
 
 
-def test_finished_run_can_be_continued_on_two_devices_and_is_not_started_again(run_folder, capsys, monkeypatch):
+def test_a_finished_run_can_be_continued_and_is_not_started_again(run_folder, capsys, monkeypatch):
+    before, asked = (run_folder / "metrics.csv").read_bytes(), []
+    options = ["train", "--preset", "smoke", "--run", str(run_folder), "--num-devices", "2"]
+    monkeypatch.setattr(xworld.training, "use_host_devices", asked.append)  # jax has started
+    assert main([*options, "--continue-if-started"]) == 0
+    assert "Finished" in capsys.readouterr().out
+    assert (run_folder / "metrics.csv").read_bytes() == before
+    assert "not empty" in _refused(capsys, *options)
+    assert asked == [2, 2]
+
+
+@pytest.mark.slow
+def test_a_finished_run_can_be_continued_on_two_devices(run_folder):
     before = (run_folder / "metrics.csv").read_bytes()
-    options = ["train", "--preset", "smoke", "--run", run_folder]
-    done = _xworld(*options, "--continue-if-started", "--num-devices", "2")
+    options = ["--preset", "smoke", "--run", run_folder, "--continue-if-started", "--num-devices", "2"]
+    done = _xworld("train", *options)
     assert done.returncode == 0, done.stderr
     assert (run_folder / "metrics.csv").read_bytes() == before
-    monkeypatch.setattr(xworld.training, "use_host_devices", lambda number: None)
-    assert "not empty" in _refused(capsys, *options)
 
 
 def test_render_draws_a_task_file(task_file):
@@ -132,11 +142,11 @@ def test_tasks_check(task_file, tmp_path, capsys):
 
 
 def test_tasks_sample_writes_tasks_that_parse(tmp_path, capsys):
-    arguments = ["tasks", "sample", "--env", "rooms1-9x9", "--number", "2", "--output", str(tmp_path)]
+    arguments = ["tasks", "sample", "--env", "trivial", "--number", "2", "--output", str(tmp_path)]
     assert main(arguments) == 0
     texts = [path.read_text() for path in sorted(tmp_path.glob("*.toml"))]
     assert len(texts) == 2 and texts[0] != texts[1]
-    config = EnvConfig(height=9, width=9)
+    config = xworld.make("trivial").config
     assert {int(parse(text, config).game_id) >= 0 for text in texts} == {True}
     assert main(arguments[:-2]) == 0  # the same seed, printed instead
     printed = capsys.readouterr().out

@@ -86,7 +86,7 @@ def test_finetune_goes_on_from_a_run_and_its_scores_normalise(tmp_path, capsys, 
     monkeypatch.chdir(tmp_path)
     config, run = sanity_config(), tmp_path / "runs" / "base"
     source = TaskSet.from_source(SANITY_TASKS, jax.random.key(3), 4)
-    assert train(config, run, tasks=SANITY_TASKS, show_progress=False)  # compiled by other tests too
+    assert train(config, run, tasks=source, show_progress=False)  # compiled once for both
     collection = TaskCollection("four rooms", None, source.tasks)
     _serve(monkeypatch, collection, config)
     arguments = ["finetune", str(run), "--task-set", "four"]

@@ -131,21 +131,21 @@ def test_arms_differ_in_what_they_say(name, family, arm, expected, is_quick, tmp
 
 
 @pytest.mark.parametrize(
-    ("name", "arm", "options", "folder"),
+    ("name", "arm", "options", "folder", "seed"),
     [
-        pytest.param("adaptation", "agent", [], "agent-seed4", marks=pytest.mark.slow),
-        ("memories", "gru", ["--families", "short-gradients"], "short-gradients-gru-seed4"),
-        pytest.param("gradient_reach", "gru-12", [], "gru-12-seed4", marks=pytest.mark.slow),
+        pytest.param("adaptation", "agent", [], "agent-seed4", 4, marks=pytest.mark.slow),
+        ("memories", "gru", ["--families", "control"], "control-gru-seed0", 0),  # the run of `test_cli`: compiled there
+        pytest.param("gradient_reach", "gru-12", [], "gru-12-seed4", 4, marks=pytest.mark.slow),
     ],
 )
-def test_each_experiment_runs(name, arm, options, folder, tmp_path, capsys):
-    arguments = ["lab", name, "--arms", arm, *options, "--seeds", "4", "--quick", "--output", str(tmp_path)]
+def test_each_experiment_runs(name, arm, options, folder, seed, tmp_path, capsys):
+    arguments = ["lab", name, "--arms", arm, *options, "--seeds", str(seed), "--quick", "--output", str(tmp_path)]
     assert main(arguments) == 0
     content = json.loads((tmp_path / f"{name}.json").read_text())
     (of_family,) = content["families"].values()
     assert list(of_family["scores"])[0] == arm and of_family["scores"]["expert"]
     (run,) = of_family["runs"]
-    assert run["seed"] == 4 and run["numbers"]["parameters"] > 1000 and run["options"]["is_quick"]
+    assert run["seed"] == seed and run["numbers"]["parameters"] > 1000 and run["options"]["is_quick"]
     config = json.loads((tmp_path / folder / "config.json").read_text())
-    assert config["agent"]["memory"] == "gru" and config["seed"] == 4
+    assert config["agent"]["memory"] == "gru" and config["seed"] == seed
     assert f"Wrote {name}.json" in capsys.readouterr().out

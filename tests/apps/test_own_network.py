@@ -23,9 +23,10 @@ CONFIG = dataclasses.replace(sanity_config(), total_steps=10 * 64 * 16)
 def run(tmp_path, monkeypatch):
     """The folder of such a run, in the working folder, where `rooms.npz` is too."""
     monkeypatch.chdir(tmp_path)
-    save("rooms.npz", TaskSet.from_source(SANITY_TASKS, jax.random.key(3), 2), CONFIG.env)
+    rooms = TaskSet.from_source(SANITY_TASKS, jax.random.key(3), 2)
+    save("rooms.npz", rooms, CONFIG.env)
     agent = own_network(NAME, Env(CONFIG.env))
-    assert train(CONFIG, tmp_path / "run", tasks=SANITY_TASKS, agent=agent, show_progress=False)
+    assert train(CONFIG, tmp_path / "run", tasks=rooms, agent=agent, show_progress=False)
     return tmp_path / "run"
 
 

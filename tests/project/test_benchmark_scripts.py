@@ -186,7 +186,7 @@ def test_adapters(run, traced, monkeypatch, tmp_path):
     script, path = load("speed.adapters"), tmp_path / "adapters.json"
     monkeypatch.setattr(xworld, "make", lambda name: Env(env_config(side=5)))
     monkeypatch.setattr(xworld, "make_universe", lambda name: SANITY_TASKS)
-    for name, value in {"GYMNAX_ENVS": 4, "GYMNASIUM_ENVS": 2, "NUM_TASKS": 2, "REFILL_EVERY": 2}.items():
+    for name, value in {"GYMNAX_ENVS": 2, "GYMNASIUM_ENVS": 2, "NUM_TASKS": 2, "REFILL_EVERY": 2}.items():
         monkeypatch.setattr(script, name, value)
     monkeypatch.setattr(script, "FORMS", {"flat": ("flat", True)})
     run("speed.adapters", "--steps", 4, "--repetitions", 1, "--output", path)
@@ -198,7 +198,7 @@ def test_adapters(run, traced, monkeypatch, tmp_path):
     }
     assert found["VectorEnv", "Python"]["of_vector_env"]["Python"] == 1
     page = "<!-- results: adapters -->\n<!-- end -->"
-    assert "| 4 | scan | gymnax, batched | flat |" in load("report").fill(page, {"adapters": results}, "results")
+    assert "| 2 | scan | gymnax, batched | flat |" in load("report").fill(page, {"adapters": results}, "results")
     assert all(row["steps_per_s"]["median"] > 0 for row in found.values())
 
 

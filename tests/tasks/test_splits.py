@@ -10,9 +10,10 @@ import numpy as np
 import oracle
 import pytest
 
+import xworld
 from xworld import ConfigError, EnvConfig
 from xworld.core.step.relations import ALL_DIRECTIONS, HOLD, NEAR, ON, SEE, TOUCH
-from xworld.tasks import TaskPool, Universe, UniverseConfig, WorldConfig
+from xworld.tasks import TaskPool, Universe, UniverseConfig, WorldConfig, starters
 from xworld.tasks.sets.named import PRESETS
 from xworld.tasks.universe.config import split_range
 from xworld.tasks.universe.games import game_hash
@@ -89,12 +90,11 @@ def test_what_is_not_mutual_is_another_game_the_other_way_round(games):
 
 def test_mutual_relations_hold_both_ways():
     """As the oracle of the tests has them: touch with mirrored directions, near, and see between two objects."""
-    universe = Universe(ENV, dataclasses.replace(VARIED, two_player_percent=100))
-    tasks = jax.device_get(jax.jit(jax.vmap(universe.task))(np.arange(40), np.arange(40)))
+    config, tasks = xworld.make("ada-two-player").config, jax.device_get(starters("ada-two-player").tasks)
     counts = dict.fromkeys((TOUCH, NEAR, SEE), 0)
     num_one_sided = 0
-    for index in range(40):
-        world = oracle.start(ENV, jax.tree.map(lambda leaf, index=index: leaf[index], tasks), [0, 0])
+    for index in np.flatnonzero((tasks.agent_position[:, :, 0] < 192).all(axis=1))[:40]:  # with both players
+        world = oracle.start(config, jax.tree.map(lambda leaf, index=index: leaf[index], tasks), [0, 0])
         present = sorted({slot.kind for slot in world.slots if slot.kind})
         for first in (240, 241, *present):
             for second in (240, 241, *present):
@@ -109,7 +109,8 @@ def test_mutual_relations_hold_both_ways():
     assert num_one_sided > 50 and min(counts.values()) > 10
 
 
-@pytest.mark.parametrize("what", [pytest.param("games", marks=pytest.mark.slow), "worlds"])
+@pytest.mark.slow  # quicker: `test_presets_split_by_content`, and `test_splits_share_no_world` in `test_worlds.py`
+@pytest.mark.parametrize("what", ["games", "worlds"])
 def test_splits_share_nothing(what):
     """By content, of 16,000 that are drawn, whatever hash the generator goes by."""
     draw, contents = {"games": splits.draw_games, "worlds": splits.draw_worlds}[what], {}
