@@ -58,8 +58,7 @@ def find_scores(
     }
     best = np.zeros(len(numbers), np.float32)
     for group, places in groups.items():
-        env = Env(group)
-        best[places] = expert_reference(stacked[group], Expert(env), best_returns).best
+        best[places] = expert_reference(stacked[group], Expert(Env(group)), best_returns).best
 
     of_people = {k: np.full((len(people.participants), len(numbers), k), np.nan) for k in config.num_trials}
     for episode in people.episodes:
