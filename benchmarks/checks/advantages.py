@@ -34,6 +34,8 @@ def main() -> None:
     parser.add_argument("--num-tasks", type=int, default=500)
     arguments = parser.parse_args()
     collection, loaded = tasks_by_name(arguments.tasks).collect(arguments.num_tasks), load(arguments.run)
+    if loaded.return_scale is None:
+        raise SystemExit(f"The agent in {arguments.run} has no return scale: name the folder of a training run.")
     learner, tasks = load_config(arguments.run).learner, collection.tasks
     played = play(collection.env, tasks, loaded, learner.discount, learner.lambda_)
     best = Expert(collection.env).plan_all(tasks).mean_returns * tasks.num_trials
@@ -60,7 +62,7 @@ def play(env: Env, tasks: Task, loaded: LoadedAgent, discount: float, lambda_: f
 
         carry = state, timestep, memory, jnp.bool_(False)
         _, (rewards, values, discounts, is_there) = jax.lax.scan(step, carry, jax.random.split(key, num_steps))
-        values = jnp.concatenate([values if scale is None else scale.to_returns(values), jnp.zeros_like(values[:1])])
+        values = jnp.concatenate([scale.to_returns(values), jnp.zeros_like(values[:1])])
         gae = partial(generalised_advantage, rewards, values, discount * discounts[:, None])
         return gae(lambda_).mean(axis=1), is_there
 

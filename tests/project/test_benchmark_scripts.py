@@ -27,6 +27,7 @@ from window_fixtures import ROOM
 import xworld
 from xworld import Env
 from xworld.agents import MEMORIES, LoadedAgent
+from xworld.agents.return_scale import ReturnScale
 from xworld.tasks import TaskCollection, TaskInfo, Universe
 
 measure = load("measure")
@@ -294,7 +295,7 @@ def test_advantages(run, monkeypatch):
     script, env = load("checks.advantages"), Env(env_config())
     tasks = jax.device_get(jax.vmap(TinyRooms().sample)(jax.random.split(jax.random.key(0), 20)))
     agent = Habit()
-    played = LoadedAgent(agent, agent.init(jax.random.key(0)), env_config=env.config)
+    played = LoadedAgent(agent, agent.init(jax.random.key(0)), ReturnScale.start(), env.config)
     monkeypatch.setattr(script, "load", lambda run: played)
     monkeypatch.setattr(script, "load_config", lambda run: sanity_config())
     monkeypatch.setattr(
@@ -308,6 +309,10 @@ def test_advantages(run, monkeypatch):
     found = json.loads(printed)
     assert found["mean_best_return"] == [4 * (2 * part + 0.5) for part in range(10)]
     assert found["share_of_steps"] == [0.1] * 10 and abs(sum(found["share_of_advantages"]) - 1) < 0.01
+
+    monkeypatch.setattr(played, "return_scale", None)
+    with pytest.raises(SystemExit, match="has no return scale"):
+        run("checks.advantages", "runs/mine", "--num-tasks", 20)
 
     is_there = np.ones((10, 4), bool)
     advantages = np.tile([1.0, -1.0, 1.0, -1.0], (10, 1))

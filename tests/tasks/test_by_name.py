@@ -45,6 +45,22 @@ def test_more_tasks_begin_with_the_same(held_out):
         assert _same(source.task(number)[1], jax.tree.map(lambda leaf, n=number: leaf[n], many.tasks))
 
 
+@pytest.mark.parametrize(
+    ("worlds", "games", "words"),
+    [
+        ([], [], "world_ids is an array"),
+        ([[1]], [[1]], "write a row of one or more whole numbers"),
+        ([1.0], [1], "world_ids is an array"),
+        ([1], [-1], "game_ids is -1"),
+        ([2**31], [1], "world_ids is 2147483648"),
+        ([1, 2], [1], "2 world_ids and 1 game_ids"),
+    ],
+)
+def test_ids_that_name_no_tasks_are_refused(worlds, games, words):
+    with pytest.raises(ConfigError, match=words):
+        TRIVIAL.stacked(np.array(worlds), np.array(games))
+
+
 def test_another_split_is_named():
     of_train = make_universe("trivial").task(3, 14)
     _, task, name = tasks_by_name("trivial:train:3:14").task(0)

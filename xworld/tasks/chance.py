@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from xworld.base.checks import check_whole
+from xworld.base.errors import ConfigError
 from xworld.base.hashing import Word, below, hash_words
 from xworld.base.xla.fusion import apart
 
@@ -27,6 +28,20 @@ def as_id(name: str, value: Word) -> jax.Array:
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value.item()
     return jnp.asarray(value if isinstance(value, jax.Array) else check_whole(name, value, 0, 2**31 - 1), jnp.int32)
+
+
+def as_ids(name: str, values: np.ndarray) -> np.ndarray:
+    """[n] int32 of ids of worlds or of games, outside of `jit`.
+
+    Raises:
+      ConfigError: there are none, or one is no whole number below 2^31.
+    """
+    ids = np.asarray(values)
+    if ids.ndim != 1 or not ids.size or ids.dtype.kind not in "iu":
+        raise ConfigError(f"{name} is an array {ids.shape} of {ids.dtype}; write a row of one or more whole numbers.")
+    for edge in (ids.min(), ids.max()):
+        check_whole(name, edge.item(), 0, 2**31 - 1)
+    return ids.astype(np.int32)
 
 
 class Dice:

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from xworld.base.errors import ConfigError
 from xworld.base.hashing import Word, below
 from xworld.base.xla import lanes
 from xworld.base.xla.lookup import put
@@ -100,10 +101,15 @@ class Universe:
         """The tasks with these [n] ids and what is known about them, leaves [n, ...] in the host's memory.
 
         For calls outside of `jit`: one function, compiled once, serves any number of tasks and every split.
+
+        Raises:
+          ConfigError: there are no ids, more of one kind than of the other, or one is no whole number below 2^31.
         """
-        make, num_tasks = _task_maker(self), len(world_ids)
+        ids = chance.as_ids("world_ids", world_ids), chance.as_ids("game_ids", game_ids)
+        make, num_tasks = _task_maker(self), len(ids[0])
+        if len(ids[1]) != num_tasks:
+            raise ConfigError(f"There are {num_tasks} world_ids and {len(ids[1])} game_ids; write as many of both.")
         split = [np.full(_BLOCK, edge, np.uint32) for edge in split_range(self.config)]
-        ids = [np.asarray(some).astype(np.int32) for some in (world_ids, game_ids)]
         places = np.minimum(np.arange(-(-num_tasks // _BLOCK) * _BLOCK), num_tasks - 1)  # the last is made repeatedly
         blocks = [jax.device_get(make(*(some[part] for some in ids), *split)) for part in places.reshape(-1, _BLOCK)]
         return jax.tree.map(lambda *leaves: np.concatenate(leaves)[:num_tasks], *blocks)

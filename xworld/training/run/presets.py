@@ -32,7 +32,6 @@ def demo() -> RunConfig:
             num_trials=(4, 4),
         ),
         agent=AgentConfig(embedding_size=8, encoder_size=64),
-        learner=PPOConfig(final_learning_rate=1e-3),
         total_steps=7_864_320,  # 32 chunks
         chunks_per_evaluation=5,
     )
@@ -116,11 +115,10 @@ def smoke() -> RunConfig:
     return dataclasses.replace(
         config,
         agent=AgentConfig(embedding_size=4, encoder_size=16, briefing_size=16, memory_size=16, head_size=16),
-        learner=PPOConfig(),
         num_envs=32,
         num_groups=4,
         num_evaluation_tasks=32,
-        total_steps=6 * 2 * 32 * PPOConfig().rollout_length,
+        total_steps=6 * 2 * 32 * config.learner.rollout_length,
         updates_per_chunk=2,
         chunks_per_checkpoint=2,
     )
