@@ -36,6 +36,29 @@ def everything() -> dict[str, Any]:
     }
 
 
+def curriculum_config() -> RunConfig:
+    """Four updates of prioritised replay, in two chunks; nearly all of what is trained on comes from its archive."""
+    from tiny_rooms import sanity_config
+
+    from xworld.training import PLRConfig
+
+    curriculum = PLRConfig(capacity=64, min_filled=4, decay=0.9)
+    changes = {"updates_per_chunk": 2, "chunks_per_checkpoint": 1, "chunks_per_evaluation": 2}
+    config = dataclasses.replace(sanity_config(), curriculum=curriculum, **changes)
+    return dataclasses.replace(config, total_steps=4 * config.steps_per_update)
+
+
+def known_tasks() -> Any:
+    """A set of tasks of the sanity task, of episodes that end within a rollout."""
+    import jax
+    from tiny_rooms import TinyRooms
+
+    from xworld.tasks import TaskSet
+
+    tasks = TinyRooms(side=5, num_candidates=1, trial_length=6, num_trials=2)
+    return TaskSet.from_source(tasks, jax.random.key(5), 96)
+
+
 def main() -> None:
     """Trains, or goes on, and stops after the first chunk if told so."""
     options, folder = json.loads(sys.argv[1]), Path(sys.argv[2])
@@ -52,9 +75,11 @@ def main() -> None:
         if options.get("stops") and jax.process_index() == 0:  # the other process has to follow
             signal.raise_signal(signal.SIGTERM)
 
-    config = short_config(**options.get("changes", {}))
+    has_curriculum = options.get("has_curriculum", False)
+    config = curriculum_config() if has_curriculum else short_config(**options.get("changes", {}))
+    given = {"tasks": known_tasks()} if has_curriculum else everything()
     resume = options.get("resumes", False)
-    is_finished = train(config, folder, resume=resume, **everything(), show_progress=False, on_row=stop)
+    is_finished = train(config, folder, resume=resume, **given, show_progress=False, on_row=stop)
     assert is_finished != options.get("stops", False)
 
 

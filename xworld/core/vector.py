@@ -52,9 +52,10 @@ class VectorEnv:
 
     env: Env
     num_envs: int
+    num_sharing: int = 1  # environments in a row that play the same tasks, each with a chance of its own
 
     def __post_init__(self) -> None:
-        check_fields(self, ["num_envs"], partial(check_whole, low=1))
+        check_fields(self, ("num_envs", "num_sharing"), partial(check_whole, low=1))
         config = self.env.config
         if config.height * config.width * self.num_envs >= 2**31:
             most = (2**31 - 1) // (config.height * config.width)
@@ -73,8 +74,9 @@ class VectorEnv:
         """
         # Both at once: the sampler is the largest piece to compile, and would be compiled twice.
         fold = jax.vmap(jax.vmap(jax.random.fold_in, in_axes=(None, 0)), in_axes=(0, None))
-        keys = fold(jax.random.split(as_key(key)), first_index + jnp.arange(self.num_envs)).reshape(-1)
-        states, timesteps = self._start(keys, tasks)
+        of_both, index = jax.random.split(as_key(key)), first_index + jnp.arange(self.num_envs)
+        keys, task_keys = (fold(of_both, place).reshape(-1) for place in (index, self._first_sharing(index)))
+        states, timesteps = self._start(keys, task_keys, tasks)
         current, prepared = (
             jax.tree.map(lambda leaf, part=part: leaf[..., part], (states, timesteps))
             for part in (slice(None, self.num_envs), slice(self.num_envs, None))
@@ -131,8 +133,8 @@ class VectorEnv:
         def prepare_chunk(carry: tuple[jax.Array, _Prepared]) -> tuple[jax.Array, _Prepared]:
             done, prepared = carry
             index = jax.lax.dynamic_slice_in_dim(used, done, chunk)
-            keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, first_index + index)
-            states, timesteps = self._start(keys, tasks)
+            fold, place = jax.vmap(jax.random.fold_in, in_axes=(None, 0)), first_index + index
+            states, timesteps = self._start(fold(key, place), fold(key, self._first_sharing(place)), tasks)
             fresh = batch_first((states, timesteps.observation))
             return done + chunk, jax.tree.map(lambda old, new: old.at[index].set(new, mode="drop"), prepared, fresh)
 
@@ -156,9 +158,14 @@ class VectorEnv:
 
         return jax.vmap(brief, in_axes=(-1, 0, 0))(state.current.task, state.prepared.task, state.is_ready)
 
-    def _start(self, keys: jax.Array, tasks: TaskSource) -> tuple[State, TimeStep]:
-        """First states and timesteps, batch last, of an episode for each key."""
-        task_keys, seed_keys = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
+    def _first_sharing(self, index: jax.Array) -> jax.Array:
+        """Indices of the first ones that play the tasks of these."""
+        return index // self.num_sharing * self.num_sharing
+
+    def _start(self, keys: jax.Array, task_keys: jax.Array, tasks: TaskSource) -> tuple[State, TimeStep]:
+        """First states and timesteps, batch last, of an episode for each key; equal `task_keys` are of equal tasks."""
+        _, seed_keys = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
+        task_keys, _ = jnp.moveaxis(jax.vmap(jax.random.split)(task_keys), 1, 0)
         sampled = jax.vmap(tasks.sample, out_axes=-1)(task_keys)
         seeds = jax.vmap(lambda key: jax.random.bits(key, dtype=jnp.uint32))(seed_keys)
         return self.env.reset_from_seed(seeds, sampled)

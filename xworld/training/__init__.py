@@ -1,10 +1,18 @@
 """Training over episodes of many trials. Start with `run/trainer.py`, whose `update` is the whole idea."""
 
 from xworld.base.xla.devices import use_host_devices
-from xworld.training.curriculum.curriculum import Curriculum
+from xworld.training.curriculum.configs import CURRICULA, CurriculumConfig
+from xworld.training.curriculum.curriculum import Curriculum, Searching, Telling
+from xworld.training.curriculum.rules.accel import AccelConfig
+from xworld.training.curriculum.rules.learnability import LearnabilityConfig
+from xworld.training.curriculum.rules.noop import NoopConfig
+from xworld.training.curriculum.rules.plr import PLRConfig
+from xworld.training.curriculum.rules.progress import ProgressConfig
+from xworld.training.curriculum.rules.uniform import UniformConfig
+from xworld.training.curriculum.sizes import Sizes
 from xworld.training.devices.devices import join_processes
 from xworld.training.learners.configs import LEARNERS, LearnerConfig
-from xworld.training.learners.learner import Batch, Learner, Report, Trained, add_terms
+from xworld.training.learners.learner import Batch, Judge, Learner, Report, Trained, add_terms
 from xworld.training.learners.optimiser import OptimiserConfig
 from xworld.training.learners.ppo import PPOConfig
 from xworld.training.learners.terms.prediction import Prediction
@@ -12,8 +20,10 @@ from xworld.training.learners.terms.teacher import Teacher
 from xworld.training.learners.terms.term import Term
 from xworld.training.logs.loggers import Logger
 from xworld.training.logs.metrics import mean_row
+from xworld.training.rollouts.episodes import Episodes
 from xworld.training.rollouts.partners import Partners
 from xworld.training.rollouts.rollout import Rollout, Steps, unroll
+from xworld.training.rollouts.try_out import Search
 from xworld.training.run.checkpoint import load_config
 from xworld.training.run.config import RunConfig
 from xworld.training.run.finetune import check_not_fine_tuned, finetune
@@ -23,27 +33,41 @@ from xworld.training.run.presets import PRESETS
 from xworld.training.run.trainer import Trainer, make_trainer
 
 __all__ = [
+    "CURRICULA",
     "LEARNERS",
     "PRESETS",
+    "AccelConfig",
     "Batch",
     "Curriculum",
+    "CurriculumConfig",
+    "Episodes",
     "Given",
+    "Judge",
+    "LearnabilityConfig",
     "Learner",
     "LearnerConfig",
     "Logger",
+    "NoopConfig",
     "OptimiserConfig",
+    "PLRConfig",
     "PPOConfig",
     "Partners",
     "Prediction",
+    "ProgressConfig",
     "Report",
     "Rollout",
     "RunConfig",
+    "Search",
+    "Searching",
+    "Sizes",
     "Steps",
     "Teacher",
+    "Telling",
     "Term",
     "Trained",
     "Trainer",
     "TrainingDiverged",
+    "UniformConfig",
     "add_terms",
     "check_not_fine_tuned",
     "finetune",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from tyro.conf import Positional, arg, subcommand
 
 from xworld.apps.commands.evaluate import INTERRUPTED
+from xworld.base.configs import OneOf
 from xworld.base.errors import ConfigError, did_you_mean
 from xworld.base.files import as_file_name
 
@@ -25,19 +26,25 @@ def train_command(arguments: list[str]) -> type:
     """The dataclass of `xworld train`, whose defaults depend on `--preset` or `--resume` among the arguments."""
     if arguments[:1] != ["train"]:
         return dataclasses.make_dataclass("Train", [], namespace={"__doc__": _TRAIN_HELP.partition("\n")[0]})
-    from xworld.training import PRESETS, RunConfig, load_config
+    from xworld.training import CURRICULA, PRESETS, RunConfig, load_config
 
     preset, resumed = _option(arguments, "--preset"), _option(arguments, "--resume")
     if preset is not None and preset not in PRESETS:
         raise ConfigError(f"--preset: {preset!r} is unknown. {did_you_mean(preset, PRESETS)}")
     if preset is not None and resumed is not None:
         raise ConfigError("--preset and --resume exclude each other: a run goes on as it was configured.")
-    default = _with_choice(PRESETS[preset or "demo"]() if resumed is None else load_config(Path(resumed)))
+    chosen = _option(arguments, "--curriculum")
+    if chosen is not None and chosen not in CURRICULA:
+        raise ConfigError(f"--curriculum: {chosen!r} is unknown. {did_you_mean(chosen, CURRICULA)}")
+    default = _with_choice(PRESETS[preset or "demo"]() if resumed is None else load_config(Path(resumed)), chosen)
+    name = OneOf(CURRICULA).name_of(default.curriculum, "RunConfig.curriculum")
 
     @dataclass
     class Train:
         config: Annotated[type(default), arg(name="")] = default  # type: ignore[valid-type]
         preset: str = "demo"  # where the defaults of all other options come from
+        # which tasks are trained on: uniform, noop, plr, learnability, progress or accel; it has options of its own
+        curriculum: Annotated[str, arg(metavar="NAME")] = name
         run_folder: Annotated[Path | None, arg(name="run")] = None  # new folder for the run; runs/PRESET by default
         resume: Path | None = None  # folder of a run to go on with
         continue_if_started: bool = False  # go on if the run's folder has a run already
@@ -111,11 +118,16 @@ Leaves config.json, metrics.csv, metrics.jsonl and checkpoints in the run's fold
 can be overridden, as in --learner.learning-rate 1e-3; the defaults shown are those of the preset."""
 
 
-def _with_choice(config: "RunConfig") -> "RunConfig":
-    """The run as tyro shows it: one kind of learner as plain fields, several as subcommands."""
-    from xworld.training import LEARNERS, RunConfig
+def _with_choice(config: "RunConfig", curriculum: str | None) -> "RunConfig":
+    """The run as tyro shows it: one kind of learner as plain fields, several as subcommands; fields of one curriculum.
 
-    chosen = config.learner
+    That is the named one, or by default the configuration's own.
+    """
+    from xworld.training import CURRICULA, LEARNERS, RunConfig
+
+    chosen, tasks = config.learner, config.curriculum
+    if curriculum is not None and type(tasks) is not CURRICULA[curriculum]:
+        tasks = CURRICULA[curriculum]()
     kinds = [
         Annotated[kind, subcommand(name, default=chosen) if type(chosen) is kind else subcommand(name)]
         for name, kind in LEARNERS.items()
@@ -125,8 +137,9 @@ def _with_choice(config: "RunConfig") -> "RunConfig":
     @dataclass(frozen=True)
     class WithChoice(RunConfig):
         learner: learner_kind = chosen  # type: ignore[valid-type]
+        curriculum: type(tasks) = tasks  # type: ignore[valid-type]
 
-    return _as(WithChoice, config)
+    return _as(WithChoice, dataclasses.replace(config, curriculum=tasks))
 
 
 def _own_network(name: str | None, config: "RunConfig") -> Any:

@@ -96,21 +96,25 @@ def draw_game(env_config: EnvConfig, config: UniverseConfig, game_id: Word, atte
     return game, false_rules.are_distinct
 
 
-@apart
 def game_hash(game: Game) -> jax.Array:
-    """[] uint32 of goal and rules, whatever is hidden, and however they are written.
+    """[] uint32 of a game's content: see `content_hash`."""
+    return content_hash(game.goal, game.is_goal_negated, game.rules)
+
+
+@apart
+def content_hash(goal: Conditions, is_goal_negated: jax.Array, rules: Rules) -> jax.Array:
+    """[] uint32 of a goal of one literal, [1], and rules, whatever is hidden, and however they are written.
 
     Equal for rules in another order, for near(a, b) and near(b, a), for touch.north(a, b) and touch.south(b, a), and
     for rules that make the same things in other places.
     """
-    rules, goal = game.rules, game.goal
     codes = _code(Conditions(rules.relation, rules.directions, rules.first, rules.second))
     products = rules.products.astype(jnp.uint32)
     most, least = products.max(axis=1), products.min(axis=1)
     middle = products[:, 0] ^ products[:, 1] ^ products[:, 2] ^ most ^ least
     codes = hash_words(codes, (most << 16) | (middle << 8) | least)
     together = jnp.where(rules.relation != NEVER, codes, 0).sum(dtype=jnp.uint32)
-    return hash_words(_code(goal)[0], game.is_goal_negated, together)
+    return hash_words(_code(goal)[0], is_goal_negated, together)
 
 
 def _code(conditions: Conditions) -> jax.Array:

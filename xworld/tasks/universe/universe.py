@@ -21,9 +21,10 @@ from xworld.core.keys import as_key
 from xworld.core.step.relations import NEVER
 from xworld.core.types import MAX_HIDDEN_KINDS, NOWHERE, NUM_RELATIONS, RANDOM_FACING, Goals, Hidden, Rules, Task
 from xworld.tasks import chance
+from xworld.tasks.universe.chains import Conditions
 from xworld.tasks.universe.check import check
 from xworld.tasks.universe.config import Split, UniverseConfig, split_range
-from xworld.tasks.universe.games import Game, draw_game, game_hash
+from xworld.tasks.universe.games import Game, content_hash, draw_game, game_hash
 from xworld.tasks.universe.hiding import draw_hidden, is_rule_hidden
 from xworld.tasks.universe.placement import Placement, fill, place
 from xworld.tasks.worlds.world import World, build_terrain, draw_world, world_hash
@@ -117,6 +118,12 @@ class Universe:
     def sample_stacked(self, keys: jax.Array) -> tuple[Task, TaskInfo]:
         """What `sample_with_info` gives for [n] keys, as `stacked` makes it."""
         return self.stacked(*jax.device_get(draw_all_ids(self, keys)))
+
+    def has_game(self, task: Task) -> jax.Array:
+        """[] bool, whether the game of a task with goals of one literal is of this universe's split, by its content."""
+        goals = jax.tree.map(lambda field: field[0, 0, :1], task.goals)
+        goal = Conditions(goals.relation, goals.directions, goals.first, goals.second)
+        return self._is_in_split(content_hash(goal, goals.negated[0] == 1, task.rules))
 
     def _make_task(
         self, world_id: jax.Array, game_id: jax.Array, first: jax.Array, end: jax.Array

@@ -1,10 +1,22 @@
-"""`Curriculum`: a task source to which flows back what became of its tasks."""
+"""`Curriculum`: a task source to which flows back what became of its tasks.
+
+A curriculum is arrays on the device: an archive of tasks with scores, running moments, a clock. It is part of the
+carry of the compiled chunk, replicated on all devices, and saved with the run. In an update, after learning, it
+
+- sees what was played where the agent is trained: `follow` on each device, `update` with what all devices saw;
+- if it is `Searching`, has tasks of its choice (`propose`) tried out in environments of their own, and sees what became
+  of these (`judge`). How many steps that takes is `RunConfig.search`, fixed before the run begins, so that
+  `RunConfig.steps_per_update`, and with it every axis and the budget, has them.
+
+Then environments whose next task was used draw a new one (`sample`).
+"""
 
 from typing import Any, Protocol, runtime_checkable
 
 import jax
 
 from xworld.core.types import Task
+from xworld.training.rollouts.episodes import Episodes
 from xworld.training.rollouts.rollout import Rollout
 
 
@@ -43,4 +55,33 @@ class Curriculum(Protocol):
 
     def update(self, key: jax.Array, seen: Any) -> "Curriculum":
         """The curriculum after what was seen in all environments, arrays [num_envs, ...]; same shapes as before."""
+        ...
+
+
+@runtime_checkable
+class Searching(Protocol):
+    """What a curriculum has besides whose configuration asks for a `Search`."""
+
+    def propose(self, key: jax.Array) -> Task:
+        """A task to try out, for a JAX key."""
+        ...
+
+    def judge(self, key: jax.Array, tried: Episodes) -> "Curriculum":
+        """The curriculum after what was tried out since the last update: arrays [search.num_envs, 2, ...].
+
+        Environments of one row (`Search.num_episodes`) are in step: their episodes end together, in equal tasks.
+        """
+        ...
+
+
+@runtime_checkable
+class Telling(Protocol):
+    """What a curriculum has besides that says how it stands: it becomes columns of the run's files."""
+
+    def age(self, task_id: jax.Array) -> jax.Array:
+        """[...] float32 for [..., 2] ids: updates since it found the task; 0 for a new one."""
+        ...
+
+    def metrics(self) -> dict[str, jax.Array]:
+        """[] float32 each, by name; NaN where there is nothing to say."""
         ...

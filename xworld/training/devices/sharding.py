@@ -54,6 +54,11 @@ def gather(tree: T, specs: Any) -> T:
     return jax.tree.map(whole, tree, specs)
 
 
+def gather_batch(tree: T) -> T:
+    """On a device: arrays of all environments, first axis, from those of its own."""
+    return jax.tree.map(lambda leaf: jax.lax.all_gather(leaf, AXIS, axis=0, tiled=True), tree)
+
+
 def own_part(tree: T, specs: Any) -> T:
     """On a device: its parts of whole leaves."""
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -36,7 +36,8 @@ class Report:
 class Learner(Protocol):
     """How parameters change with experience. Static and hashable; all that changes is in its state.
 
-    Both methods run on each device of the mesh axis `AXIS`, on that device's environments.
+    One that is a `Judge` too can be used with curricula that try tasks out. All methods run on each device of the mesh
+    axis `AXIS`, on that device's environments.
     """
 
     def __hash__(self) -> int: ...
@@ -75,6 +76,20 @@ class Learner(Protocol):
           key: the same on all devices.
           progress: [] float32, share of the run's updates that are done; 1 at the last.
           batch: how environments lie on the devices.
+        """
+        ...
+
+
+@runtime_checkable
+class Judge(Protocol):
+    """A learner that says of any rollout what it says of one that it learns from."""
+
+    def signals(self, state: Any, rollout: Rollout) -> dict[str, jax.Array]:
+        """[T, B, A] by name, as in `Report.signals`: "td_error" among them.
+
+        Args:
+          state: the learner's own.
+          rollout: of this device, played with the parameters that are trained.
         """
         ...
 

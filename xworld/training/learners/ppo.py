@@ -134,7 +134,8 @@ class PPO:
         """`num_epochs` passes over a rollout, in minibatches of whole sequences."""
         if self._unrolls_first:
             rollout = self._with_outputs(trained, rollout)
-        advantages, returns = self._advantages(rollout, state.return_scale)
+        signals = self.signals(state, rollout)
+        advantages, returns = signals["advantage"], signals["return"]
         weights = rollout.steps.weight
         return_scale = state.return_scale.update(
             batch.mean(returns, weights), batch.variance(returns, weights), self.config.return_decay
@@ -162,8 +163,16 @@ class PPO:
             "entropy_weight": entropy_weight,
             "explained_variance": _explained_variance(expected, rollout.steps, self.config.discount, batch),
         }
-        signals = {"advantage": advantages, "return": returns}
         return trained, PPOState(moments, return_scale), Report(metrics, signals)
+
+    def signals(self, state: PPOState, rollout: Rollout) -> dict[str, jax.Array]:
+        """[T, B, A] each: "advantage", "return" that the value should have foreseen, "td_error" of one step."""
+        steps = rollout.steps
+        values = state.return_scale.to_returns(jnp.concatenate([steps.value, rollout.context.last_value[None]]))
+        discounts = self.config.discount * steps.discount[..., None]
+        advantages = generalised_advantage(steps.reward, values, discounts, self.config.lambda_)
+        errors = steps.reward + discounts * values[1:] - values[:-1]
+        return {"advantage": advantages, "return": advantages + values[:-1], "td_error": errors}
 
     @property
     def _unrolls_first(self) -> bool:
@@ -208,14 +217,6 @@ class PPO:
             "kl": (weights * (jnp.expm1(log_ratio) - log_ratio)).sum(),  # Schulman's estimator, never negative
             "clip_fraction": (weights * (jnp.abs(jnp.expm1(log_ratio)) > self.config.clip)).sum(),
         }
-
-    def _advantages(self, rollout: Rollout, scale: ReturnScale) -> tuple[jax.Array, jax.Array]:
-        """[T, B, A] advantages, and the returns that the values should have foreseen."""
-        steps = rollout.steps
-        values = scale.to_returns(jnp.concatenate([steps.value, rollout.context.last_value[None]]))
-        discounts = self.config.discount * steps.discount[..., None]
-        advantages = generalised_advantage(steps.reward, values, discounts, self.config.lambda_)
-        return advantages, advantages + values[:-1]
 
 
 def _take(data: _Data, envs: jax.Array) -> _Data:

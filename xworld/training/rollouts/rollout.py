@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 
 from xworld.agents import Agent, Memory, Output, Params, distribution
-from xworld.core.types import Briefing, Observation, TaskSource
-from xworld.core.vector import VectorEnv, VectorState
+from xworld.core.types import Briefing, Observation, Task, TaskSource
+from xworld.core.vector import VectorEnv, VectorState, batch_first
 from xworld.training.rollouts.partners import Partners
 
 NUM_TRIAL_COLUMNS = 6  # returns are reported for this many trials, and for the last
@@ -58,7 +58,8 @@ class Steps:
 class Context:
     """What else is needed to compute the agent's outputs along the steps again."""
 
-    briefings: tuple[Briefing, Briefing]  # [B, ...] of the current and of the next task
+    tasks: tuple[Task, Task]  # [B, ...], the current and the next
+    briefings: tuple[Briefing, Briefing]  # [B, ...] of both
     memory: Memory  # arrays [B, A, ...], before the first step
     last_value: jax.Array  # [B, A] float32, of the observation after the last step, as the network gives it
 
@@ -110,16 +111,21 @@ def start_actor(
     tasks: TaskSource,
     first_index: int | jax.Array = 0,
     partners: Partners | None = None,
+    *,
+    is_spread: bool = True,
 ) -> Actor:
-    """An actor at a random moment of an episode in every environment, with an empty memory and nothing done before.
+    """An actor in every environment, with an empty memory and nothing done before.
 
-    So episodes do not end together, and a rollout shows all parts of them. `first_index` is as in `VectorEnv.reset`.
+    It is at a random moment of an episode if it `is_spread`: then episodes do not end together, and a rollout shows all
+    parts of them. Else it is at the start. `first_index` is as in `VectorEnv.reset`.
     """
     env_state, timestep = vec.reset(key, tasks, first_index)
-    moment_keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(
-        jax.random.fold_in(key, 2), first_index + jnp.arange(vec.num_envs)
-    )
-    env_state, observation = _spread(moment_keys, env_state, timestep.observation)
+    observation = timestep.observation
+    if is_spread:
+        moment_keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(
+            jax.random.fold_in(key, 2), first_index + jnp.arange(vec.num_envs)
+        )
+        env_state, observation = _spread(moment_keys, env_state, observation)
     return Actor(
         env_state=env_state,
         observation=observation,
@@ -178,7 +184,12 @@ def collect(
     keys = jax.vmap(lambda key: jax.random.split(key, length), out_axes=1)(env_keys)  # [T, B]
     carry, (steps, trial_return, has_ended) = jax.lax.scan(acting.step, carry, keys)
     after, _ = carry
-    context = Context(briefings=briefings, memory=actor.memory, last_value=acting.decide(*carry).value)
+    context = Context(
+        tasks=(batch_first(env_state.current.task), env_state.prepared.task),
+        briefings=briefings,
+        memory=actor.memory,
+        last_value=acting.decide(*carry).value,
+    )
     return after, Rollout(steps, context), _trial_returns(steps.observation, trial_return, has_ended)
 
 

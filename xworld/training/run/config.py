@@ -10,8 +10,12 @@ from xworld.base.configs import OneOf
 from xworld.base.errors import ConfigError
 from xworld.core.config import EnvConfig
 from xworld.tasks import UniverseConfig
+from xworld.training.curriculum.configs import CURRICULA, CurriculumConfig
+from xworld.training.curriculum.rules.uniform import UniformConfig
+from xworld.training.curriculum.sizes import Sizes
 from xworld.training.learners.configs import LEARNERS, LearnerConfig
 from xworld.training.learners.ppo import PPOConfig
+from xworld.training.rollouts.try_out import Search
 
 
 @dataclass(frozen=True)
@@ -19,19 +23,20 @@ class RunConfig:
     """A training run. Equal configurations on equal devices give equal parameters.
 
     Raises:
-      ConfigError: a count below 1, a learner that is not in `LEARNERS`, or minibatches that do not divide the
-        environments.
+      ConfigError: a count below 1, a learner that is not in `LEARNERS`, a curriculum that is not in `CURRICULA`, or
+        minibatches that do not divide the environments.
     """
 
     env: EnvConfig = field(default_factory=EnvConfig)
     universe: UniverseConfig = field(default_factory=UniverseConfig)
     agent: AgentConfig = field(default_factory=AgentConfig)
     learner: Annotated[LearnerConfig, OneOf(LEARNERS)] = field(default_factory=PPOConfig)
+    curriculum: Annotated[CurriculumConfig, OneOf(CURRICULA)] = field(default_factory=UniformConfig)
     seed: int = 0  # of parameters, tasks and actions; below 2^32
     num_envs: int = 256  # on all devices together
     num_groups: int = 8  # of environments; on any number of devices that divides it, a run does the same
     shard_params: bool = False  # whether each device keeps only its part of the parameters and of Adam's moments
-    total_steps: int = 20_000_000  # of all environments together; rounded up to whole chunks
+    total_steps: int = 20_000_000  # of all environments, those that try tasks out as well; rounded up to whole chunks
     updates_per_chunk: int = 20  # between two looks at the metrics; a chunk runs without the host
     chunks_per_checkpoint: int = 10
     chunks_per_evaluation: int = 10  # on the validation split; the best parameters by these are kept as well
@@ -47,12 +52,30 @@ class RunConfig:
         )  # fmt: skip
         check(counts, partial(check_whole, low=1))
         OneOf(LEARNERS).name_of(self.learner, "RunConfig.learner")
+        OneOf(CURRICULA).name_of(self.curriculum, "RunConfig.curriculum")
         self.check_devices(1)
 
     @property
     def steps_per_update(self) -> int:
-        """Environment steps between two updates."""
-        return self.num_envs * self.learner.rollout_length
+        """Environment steps between two updates, those in which tasks are tried out included."""
+        search = self.search
+        return self.num_envs * self.learner.rollout_length + (0 if search is None else search.num_steps)
+
+    @property
+    def search(self) -> Search | None:
+        """What the curriculum tries out between two updates."""
+        return self.curriculum.search(self.sizes)
+
+    @property
+    def sizes(self) -> Sizes:
+        """What the curriculum is told of the run."""
+        return Sizes(
+            num_envs=self.num_envs,
+            num_groups=self.num_groups,
+            rollout_length=self.learner.rollout_length,
+            trial_length=self.universe.trial_length,
+            num_trials=self.universe.num_trials,
+        )
 
     @property
     def num_chunks(self) -> int:

@@ -11,6 +11,7 @@ from xworld.core.types import TaskSource
 from xworld.tasks import Universe, UniverseConfig
 from xworld.tasks.sets.task_set import check_tasks
 from xworld.training.curriculum.curriculum import Curriculum
+from xworld.training.curriculum.rules.uniform import UniformConfig
 from xworld.training.learners.terms.term import Term
 from xworld.training.rollouts.partners import Partners
 from xworld.training.run.config import RunConfig
@@ -37,12 +38,30 @@ class Given:
         """
         partners = None if self.partners is None else type(self.partners).__qualname__
         universe = getattr(self.tasks, "universe", self.tasks)  # of a pool, or of a curriculum that has one
+        source = getattr(self.tasks, "source", None)  # of new tasks, where a curriculum has one
         return {
-            "tasks": type(self.tasks).__qualname__,
+            "tasks": type(self.tasks).__qualname__ + ("" if source is None else f" of {type(source).__qualname__}"),
             "splits": describe_splits(universe.config) if isinstance(universe, Universe) else None,
             "terms": [f"{term.name} ({type(term).__qualname__})" for term in self.terms],
             "partners": partners,
         }
+
+
+def make_source(config: RunConfig, tasks: TaskSource | None) -> TaskSource:
+    """Where a run's tasks come from: the configuration's universe or `tasks`, as its curriculum chooses among them.
+
+    Raises:
+      ConfigError: `tasks` are a curriculum, and the configuration has one as well; or it is not for such tasks.
+    """
+    source = Universe(config.env, config.universe) if tasks is None else tasks
+    if not isinstance(source, Curriculum):
+        return config.curriculum.make(source, config.sizes)
+    if not isinstance(config.curriculum, UniformConfig):
+        raise ConfigError(
+            f"RunConfig.curriculum is {config.curriculum!r}, but the tasks are a curriculum already "
+            f"({type(source).__name__}). Give one of the two."
+        )
+    return source
 
 
 def describe_splits(config: UniverseConfig) -> dict[str, Any]:

@@ -22,7 +22,6 @@ from xworld.base.configs import class_name
 from xworld.base.errors import ConfigError
 from xworld.base.files import as_path, locked
 from xworld.core.types import Task, TaskSource
-from xworld.tasks import Universe
 from xworld.training.devices.sharding import fetch
 from xworld.training.learners.learner import Learner
 from xworld.training.learners.terms.term import Term
@@ -39,7 +38,7 @@ from xworld.training.run.checkpoint import (
     save_config,
 )
 from xworld.training.run.config import RunConfig
-from xworld.training.run.given import Given, check_source
+from xworld.training.run.given import Given, check_source, make_source
 from xworld.training.run.held_out import Evaluator, make_evaluator
 from xworld.training.run.trainer import Trainer, TrainState, make_trainer
 
@@ -110,7 +109,7 @@ def train(
       TrainingDiverged: a loss or a gradient was not finite, or huge.
     """
     trainer = make_trainer(config, agent, learner)
-    source = Universe(config.env, config.universe) if tasks is None else tasks
+    source = make_source(config, tasks)
     check_source(config, source, has_evaluation_tasks=evaluation_tasks is not None)
     given = trainer.given(source, tuple(terms), partners)
     evaluator = make_evaluator(config, trainer.agent, tasks, evaluation_tasks)

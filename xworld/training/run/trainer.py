@@ -17,6 +17,7 @@ from xworld.core.types import TaskSource
 from xworld.core.vector import VectorEnv
 from xworld.training.devices.sharding import (
     gather,
+    gather_batch,
     own_part,
     place,
     specs_of,
@@ -24,10 +25,13 @@ from xworld.training.devices.sharding import (
 )
 from xworld.training.learners.learner import Batch, Learner, Metrics, Trained
 from xworld.training.learners.terms.term import Term
+from xworld.training.logs.tasks import task_metrics
 from xworld.training.rollouts.partners import Partners
 from xworld.training.rollouts.rollout import Actor, TrialReturns, collect, start_actor
+from xworld.training.rollouts.try_out import Scouts
 from xworld.training.run.config import RunConfig
 from xworld.training.run.given import Given
+from xworld.training.run.scouting import Scouting, make_scouting
 
 
 @jax.tree_util.register_dataclass
@@ -41,6 +45,7 @@ class TrainState:
     actor: Actor  # of the environments
     terms: tuple[Any, ...]  # what each term carries, arrays [num_envs, ...]
     curriculum: Any  # what a curriculum carries, arrays [num_envs, ...]
+    scouts: Any  # who tries tasks out, arrays [search.num_envs, ...]; () where nobody does
     key: jax.Array  # [] random key, the same on all devices
     update: jax.Array  # [] int32, updates done
 
@@ -72,6 +77,7 @@ class _Loop:
     learner: Learner
     vec: VectorEnv  # with this device's share of the environments
     batch: Batch
+    scouting: Scouting | None
 
     def start(self, given: Given) -> TrainState:
         """The state before the first update, whole."""
@@ -92,12 +98,13 @@ class _Loop:
             actor=actor,
             terms=tuple(term.start(self.vec.num_envs) for term in given.terms),
             curriculum=() if curriculum is None else curriculum.start(self.vec.num_envs),
+            scouts=() if self.scouting is None else self.scouting.start(jax.random.fold_in(reset_key, 2), given),
             key=key,
             update=jnp.int32(0),
         )
 
     def update(self, state: TrainState, given: Given) -> tuple[TrainState, Given, Metrics]:
-        """Acts, has the terms follow, learns, and tells the curriculum. `state.params` are whole."""
+        """Acts, has the terms follow, learns, tries tasks out, and tells the curriculum. `state.params` are whole."""
         key, act_key, learn_key = jax.random.split(state.key, 3)
         length, first_index = self.learner.rollout_length, self.batch.first_index
         actor, rollout, trials = collect(
@@ -122,13 +129,20 @@ class _Loop:
             progress,
             self.batch,
         )
-        carry = state.curriculum
+        carry, scouts = state.curriculum, state.scouts
         if curriculum is not None:
             carry, seen = curriculum.follow(carry, rollout, report.signals)
-            seen = jax.tree.map(lambda leaf: jax.lax.all_gather(leaf, AXIS, axis=0, tiled=True), seen)
-            given = dataclasses.replace(given, tasks=curriculum.update(jax.random.fold_in(act_key, 2), seen))
-        after = TrainState(trained.agent, trained.heads, learner_state, actor, carries, carry, key, state.update + 1)
-        return after, given, report.metrics | _sum_trials(trials)
+            given = dataclasses.replace(
+                given, tasks=curriculum.update(jax.random.fold_in(act_key, 2), gather_batch(seen))
+            )
+        if self.scouting is not None:
+            scouts, given = self.scouting.search(
+                jax.random.fold_in(act_key, 3), trained.agent, learner_state, scouts, given
+            )
+        after = TrainState(
+            trained.agent, trained.heads, learner_state, actor, carries, carry, scouts, key, state.update + 1
+        )
+        return after, given, report.metrics | _sum_trials(trials) | task_metrics(rollout, given.tasks)
 
     def _output(self, params: Params, actor: Actor) -> Output:
         """The shapes of one step's output."""
@@ -164,7 +178,7 @@ def _make_trainer(config: RunConfig, agent: Agent | None, learner: Learner | Non
     learner = config.learner.make(agent) if learner is None else learner
     vec = VectorEnv(Env(config.env), config.num_envs // mesh.size)
     batch = Batch(vec.num_envs, config.num_groups // mesh.size, config.shard_params)
-    loop = _Loop(config, agent, learner, vec, batch)
+    loop = _Loop(config, agent, learner, vec, batch, make_scouting(config, agent, learner, mesh.size))
     # The simulator's loops start from constants, which the check of what varies over devices would refuse.
     shard = functools.partial(jax.shard_map, mesh=mesh, check_vma=False)
     specs_like = functools.partial(_specs, num_devices=mesh.size, is_sharded=config.shard_params)
@@ -214,6 +228,7 @@ def _specs(state: TrainState, num_devices: int, *, is_sharded: bool) -> TrainSta
         actor=by_env,
         terms=by_env,
         curriculum=by_env,
+        scouts=by_env,
         key=replicated,
         update=replicated,
     )
@@ -248,7 +263,11 @@ def _batch_last(state: TrainState) -> TrainState:
 
 
 def _move_batch(state: TrainState, source: int, target: int) -> TrainState:
-    env_state = state.actor.env_state
-    current = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, source, target), env_state.current)
-    env_state = dataclasses.replace(env_state, current=current)
-    return dataclasses.replace(state, actor=dataclasses.replace(state.actor, env_state=env_state))
+    def move(actor: Actor) -> Actor:
+        current = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, source, target), actor.env_state.current)
+        return dataclasses.replace(actor, env_state=dataclasses.replace(actor.env_state, current=current))
+
+    scouts = state.scouts
+    if isinstance(scouts, Scouts):
+        scouts = dataclasses.replace(scouts, actor=move(scouts.actor))
+    return dataclasses.replace(state, actor=move(state.actor), scouts=scouts)

@@ -1,0 +1,389 @@
+"""The rules of the curricula on hand-made episodes, the archive, and who is credited for what."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tiny_rooms import SANITY_TASKS
+
+from xworld import ConfigError
+from xworld.core.types import Observation
+from xworld.tasks import TaskPool, TaskSet, preset
+from xworld.training import (
+    AccelConfig,
+    LearnabilityConfig,
+    NoopConfig,
+    PLRConfig,
+    ProgressConfig,
+    Sizes,
+)
+from xworld.training.curriculum.archive import EMPTY, Archive, rank_weights, staleness_weights
+from xworld.training.curriculum.followed import numbered, td_errors
+from xworld.training.curriculum.rules.learnability import learnability
+from xworld.training.curriculum.rules.noop import is_admitted
+from xworld.training.curriculum.rules.plr import Moments
+from xworld.training.curriculum.rules.progress import progress
+from xworld.training.rollouts.episodes import Episodes, Tally, finished_episodes, follow_trials
+from xworld.training.rollouts.rollout import Context, Rollout, Steps
+
+SIZES = Sizes(num_envs=4, num_groups=1, rollout_length=8, trial_length=(4, 4), num_trials=(1, 3))
+CLOCK = jnp.int32
+
+
+def task_set(num_tasks):
+    """Tasks with the ids 0, 1, ..., and 1 to 3 trials in turn."""
+    tasks = jax.vmap(SANITY_TASKS.sample)(jax.random.split(jax.random.key(0), num_tasks))
+    index = jnp.arange(num_tasks, dtype=jnp.int32)
+    trials = (index % 3 + 1).astype(jnp.uint16)
+    return dataclasses.replace(tasks, game_id=index, world_id=0 * index, num_trials=trials)
+
+
+TASKS = task_set(12)
+
+
+def pick(index):
+    return jax.tree.map(lambda leaf: leaf[jnp.asarray(index)], TASKS)
+
+
+def episodes(index, returns=0.0, errors=0.0, finished=1, num_steps=4):
+    """Episodes of tasks [B, 2] by their ids."""
+    index = jnp.asarray(index)
+
+    def fill(value, dtype):
+        return jnp.broadcast_to(jnp.asarray(value, dtype), index.shape)
+
+    errors = fill(errors, jnp.float32)
+    return Episodes(
+        task=pick(index),
+        num_steps=fill(num_steps, jnp.int32),
+        num_finished=fill(finished, jnp.int32),
+        return_=fill(returns, jnp.float32),
+        error=errors,
+        episode_error=errors,
+    )
+
+
+def held(archive):
+    """Ids and scores of the tasks that an archive holds."""
+    is_filled = np.asarray(archive.is_filled)
+    return dict(zip(archive.tasks.game_id[is_filled].tolist(), archive.score[is_filled].tolist(), strict=True))
+
+
+# What became of trials
+
+
+def steps_of(time_left, trial, reward, is_next, ids, discount, length=3, weight=1.0):
+    """[T, B] of each, one agent."""
+    shape = np.shape(time_left)
+    view = jnp.ones((*shape, 1, 1, 1, 3), jnp.uint8)
+    nothing = jnp.zeros((*shape, 1), jnp.uint8)
+    number = jnp.asarray(trial, jnp.int32)
+    observation = Observation(
+        view=view, held=nothing, direction=nothing, last_action=nothing, last_reward=nothing.astype(jnp.float32),
+        trial=number, trials_left=1 - number, time_left=jnp.asarray(time_left, jnp.int32),
+        trial_length=jnp.full(shape, length, jnp.int32),
+    )  # fmt: skip
+    value = jnp.zeros((*shape, 1))
+    ids = jnp.asarray(ids, jnp.int32)
+    return Steps(
+        weight=jnp.full((*shape, 1), weight), task_id=jnp.stack([0 * ids, ids], -1), observation=observation,
+        is_reset=jnp.zeros(shape, bool), is_next_task=jnp.asarray(is_next, bool), action=value.astype(jnp.int32),
+        log_probability=value, value=value, reward=jnp.asarray(reward, jnp.float32)[..., None],
+        discount=jnp.asarray(discount, jnp.float32),
+    )  # fmt: skip
+
+
+def column(*values):
+    return [[value] for value in values]
+
+
+def test_trials_are_credited_to_the_task_that_was_played():
+    """An episode ends in the middle of a rollout, and its environment goes on with another task (minimax #6)."""
+    # Task 5: two trials of three steps, of which the first began before; then task 7 begins.
+    steps = steps_of(
+        column(2, 1, 3, 2, 1, 3, 2), column(0, 0, 1, 1, 1, 0, 0), column(1, 0, 0, 1, 1, 1, 1),
+        column(0, 0, 0, 0, 0, 1, 1), column(5, 5, 5, 5, 5, 7, 7), column(1, 1, 1, 1, 0, 1, 1),
+    )  # fmt: skip
+    errors = jnp.asarray(column(4, -2, 1, -2, 3, 100, 100), jnp.float32)[..., None]
+    before = Tally(jnp.array([[1, 1]]), jnp.array([[1.0, 1.0]]), jnp.array([[6.0, 6.0]]))
+    tally, trials = follow_trials(before, steps, errors)
+    assert trials.is_end[:, 0].tolist() == [False, True, False, False, True, False, False]
+    assert trials.is_last[:, 0].tolist() == [False] * 4 + [True] + [False] * 2
+    np.testing.assert_allclose(trials.return_[jnp.array([1, 4]), 0], [2 / 3, 2 / 3])
+    np.testing.assert_allclose(trials.error[jnp.array([1, 4]), 0], [12 / 3, 6 / 3])
+    np.testing.assert_allclose(trials.episode_error[4, 0], 18 / 6)
+    assert trials.length.tolist() == column(*[3] * 7)
+    assert tally.num_steps.tolist() == [[2, 2]] and tally.reward.tolist() == [[2, 2]]
+
+    context = Context((pick([5]), pick([7])), briefings=None, memory=None, last_value=None)
+    found = finished_episodes(trials, Rollout(steps, context))
+    assert found.task_id[0, :, 1].tolist() == [5, 7]
+    assert found.num_finished.tolist() == [[1, 0]] and found.num_steps.tolist() == [[5, 2]]
+    np.testing.assert_allclose([found.return_[0, 0], found.error[0, 0], found.episode_error[0, 0]], [2 / 3, 2, 3])
+
+    # What the environment plays now is in the archive too: its score stays.
+    archive = Archive.start(SANITY_TASKS, 4).insert(pick([5, 7]), jnp.array([1.0, 2.0]), jnp.ones(2, bool), CLOCK(1))
+    after = archive.follow(found, CLOCK(9), found.error)
+    assert held(after) == {7: 2.0, 5: 2.0}
+    assert dict(zip(after.tasks.game_id.tolist(), after.num_playing.tolist(), strict=True))[7] == 1
+
+
+def test_an_episode_that_was_not_seen_from_its_first_step_does_not_count():
+    """As at the start of a run, where environments begin at random moments."""
+    steps = steps_of(column(2, 1, 3, 2, 1), column(0, 0, 1, 1, 1), column(0, 0, 1, 1, 1), column(*[0] * 5),
+                     column(*[5] * 5), column(1, 1, 1, 1, 0))  # fmt: skip
+    _, trials = follow_trials(Tally.start(1), steps, steps.reward)
+    assert trials.is_end[:, 0].tolist() == [False] * 4 + [True] and not trials.is_last.any()
+
+
+def test_idle_environments_are_looked_at_though_nothing_is_learned_from_them():
+    steps = steps_of(column(1), column(0), column(1), column(0), column(0), column(0), length=1, weight=0.0)
+    _, trials = follow_trials(Tally.start(1), steps, steps.reward)
+    assert trials.is_last.all() and trials.return_.tolist() == [[1.0]]
+
+
+# The archive
+
+
+def test_an_archive_keeps_the_best():
+    archive = Archive.start(SANITY_TASKS, 3)
+    assert held(archive) == {} and not archive.where(jnp.zeros((1, 2), jnp.int32)).any()  # an empty place has no id
+    yes = jnp.ones(2, bool)
+    archive = archive.insert(pick([4, 4]), jnp.array([1.0, 5.0]), yes, CLOCK(1))
+    assert held(archive) == {4: 1.0}  # once, though it was offered twice
+    archive = archive.insert(pick([1, 2]), jnp.array([3.0, 2.0]), yes, CLOCK(2))
+    assert held(archive) == {1: 3.0, 2: 2.0, 4: 1.0}
+    archive = archive.insert(pick([5, 6]), jnp.array([2.5, 0.5]), yes, CLOCK(3))
+    assert held(archive) == {1: 3.0, 5: 2.5, 2: 2.0}  # full: the worst is gone, what is worse does not come in
+    same = archive.insert(pick([7, 8]), jnp.array([9.0, 9.0]), ~yes, CLOCK(4))
+    jax.tree.map(np.testing.assert_array_equal, same, archive)  # nothing was offered
+    equal = archive.insert(pick([7, 8]), jnp.array([2.0, 2.0]), yes, CLOCK(4))
+    assert held(equal) == {1: 3.0, 5: 2.5, 2: 2.0}  # of equals, what was there longer
+    assert archive.born.tolist() == [2, 3, 2]
+    ids = jnp.array([[0, 5], [0, 11]], jnp.int32)
+    assert archive.age(ids, CLOCK(10)).tolist() == [7.0, 0.0]
+
+
+def test_a_replay_without_a_finished_episode_changes_no_score():
+    archive = Archive.start(SANITY_TASKS, 4)
+    archive = archive.insert(pick([1, 2, 3]), jnp.array([3.0, 2.0, 1.0]), jnp.ones(3, bool), CLOCK(1))
+    seen = episodes([[1, 2], [1, 9]], finished=[[0, 2], [0, 1]])
+    after = archive.follow(seen, CLOCK(5), jnp.array([[7.0, 4.0], [8.0, 9.0]]))
+    assert held(after) == {1: 3.0, 2: 4.0, 3: 1.0}
+    assert after.played.tolist()[:3] == [5, 5, 1] and after.num_episodes.tolist()[:3] == [0, 2, 0]
+    both = archive.follow(episodes([[1, 1], [1, 9]]), CLOCK(5), jnp.array([[7.0, 4.0], [1.0, 9.0]]))
+    assert held(both)[1] == 4.0  # the mean of three
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.3, 0.01])
+@pytest.mark.parametrize(
+    "score", [[1.0, 3.0, 2.0, 0.5], [2.0, 2.0, 2.0, 2.0], [1.0, EMPTY, 5.0, EMPTY], [-3.0, EMPTY, EMPTY, EMPTY]]
+)
+def test_weights_by_rank_are_those_of_plain_python(score, temperature):
+    order = sorted(range(4), key=lambda place: -float(score[place]))
+    expected = [0.0] * 4
+    for rank, place in enumerate(order, 1):
+        if score[place] > EMPTY:
+            expected[place] = (1 / rank) ** (1 / temperature)
+    expected = [value / sum(expected) for value in expected]
+    found = rank_weights(jnp.array(score), temperature)
+    assert jnp.isfinite(found).all()
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_weights_of_an_empty_archive_and_of_what_is_stale():
+    assert rank_weights(jnp.full(3, EMPTY), 1.0).tolist() == [0, 0, 0]
+    filled = jnp.array([True, True, False])
+    np.testing.assert_allclose(staleness_weights(jnp.array([1, 4, 0]), filled, CLOCK(5)), [0.8, 0.2, 0])
+    np.testing.assert_allclose(staleness_weights(jnp.array([5, 5, 0]), filled, CLOCK(5)), [0.5, 0.5, 0])
+    assert staleness_weights(jnp.zeros(3, jnp.int32), ~filled & filled, CLOCK(5)).tolist() == [0, 0, 0]
+
+
+# The rules
+
+
+@pytest.mark.parametrize(
+    ("returns", "idle", "expected"),
+    [
+        ([0.1] + [0] * 9, [0, 0], True),  # one of ten above doing nothing
+        ([0] * 10, [0, 0], False),  # nothing to see
+        ([0.01] + [0] * 9, [0, 0], True),  # at the margin
+        ([0.0099] + [0] * 9, [0, 0], False),
+        ([0.4] * 5 + [0] * 5, [0, 0], True),  # five high ones
+        ([0.4] * 6 + [0] * 4, [0, 0], False),
+        ([0.39] * 6 + [0] * 4, [0, 0], True),  # nearly high
+        ([0.3] * 10, [0, 0], False),  # all the same
+        ([0.3] * 7 + [0.2] * 3, [0.3, 0.3], True),  # three below doing nothing
+        ([0.3] * 8 + [0.2] * 2, [0.3, 0.3], False),
+        ([0.3] * 7 + [0.2] * 3, [0.3, 0.2], False),  # not below the worst of doing nothing
+        ([0.2] * 9 + [0.0], [0.3, 0.1], False),  # not above the best of it
+        ([1.0] + [0] * 9, [1.2, 0], False),  # doing nothing pays too much
+    ],
+)
+def test_who_passes_adas_filter(returns, idle, expected):
+    decide = is_admitted(NoopConfig(), jnp.array(returns, jnp.float32), jnp.array(idle, jnp.float32))
+    assert bool(decide) == expected
+
+
+def test_the_filter_admits_waits_and_is_done():
+    config = NoopConfig(num_episodes=2, num_idle_episodes=1, num_training_episodes=3, capacity=2)
+    rule = config.make(TaskSet(TASKS), SIZES)
+    assert rule.source.tasks.game_id.tolist() == list(range(12))
+    rule = rule.update(None, episodes([[0, 1]]))
+
+    def tried(*rows):  # of three environments each: two play, one does not
+        tasks = [[task, 11] for task, _ in rows for _ in range(3)]
+        found = episodes(tasks, [[value, 0] for _, values in rows for value in values], finished=[[1, 0]] * len(tasks))
+        cut = jax.vmap(jax.vmap(lambda key: rule.propose(key)))(jax.random.split(jax.random.key(0), (len(tasks), 2)))
+        task = dataclasses.replace(cut, game_id=found.task.game_id, whole_trials=found.task.num_trials)
+        return dataclasses.replace(found, task=task)
+
+    assert rule.propose(jax.random.key(1)).num_trials == 1
+    rule = rule.judge(None, tried((4, [0.2, 0, 0]), (5, [0, 0, 0]), (6, [0, 0.3, 0])))
+    assert set(held(rule.archive)) == {4, 6} and float(rule.admitted) == pytest.approx(2 / 3)
+    assert rule.plays_left.tolist() == [3, 3]
+    trials = dict(zip(rule.archive.tasks.game_id.tolist(), rule.archive.tasks.num_trials.tolist(), strict=True))
+    assert trials == {4: 2, 6: 1}  # the whole task is trained on
+
+    rule = rule.update(None, episodes([[4, 4], [4, 6]], finished=[[1, 1], [1, 0]], num_steps=[[2, 2], [4, 0]]))
+    left = dict(zip(rule.archive.tasks.game_id.tolist(), rule.plays_left.tolist(), strict=True))
+    assert left == {4: 0, 6: 2}  # three episodes of 4 are done; one environment will play 6
+    draws = jax.vmap(rule.sample)(jax.random.split(jax.random.key(2), 50))
+    assert set(draws.game_id.tolist()) == {6}
+    rule = rule.judge(None, tried((7, [0.2, 0, 0])))
+    assert set(held(rule.archive)) == {6, 7}  # what is done makes room, what waits does not
+    rule = rule.judge(None, tried((8, [0.2, 0, 0])))
+    assert set(held(rule.archive)) == {6, 7}
+
+
+def test_moments_are_kept_for_each_number_of_trials():
+    decay, moments = 0.9, Moments.start(3)
+    batches = [([1, 1, 2, 9], [0.5, 1.5, 4.0, 7.0], [1, 1, 1, 1]), ([1, 2, 2, 3], [2.5, 6.0, 100.0, 9.0], [1, 1, 0, 1])]
+    weight, total, squares = np.zeros(3), np.zeros(3), np.zeros(3)
+    for trials, errors, is_seen in batches:
+        moments = moments.update(jnp.array(trials), jnp.array(errors), jnp.array(is_seen, bool), decay)
+        rows = [(min(k, 3) - 1, x) for k, x, seen in zip(trials, errors, is_seen, strict=True) if seen]
+        for k in range(3):
+            own = [x for of, x in rows if of == k]
+            keep = decay ** len(own)
+            weight[k] = keep * weight[k] + len(own)
+            total[k] = keep * total[k] + sum(own)
+            squares[k] = keep * squares[k] + sum(x * x for x in own)
+    mean = total / weight
+    deviation = np.sqrt(squares / weight - mean**2)
+    found = moments.normalise(jnp.array([1, 2, 3, 7]), jnp.array([2.0, 2.0, 2.0, 2.0]))
+    place = np.array([0, 1, 2, 2])
+    np.testing.assert_allclose(found, (2 - mean[place]) / deviation[place], rtol=1e-4)
+    single = Moments.start(1).update(jnp.array([4]), jnp.array([3.0]), jnp.ones(1, bool), decay)
+    assert single.normalise(jnp.array([4]), jnp.array([3.0])).tolist() == [0.0]  # one value is its own mean
+
+
+def test_replay_trains_on_new_tasks_until_its_archive_is_filled_and_then_on_the_fittest():
+    config = PLRConfig(capacity=5, min_filled=5, temperature=0.01, staleness=0.0, is_per_trials=False)
+    rule = config.make(TaskSet(TASKS), SIZES)
+    keys = jax.random.split(jax.random.key(0), 100)
+    assert len(set(jax.vmap(rule.sample)(keys).game_id.tolist())) > 8
+    errors = [[0.1, 0.5], [0.2, 0.3]]
+    rule = rule.judge(None, episodes([[1, 2], [3, 4]], errors=errors))
+    assert not bool(rule.is_ready)
+    rule = rule.update(None, episodes([[6, 7], [8, 9]], errors=[[0.9, 0], [0, 0]], finished=[[1, 0], [0, 0]]))
+    assert bool(rule.is_ready) and set(held(rule.archive)) == {1, 2, 3, 4, 6}
+    assert list(held(rule.archive)) == [6, 2, 4, 3, 1]  # best first
+    assert set(jax.vmap(rule.sample)(keys).game_id.tolist()) == {6}
+    # Ranks 1 and 2 alone have a chance worth naming at this temperature: 2^-100.
+    rule = rule.judge(None, episodes([[10, 11]], errors=[[0.05, 0.95]]))
+    assert 11 in held(rule.archive) and 1 not in held(rule.archive) and 10 not in held(rule.archive)
+    assert rule.metrics()["filled"] == 5
+
+
+def test_the_plain_form_trains_on_new_tasks_too_and_tries_nothing_out():
+    config = PLRConfig(capacity=4, min_filled=4, replay=0.5, is_robust=False)
+    assert config.search(SIZES) is None
+    rule = config.make(TaskSet(TASKS), SIZES).update(None, episodes([[0, 1], [2, 3]], errors=[[4, 3], [2, 1]]))
+    drawn = jax.vmap(rule.sample)(jax.random.split(jax.random.key(3), 600)).game_id
+    share = float((drawn < 4).mean())
+    assert share == pytest.approx(0.5 + 0.5 * 4 / 12, abs=0.08)
+
+
+def test_fitness_may_be_of_all_trials_and_compared_among_all_tasks():
+    seen = dataclasses.replace(episodes([[0, 1]], errors=[[1.0, 2.0]]), episode_error=jnp.array([[5.0, 1.0]]))
+    orders = {}
+    for fitness in ("last_trial", "all_trials"):
+        config = PLRConfig(capacity=4, min_filled=1, fitness=fitness, is_per_trials=False)
+        orders[fitness] = list(held(config.make(TaskSet(TASKS), SIZES).judge(None, seen).archive))
+    assert orders == {"last_trial": [1, 0], "all_trials": [0, 1]}
+
+
+def test_learnability_is_a_variance_and_blocks_take_turns():
+    assert float(learnability(jnp.array([0.0, 1, 0, 1]))) == 0.25
+    np.testing.assert_allclose(learnability(jnp.array([0.0] * 7 + [1])), 7 / 64)
+    assert float(learnability(jnp.full(8, 0.3))) == 0
+    config = LearnabilityConfig(capacity=2, updates_per_refresh=2, num_episodes=2, replay=1.0)
+    rule = config.make(TaskSet(TASKS), SIZES)
+
+    def block(rule, *rows):
+        tasks = [[task, 11] for task, *_ in rows for _ in range(2)]
+        returns = [[value, 0] for _, *values in rows for value in values]
+        finished = [[1, 0]] * len(tasks)
+        rule = rule.update(None, episodes([[0, 1]]))
+        return rule.judge(None, episodes(tasks, returns, finished=finished))
+
+    rule = block(rule, (1, 0, 1), (2, 0.2, 0.2))
+    assert held(rule.kept) == {} and held(rule.found) == {1: 0.25}  # what always ends alike is not learnable
+    rule = block(rule, (3, 0, 0.5), (4, 0, 0.8))
+    assert set(held(rule.kept)) == {1, 4} and held(rule.found) == {}
+    assert set(jax.vmap(rule.sample)(jax.random.split(jax.random.key(0), 50)).game_id.tolist()) == {1, 4}
+    rule = block(rule, (5, 0, 1), (6, 0, 0.5))
+    assert set(held(rule.kept)) == {1, 4}
+    unfinished = episodes([[7, 11]] * 2, [[0, 0], [1, 0]], finished=[[1, 0], [0, 0]])
+    assert set(held(rule.judge(None, unfinished).found)) == {5, 6}
+
+
+def test_progress_is_made_where_returns_change():
+    assert float(progress(jnp.array(0.5), jnp.array(0.5), 0.1)) == 0
+    assert float(progress(jnp.array(0.2), jnp.array(0.1), 0.1)) == pytest.approx(
+        0.2 * 0.9 / (0.2 + 0.1 * 0.6) - 0.1 * 0.9 / (0.1 + 0.1 * 0.8)
+    )
+    rule = ProgressConfig(capacity=8, fast_rate=0.5, slow_rate=0.1).make(TaskSet(TASKS), SIZES)
+    keys = jax.random.split(jax.random.key(0), 200)
+    rule = rule.update(None, episodes([[0, 1], [2, 3]], returns=0.0))
+    assert rule.weights.tolist() == [0] * 8  # no progress anywhere: all tasks are new ones
+    assert len(set(jax.vmap(rule.sample)(keys).game_id.tolist())) > 8
+    rule = rule.update(None, episodes([[0, 1], [2, 3]], returns=[[1.0, 0], [0, 0]], finished=[[1, 0], [0, 0]]))
+    (cell,) = np.nonzero(np.asarray(rule.fast))[0]
+    np.testing.assert_allclose([rule.fast[cell], rule.slow[cell]], [0.5, 0.1])
+    drawn = jax.vmap(rule.sample)(keys).game_id
+    assert float((drawn < 4).mean()) == pytest.approx(0.75 + 0.25 / 3, abs=0.08)
+
+
+# What cannot be meant
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: PLRConfig(replay=1.2), "PLRConfig.replay is 1.2; write a number from above 0 to below 1"),
+        (lambda: PLRConfig(replay=0), "PLRConfig.replay is 0; write a number from above 0"),
+        (lambda: PLRConfig(min_filled=1001), "PLRConfig.min_filled is 1001, more than the capacity of 1000"),
+        (lambda: PLRConfig(fitness="first_trial"), "PLRConfig.fitness: 'first_trial' is unknown"),
+        (lambda: AccelConfig(edited=-0.1), "AccelConfig.edited is -0.1; write a number from 0 to 1"),
+        (lambda: AccelConfig(is_robust=False), "AccelConfig.is_robust is False"),
+        (lambda: ProgressConfig(uniform=0.2), "ProgressConfig.uniform is 0.2; write a number from 0.25 to 1"),
+        (lambda: ProgressConfig(slow_rate=0.02), "ProgressConfig.slow_rate is 0.02, not below"),
+        (lambda: LearnabilityConfig(num_episodes=1), "LearnabilityConfig.num_episodes is 1; write a whole number"),
+        (lambda: LearnabilityConfig(search_share=1.0), "LearnabilityConfig.search_share is 1.0"),
+        (lambda: NoopConfig(least_above=11, least_below=11), "nothing would be admitted"),
+        (lambda: PLRConfig(capacity=3, min_filled=3).make(TaskSet(TASKS), SIZES), "less than the 4 environments"),
+        (lambda: PLRConfig().make(TaskSet(TASKS), SIZES), "PLRConfig.capacity is 1000, but there are only 12 tasks"),
+        (lambda: NoopConfig().make(TaskPool(preset("s"), 5, 5), SIZES), "capacity is 256, but there are only 25"),
+        (lambda: AccelConfig(capacity=5, min_filled=5).make(TaskSet(TASKS), SIZES), "but TaskSet has none"),
+        (lambda: numbered(SANITY_TASKS), "The tasks of TinyRooms have no ids"),
+        (lambda: td_errors({"return": jnp.zeros(1)}), "needs the learner's one-step errors, but it reports return"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_in_a_line(make, message):
+    with pytest.raises(ConfigError, match=message) as error:
+        make()
+    assert "\n" not in str(error.value)

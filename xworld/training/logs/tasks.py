@@ -1,0 +1,43 @@
+"""What is trained on: means over the tasks of an update, which become columns of a run's files."""
+
+import jax
+import jax.numpy as jnp
+
+from xworld.base.xla.devices import AXIS
+from xworld.core.types import TaskSource
+from xworld.tasks.variants.anatomy import task_info
+from xworld.training.curriculum.curriculum import Telling
+from xworld.training.learners.learner import Metrics
+from xworld.training.rollouts.episodes import task_ids
+from xworld.training.rollouts.rollout import Rollout
+
+TASK_COLUMNS = tuple(
+    f"task_{name}" for name in ("firings", "hidden_rules", "dead_ends", "objects", "trial_length", "trials", "age")
+)
+
+
+def task_metrics(rollout: Rollout, tasks: TaskSource) -> Metrics:
+    """Means over all devices' tasks, each counting as much as the steps that are learned from it; and `metrics()`.
+
+    NaN where nothing is learned from.
+    """
+    steps = rollout.steps
+    is_next, weight = steps.is_next_task, steps.weight.sum(-1)  # [T, B]
+    weights = jnp.stack([jnp.where(is_next, 0, weight).sum(0), jnp.where(is_next, weight, 0).sum(0)])  # [2, B]
+    played = jax.tree.map(lambda *leaves: jnp.stack(leaves), *rollout.context.tasks)
+    info = jax.vmap(jax.vmap(task_info))(played)
+    is_telling = isinstance(tasks, Telling)
+    values = (
+        info.num_firings,
+        info.num_hidden_rules,
+        info.num_dead_ends,
+        info.num_objects,
+        played.trial_length,
+        played.num_trials,
+        tasks.age(task_ids(played)) if is_telling else jnp.zeros(weights.shape),
+    )
+    total = jax.lax.psum(weights.sum(), AXIS)
+    sums = jax.lax.psum([(weights * value).sum() for value in values], AXIS)
+    means = [jnp.where(total > 0, value / jnp.maximum(total, 1), jnp.nan) for value in sums]
+    told = {f"curriculum_{name}": value for name, value in tasks.metrics().items()} if is_telling else {}
+    return dict(zip(TASK_COLUMNS, means, strict=True)) | told
