@@ -95,4 +95,5 @@ def task_info(task: Task) -> TaskInfo:
 def _mark(found: jax.Array) -> jax.Array:
     """[256] bool: the kinds of objects among these; nothing, agents and floors are none."""
     is_object = (found != kinds.NOTHING) & ~is_agent(found) & (found >> 4 < kinds.FLOOR_SHAPE)
-    return jnp.zeros(_NUM_KINDS, bool).at[jnp.where(is_object, found, _NUM_KINDS)].set(True, mode="drop")
+    place = jnp.where(is_object, found.astype(jnp.int32), _NUM_KINDS)
+    return jnp.zeros(_NUM_KINDS, bool).at[place].set(True, mode="drop")

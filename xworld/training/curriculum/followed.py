@@ -1,6 +1,7 @@
 """What the curricula of this package have in common: a source of new tasks, a clock, and what they see of episodes."""
 
 import dataclasses
+from collections.abc import Sized
 from dataclasses import dataclass
 
 import jax
@@ -80,5 +81,5 @@ def check_enough(source: TaskSource, num_tasks: int, what: str) -> None:
     Raises:
       ConfigError: it is finite, and has fewer.
     """
-    if hasattr(source, "__len__") and len(source) < num_tasks:
+    if isinstance(source, Sized) and len(source) < num_tasks:
         raise ConfigError(f"{what} is {num_tasks}, but there are only {len(source)} tasks. Lower it, or give more.")

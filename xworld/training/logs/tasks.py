@@ -26,7 +26,7 @@ def task_metrics(rollout: Rollout, tasks: TaskSource) -> Metrics:
     weights = jnp.stack([jnp.where(is_next, 0, weight).sum(0), jnp.where(is_next, weight, 0).sum(0)])  # [2, B]
     played = jax.tree.map(lambda *leaves: jnp.stack(leaves), *rollout.context.tasks)
     info = jax.vmap(jax.vmap(task_info))(played)
-    is_telling = isinstance(tasks, Telling)
+    telling = tasks if isinstance(tasks, Telling) else None
     values = (
         info.num_firings,
         info.num_hidden_rules,
@@ -34,10 +34,10 @@ def task_metrics(rollout: Rollout, tasks: TaskSource) -> Metrics:
         info.num_objects,
         played.trial_length,
         played.num_trials,
-        tasks.age(task_ids(played)) if is_telling else jnp.zeros(weights.shape),
+        jnp.zeros(weights.shape) if telling is None else telling.age(task_ids(played)),
     )
     total = jax.lax.psum(weights.sum(), AXIS)
     sums = jax.lax.psum([(weights * value).sum() for value in values], AXIS)
     means = [jnp.where(total > 0, value / jnp.maximum(total, 1), jnp.nan) for value in sums]
-    told = {f"curriculum_{name}": value for name, value in tasks.metrics().items()} if is_telling else {}
-    return dict(zip(TASK_COLUMNS, means, strict=True)) | told
+    told = {} if telling is None else telling.metrics()
+    return dict(zip(TASK_COLUMNS, means, strict=True)) | {f"curriculum_{name}": told[name] for name in told}

@@ -8,6 +8,7 @@ environments need a new task. Source: AdA (arXiv 2301.07608), appendix, "No-op f
 import dataclasses
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -161,5 +162,5 @@ def _whole(tasks: Task) -> Task:
     return Task(**{**_fields(tasks), "num_trials": tasks.whole_trials})
 
 
-def _fields(task: Task) -> dict[str, jax.Array]:
+def _fields(task: Task) -> dict[str, Any]:
     return {one.name: getattr(task, one.name) for one in dataclasses.fields(Task)}

@@ -10,6 +10,7 @@ are trained on. Sources: AdA (arXiv 2301.07608), appendix, "PLR details"; Jiang 
 import dataclasses
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -84,7 +85,7 @@ class PLRConfig:
             )
         check_enough(source, self.capacity, f"{owner}.capacity")
 
-    def parts(self, source: TaskSource, sizes: Sizes) -> dict[str, object]:
+    def parts(self, source: TaskSource, sizes: Sizes) -> dict[str, Any]:
         """The fields of a curriculum with an empty archive."""
         return {
             "source": source,
