@@ -52,6 +52,21 @@ def test_families_of_tasks_have_a_table_and_a_panel_each(tmp_path):
     assert again["families"] == {"hard": content["families"]["hard"]}
 
 
+def test_the_course_of_runs_has_a_panel_for_each_pair_of_columns(tmp_path):
+    experiment = dataclasses.replace(EXPERIMENT, course=(("height", "steps"), ("height", "seconds")))
+    run_experiment(EXPERIMENT, tmp_path, seeds=[2])  # all runs are done
+    for arm in EXPERIMENT.arms:
+        folder = tmp_path / f"{arm}-seed2"
+        rows = [{"update": 1, "steps": 10, "seconds": 1, "height": 0.5}, {"update": 2, "steps": 20, "seconds": 3}]
+        (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    content = run_experiment(experiment, tmp_path, seeds=[2])
+    assert [(panel["column"], panel["along"]) for panel in content["course"]] == list(experiment.course)
+    of_seconds = [(run["arm"], run["at"], run["values"]) for run in content["course"][1]["runs"]]
+    assert of_seconds == [("high", [1], [0.5]), ("low", [1], [0.5])]
+    assert (tmp_path / "toy-course.png").read_bytes()[:4] == b"\x89PNG"
+    assert (tmp_path / "toy.html").read_text().count("<figure>") == 2
+
+
 def test_finished_runs_are_not_done_again(tmp_path):
     def stop(job):
         raise KeyboardInterrupt
@@ -136,6 +151,7 @@ def test_arms_differ_in_what_they_say(name, family, arm, expected, is_quick, tmp
         pytest.param("adaptation", "agent", [], "agent-seed4", 4, marks=pytest.mark.slow),
         ("memories", "gru", ["--families", "control"], "control-gru-seed0", 0),  # the run of `test_cli`: compiled there
         pytest.param("gradient_reach", "gru-12", [], "gru-12-seed4", 4, marks=pytest.mark.slow),
+        pytest.param("curricula", "plr-all-tasks", [], "plr-all-tasks-seed4", 4, marks=pytest.mark.slow),
     ],
 )
 def test_each_experiment_runs(name, arm, options, folder, seed, tmp_path, capsys):
@@ -148,4 +164,8 @@ def test_each_experiment_runs(name, arm, options, folder, seed, tmp_path, capsys
     assert run["seed"] == seed and run["numbers"]["parameters"] > 1000 and run["options"]["is_quick"]
     config = json.loads((tmp_path / folder / "config.json").read_text())
     assert config["agent"]["memory"] == "gru" and config["seed"] == seed
+    for panel in content["course"]:
+        (of_run,) = panel["runs"]
+        assert len(of_run["at"]) == len(of_run["values"]) > 0 and (tmp_path / f"{name}-course.png").exists()
+    assert bool(content["course"]) == (name == "curricula")
     assert f"Wrote {name}.json" in capsys.readouterr().out

@@ -48,6 +48,8 @@ class Experiment:
     baselines: Callable[[Job], Mapping[str, np.ndarray]]  # of the family: returns by player, "expert" among them
     families: tuple[str, ...] = ("all",)  # of tasks: each has a table and a panel of the figure
     against: str | None = None  # a number that runs measure: a second figure draws what arms gain against it
+    # pairs of columns of the runs' rows, such as ("task_firings", "steps"): a figure draws the first along the second
+    course: tuple[tuple[str, str], ...] = ()
 
 
 def known_experiments() -> dict[str, Experiment]:

@@ -1,5 +1,6 @@
-"""Figures of an experiment: scores from trial to trial by family of tasks, and gain against a number of the runs."""
+"""Figures of an experiment: scores from trial to trial by family, gain against a number, and the course of its runs."""
 
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -62,4 +63,25 @@ def draw_gains(content: Mapping[str, Any], against: str) -> Figure:
     axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
     axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.02, 0.5))
     write_title(axes, f"Gain against {against.replace('_', ' ')}", "95 % intervals over tasks and seeds")
+    return figure
+
+
+def draw_course(content: Mapping[str, Any]) -> Figure:
+    """Columns of the runs' rows along steps or seconds, a panel for each; a line for each run, arms by colour."""
+    panels = content["course"]
+    num_rows = -(-len(panels) // _COLUMNS)
+    figure = blank_figure(_WIDTH * _COLUMNS, _HEIGHT * num_rows)
+    colours = dict(zip(content["arms"], itertools.cycle(_COLOURS), strict=False))
+    for place, panel in enumerate(panels):
+        row, column = divmod(place, _COLUMNS)
+        left, bottom = (column + 0.12) / _COLUMNS, 1 - (row + 1 - 0.16) / num_rows
+        axes = add_axes(figure, (left, bottom, 0.62 / _COLUMNS, 0.64 / num_rows))
+        labelled: set[str] = set()
+        for run in panel["runs"]:
+            label = None if run["arm"] in labelled else run["arm"]
+            labelled.add(run["arm"])
+            axes.plot(run["at"], run["values"], color=colours[run["arm"]], linewidth=1.2, alpha=0.8, label=label)
+        axes.set_xlabel(panel["along"].replace("_", " "))
+        axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.02, 0.5))
+        write_title(axes, panel["column"].replace("_", " "), "a line for each seed")
     return figure

@@ -2,6 +2,7 @@
 
 import html
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,13 @@ import numpy as np
 
 from xworld.agents.players import EXPERT
 from xworld.apps.laboratory.experiment import Experiment, Job
-from xworld.apps.laboratory.figures import draw_families, draw_gains
+from xworld.apps.laboratory.figures import draw_course, draw_families, draw_gains
 from xworld.base.files import write_atomically
 from xworld.evaluation import Reference, Scores, summarise
 from xworld.evaluation.reference import BY_EXPERTS_EPISODE
 from xworld.evaluation.report.look import to_png
 from xworld.evaluation.report.page import embed, html_table, wrap_page
+from xworld.training.logs.metrics import MetricsWriter
 
 
 def write_report(
@@ -23,7 +25,8 @@ def write_report(
 ) -> dict[str, Any]:
     """Writes NAME.json, NAME.png and NAME.html into the folder, of runs and baselines; the content of the first.
 
-    NAME-gain.png too, of an experiment that says what gains are drawn against.
+    NAME-gain.png too, of an experiment that says what gains are drawn against, and NAME-course.png of one that says
+    which columns of its runs are drawn.
     """
     families = list(dict.fromkeys(job.family for job, _ in found))
     arms = list(dict.fromkeys(job.arm for job, _ in found if job.arm in experiment.arms))
@@ -35,12 +38,15 @@ def write_report(
             family: _of_family(experiment, [(job, outcome) for job, outcome in found if job.family == family])
             for family in families
         },
+        "course": _course(experiment, [job for job, _ in found if job.arm in experiment.arms]),
     }
     text = json.dumps(content, indent=1) + "\n"
     content = json.loads(text)
     figures = {f"{experiment.name}.png": to_png(draw_families(content))}
     if experiment.against is not None:
         figures[f"{experiment.name}-gain.png"] = to_png(draw_gains(content, experiment.against))
+    if experiment.course:
+        figures[f"{experiment.name}-course.png"] = to_png(draw_course(content))
     page = _page(content, list(figures.values()))
     files = {f"{experiment.name}.json": text.encode(), **figures, f"{experiment.name}.html": page.encode()}
     for name, written in files.items():
@@ -69,6 +75,20 @@ def _of_family(experiment: Experiment, found: Sequence[tuple[Job, Mapping[str, A
         ],
         **summarise(scores),
     }
+
+
+def _course(experiment: Experiment, jobs: Sequence[Job]) -> list[dict[str, Any]]:
+    """For each pair of columns, what is drawn: of each run two lists, of rows that have both."""
+    rows = {job: MetricsWriter.read(job.folder) for job in jobs} if experiment.course else {}
+    panels = []
+    for column, along in experiment.course:
+        runs = []
+        for job, of_run in rows.items():
+            points = [(row[along], row[column]) for row in of_run if not math.isnan(row.get(column, math.nan))]
+            at, values = [x for x, _ in points], [y for _, y in points]
+            runs.append({"family": job.family, "arm": job.arm, "seed": job.seed, "at": at, "values": values})
+        panels.append({"column": column, "along": along, "runs": runs})
+    return panels
 
 
 def _page(content: Mapping[str, Any], figures: Sequence[bytes]) -> str:
