@@ -23,7 +23,9 @@ from benchmarks import measure
 from xworld.core.env import Env
 from xworld.core.vector import VectorEnv
 from xworld.tasks import Universe
+from xworld.tasks.variants.anatomy import task_info
 from xworld.training import CURRICULA, PRESETS, RunConfig, Search, make_trainer
+from xworld.training.rollouts.episodes import Tally
 from xworld.training.rollouts.rollout import collect, start_actor
 from xworld.training.rollouts.try_out import note, play_scouts, start_scouts
 
@@ -39,7 +41,7 @@ def main() -> None:
     arguments = parser.parse_args()
     measure.use_devices(1)
     config = dataclasses.replace(PRESETS[arguments.preset](), updates_per_chunk=1)
-    calls = {"training update": _training(config)}
+    calls = {"training update": _training(config), "columns of tasks: bookkeeping": _columns(config)}
     for name in CURRICULA:
         if name != "uniform":
             calls |= _of_curriculum(name, config)
@@ -76,6 +78,17 @@ def _training(config: RunConfig) -> Callable[[], Any]:
         return state, metrics
 
     return update
+
+
+def _columns(config: RunConfig) -> Callable[[], Any]:
+    """What is read off the tasks that are trained on, for the columns that every run has."""
+    universe = Universe(config.env, config.universe)
+    _, rollout = _zeros(partial(_rollout, config, universe), jax.random.key(0))
+    tasks = rollout.context.tasks
+    compiled, _ = measure.compile_timed(
+        {"case": "columns of tasks"}, jax.jit(lambda tasks: [jax.vmap(task_info)(part) for part in tasks]), tasks
+    )
+    return lambda: compiled(tasks)
 
 
 def _of_curriculum(name: str, config: RunConfig) -> dict[str, Callable[[], Any]]:
@@ -126,8 +139,7 @@ def _rollout(config: RunConfig, universe: Universe, key: jax.Array) -> Any:
     actor = start_actor(agent, vec, key, universe)
     length = config.learner.rollout_length
     _, rollout, _ = collect(agent, agent.init(key), vec, actor, key, universe, length)
-    curriculum: Any = config.curriculum.make(universe, config.sizes)
-    return curriculum.start(config.num_envs), rollout
+    return Tally.start(config.num_envs), rollout
 
 
 def _scouting(config: RunConfig, curriculum: Any, search: Search, key: jax.Array) -> Any:

@@ -99,29 +99,39 @@ def column(*values):
     return [[value] for value in values]
 
 
+def pairs(first, second):
+    """[T, 2] of two environments."""
+    return [list(both) for both in zip(first, second, strict=True)]
+
+
 def test_trials_are_credited_to_the_task_that_was_played():
     """An episode ends in the middle of a rollout, and its environment goes on with another task (minimax #6)."""
-    # Task 5: two trials of three steps, of which the first began before; then task 7 begins.
+    # Task 5, two trials of three steps, of which the first began before, then task 7; beside it all of 3, then 8.
     steps = steps_of(
-        column(2, 1, 3, 2, 1, 3, 2), column(0, 0, 1, 1, 1, 0, 0), column(1, 0, 0, 1, 1, 1, 1),
-        column(0, 0, 0, 0, 0, 1, 1), column(5, 5, 5, 5, 5, 7, 7), column(1, 1, 1, 1, 0, 1, 1),
+        pairs((2, 1, 3, 2, 1, 3, 2), (3, 2, 1, 3, 2, 1, 3)), pairs((0, 0, 1, 1, 1, 0, 0), (0, 0, 0, 1, 1, 1, 0)),
+        pairs((1, 0, 0, 1, 1, 1, 1), (0, 0, 1, 0, 0, 1, 9)), pairs((0, 0, 0, 0, 0, 1, 1), (0, 0, 0, 0, 0, 0, 1)),
+        pairs((5, 5, 5, 5, 5, 7, 7), (3, 3, 3, 3, 3, 3, 8)), pairs((1, 1, 1, 1, 0, 1, 1), (1, 1, 1, 1, 1, 0, 1)),
     )  # fmt: skip
-    errors = jnp.asarray(column(4, -2, 1, -2, 3, 100, 100), jnp.float32)[..., None]
-    before = Tally(jnp.array([[1, 1]]), jnp.array([[1.0, 1.0]]), jnp.array([[6.0, 6.0]]))
+    errors = jnp.asarray(pairs((4, -2, 1, -2, 3, 100, 100), (1, 1, 1, -3, 3, 3, 50)), jnp.float32)[..., None]
+    before = Tally(jnp.array([[1, 1], [0, 0]]), jnp.array([[1.0, 1], [0, 0]]), jnp.array([[6.0, 6], [0, 0]]))
     tally, trials = follow_trials(before, steps, errors)
-    assert trials.is_end[:, 0].tolist() == [False, True, False, False, True, False, False]
-    assert trials.is_last[:, 0].tolist() == [False] * 4 + [True] + [False] * 2
+    assert trials.is_end.T.tolist() == [
+        [False, True, False, False, True, False, False],
+        [False, False, True] * 2 + [False],
+    ]
+    assert np.argwhere(trials.is_last).tolist() == [[4, 0], [5, 1]]
     np.testing.assert_allclose(trials.return_[jnp.array([1, 4]), 0], [2 / 3, 2 / 3])
     np.testing.assert_allclose(trials.error[jnp.array([1, 4]), 0], [12 / 3, 6 / 3])
     np.testing.assert_allclose(trials.episode_error[4, 0], 18 / 6)
-    assert trials.length.tolist() == column(*[3] * 7)
-    assert tally.num_steps.tolist() == [[2, 2]] and tally.reward.tolist() == [[2, 2]]
+    assert (trials.length == 3).all()
+    assert tally.num_steps.tolist() == [[2, 2], [1, 1]] and tally.reward.tolist() == [[2, 2], [9, 9]]
 
-    context = Context((pick([5]), pick([7])), briefings=None, memory=None, last_value=None)
+    context = Context((pick([5, 3]), pick([7, 8])), briefings=None, memory=None, last_value=None)
     found = finished_episodes(trials, Rollout(steps, context))
-    assert found.task_id[0, :, 1].tolist() == [5, 7]
-    assert found.num_finished.tolist() == [[1, 0]] and found.num_steps.tolist() == [[5, 2]]
-    np.testing.assert_allclose([found.return_[0, 0], found.error[0, 0], found.episode_error[0, 0]], [2 / 3, 2, 3])
+    assert found.task_id[..., 1].tolist() == [[5, 7], [3, 8]]
+    assert found.num_finished.tolist() == [[1, 0], [1, 0]] and found.num_steps.tolist() == [[5, 2], [6, 1]]
+    np.testing.assert_allclose(found.return_[:, 0], [2 / 3, 1 / 3], rtol=1e-6)
+    assert found.error[:, 0].tolist() == [2, 3] and found.episode_error[:, 0].tolist() == [3, 2]
 
     # What the environment plays now is in the archive too: its score stays.
     archive = Archive.start(SANITY_TASKS, 4).insert(pick([5, 7]), jnp.array([1.0, 2.0]), jnp.ones(2, bool), CLOCK(1))
@@ -151,7 +161,7 @@ def test_an_archive_keeps_the_best():
     archive = Archive.start(SANITY_TASKS, 3)
     assert held(archive) == {} and not archive.where(jnp.zeros((1, 2), jnp.int32)).any()  # an empty place has no id
     yes = jnp.ones(2, bool)
-    archive = archive.insert(pick([4, 4]), jnp.array([1.0, 5.0]), yes, CLOCK(1))
+    archive = archive.insert(pick([4, 4]), jnp.array([0.5, 1.0]), yes, CLOCK(1))
     assert held(archive) == {4: 1.0}  # once, though it was offered twice
     archive = archive.insert(pick([1, 2]), jnp.array([3.0, 2.0]), yes, CLOCK(2))
     assert held(archive) == {1: 3.0, 2: 2.0, 4: 1.0}

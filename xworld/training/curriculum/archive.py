@@ -89,17 +89,20 @@ class Archive:
     def insert(self, tasks: Task, score: jax.Array, is_offered: jax.Array, clock: jax.Array) -> "Archive":
         """The N best of what is here and of [M, ...] tasks that are offered; of equals, what was here longer.
 
-        Tasks that are here already are left as they are, and of an offered task that is there twice the first counts.
+        Tasks that are here already are left as they are, and of an offered task that is there twice the best counts.
         """
+        is_new = is_offered & ~self.where(task_ids(tasks)).any(-1)
+        capacity = len(self.score)
+        # No more than fit, best first: to compare them all with each other would be a square of the environments.
+        best_score, best = jax.lax.top_k(jnp.where(is_new, score, EMPTY), min(len(score), capacity))
+        tasks = jax.tree.map(lambda leaf: leaf[best], tasks)
         task_id = task_ids(tasks)
-        is_equal = (task_id[:, None] == task_id[None]).all(-1) & is_offered  # [M, M]
-        is_first = jnp.argmax(is_equal, axis=1) == jnp.arange(len(score))
-        is_new = is_offered & is_first & ~self.where(task_id).any(-1)
-        now, none = jnp.full(len(score), clock, jnp.int32), jnp.zeros(len(score), jnp.int32)
-        offered = Archive(tasks, jnp.where(is_new, score, EMPTY), now, now, none, none)
+        is_first = jnp.argmax((task_id[:, None] == task_id).all(-1), axis=1) == jnp.arange(len(best))
+        now, none = jnp.full(len(best), clock, jnp.int32), jnp.zeros(len(best), jnp.int32)
+        offered = Archive(tasks, jnp.where(is_first, best_score, EMPTY), now, now, none, none)
         both = jax.tree.map(lambda here, more: jnp.concatenate([here, more]), self, offered)
-        _, best = jax.lax.top_k(both.score, len(self.score))
-        return jax.tree.map(lambda leaf: leaf[best], both)
+        _, kept = jax.lax.top_k(both.score, capacity)
+        return jax.tree.map(lambda leaf: leaf[kept], both)
 
 
 def pick_source(is_old: jax.Array, old: Callable[[jax.Array], Task], new: TaskSource, key: jax.Array) -> Task:

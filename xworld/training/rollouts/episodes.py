@@ -118,7 +118,7 @@ def finished_episodes(trials: Trials, rollout: Rollout) -> Episodes:
     newest = num_steps - 1 - jnp.argmax(is_finished[::-1], axis=0)  # [B, 2]
 
     def pick(values: jax.Array) -> jax.Array:
-        return jnp.take_along_axis(values, newest, axis=0)
+        return values[newest, jnp.arange(values.shape[1])[:, None]]
 
     def both(now: jax.Array, following: jax.Array) -> jax.Array:
         return jnp.stack([now, following], axis=1)
