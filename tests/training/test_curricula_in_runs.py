@@ -110,7 +110,7 @@ def test_eight_devices_do_the_same_and_one_goes_on(alone, tmp_path):
 def test_what_is_tried_out_changes_nothing_in_what_is_learned():
     """Until the archive is used, the run is that of uniform tasks, bit for bit; and nothing compiles anew."""
     tasks, params = known_tasks(), []
-    for curriculum in (UniformConfig(), PLRConfig(capacity=64, min_filled=64)):
+    for curriculum in (UniformConfig(), PLRConfig(capacity=96, min_filled=96)):
         config = with_curriculum(curriculum)
         trainer = make_trainer(config)
         given = trainer.given(make_source(config, tasks))

@@ -26,17 +26,9 @@ def train_command(arguments: list[str]) -> type:
     """The dataclass of `xworld train`, whose defaults depend on `--preset` or `--resume` among the arguments."""
     if arguments[:1] != ["train"]:
         return dataclasses.make_dataclass("Train", [], namespace={"__doc__": _TRAIN_HELP.partition("\n")[0]})
-    from xworld.training import CURRICULA, PRESETS, RunConfig, load_config
+    from xworld.training import CURRICULA, RunConfig
 
-    preset, resumed = _option(arguments, "--preset"), _option(arguments, "--resume")
-    if preset is not None and preset not in PRESETS:
-        raise ConfigError(f"--preset: {preset!r} is unknown. {did_you_mean(preset, PRESETS)}")
-    if preset is not None and resumed is not None:
-        raise ConfigError("--preset and --resume exclude each other: a run goes on as it was configured.")
-    chosen = _option(arguments, "--curriculum")
-    if chosen is not None and chosen not in CURRICULA:
-        raise ConfigError(f"--curriculum: {chosen!r} is unknown. {did_you_mean(chosen, CURRICULA)}")
-    default = _with_choice(PRESETS[preset or "demo"]() if resumed is None else load_config(Path(resumed)), chosen)
+    default = _default(arguments)
     name = OneOf(CURRICULA).name_of(default.curriculum, "RunConfig.curriculum")
 
     @dataclass
@@ -116,6 +108,21 @@ _TRAIN_HELP = """Train an agent; Ctrl-C saves and stops, --resume goes on bit fo
 
 Leaves config.json, metrics.csv, metrics.jsonl and checkpoints in the run's folder. Every field of the configuration
 can be overridden, as in --learner.learning-rate 1e-3; the defaults shown are those of the preset."""
+
+
+def _default(arguments: list[str]) -> "RunConfig":
+    """The run that options change, by `--preset` or `--resume`, and `--curriculum`, among the arguments."""
+    from xworld.training import CURRICULA, PRESETS, load_config
+
+    preset, resumed = _option(arguments, "--preset"), _option(arguments, "--resume")
+    if preset is not None and preset not in PRESETS:
+        raise ConfigError(f"--preset: {preset!r} is unknown. {did_you_mean(preset, PRESETS)}")
+    if preset is not None and resumed is not None:
+        raise ConfigError("--preset and --resume exclude each other: a run goes on as it was configured.")
+    chosen = _option(arguments, "--curriculum")
+    if chosen is not None and chosen not in CURRICULA:
+        raise ConfigError(f"--curriculum: {chosen!r} is unknown. {did_you_mean(chosen, CURRICULA)}")
+    return _with_choice(PRESETS[preset or "demo"]() if resumed is None else load_config(Path(resumed)), chosen)
 
 
 def _with_choice(config: "RunConfig", curriculum: str | None) -> "RunConfig":
