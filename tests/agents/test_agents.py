@@ -67,6 +67,7 @@ CONFIGS = {
     "transformer_xl": dataclasses.replace(
         SMALL, memory="transformer_xl", memory_size=16, feed_forward_size=32, num_heads=4, window=7, cache_size=5
     ),
+    "gated_delta": dataclasses.replace(SMALL, memory="gated_delta", memory_size=16, feed_forward_size=32, num_heads=2),
 }
 
 
@@ -159,12 +160,13 @@ def test_unroll_equals_steps_of_the_control(control, recording):
     assert_unroll_equals_steps(control, rough_params(control), recording)
 
 
-# A GRU's hidden state, what attention looks back at, numbers of steps.
+# A hidden state or matrices, what attention or a convolution looks back at, numbers of steps.
 STORED = {
     "gru": {"float32"},
     "gru_attention": {"float32", "bfloat16", "int32"},
     "gru_txl": {"float32", "bfloat16", "int32"},
     "transformer_xl": {"bfloat16", "int32"},
+    "gated_delta": {"float32", "bfloat16"},
 }
 
 
@@ -364,10 +366,15 @@ def test_sizes_are_checked():
         AgentConfig(memory="transformer_xl", gradient_window=8)
     with pytest.raises(ConfigError, match="memory_size is 100, which 8 heads do not divide. .* such as 104"):
         AgentConfig(memory="transformer_xl", memory_size=100, num_heads=8)
+    with pytest.raises(ConfigError, match="memory_size is 20, which 8 heads do not divide. .* such as 24"):
+        AgentConfig(memory="gated_delta", memory_size=20, num_heads=8)
+    with pytest.raises(ConfigError, match="num_kept is 8, but memory 'gated_delta' has no num_kept"):
+        AgentConfig(memory="gated_delta", num_kept=8)
     with pytest.raises(ConfigError, match="cache_size is 64, but memory 'gru' has no cache_size"):
         AgentConfig(cache_size=64)
     with pytest.raises(
-        ConfigError, match="memory is 'lstm'. Write one of: gru, gru_attention, gru_txl, transformer_xl"
+        ConfigError,
+        match="memory is 'lstm'. Write one of: gru, gru_attention, gru_txl, transformer_xl, gated_delta",
     ):
         AgentConfig(memory="lstm")
     with pytest.raises(ConfigError, match="AgentConfig.dtype is 'float23'. Did you mean 'float32'"):

@@ -20,6 +20,9 @@ RECURRENT = {"gru": AgentConfig(encoder_size=4, memory_size=SIZE)} | {
     name: AgentConfig(encoder_size=4, memory=name, memory_size=SIZE, num_heads=2, num_kept=3, keep_every=2)
     for name in ("gru_attention", "gru_txl")
 }
+RECURRENT["gated_delta"] = AgentConfig(
+    encoder_size=4, memory="gated_delta", memory_size=SIZE, num_heads=1, num_layers=1, feed_forward_size=6
+)
 
 
 def plain_recur(kernel, bias, memory, prepared, is_reset):
@@ -69,16 +72,22 @@ def test_a_product_has_the_gradient_of_a_product(arguments):
 
 @pytest.mark.parametrize(
     ("name", "windows"),
-    [("gru", (None, LENGTH, WINDOW, 1)), ("gru_attention", (None, WINDOW)), ("gru_txl", (None, WINDOW))],
+    [("gru", (None, LENGTH, WINDOW, 1)), ("gru_attention", (None, WINDOW)), ("gru_txl", (None, WINDOW)), ("gated_delta", (None, WINDOW))],
 )
 def test_no_gradient_goes_back_beyond_a_window(name, windows):
     config = RECURRENT[name]
-    module, draw = make_memory(config, nnx.Rngs(0)), np.random.default_rng(3)
+    draw = np.random.default_rng(3)
+    graph, params = nnx.split(make_memory(config, nnx.Rngs(0)))
+    rough = jax.tree.map(lambda leaf: leaf + 0.3 * draw.normal(size=leaf.shape).astype(np.float32), params)
+    module = nnx.merge(graph, rough)  # fresh, some of what looks back adds 0
     inputs = jnp.asarray(draw.normal(size=(LENGTH, 1, config.encoder_size)), jnp.float32)
     memory, is_reset = empty_memory(config, 1), jnp.zeros((LENGTH, 1), bool)
 
     def outputs(window, inputs, hidden):
-        start = hidden if name == "gru" else dataclasses.replace(memory, hidden=hidden)
+        if name == "gated_delta":
+            start = dataclasses.replace(memory, matrices=(hidden,))
+        else:
+            start = hidden if name == "gru" else dataclasses.replace(memory, hidden=hidden)
         return unroll_in_windows(module, window, start, inputs, is_reset)[0]
 
     @functools.partial(jax.jit, static_argnums=0)
@@ -86,7 +95,7 @@ def test_no_gradient_goes_back_beyond_a_window(name, windows):
         unroll = functools.partial(outputs, window)
         return unroll(*arrays), jax.jacobian(unroll, (0, 1))(*arrays)
 
-    hidden = memory if name == "gru" else memory.hidden
+    hidden = memory if name == "gru" else memory.matrices[0] if name == "gated_delta" else memory.hidden
     plain, _ = compute(None, inputs, hidden)
     for window in windows:
         found, (to_inputs, to_hidden) = compute(window, inputs, hidden)

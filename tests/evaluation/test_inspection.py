@@ -34,6 +34,7 @@ CONFIGS = {
     "transformer_xl": dataclasses.replace(
         SMALL_AGENT, memory="transformer_xl", feed_forward_size=32, num_heads=2, window=8, cache_size=12
     ),
+    "gated_delta": dataclasses.replace(SMALL_AGENT, memory="gated_delta", feed_forward_size=32, num_heads=2),
 }
 
 
@@ -102,7 +103,7 @@ def test_watched_episodes_are_those_of_the_agent(collection, memory):
     assert set(np.unique(np.where(watched.maker > 0, watched.maker == right, True))) == {True}
     assert (watched.maker > 0).any()
     np.testing.assert_array_equal(watched.num_steps, STEPS_AFTER)
-    if memory == "gru":
+    if memory in ("gru", "gated_delta"):
         assert watched.attention is None and watched.before is None
         return
     attention, total = np.asarray(watched.attention), np.asarray(watched.attention).sum(-1)

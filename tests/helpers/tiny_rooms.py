@@ -94,6 +94,7 @@ _OF_MEMORY: dict[str, dict[str, int]] = {
     "gru_attention": {"num_heads": 2, "num_kept": 6, "keep_every": 4},
     "gru_txl": {"num_heads": 2, "num_kept": 6, "keep_every": 4, "feed_forward_size": 64},
     "transformer_xl": {"num_heads": 2, "feed_forward_size": 64, "window": 8, "cache_size": 24},
+    "gated_delta": {"num_heads": 2, "feed_forward_size": 64},
 }
 
 

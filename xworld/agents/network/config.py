@@ -16,6 +16,7 @@ _FIELDS_OF_MEMORIES: dict[str, tuple[str, ...]] = {
     "gru_attention": ("gradient_window", "num_heads", "num_kept", "keep_every"),
     "gru_txl": ("gradient_window", "num_heads", "num_kept", "keep_every", "feed_forward_size"),
     "transformer_xl": ("num_heads", "num_layers", "feed_forward_size", "window", "cache_size"),
+    "gated_delta": ("gradient_window", "num_heads", "num_layers", "feed_forward_size"),
 }
 MEMORIES = tuple(_FIELDS_OF_MEMORIES)
 DTYPES = ("auto", "float32", "bfloat16")
@@ -33,15 +34,15 @@ class AgentConfig:
     embedding_size: int = 16  # of a shape, a colour, a relation, an action
     encoder_size: int = 128  # of the encoded observation that goes into the memory
     briefing_size: int = 64  # of the hidden layers that read the goal and the rules
-    memory: str = "gru"  # or "gru_attention", "gru_txl", "transformer_xl"
-    memory_size: int = 128  # of the GRU's hidden state, or of the transformer's layers
+    memory: str = "gru"  # or "gru_attention", "gru_txl", "transformer_xl", "gated_delta"
+    memory_size: int = 128  # of the GRU's hidden state, or of the layers of a transformer or of gated_delta
     head_size: int = 64  # of the hidden layer of the policy and of the value
     gradient_window: int | None = None  # recurrent memories: steps after which no gradient goes back; None: a rollout
-    num_heads: int = 4  # of attention
+    num_heads: int = 4  # of attention, or of gated_delta: matrices of a layer
     num_kept: int = 64  # gru_attention, gru_txl: activations that are kept ...
     keep_every: int = 8  # ... one in so many steps
-    num_layers: int = 2  # transformer_xl
-    feed_forward_size: int = 512  # gru_txl, transformer_xl: width of an ungated layer of as many parameters
+    num_layers: int = 2  # transformer_xl, gated_delta
+    feed_forward_size: int = 512  # not of gru, gru_attention: width of an ungated layer of as many parameters
     window: int = 64  # transformer_xl: steps that are unrolled, and learned from, at once
     cache_size: int = 128  # transformer_xl: steps that one can look at in each layer, itself included
     clear_memory_at_trials: bool = False  # the control experiment: an agent that cannot remember earlier trials
@@ -72,7 +73,7 @@ class AgentConfig:
         """How many steps back attention can look, the present one included; 0 of a memory that does not attend."""
         if self.memory == "transformer_xl":
             return self.cache_size
-        return 0 if self.memory == "gru" else self.num_kept * self.keep_every + 1
+        return self.num_kept * self.keep_every + 1 if "num_kept" in _FIELDS_OF_MEMORIES[self.memory] else 0
 
     def _check_memory(self) -> None:
         """Refuses heads that do not divide, and what would have no effect."""
@@ -85,7 +86,7 @@ class AgentConfig:
                     f"AgentConfig.{field.name} is {value}, but memory {self.memory!r} has no {field.name}. Leave it "
                     f"out, or write memory={owners[0]!r}."
                 )
-        if self.memory == "transformer_xl" and self.memory_size % self.num_heads:
+        if self.memory in ("transformer_xl", "gated_delta") and self.memory_size % self.num_heads:
             raise ConfigError(
                 f"AgentConfig.memory_size is {self.memory_size}, which {self.num_heads} heads do not divide. "
                 f"Write a multiple of num_heads, such as {-(-self.memory_size // self.num_heads) * self.num_heads}."

@@ -58,6 +58,8 @@ def _mini(memory: str) -> AgentConfig:
         return dataclasses.replace(
             common, memory=memory, memory_size=64, num_heads=2, feed_forward_size=256, window=96, cache_size=96
         )
+    if memory == "gated_delta":
+        return dataclasses.replace(common, memory=memory, memory_size=64, feed_forward_size=192)
     if memory != "gru":  # keeps what happened in as many steps as two layers of the transformer look back
         common = dataclasses.replace(common, memory=memory, num_heads=2, num_kept=40, keep_every=4)
         if memory == "gru_attention":
@@ -70,6 +72,8 @@ def _tiny(memory: str) -> AgentConfig:
     if memory == "transformer_xl":
         return AgentConfig(embedding_size=8, memory=memory, memory_size=96, num_heads=3, feed_forward_size=384)
     common = AgentConfig(embedding_size=8, memory=memory)
+    if memory == "gated_delta":
+        return dataclasses.replace(common, memory_size=96, num_heads=6, feed_forward_size=320)
     if memory == "gru":
         return dataclasses.replace(common, memory_size=208)
     common = dataclasses.replace(common, memory_size=132, num_heads=2)
@@ -90,4 +94,6 @@ def _small(memory: str) -> AgentConfig:
             cache_size=300,
         )
     common = AgentConfig(encoder_size=256, briefing_size=128, memory=memory, head_size=128)
+    if memory == "gated_delta":
+        return dataclasses.replace(common, memory_size=256, num_heads=8, num_layers=4, feed_forward_size=896)
     return dataclasses.replace(common, memory_size={"gru": 896, "gru_attention": 452, "gru_txl": 464}[memory])

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from xworld.agents.network.config import AgentConfig
+from xworld.agents.network.memory.gated_delta import GatedDeltaNet
 from xworld.agents.network.memory.gru import GRU
 from xworld.agents.network.memory.gru_attention import GRUAttention
 from xworld.agents.network.memory.gru_txl import GRUTransformer
@@ -69,4 +70,5 @@ _MODULES: dict[str, Any] = {
     "gru_attention": GRUAttention,
     "gru_txl": GRUTransformer,
     "transformer_xl": TransformerXL,
+    "gated_delta": GatedDeltaNet,
 }

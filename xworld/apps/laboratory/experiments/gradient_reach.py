@@ -7,12 +7,12 @@ gains with 96, and memories that attend keep .8 of theirs: they learn to read wh
 
 import dataclasses
 
-from xworld.agents import agent_preset
+from xworld.agents import MEMORIES, agent_preset
 from xworld.apps.laboratory.experiment import Experiment, Job, Outcome
 from xworld.apps.laboratory.training import Exam, train_to_end, with_gradient_window
 from xworld.training import PRESETS, RunConfig
 
-_WINDOWS = {"gru": (3, 6, 12, 24, 48, 96), "gru_attention": (12, 96), "gru_txl": (12, 96), "transformer_xl": (12, 96)}
+_WINDOWS = {"gru": (3, 6, 12, 24, 48, 96)} | {memory: (12, 96) for memory in MEMORIES if memory != "gru"}
 AGAINST = "gradient_window_over_trial_length"
 
 
@@ -41,7 +41,7 @@ EXPERIMENT = Experiment(
     question="How far must gradients go back for a memory to learn across trials?",
     arms=tuple(f"{memory}-{window}" for memory, windows in _WINDOWS.items() for window in reversed(windows)),
     seeds=(0, 1),
-    cost="24 runs of 50 million steps, 25 to 80 minutes each on one core",
+    cost="28 runs of 50 million steps, 25 to 80 minutes each on one core",
     run=run,
     baselines=lambda job: _exam(job.is_quick).baselines(),
     against=AGAINST,
