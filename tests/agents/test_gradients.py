@@ -72,7 +72,12 @@ def test_a_product_has_the_gradient_of_a_product(arguments):
 
 @pytest.mark.parametrize(
     ("name", "windows"),
-    [("gru", (None, LENGTH, WINDOW, 1)), ("gru_attention", (None, WINDOW)), ("gru_txl", (None, WINDOW)), ("gated_delta", (None, WINDOW))],
+    [
+        ("gru", (None, LENGTH, WINDOW, 1)),
+        ("gru_attention", (None, WINDOW)),
+        ("gru_txl", (None, WINDOW)),
+        ("gated_delta", (None, WINDOW)),
+    ],
 )
 def test_no_gradient_goes_back_beyond_a_window(name, windows):
     config = RECURRENT[name]

@@ -52,8 +52,8 @@ class GatedDeltaNet(nnx.Module):
         # float32 whatever is computed in: what a layer adds is small beside what it is added to.
         values = self.input(inputs).astype(jnp.float32)
         matrices, recent = [], []
-        for layer, *remembered in zip(self.layers, memory.matrices, memory.recent, strict=True):
-            values, matrix, last = layer(values, *remembered, is_reset)
+        for layer, matrix, last in zip(self.layers, memory.matrices, memory.recent, strict=True):
+            values, matrix, last = layer(values, matrix, last, is_reset)
             matrices.append(matrix)
             recent.append(last)
         memory = DeltaState(tuple(matrices), tuple(recent))
