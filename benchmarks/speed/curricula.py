@@ -55,14 +55,12 @@ def main() -> None:
     found = {name: measure.summary(values, 6) for name, values in seconds.items()}
     update = found["training update"]["median"]
     shares = {name: round(of["median"] / update, 4) for name, of in found.items() if name.endswith("bookkeeping")}
-    results = {
-        "preset": arguments.preset,
-        "machine": measure.machine(),
-        "seconds": found,
-        "share_of_an_update": shares,
-        "bar": {"most": MOST, "is_met": max(shares.values()) <= MOST},
-    }
-    measure.write(arguments.output, results)
+    bars = [
+        {"bar": f"{name}, share of an update", "value": share, "limit": MOST, "is_met": share <= MOST}
+        for name, share in shares.items()
+    ]
+    about = {"benchmark": "curricula", "machine": measure.machine(), "preset": arguments.preset}
+    measure.write(arguments.output, about | {"seconds": found, "bars": bars})
 
 
 def _training(config: RunConfig) -> Callable[[], Any]:

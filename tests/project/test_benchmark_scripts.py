@@ -163,6 +163,17 @@ def test_tasks(run, traced, monkeypatch, tmp_path):
     assert [bar["limit"] for bar in found["bars"]] == [50_000, 1.1]
 
 
+def test_curricula(run, traced, monkeypatch, tmp_path):
+    script, path = load("speed.curricula"), tmp_path / "curricula.json"
+    monkeypatch.setattr(script, "_training", lambda config: lambda: jnp.zeros(1))  # minutes to compile
+    kinds = {name: script.CURRICULA[name] for name in ("uniform", "noop", "progress")}
+    monkeypatch.setattr(script, "CURRICULA", kinds)
+    run("speed.curricula", "--preset", "smoke", "--repetitions", 1, "--output", path)
+    found = json.loads(path.read_text())
+    assert [bar["bar"].partition(":")[0] for bar in found["bars"]] == ["columns of tasks", "noop", "progress"]
+    assert {"training update", "noop: draw", "progress: draw"} < set(found["seconds"])
+
+
 def test_first_steps(run, monkeypatch, tmp_path):
     script, path = load("speed.first_steps"), tmp_path / "first.json"
     ran = []
