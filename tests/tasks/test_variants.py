@@ -9,7 +9,7 @@ import pytest
 import solver
 from universe_checks import check_form, check_reach, find_chain, rules_that_hold, start_worlds, take, to_host
 
-from xworld.tasks import parse, preset, to_text
+from xworld.tasks import config_for, parse, preset, to_text
 from xworld.tasks.variants.anatomy import anatomy, task_info
 from xworld.tasks.variants.edits import EDITS, edit, edits_of
 from xworld.tasks.variants.soundness import is_sound
@@ -60,8 +60,7 @@ def test_what_is_read_off_a_task_for_two_is_what_the_generator_knows():
 
 
 def test_a_task_made_by_hand_has_parts():
-    task = parse(
-        """
+    text = """
 goal = "hold(agent, black cube)"
 rules = ["touch(red ball, blue ball) -> black cube", "near(red ball, green ball) ->", "hold(agent, green ball) ->"]
 hidden = [0]
@@ -76,7 +75,7 @@ r = "red ball"
 b = "blue ball"
 g = "green ball"
 """
-    )
+    task = parse(text, config_for(text))
     parts, info = anatomy(task), task_info(task)
     assert parts.is_chain[:3].tolist() == [True, False, False]
     assert parts.is_dead_end[:3].tolist() == [False, True, False]
