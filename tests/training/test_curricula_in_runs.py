@@ -11,6 +11,7 @@ from test_devices import assert_same_run, finish, start
 from test_seams import assert_same
 
 from xworld import ConfigError
+from xworld.tasks import to_text
 from xworld.training import (
     CURRICULA,
     AccelConfig,
@@ -24,6 +25,7 @@ from xworld.training import (
     make_trainer,
     train,
 )
+from xworld.training.logs.kept_tasks import NUM_TASKS, read_kept_tasks
 from xworld.training.logs.metrics import MetricsWriter
 from xworld.training.logs.tasks import TASK_COLUMNS
 from xworld.training.run.checkpoint import load
@@ -90,6 +92,15 @@ def test_a_run_with_a_curriculum_goes_on_bit_for_bit(alone, tmp_path):
     assert curriculum.clock == 4 and (curriculum.moments.weight > 0).any()
 
 
+def test_a_run_shows_what_its_curriculum_keeps(alone):
+    kept = read_kept_tasks(alone)
+    assert list(kept) == [4 * CONFIG.steps_per_update]  # it is evaluated once, at its end
+    _, curriculum = loaded(alone, CONFIG, known_tasks())
+    (texts,) = kept.values()
+    expected = [to_text(curriculum.archive.task(place)) for place in range(NUM_TASKS)]
+    assert list(texts) == expected and len(set(texts)) > 1
+
+
 def test_a_run_goes_on_with_no_other_curriculum(alone):
     with pytest.raises(ConfigError, match="tasks: PrioritisedReplay of TaskSet there, TaskSet here"):
         train(with_curriculum(UniformConfig()), alone, tasks=known_tasks(), resume=True, show_progress=False)
@@ -136,6 +147,7 @@ def test_each_curriculum_runs_and_goes_on(name, tmp_path):
     rows = MetricsWriter.read(tmp_path / "run")
     assert any(column.startswith("curriculum_") for column in rows[0])
     assert all(np.isfinite(rows[-1][column]) for column in TASK_COLUMNS)
+    assert read_kept_tasks(again) == read_kept_tasks(tmp_path / "run")
 
 
 def test_the_benchmark_has_sensible_searches():

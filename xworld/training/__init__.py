@@ -2,7 +2,7 @@
 
 from xworld.base.xla.devices import use_host_devices
 from xworld.training.curriculum.configs import CURRICULA, CurriculumConfig
-from xworld.training.curriculum.curriculum import Curriculum, Searching, Telling
+from xworld.training.curriculum.curriculum import Curriculum, Keeping, Searching, Telling
 from xworld.training.curriculum.rules.accel import AccelConfig
 from xworld.training.curriculum.rules.learnability import LearnabilityConfig
 from xworld.training.curriculum.rules.noop import NoopConfig
@@ -43,6 +43,7 @@ __all__ = [
     "Episodes",
     "Given",
     "Judge",
+    "Keeping",
     "LearnabilityConfig",
     "Learner",
     "LearnerConfig",

@@ -12,6 +12,7 @@ import numpy as np
 from xworld.agents.players import EXPERT
 from xworld.apps.laboratory.experiment import Experiment, Job
 from xworld.apps.laboratory.figures import draw_course, draw_families, draw_gains
+from xworld.apps.laboratory.gallery import draw_gallery, kept_early_and_late
 from xworld.base.files import write_atomically
 from xworld.evaluation import Reference, Scores, summarise
 from xworld.evaluation.reference import BY_EXPERTS_EPISODE
@@ -25,11 +26,12 @@ def write_report(
 ) -> dict[str, Any]:
     """Writes NAME.json, NAME.png and NAME.html into the folder, of runs and baselines; the content of the first.
 
-    NAME-gain.png too, of an experiment that says what gains are drawn against, and NAME-course.png of one that says
-    which columns of its runs are drawn.
+    NAME-gain.png too, of an experiment that says what gains are drawn against, NAME-course.png of one that says which
+    columns of its runs are drawn, and NAME-gallery.png of one whose curricula keep tasks.
     """
     families = list(dict.fromkeys(job.family for job, _ in found))
     arms = list(dict.fromkeys(job.arm for job, _ in found if job.arm in experiment.arms))
+    runs = [job for job, _ in found if job.arm in experiment.arms]
     content = {
         "experiment": experiment.name,
         "question": experiment.question,
@@ -38,7 +40,8 @@ def write_report(
             family: _of_family(experiment, [(job, outcome) for job, outcome in found if job.family == family])
             for family in families
         },
-        "course": _course(experiment, [job for job, _ in found if job.arm in experiment.arms]),
+        "course": _course(experiment, runs),
+        "kept_tasks": kept_early_and_late(runs),
     }
     text = json.dumps(content, indent=1) + "\n"
     content = json.loads(text)
@@ -47,6 +50,8 @@ def write_report(
         figures[f"{experiment.name}-gain.png"] = to_png(draw_gains(content, experiment.against))
     if experiment.course:
         figures[f"{experiment.name}-course.png"] = to_png(draw_course(content))
+    if content["kept_tasks"]:
+        figures[f"{experiment.name}-gallery.png"] = to_png(draw_gallery(content["kept_tasks"]))
     page = _page(content, list(figures.values()))
     files = {f"{experiment.name}.json": text.encode(), **figures, f"{experiment.name}.html": page.encode()}
     for name, written in files.items():

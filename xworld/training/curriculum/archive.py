@@ -51,6 +51,10 @@ class Archive:
         """The task in a place."""
         return jax.tree.map(lambda leaf: leaf[place], self.tasks)
 
+    def best(self, number: int) -> tuple[Task, jax.Array]:
+        """[number, ...] tasks of the highest scores; and [] int32, how many of them there are."""
+        return jax.tree.map(lambda leaf: leaf[:number], self.tasks), jnp.minimum(self.num_filled, number)
+
     def draw(self, key: jax.Array, weights: jax.Array) -> Task:
         """A task, with chances in proportion to [N] weights, of which one at least is above 0."""
         return self.task(jax.random.choice(key, len(weights), p=weights))

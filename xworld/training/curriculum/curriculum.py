@@ -85,3 +85,12 @@ class Telling(Protocol):
     def metrics(self) -> dict[str, jax.Array]:
         """[] float32 each, by name; NaN where there is nothing to say."""
         ...
+
+
+@runtime_checkable
+class Keeping(Protocol):
+    """What a curriculum has besides that keeps tasks: some of them are written to the run's folder as it goes."""
+
+    def best(self, number: int) -> tuple[Task, jax.Array]:
+        """[number, ...] tasks that it keeps, the first in line first; and [] int32, how many of them there are."""
+        ...

@@ -25,6 +25,7 @@ from xworld.core.types import Task, TaskSource
 from xworld.training.devices.sharding import fetch
 from xworld.training.learners.learner import Learner
 from xworld.training.learners.terms.term import Term
+from xworld.training.logs.kept_tasks import write_kept_tasks
 from xworld.training.logs.loggers import Logger, check_loggers, open_loggers
 from xworld.training.logs.metrics import WATCHED, MetricsWriter, Row, columns_of, mean_row
 from xworld.training.logs.progress import progress_display
@@ -141,7 +142,9 @@ def train(
         logs = stack.enter_context(open_loggers(loggers if is_lead else (), folder, config))
         metrics = jax.eval_shape(trainer.chunk, state, given)[2]
         writer = MetricsWriter(folder, columns_of(metrics, evaluator.columns), update, is_lead)
-        run = _Run(config, trainer, evaluator, saved, writer, logs, show, on_row, on_chunk, on_evaluation)
+        run = _Run(
+            folder, is_lead, config, trainer, evaluator, saved, writer, logs, show, on_row, on_chunk, on_evaluation
+        )
         return run.go_on(state, given, lambda: _is_any(stop.is_set()))
 
 
@@ -149,6 +152,8 @@ def train(
 class _Run:
     """The host's side of a run, chunk by chunk."""
 
+    folder: Path
+    is_lead: bool
     config: RunConfig
     trainer: Trainer
     evaluator: Evaluator
@@ -181,6 +186,7 @@ class _Run:
             row |= {"steps_per_second": round(config.steps_per_update * config.updates_per_chunk / seconds)}
             if num_chunks % config.chunks_per_evaluation == 0 or is_end:
                 row |= self._evaluated(state, row)
+                write_kept_tasks(self.folder, given.tasks, update * config.steps_per_update, self.is_lead)
                 if _of_lead(row[score] > best):
                     best = row[score]
                     self.saved.write(state, given, "best")

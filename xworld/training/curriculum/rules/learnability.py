@@ -105,6 +105,10 @@ class Learnability(Followed):
         """[...] float32, updates since a task was tried out."""
         return self.kept.age(task_id, self.clock)
 
+    def best(self, number: int) -> tuple[Task, jax.Array]:
+        """The most learnable tasks of the block before."""
+        return self.kept.best(number)
+
     def metrics(self) -> dict[str, jax.Array]:
         """How many tasks are kept, and how learnable they were."""
         filled = self.kept.num_filled.astype(jnp.float32)

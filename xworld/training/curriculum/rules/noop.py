@@ -138,6 +138,10 @@ class NoopFilter(Followed):
         """[...] float32, updates since a task was admitted."""
         return self.archive.age(task_id, self.clock)
 
+    def best(self, number: int) -> tuple[Task, jax.Array]:
+        """Admitted tasks, those first that have waited longest; those last that were trained on enough."""
+        return self.archive.best(number)
+
     def metrics(self) -> dict[str, jax.Array]:
         """How many are admitted, and wait."""
         waiting = (self.plays_left > 0).sum(dtype=jnp.float32)

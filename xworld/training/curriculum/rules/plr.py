@@ -189,6 +189,10 @@ class PrioritisedReplay(Followed):
         """[...] float32, updates since a task came into the archive."""
         return self.archive.age(task_id, self.clock)
 
+    def best(self, number: int) -> tuple[Task, jax.Array]:
+        """The fittest tasks found."""
+        return self.archive.best(number)
+
     def metrics(self) -> dict[str, jax.Array]:
         """How full the archive is, and how fit its tasks."""
         archive = self.archive

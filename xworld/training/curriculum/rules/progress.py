@@ -128,6 +128,10 @@ class LearningProgress(Followed):
         """[...] float32, updates since a task was drawn for the first time."""
         return self.pool.age(task_id, self.clock)
 
+    def best(self, number: int) -> tuple[Task, jax.Array]:
+        """The newest tasks."""
+        return self.pool.best(number)
+
     def metrics(self) -> dict[str, jax.Array]:
         """Mean progress of the cells, and how many there are in which there is any."""
         found = progress(self.fast, self.slow, self.config.low)
