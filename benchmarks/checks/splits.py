@@ -62,7 +62,7 @@ def check(universe: Universe, draw: Draw, number: int) -> dict[str, Any]:
 
 
 def draw_games(universe: Universe, ids: np.ndarray) -> Drawn:
-    """[B, 1 + R] uint64 contents of games, and their hashes."""
+    """[B, K + R] uint64 contents of games, and their hashes."""
     game = _draw(universe._draw_game, ids)
     return canonical_games(game), jax.jit(jax.vmap(game_hash))(game)
 
@@ -77,18 +77,19 @@ def draw_worlds(universe: Universe, ids: np.ndarray) -> Drawn:
 
 
 def canonical_games(games: Game) -> np.ndarray:
-    """[B, 1 + R] uint64: the goal and the rules of stacked games, equal for games that mean the same.
+    """[B, K + R] uint64: the goals and the rules of stacked games, equal for games that mean the same.
 
-    Of the two ways to write a condition that is mutual, that with the lower number; rules in ascending order, and what
-    each makes too.
+    Of the two ways to write a condition that is mutual, that with the lower number; goals and rules in ascending order,
+    and what each rule makes too.
     """
-    goal, rules = games.goal, games.rules
+    asked, rules = games.goals, games.rules
     negated = np.asarray(games.is_goal_negated)[:, None].astype(np.uint64)
-    goals = _canonical_conditions(goal.relation, goal.directions, goal.first, goal.second)
+    goals = _canonical_conditions(asked.relation, asked.directions, asked.first, asked.second)
+    goals = np.sort(goals | negated << np.uint64(32), axis=1)
     products = np.sort(np.asarray(rules.products), axis=2)
     rows = _canonical_conditions(rules.relation, rules.directions, rules.first, rules.second)
     rows = np.sort(rows | _pack(*np.moveaxis(products, 2, 0)) << np.uint64(32), axis=1)
-    return np.concatenate([goals | negated << np.uint64(32), rows], axis=1)
+    return np.concatenate([goals, rows], axis=1)
 
 
 def _canonical_conditions(*fields: jax.Array) -> np.ndarray:

@@ -1,3 +1,5 @@
+import dataclasses
+
 import adapter_tasks
 import jax
 import numpy as np
@@ -15,6 +17,19 @@ def seen():
     state, _ = jax.jit(env.reset)(jax.random.key(0), task)
     _, timestep = jax.jit(env.step)(state, np.array([adapter_tasks.PICK_UP, 1]))
     return env, *jax.device_get((timestep.observation, env.briefing(task)))
+
+
+def test_a_goal_that_changes_from_trial_to_trial_is_where_the_goal_is():
+    env, task = adapter_tasks.make(adapter_tasks.CHANGING)
+    _, timestep = jax.jit(env.reset)(jax.random.key(0), task)
+    observation, briefing = jax.device_get((timestep.observation, env.briefing(task)))
+    layout = FlatLayout(env.config)
+    assert layout.fields == FlatLayout(dataclasses.replace(env.config, max_goals=1)).fields
+    np.testing.assert_array_equal(layout.part(layout.encode(observation, briefing), "goal"), observation.goal)
+    np.testing.assert_array_equal(
+        Observer(env.config, "structured").observe(observation, briefing)["goal"], observation.goal
+    )
+    assert "goal" not in Observer(env.config, "structured", briefing=False).observe(observation, briefing)
 
 
 @pytest.mark.parametrize("one_hot", [False, True])

@@ -91,6 +91,13 @@ def test_the_briefing_can_be_taken_away_without_a_recompile(tasks):
     assert not layout.part(untold, "rules").any()
 
 
+def test_so_can_a_goal_that_changes():
+    env, task = adapter_tasks.make(adapter_tasks.CHANGING)
+    one = GymnaxEnv(task, env)
+    told, untold = (one.reset(KEY, one.default_params.replace(is_briefed=jnp.array(flag)))[0] for flag in (True, False))
+    assert one.observer.layout.part(told, "goal").any() and not one.observer.layout.part(untold, "goal").any()
+
+
 def test_params_may_be_static(tasks):
     """As in the wrappers of Craftax_Baselines."""
     env, source = tasks

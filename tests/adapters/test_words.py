@@ -39,6 +39,14 @@ def test_an_observation_in_words():
     assert useful_actions(env.config, observation) == ["turn right", "turn left", "pick up", "noop"]
 
 
+def test_a_goal_that_changes_is_said_with_what_is_seen():
+    env, task, _, observation = start(adapter_tasks.CHANGING)
+    assert briefing_words(env.briefing(task)).startswith("You are agent.\nEvery trial has a goal of its own.\nRules:\n")
+    second = observation_words(observation).splitlines()[1]
+    goals = ("hold(agent, red ball)", "near(agent, blue cube)")
+    assert second in [f"Your goal in this trial: {goal}" for goal in goals]
+
+
 def test_another_agent_is_described_as_it_is_seen():
     _, _, _, observation = start(adapter_tasks.TOGETHER)
     assert "a: red ball" in observation_words(observation, 0)

@@ -121,6 +121,20 @@ def steps_that_differ(one, other) -> list[int]:
     return [int(index) for index in np.flatnonzero(differs)]
 
 
+def test_a_goal_that_is_observed_counts_as_one_that_is_told(recording):
+    agent = make_agent(SMALL, env_config())
+    params, goal = rough_params(agent), recording.briefing.goal
+    observed = with_observation(recording.timestep, goal=jnp.broadcast_to(goal, (LENGTH, *goal.shape)))
+    told = dataclasses.replace(recording.briefing, goal=None)
+    expected = unroll(agent, params, recording.timestep, recording.briefing)
+    for one, other in zip(unroll(agent, params, observed, told)[:2], expected[:2], strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+    # One that changes changes what comes after it, and nothing before.
+    changed = observed.observation.goal.at[EPISODE:].add(1)
+    other = unroll(agent, params, with_observation(observed, goal=changed), told)
+    assert steps_that_differ(other, unroll(agent, params, observed, told)) == list(range(EPISODE, LENGTH))
+
+
 def test_shapes_and_first_policy(agent, recording):
     logits, values, memory = unroll(agent, fresh_params(agent), recording.timestep, recording.briefing)
     assert logits.shape == (LENGTH, BATCH, 1, NUM_ACTIONS)
@@ -267,6 +281,9 @@ def test_every_part_of_the_observation_matters(agent, params, recording):
     before = unroll(agent, params, recording.timestep, recording.briefing)
     for field in dataclasses.fields(Observation):
         value = getattr(recording.timestep.observation, field.name)
+        if field.name == "goal":  # which the briefing has here; of one that is observed another test tells
+            assert value is None
+            continue
         changed = with_observation(recording.timestep, **{field.name: value.at[0].add(1)})
         differs = bool(steps_that_differ(before, unroll(agent, params, changed, recording.briefing)))
         assert differs == (field.name not in ("last_action", "last_reward")), (

@@ -20,11 +20,12 @@ from evaluation_tasks import (
     take,
 )
 
-from xworld import State
+from xworld import Env, State
 from xworld.agents import Expert, Searcher, make_expert_policy
 from xworld.agents.scripted.paths import FAR, cells_of, in_front, pose_costs
 from xworld.core.step.actions import NOOP, PICK_UP, PUT_DOWN
 from xworld.evaluation import episode_key, evaluate, record
+from xworld.tasks import parse
 
 NUM_TASKS = 48
 NUM_SEARCHED = 24  # tasks that are searched exhaustively: the known rooms and 17 random ones
@@ -174,3 +175,30 @@ def test_what_cannot_be_picked_up_is_left(played):
 def test_a_goal_that_lies_about_needs_no_rule(played):
     for returns in played.values():
         assert (returns[LYING] == TRIAL_LENGTH - 2).all()
+
+
+def test_searchers_remember_what_things_became_where_every_trial_has_a_goal_of_its_own():
+    config = dataclasses.replace(CONFIG, max_rules=3, max_goals=3)
+    generator, names = np.random.default_rng(0), ("red ball", "green star", "blue hex")
+    kinds = ("black cube", "white cube", "pink cube")
+    tasks = []
+    for _ in range(BATCH_SIZE):
+        cells = np.full(25, ".")
+        cells[generator.choice(25, 4, replace=False)] = list("0xyz")
+        rows = ["#######", *(f"#{''.join(row)}#" for row in cells.reshape(5, 5)), "#######"]
+        made = generator.permutation(kinds)
+        rules = [f"hold(agent, {name}) -> {kind}" for name, kind in zip(names, made, strict=True)]
+        lines = [
+            f"goal = {[f'hold(agent, {kind})' for kind in kinds]}",
+            f"rules = {rules}",
+            'hidden = "all"\ntrial_length = 20\nnum_trials = 10',
+            'map = """\n' + "\n".join(rows) + '\n"""\n[legend]',
+            *(f'{letter} = "{name}"' for letter, name in zip("xyz", names, strict=True)),
+        ]
+        tasks.append(parse("\n".join(lines), config))
+    env, tasks = Env(config), stack(tasks)
+    policies = Searcher(), Searcher(remembers=False), make_expert_policy(Expert(env), tasks)
+    known, anew, expert = (evaluate(env, tasks, policy, KEY, batch_size=BATCH_SIZE).returns for policy in policies)
+    assert (expert > 0).all()
+    assert known[:, 0].mean() < 0.95 * expert[:, 0].mean() and known[:, -3:].mean() > 0.99 * expert[:, -3:].mean()
+    assert anew[:, -3:].mean() < 0.95 * expert[:, -3:].mean()

@@ -26,6 +26,7 @@ from xworld.apps.play.bindings import KEYS
 from xworld.apps.study import check_id, find_study, make_id, make_schedule, next_rotation, parse_study, read_record
 from xworld.apps.study.sitting import FEEDBACK, PLAYING, READING
 from xworld.core.step.actions import NOOP
+from xworld.core.step.goals import goal_id
 from xworld.evaluation.scores.statistics import crossed_interval, estimate, interval
 from xworld.evaluation.scores.summary import STATISTICS
 from xworld.histories import replay
@@ -139,6 +140,21 @@ def test_time_is_up_and_a_closed_window(study_file, tmp_path, window):
     history = read_record(tmp_path / "out" / "P1").history(0)
     assert history.actions[:, 0].tolist() == [3, *[NOOP] * 5] and history.rewards.sum() == LENGTH
     assert history.times.tolist() == [1.0, 59.9, *[60.1] * 4]
+
+
+@pytest.mark.slow
+def test_after_a_trial_it_says_what_the_goal_of_that_trial_was(tmp_path, window):
+    goals = ("hold(agent, black cube)", "hold(agent, purple ball)")
+    room = ROOM.replace('goal = "hold(agent, black cube)"', f"goal = {list(goals)}")
+    clock, said = Clock(), []
+    with contextlib.closing(sit(write_study(tmp_path, room), tmp_path / "out", "P1", clock)) as sitting:
+        window.start(sitting)
+        while len(said) < 4 and go_through(window, sitting, clock, 1):
+            if sitting.stage == FEEDBACK and (not said or sitting._feedback() != said[-1][1]):
+                turn = sitting.session.turns[-2].state
+                said.append((goals[int(goal_id(turn.task, turn.seed, turn.trial))], sitting._feedback()))
+    assert len(said) == 4 and all(f"The goal was: {goal}." in text for goal, text in said)
+    assert "may have another goal" in said[2][1] and "may have another goal" not in said[3][1]
 
 
 def test_a_page_that_was_just_shown_is_not_left(study_file, tmp_path, window):

@@ -44,6 +44,8 @@ def test_step_matches_the_oracle(name: str) -> None:
         assert not seen["push"]
     if config.num_agents > 1:
         wanted["agent in view"] = 50
+    if config.max_goals > 1:
+        wanted["another goal"] = 25
     shares = {feature: 100 * seen[feature] / NUM_EXAMPLES for feature in wanted}
     assert not {feature: share for feature, share in shares.items() if share < wanted[feature]}
 

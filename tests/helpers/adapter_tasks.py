@@ -28,6 +28,8 @@ map = '''
 b = "red ball"
 c = "frozen blue cube"
 """
+# The same with a goal drawn anew in every trial.
+CHANGING = ALONE.replace('goal = "hold(agent, red ball)"', 'goal = ["hold(agent, red ball)", "near(agent, blue cube)"]')
 TOGETHER = """
 goals = ["hold(agent0, red ball)", "hold(agent1, red ball)"]
 trial_length = 5

@@ -22,6 +22,7 @@ CONFIGS = {
     "few relations, no push": small_config(
         view_size=3, see_through_walls=True, push=False, relations=("touch", "hold", "see")
     ),
+    "two agents, several goals": small_config(num_agents=2, max_goals=3, relations=("touch", "near", "hold")),
 }
 
 
@@ -61,8 +62,7 @@ class Comparison:
 
         Of both the first record is that of the reset. The environment's has arrays with leading axis T + 1.
         """
-        directions = self._directions_at_trial_starts(example)
-        actions, expected = self._imagine(example, directions)
+        actions, expected = self._imagine(example, *self._trial_starts(example))
         first, later = jax.device_get(self.run(np.uint32(example.seed), example.task, actions))
         return actions, expected, {name: np.concatenate([first[name][None], later[name]]) for name in first}
 
@@ -71,22 +71,30 @@ class Comparison:
         for name, wanted in oracle.briefing(self.config, task).items():
             np.testing.assert_array_equal(getattr(briefing, name), wanted, err_msg=f"briefing.{name}")
 
-    def _directions_at_trial_starts(self, example: Example) -> list[list[int]]:
-        """Where agents look at the start of every trial, by running the episode with trials of one step."""
+    def _trial_starts(self, example: Example) -> tuple[list[list[int]], list[int]]:
+        """Where agents look at the start of every trial and which goal it has: an episode with trials of one step."""
         hurried = dataclasses.replace(example.task, trial_length=np.uint16(1), num_trials=np.uint16(MAX_TRIALS))
         noops = np.full((NUM_STEPS, self.config.num_agents), oracle.NOOP, np.int32)
         first, later = jax.device_get(self.run(np.uint32(example.seed), hurried, noops))
-        return [first["agent_direction"].tolist(), *later["agent_direction"][: MAX_TRIALS - 1].tolist()]
+        directions = [first["agent_direction"].tolist(), *later["agent_direction"][: MAX_TRIALS - 1].tolist()]
+        if self.config.max_goals == 1:
+            return directions, [0] * MAX_TRIALS
+        known = oracle.start(self.config, example.task, directions[0]).all_goals
+        goals = [first["goal"].tolist(), *later["goal"][: MAX_TRIALS - 1].tolist()]
+        return directions, [known.index(goal) for goal in goals]
 
-    def _imagine(self, example: Example, directions: list[list[int]]) -> tuple[np.ndarray, list[Record]]:
+    def _imagine(
+        self, example: Example, directions: list[list[int]], goal_ids: list[int]
+    ) -> tuple[np.ndarray, list[Record]]:
         """What agents with these plans do, and what the oracle says comes of it."""
-        world = oracle.start(self.config, example.task, directions[0])
+        world = oracle.start(self.config, example.task, directions[0], goal_ids[0])
         planners = [Planner(agent_id, plan) for agent_id, plan in enumerate(example.plans)]
         records, all_actions = [oracle.reset_timestep(world)], []
         for _ in range(NUM_STEPS):
             actions = [planner.next_action(world) for planner in planners]
             next_trial = min(world.trial + 1, MAX_TRIALS - 1)
-            records.append(oracle.step(world, actions, directions[next_trial]) | {"matches": world.matches})
+            record = oracle.step(world, actions, directions[next_trial], goal_ids[next_trial])
+            records.append(record | {"matches": world.matches})
             all_actions.append(actions)
         return np.array(all_actions, np.int32), records
 
@@ -110,7 +118,7 @@ def _visible(state: State, timestep: TimeStep) -> dict[str, jax.Array]:
             for field in dataclasses.fields(timestep)
             if field.name != "observation"
         },
-        **{field.name: getattr(observation, field.name) for field in dataclasses.fields(observation)},
+        **{name: value for name, value in vars(observation).items() if value is not None},
     }
 
 
@@ -135,6 +143,8 @@ def features(records: list[Record]) -> set[str]:
             found.add("goal")
         if before["is_over"]:
             found.add("past the end")
+        if before["goal"] != after["goal"]:
+            found.add("another goal")
         if after["event"]:
             found.add("rule")
         if after["event"] > 1:

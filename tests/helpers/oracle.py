@@ -1,7 +1,8 @@
 """The world in plain Python, written from the design and not from `xworld.core`: what the property tests believe.
 
 `start` puts a task into a `World`, `step` moves it on by one step and says what the environment has to hand out. The
-directions at the start of a trial are a hash, so they are read from the environment under test.
+directions at the start of a trial are a hash, and so is which of several goals it has: they are read from the
+environment under test.
 """
 
 import math
@@ -57,7 +58,8 @@ class World:
     agents: list[Agent]
     slots: list[Slot]
     rules: list[Rule]
-    goals: list[list[list[list[int]]]]  # [A][C][L] of relation, directions, first, second, negated
+    goals: list[list[list[list[int]]]]  # of the trial, [A][C][L] of relation, directions, first, second, negated
+    all_goals: list[list[list[list[list[int]]]]]  # [G][A][C][L]
     task: Task
     trial_length: int
     num_trials: int
@@ -113,13 +115,14 @@ class World:
         return slot.kind if slot else 0
 
 
-def start(config: EnvConfig, task: Task, directions: list[int]) -> World:
+def start(config: EnvConfig, task: Task, directions: list[int], goal_id: int = 0) -> World:
     """The world at the start of an episode."""
     rules = task.rules
     rows = zip(*(x.tolist() for x in (rules.relation, rules.directions, rules.first, rules.second)), strict=True)
     goals = task.goals
     parts = [x.tolist() for x in (goals.relation, goals.directions, goals.first, goals.second, goals.negated)]
-    clauses, literals = range(config.goal_clauses), range(config.goal_literals)
+    parts = parts if config.max_goals > 1 else [[part] for part in parts]
+    clauses, literals, agents = range(config.goal_clauses), range(config.goal_literals), range(config.num_agents)
     world = World(
         config=config,
         terrain=task.terrain.tolist(),
@@ -131,8 +134,10 @@ def start(config: EnvConfig, task: Task, directions: list[int]) -> World:
             Rule(*row, [kind for kind in products if kind])
             for row, products in zip(rows, rules.products.tolist(), strict=True)
         ],
-        goals=[
-            [[[part[a][c][n] for part in parts] for n in literals] for c in clauses] for a in range(config.num_agents)
+        goals=[],
+        all_goals=[
+            [[[[part[g][a][c][n] for part in parts] for n in literals] for c in clauses] for a in agents]
+            for g in range(config.max_goals)
         ],
         task=task,
         trial_length=int(task.trial_length),
@@ -142,13 +147,14 @@ def start(config: EnvConfig, task: Task, directions: list[int]) -> World:
         last_action=[NOOP] * config.num_agents,
         last_reward=[0.0] * config.num_agents,
     )
-    start_trial(world, directions)
+    start_trial(world, directions, goal_id)
     return world
 
 
-def start_trial(world: World, directions: list[int]) -> None:
-    """Puts everything back as the task says; only directions that the task leaves open may differ."""
+def start_trial(world: World, directions: list[int], goal_id: int) -> None:
+    """Puts everything back as the task says; only directions that the task leaves open and the goal may differ."""
     task = world.task
+    world.goals = world.all_goals[goal_id]
     world.time = 0
     world.door_state = task.door_state.tolist()
     world.agents = [
@@ -170,8 +176,8 @@ def reset_timestep(world: World) -> dict[str, Any]:
     return _timestep(world, [0.0] * len(world.agents), event=0, is_first=True, is_trial_first=True)
 
 
-def step(world: World, actions: list[int], directions: list[int]) -> dict[str, Any]:
-    """Moves `world` on and returns what `step` hands out. `directions` matter only when a new trial starts."""
+def step(world: World, actions: list[int], directions: list[int], goal_id: int = 0) -> dict[str, Any]:
+    """Moves `world` on and returns what `step` hands out. `directions` and `goal_id` are of a trial that starts."""
     world.matches = []
     if world.is_over:
         return _timestep(world, [0.0] * len(world.agents), event=0)
@@ -191,7 +197,7 @@ def step(world: World, actions: list[int], directions: list[int]) -> dict[str, A
     is_trial_first = world.time == world.trial_length and world.trial < world.num_trials - 1
     if is_trial_first:
         world.trial += 1
-        start_trial(world, directions)
+        start_trial(world, directions, goal_id)
     return _timestep(world, rewards, event, is_trial_first=is_trial_first)
 
 
@@ -362,7 +368,7 @@ def briefing(config: EnvConfig, task: Task) -> dict[str, Any]:
     world = start(config, task, [0] * config.num_agents)
     hidden = task.hidden
     return {
-        "goal": world.goals,
+        "goal": world.goals if config.max_goals == 1 else None,
         "rules": [
             [
                 _masked(rule, is_hidden, kinds, relations)
@@ -416,6 +422,7 @@ def _timestep(
         "trials_left": world.num_trials - world.trial - 1,
         "time_left": world.trial_length - world.time,
         "trial_length": world.trial_length,
+        "goal": world.goals,
     }
 
 

@@ -193,17 +193,31 @@ def _make_rules(config: EnvConfig, parts: Parts, kinds: Sequence[int]) -> Rules:
 
 
 def _make_goals(config: EnvConfig, parts: Parts, kinds: Sequence[int]) -> Goals:
+    if config.max_goals == 1:
+        literals = _make_goal(config, parts, kinds, "")
+    else:
+        sizes = config.max_goals, config.num_agents, config.goal_clauses, config.goal_literals
+        literals = np.zeros((*sizes, 5), np.uint8)
+        for number in range(parts.chance("number of goals").randint(1, config.max_goals)):
+            literals[number] = _make_goal(config, parts, kinds, f" of goal {number}")
+            if not literals[number].any():  # which would be padding
+                literals[number, 0, 0, :, 4] = 1
+    relation, directions, first, second, negated = np.moveaxis(literals, -1, 0)
+    return Goals(relation=relation, directions=directions, first=first, second=second, negated=negated)
+
+
+def _make_goal(config: EnvConfig, parts: Parts, kinds: Sequence[int], name: str) -> np.ndarray:
+    """[A, C, L, 5] relation, directions, first, second and negated."""
     literals = np.zeros((config.num_agents, config.goal_clauses, config.goal_literals, 5), np.uint8)
     for agent, clause in np.ndindex(literals.shape[:2]):
         there = [literal for literal in range(config.goal_literals) if parts.is_there(0.6)]
         if there:  # else the clause is never true
             literals[agent, clause, :, 4] = 1  # literals that are always true
         for literal in there:
-            chance = parts.chance(f"literal {literal} of clause {clause} of agent {agent}")
+            chance = parts.chance(f"literal {literal} of clause {clause} of agent {agent}{name}")
             predicate = _make_predicate(config, chance, kinds, is_goal=True)
             literals[agent, clause, literal] = *predicate, chance.random() < 0.3
-    relation, directions, first, second, negated = np.moveaxis(literals, -1, 0)
-    return Goals(relation=relation, directions=directions, first=first, second=second, negated=negated)
+    return literals
 
 
 def _make_predicate(

@@ -38,12 +38,12 @@ num_trials = 2
 """
 
 
-def write_study(folder: Path) -> Path:
+def write_study(folder: Path, room: str = ROOM) -> Path:
     """The file of a study of 3 practice tasks and 5 probes, all of which are the same room."""
     (folder / "consent.txt").write_text("Your keys are recorded.\n")
     rooms = [*(f"practice{n}" for n in range(3)), *(f"probe{n}" for n in range(NUM_PROBES))]
     for name in rooms:
-        (folder / f"{name}.toml").write_text(ROOM)
+        (folder / f"{name}.toml").write_text(room)
     probes = "".join(f'[[probes]]\nsource = "{name}.toml"\n' for name in rooms[3:])
     path = folder / "rooms.toml"
     path.write_text(STUDY + probes)

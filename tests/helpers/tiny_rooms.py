@@ -80,6 +80,17 @@ class TinyRooms:
         )
 
 
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class TinyRoomsOfTwoGoals(TinyRooms):
+    """The same rooms where a trial asks for what the hidden rule makes, or for the first of the objects itself."""
+
+    def sample(self, key: jax.Array) -> Task:
+        task = super().sample(key)
+        other = dataclasses.replace(task.goals, second=jnp.full_like(task.goals.second, task.object_kind[0]))
+        return dataclasses.replace(task, goals=jax.tree.map(lambda *pair: jnp.stack(pair), task.goals, other))
+
+
 def _byte(value: int) -> jax.Array:
     return jnp.array([value], jnp.uint8)
 

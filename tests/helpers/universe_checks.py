@@ -68,9 +68,16 @@ def check_form(env_config: EnvConfig, tasks: Task, infos: TaskInfo) -> None:
     assert ((rules.directions != 0) == (rules.relation == 1)).all()
     assert all(_is_packed(products != 0) for products in np.moveaxis(rules.products, 1, 0))
     assert (rules.products[is_rule][:, 0] != 0).all()
-    assert ((tasks.goals.relation[:, :, 0, 0] != 0) == is_player).all()
-    for field in jax.tree.leaves(tasks.goals):
-        assert ((field == field[:, :1]) | ~is_player[..., None, None]).all(), "the same goal for both"
+    for number in range(int(infos.num_goals.max())):
+        goals = (
+            jax.tree.map(lambda leaf, number=number: leaf[:, number], tasks.goals)
+            if tasks.has_several_goals
+            else tasks.goals
+        )
+        has_goal = is_player & (number < infos.num_goals)[:, None]
+        assert ((goals.relation[:, :, 0, 0] != 0) == has_goal).all()
+        for field in jax.tree.leaves(goals):
+            assert ((field == field[:, :1]) | ~is_player[..., None, None]).all(), "the same goal for both"
 
     hidden = tasks.hidden
     assert not (hidden.rules & ~is_rule[:, None]).any()
@@ -80,8 +87,9 @@ def check_form(env_config: EnvConfig, tasks: Task, infos: TaskInfo) -> None:
         assert all(_is_packed(of_agent != 0) for of_agent in np.moveaxis(parts, 1, 0))
 
     assert (infos.num_objects == is_object.sum(axis=1)).all()
-    assert (infos.num_dead_ends + infos.num_decoys + infos.num_firings == is_rule.sum(axis=1)).all()
-    assert (infos.num_hidden_rules <= infos.num_firings).all()
+    num_needed = infos.num_firings * infos.num_goals
+    assert (infos.num_dead_ends + infos.num_decoys + num_needed == is_rule.sum(axis=1)).all()
+    assert (infos.num_hidden_rules <= num_needed).all()
     assert (infos.num_hidden_dead_ends <= infos.num_dead_ends).all()
 
 

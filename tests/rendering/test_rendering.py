@@ -15,11 +15,14 @@ from xworld.base.errors import ConfigError
 from xworld.core.config import EnvConfig
 from xworld.core.env import Env
 from xworld.core.kinds import COLOURS, DOOR_STATES, SHAPES, object_kind
+from xworld.core.step.goals import goal_id
 from xworld.core.step.observation import observe
 from xworld.core.types import HAND, HAND_STEP, NOWHERE
 from xworld.rendering import episode_frames, render, render_frame, save_animation
 from xworld.rendering.drawing import canvas, sprites, tiles
 from xworld.rendering.drawing.palette import PAGE
+from xworld.rendering.snapshot import take_snapshot
+from xworld.tasks import config_for, goal_text
 from xworld.tasks.language.reading import parse
 
 CONFIG = EnvConfig(height=7, width=9, num_agents=2, max_objects=6, max_rules=4, max_doors=3, goal_literals=2)
@@ -374,3 +377,41 @@ def test_missing_packages_are_named(monkeypatch, package):
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(ConfigError, match=rf"{package}.*pip install xworld\[play\]"):
         importlib.import_module("xworld.rendering")
+
+
+CHANGING = """
+goal = ["hold(agent, red ball)", "near(agent, red ball)"]
+rules = []
+trial_length = 2
+num_trials = 4
+facing = "east"
+map = '''
+0b.
+'''
+[legend]
+b = "red ball"
+"""
+
+
+def test_the_panel_shows_the_goal_of_the_trial():
+    config = config_for(CHANGING)
+    env, task = Env(config), parse(CHANGING, config)
+    step = jax.jit(env.step)
+    seed = next(seed for seed in range(100) if [int(goal_id(task, seed, trial)) for trial in range(2)] == [0, 1])
+    state, _ = jax.jit(env.reset_from_seed)(jnp.uint32(seed), task)
+    holding, _ = step(state, jnp.array([3]))
+    after, timestep = step(holding, jnp.array([6]))
+    snapshots = [take_snapshot(env, state, 0) for state in (state, holding, after)]
+    assert [goal_text(snapshot.goal) for snapshot in snapshots] == [
+        *["hold(agent, red ball)"] * 2,
+        "near(agent, red ball)",
+    ]
+    assert all(snapshot.num_goals == 2 for snapshot in snapshots)
+    # The reward that ended the first trial was for its own goal: that of the second does not glow.
+    assert timestep.reward[0] == 1 and timestep.is_trial_first
+    np.testing.assert_array_equal(render_frame(env, after, timestep), render_frame(env, after))
+    once = dataclasses.replace(timestep, is_trial_first=np.bool_(False))
+    assert not np.array_equal(render_frame(env, after, once), render_frame(env, after))
+    # Below the heading, panels of one state differ where the goals do.
+    other = dataclasses.replace(state, seed=jnp.uint32(next(n for n in range(100) if int(goal_id(task, n, 0)) == 1)))
+    assert not np.array_equal(render_frame(env, state), render_frame(env, other))

@@ -60,27 +60,27 @@ def is_mutual(conditions):
 def test_a_game_written_the_other_way_round_is_the_same_game(games):
     random, expected = np.random.default_rng(0), hash_games(games)
     for _ in range(10):
-        changed = [is_mutual(part) & (random.random(part.first.shape) < 0.5) for part in (games.goal, games.rules)]
-        for is_changed, part in zip(changed, (games.goal, games.rules), strict=True):
+        changed = [is_mutual(part) & (random.random(part.first.shape) < 0.5) for part in (games.goals, games.rules)]
+        for is_changed, part in zip(changed, (games.goals, games.rules), strict=True):
             assert all((part.relation[is_changed] == relation).sum() > 50 for relation in (TOUCH, NEAR, SEE))
         products = random.permuted(games.rules.products, axis=2)
         rules = dataclasses.replace(mirrored(games.rules, changed[1]), products=products)
         order = random.permutation(rules.first.shape[1])
         rules = jax.tree.map(lambda leaf, order=order: leaf[:, order], rules)
-        written = dataclasses.replace(games, goal=mirrored(games.goal, changed[0]), rules=rules)
+        written = dataclasses.replace(games, goals=mirrored(games.goals, changed[0]), rules=rules)
         np.testing.assert_array_equal(hash_games(written), expected)
         np.testing.assert_array_equal(splits.canonical_games(written), splits.canonical_games(games))
 
 
 def test_what_is_not_mutual_is_another_game_the_other_way_round(games):
-    goal, expected = games.goal, np.asarray(hash_games(games))
-    turned = np.asarray(hash_games(dataclasses.replace(games, goal=mirrored(goal, True))))
+    goal, expected = games.goals, np.asarray(hash_games(games))
+    turned = np.asarray(hash_games(dataclasses.replace(games, goals=mirrored(goal, True))))
     assert ((turned == expected) == is_mutual(goal)[:, 0]).all()
     for relation, by_agent in ((HOLD, True), (SEE, True), (ON, False), (NEAR, True), (TOUCH, False)):
         assert ((goal.relation == relation) & ((goal.first >= 15 * 16) == by_agent)).sum() > 20
     # Operands that change sides while the directions stay: the same only where each direction's opposite is asked for.
     swapped = dataclasses.replace(goal, first=goal.second, second=goal.first)
-    turned = np.asarray(hash_games(dataclasses.replace(games, goal=swapped)))
+    turned = np.asarray(hash_games(dataclasses.replace(games, goals=swapped)))
     is_touch = (goal.relation == TOUCH)[:, 0]
     is_even = np.isin(goal.directions, (5, 10, ALL_DIRECTIONS))[:, 0]
     assert ((turned == expected)[is_touch] == is_even[is_touch]).all() and 100 < is_even[

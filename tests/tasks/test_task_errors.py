@@ -1,5 +1,6 @@
 """Every mistake in a task is a `ConfigError` that says where, what is wrong, and what would be right."""
 
+import dataclasses
 import re
 from typing import Any
 
@@ -267,6 +268,16 @@ def test_goals_that_do_not_fit():
     assert_refused("goals = ['never']" + MAP, message)
     assert_refused("goals = ['never', 'hold(agent, red floor)']" + MAP, "goal of agent1: hold(agent, red floor)")
     assert_refused("goals = ['never', 'hold(agent red ball)']" + MAP, "goals[1]: 'hold(agent red ball)': hold relates")
+    assert_refused("goal = []" + MAP, "goal is an empty list; write at least one goal.")
+    assert_refused("goal = ['never', 3]" + MAP, "goal[1] is 3; write text in quotes.")
+    assert_refused("goal = ['never', 'hold(agent red ball)']" + MAP, "goal[1]: 'hold(agent red ball)': hold relates")
+    message = "goals: the agents have 2 and 1 goals. Write as many for each, since a trial has the n-th goal of every"
+    assert_refused("goals = [['never', 'never'], 'never']" + MAP, message)
+    several = "goal = ['on(agent, red floor)', 'never']" + MAP
+    message = "2 goals, of which every trial has one, do not fit: EnvConfig.max_goals is 1. Raise it, or use fewer."
+    assert_refused(several, message)
+    message = "goals[1]: it never holds, which only the one goal of a task may say. Leave it out."
+    assert_refused(several, message, dataclasses.replace(CONFIG, max_goals=2))
     assert_refused("num_trials = 1" + MAP, "Write either goal, which is everyone's, or goals")
 
 
@@ -358,6 +369,7 @@ NEAR, HOLD, BALL, KEY, AGENT = 2, 3, 0x10, 0x40, 0xF0
             "map, row 0, column 2: the door's state is 3; write a whole number from 0 to 2.",
         ),
         ({"goals": {}}, "There are goals of agents [], but agents [0] are on the map."),
+        ({"goals": []}, "The list of goals is empty. Write at least one."),
         ({"goals": ((),)}, "goal: clause 0 has no literals; leave it out, or say when it holds."),
         ({"goals": ((Literal(6, AGENT, BALL),),)}, "goal: A relation's code is 6; write a whole number from 1 to 5."),
         ({"goals": ((Literal(NEAR, 0, BALL),),)}, "goal: The first operand is nothing; write an agent or an object"),

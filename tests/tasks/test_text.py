@@ -1,5 +1,6 @@
 """The task language: what it means, and that every task survives the way to text and back."""
 
+import dataclasses
 import re
 from pathlib import Path
 from random import Random
@@ -126,6 +127,46 @@ def test_the_example_written_is_the_example():
     assert to_text(parse(EXAMPLE, EnvConfig())) == EXAMPLE.removeprefix("\n")
 
 
+SEVERAL = """
+goal = ["hold(agent, black cube)", "near(agent, red ball) or not near(agent, red ball)"]
+num_trials = 3
+map = '''
+0.b
+'''
+[legend]
+b = "red ball"
+"""
+SEVERAL_EACH = """
+goals = [["hold(agent, red ball)", "near(agent, red ball)"], ["hold(agent1, red ball)", "never"]]
+map = '''
+0b1
+'''
+[legend]
+b = "red ball"
+"""
+
+
+def test_several_goals():
+    config = config_for(SEVERAL)
+    assert (config.max_goals, config.goal_clauses, config.goal_literals) == (2, 2, 1)
+    task = parse(SEVERAL, config)
+    np.testing.assert_array_equal(task.goals.relation, [[[[3], [0]]], [[[2], [2]]]])
+    np.testing.assert_array_equal(task.goals.negated, [[[[0], [0]]], [[[0], [1]]]])
+    assert briefing_text(Env(config).briefing(task)) == ("of each trial", [])
+    each = parse(SEVERAL_EACH, config_for(SEVERAL_EACH))
+    np.testing.assert_array_equal(each.goals.relation[:, :, 0, 0], [[3, 3], [2, 0]])
+    for text, more in ((SEVERAL, 2), (SEVERAL, 5), (SEVERAL_EACH, 3)):
+        wide = dataclasses.replace(config_for(text), max_goals=more)
+        task = parse(text, wide)
+        assert task.goals.relation.shape[0] == more
+        jax.tree.map(np.testing.assert_array_equal, parse(to_text(task), wide), task)
+    assert 'goals = [\n  ["hold(agent, red ball)", "near(agent, red ball)"],\n' in to_text(each)
+    # A list of one is one goal.
+    listed = SEVERAL.replace(', "near(agent, red ball) or not near(agent, red ball)"', "")
+    assert config_for(listed).max_goals == 1
+    assert 'goal = "hold(agent, black cube)"' in to_text(parse(listed, config_for(listed)))
+
+
 def test_goals_hidden_facing_and_ids_per_agent():
     config = config_for(TWO_AGENTS)
     assert config == EnvConfig(
@@ -162,7 +203,7 @@ def test_goals_hidden_facing_and_ids_per_agent():
 def test_the_files_in_the_documentation_are_tasks():
     pages = (Path(__file__).parents[2] / "docs" / "task-language.md").read_text()
     examples = re.findall(r"(?s)```toml[^\n]*\n(.*?)```", pages)
-    assert len(examples) == 2
+    assert len(examples) == 3
     for example in examples:
         config = config_for(example)
         assert_equal(parse(example, config), parse(to_text(parse(example, config)), config))

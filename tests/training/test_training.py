@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny_rooms import SANITY_TASKS, TinyRooms, env_config, sanity_config
+from tiny_rooms import SANITY_TASKS, TinyRooms, TinyRoomsOfTwoGoals, env_config, sanity_config
 from tiny_rooms import SMALL_AGENT as SMALL
 
 from xworld import ConfigError, Env, Task, VectorEnv
@@ -169,11 +169,12 @@ def test_training_sees_what_acting_saw(does_clear):
     np.testing.assert_array_equal(trials.counts.sum(0), counts)
 
 
-def test_first_episodes_start_at_random_moments():
+@pytest.mark.parametrize(("rooms", "max_goals"), [(TinyRooms, 1), (TinyRoomsOfTwoGoals, 2)])
+def test_first_episodes_start_at_random_moments(rooms, max_goals):
     """So that an update sees all parts of episodes; what is seen is the state's."""
-    env, num_envs, length = Env(env_config()), 256, 10
-    vec, agent = VectorEnv(env, num_envs), make_agent(SMALL, env_config())
-    actor = start_actor(agent, vec, jax.random.key(0), TinyRooms(trial_length=length, num_trials=4))
+    env, num_envs, length = Env(dataclasses.replace(env_config(), max_goals=max_goals)), 256, 10
+    vec, agent = VectorEnv(env, num_envs), make_agent(SMALL, env.config)
+    actor = start_actor(agent, vec, jax.random.key(0), rooms(trial_length=length, num_trials=4))
     states = vec.states(actor.env_state)
     moments = np.asarray(states.trial, int) * length + np.asarray(states.time)
     counts = np.bincount(moments, minlength=4 * length)

@@ -15,6 +15,7 @@ from xworld.base.errors import ConfigError, did_you_mean
 from xworld.base.xla.fusion import apart
 from xworld.core.config import MAX_AGENTS, EnvConfig
 from xworld.core.step.actions import NUM_ACTIONS
+from xworld.core.step.goals import told_goal
 from xworld.core.types import Briefing, Observation
 
 FORMS = ("flat", "one_hot", "structured")
@@ -45,7 +46,8 @@ class FlatLayout:
     """The flat observation of one agent: what is where in it.
 
     Fields come in the order of `Observation`, then those of `Briefing`: the first part is the same with and without
-    the briefing. docs/adapters/flat.md has the table.
+    the briefing. The goal is in the second part also where it changes from trial to trial. docs/adapters/flat.md has
+    the table.
 
     Raises:
       ConfigError: `config` is no `EnvConfig`, or a switch is no bool.
@@ -116,7 +118,7 @@ class FlatLayout:
         if self.briefing:
             if briefing is None:
                 raise ConfigError("This layout has the briefing: give env.briefing(task) as well, or briefing=False.")
-            values |= vars(briefing)
+            values |= {**vars(briefing), "goal": told_goal(observation, briefing)}
         if self.one_hot:
             values |= _fractions(observation)
         parts = [self._encode(field, values[field.name]) for field in self.fields.values()]
@@ -182,7 +184,7 @@ class Observer:
         """[A, size] float32, or a dict of [A, ...] arrays, of one environment."""
         if not self.is_structured:
             return self.layout.encode(observation, briefing)
-        values = {**vars(observation), **vars(briefing)}
+        values = {**vars(observation), **vars(briefing), "goal": told_goal(observation, briefing)}
         found = {name: values[name] for name in self.layout.fields}
         return found | {name: jnp.broadcast_to(found[name], (self.config.num_agents,)) for name in COUNTS}
 

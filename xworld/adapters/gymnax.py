@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -26,6 +26,8 @@ from xworld.core.types import Briefing, Observation, State, Task, TaskSource, Ti
 from xworld.core.vector import VectorEnv
 
 _ENDLESS = 2**31 - 1
+
+T = TypeVar("T")
 
 
 @jax.tree_util.register_dataclass
@@ -171,8 +173,12 @@ class GymnaxEnv:
 
     def see(self, observation: Observation, briefing: Briefing, params: Params) -> Any:
         """The agent's observation in the form that was asked for."""
-        told = jax.tree.map(lambda leaf: jnp.where(params.is_briefed, leaf, jnp.zeros_like(leaf)), briefing)
-        return self.observer.observe_alone(observation, told)
+
+        def tell(tree: T) -> T:
+            return jax.tree.map(lambda leaf: jnp.where(params.is_briefed, leaf, jnp.zeros_like(leaf)), tree)
+
+        observation = dataclasses.replace(observation, goal=tell(observation.goal))
+        return self.observer.observe_alone(observation, tell(briefing))
 
     def _begin(self, key: jax.Array, tasks: TaskSource) -> tuple[Observation, GymnaxState]:
         """An episode of a new task."""

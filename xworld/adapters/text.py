@@ -10,7 +10,7 @@ from xworld.core import kinds
 from xworld.core.config import EnvConfig
 from xworld.core.step.actions import ACTION_NAMES, FORWARD, NOOP, PICK_UP, PUT_DOWN, TOGGLE, TURN_LEFT, TURN_RIGHT
 from xworld.core.types import Briefing, Observation
-from xworld.tasks.language.phrases import CHARACTERS, DIRECTIONS, Cell, briefing_text, cell_text
+from xworld.tasks.language.phrases import CHARACTERS, DIRECTIONS, Cell, briefing_text, cell_text, goal_text
 from xworld.tasks.language.rows import kind_text
 
 _SELF, _UNSEEN = "@", "?"
@@ -37,14 +37,20 @@ def system_words(config: EnvConfig) -> str:
 
 
 def briefing_words(briefing: Briefing, agent: int = 0) -> str:
-    """What an agent is told: who it is, its goal, and the rules as it may know them, a line each."""
+    """What an agent is told: who it is, its goal, and the rules as it may know them, a line each.
+
+    Where every trial has a goal of its own, `observation_words` says it.
+    """
     goal, rules = briefing_text(briefing, agent)
     you = "agent" if len(np.asarray(briefing.agent_id)) == 1 else f"agent{agent}"
-    return "\n".join([f"You are {you}.", f"Your goal: {goal}", "Rules:", *(rules or ["none"])])
+    told = "Every trial has a goal of its own." if briefing.goal is None else f"Your goal: {goal}"
+    return "\n".join([f"You are {you}.", told, "Rules:", *(rules or ["none"])])
 
 
 def observation_words(observation: Observation, agent: int = 0) -> str:
     """What an agent sees and feels: the time, its hand, its last step, and its view as a map with a legend.
+
+    And its goal, if that is the trial's own.
 
     Raises:
       ConfigError: an agent that there is not.
@@ -60,6 +66,8 @@ def observation_words(observation: Observation, agent: int = 0) -> str:
         f"You face {DIRECTIONS[int(np.asarray(observation.direction)[agent])]} and hold {kind_text(held)}.",
         f"Your view ({_SELF} is you, ahead is up, {_UNSEEN} is hidden or outside):",
     ]
+    if observation.goal is not None:
+        lines.insert(1, f"Your goal in this trial: {goal_text(np.asarray(observation.goal)[agent])}")
     return "\n".join([*lines, *_map_lines(np.asarray(observation.view)[agent])])
 
 

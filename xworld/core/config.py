@@ -21,6 +21,7 @@ _WHOLE = {
     "max_objects": (1, MAX_OBJECTS),
     "max_rules": (1, MAX_RULES),
     "max_doors": (1, 255),
+    "max_goals": (1, 255),
     "goal_clauses": (1, 255),
     "goal_literals": (1, 255),
     "view_size": (1, MAX_VIEW),
@@ -41,6 +42,7 @@ class EnvConfig:
     max_objects: int = 16  # object slots
     max_rules: int = 16
     max_doors: int = 12
+    max_goals: int = 1  # of a task; where it may have several, every trial has one of them, drawn anew
     goal_clauses: int = 1  # goals are an OR of this many clauses ...
     goal_literals: int = 1  # ... each an AND of this many literals
     view_size: int = 5  # side of the square an agent sees; odd

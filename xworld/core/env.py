@@ -17,7 +17,7 @@ from xworld.core.config import EnvConfig
 from xworld.core.keys import as_key
 from xworld.core.step import actions as actions_lib
 from xworld.core.step.checks import as_actions, check_task, unshared
-from xworld.core.step.goals import judge
+from xworld.core.step.goals import goals_of_trial, judge
 from xworld.core.step.observation import brief, observe
 from xworld.core.step.relations import look_around, trace_sight_lines
 from xworld.core.step.rules import fire
@@ -54,7 +54,7 @@ class Env:
         return actions_lib.NUM_ACTIONS
 
     def reset(self, key: jax.Array, task: Task) -> tuple[State, TimeStep]:
-        """Starts an episode of `task`. `key` decides the agents' directions at the start of its trials.
+        """Starts an episode of `task`. `key` decides directions at the start of trials, and which goal each trial has.
 
         Raises:
           ConfigError: the task is for an environment of other sizes, or `key` is none.
@@ -95,7 +95,7 @@ class Env:
         scene = actions_lib.act(config, task, state.scene, actions)
         sight = look_around(config, task, scene, state.sight_lines)
         scene, aftermath, event = fire(config, task, scene, sight)
-        reward = judge(task, scene, aftermath).astype(jnp.float32)
+        reward = judge(goals_of_trial(task, state.seed, state.trial), scene, aftermath).astype(jnp.float32)
 
         changes, outcome = _pass_time(state, scene, actions, reward, event)
         return dataclasses.replace(state, **changes), outcome
@@ -128,7 +128,10 @@ class Env:
         )
 
     def briefing(self, task: Task) -> Briefing:
-        """What each agent is told at the start: its goal, and the rules with what is hidden masked."""
+        """What each agent is told at the start: its goal, and the rules with what is hidden masked.
+
+        Where a task may have several goals, observations tell that of the trial instead.
+        """
         check_task(self.config, task)
         return brief(self.config, task)
 

@@ -11,6 +11,7 @@ from xworld.base.errors import ConfigError
 from xworld.core import kinds
 from xworld.core.config import RELATIONS, EnvConfig
 from xworld.core.env import Env
+from xworld.core.step.goals import num_goals
 from xworld.core.types import MAX_HIDDEN_KINDS, NOWHERE, NUM_RELATIONS, RANDOM_FACING, State, Task, TimeStep
 
 _STEPS_AFTER_THE_END = 3
@@ -27,7 +28,7 @@ def check_env(env: Env, task: Task, *, key: jax.Array | None = None, num_steps: 
     """Plays `task` with random actions and checks every promise that can be checked from outside.
 
     Shapes and types; that steps and trials are counted right and trials start as the task says; that nothing stands
-    where it may not; that objects come and go by rules only; rewards, discounts and observations.
+    where it may not; that objects come and go by rules only; rewards, discounts, observations and goals.
 
     Args:
       env: the environment.
@@ -131,7 +132,8 @@ def _check_types(env: Env, key: jax.Array, task: Task) -> None:
 def _task_leaves(config: EnvConfig) -> dict[str, tuple[tuple[int, ...], type]]:
     """Shape and type of every array of a task."""
     agents, objects, rules, doors = config.num_agents, config.max_objects, config.max_rules, config.max_doors
-    literals = (agents, config.goal_clauses, config.goal_literals)
+    several = (config.max_goals,) if config.max_goals > 1 else ()
+    literals = (*several, agents, config.goal_clauses, config.goal_literals)
     return {
         "terrain": ((config.height, config.width), np.uint8),
         "door_position": ((doors, 2), np.uint8),
@@ -157,6 +159,8 @@ def _task_leaves(config: EnvConfig) -> dict[str, tuple[tuple[int, ...], type]]:
 def _timestep_leaves(config: EnvConfig) -> dict[str, tuple[tuple[int, ...], type]]:
     """Shape and type of every array of a timestep."""
     agents, size = config.num_agents, config.view_size
+    goal = (agents, config.goal_clauses, config.goal_literals, 5)
+    told = {"observation.goal": (goal, np.uint8)} if config.max_goals > 1 else {}
     return {
         "observation.view": ((agents, size, size, 3), np.uint8),
         **{f"observation.{name}": ((agents,), np.uint8) for name in ("held", "direction", "last_action")},
@@ -166,6 +170,7 @@ def _timestep_leaves(config: EnvConfig) -> dict[str, tuple[tuple[int, ...], type
         "discount": ((), np.float32),
         **{name: ((), np.bool_) for name in ("is_first", "is_trial_first", "is_last")},
         "event": ((), np.int32),
+        **told,
     }
 
 
@@ -286,6 +291,19 @@ def _check_observations(config: EnvConfig, task: Task, states: State, timesteps:
     _require(below[..., 1:] == 0, "an agent does not see itself")
     _require(observation.last_action <= _NOOP, "last_action is one of the actions")
     _require(observation.last_action[:1] == _NOOP, "last_action is noop at reset")
+    if observation.goal is not None:
+        _check_goals(task, states, np.asarray(observation.goal))
+
+
+def _check_goals(task: Task, states: State, goal: np.ndarray) -> None:
+    """[T, A, C, L, 5] `goal` is one of the task's, and the same through a trial."""
+    fields = [task.goals.relation, task.goals.directions, task.goals.first, task.goals.second, task.goals.negated]
+    known = np.stack(fields, axis=-1)[: int(num_goals(task))]  # [G, A, C, L, 5]
+    is_known = (goal[:, None] == known).all(axis=(2, 3, 4, 5)).any(axis=1)
+    _require(is_known, "a trial's goal is one of the task's")
+    goes_on = states.trial[1:] == states.trial[:-1]
+    stays = (goal[1:] == goal[:-1]).all(axis=(1, 2, 3, 4))
+    _require(stays | ~goes_on, "a trial keeps its goal", after=1)
 
 
 def _require(holds: Array, promise: str, where: Array | None = None, after: int = 0) -> None:

@@ -1,7 +1,8 @@
 """The pytrees of the simulator: what a task is, what changes while it runs, and what an agent is handed.
 
-Shapes use A agents, N object slots, R rules, D doors, an H x W grid, C clauses of L literals, and a V x V view. They
-are those of one environment; `Env.step` takes a batch as well, whose axes come last in everything ([N, B]).
+Shapes use A agents, N object slots, R rules, D doors, an H x W grid, C clauses of L literals, G goals where a task may
+have several, and a V x V view. They are those of one environment; `Env.step` takes a batch as well, whose axes come
+last in everything ([N, B]).
 All bytes are uint8. Coordinates are (row, column); a thing that is in no cell has a row that no cell has.
 """
 
@@ -37,9 +38,11 @@ class Goals:
     """One goal per agent: an OR over clauses of an AND over literals.
 
     A padding clause is literals that are never true (all 0); a padding literal is "not never" (negated 1, the rest 0).
+    Where a task may have several, `EnvConfig.max_goals` above 1, there is an axis G in front: every trial has one of
+    them, of the same number for all agents. Goals behind the last are padding clauses only.
     """
 
-    relation: jax.Array  # [A, C, L] uint8
+    relation: jax.Array  # [A, C, L] uint8, or [G, A, C, L], like the others
     directions: jax.Array  # [A, C, L] uint8
     first: jax.Array  # [A, C, L] uint8
     second: jax.Array  # [A, C, L] uint8
@@ -82,6 +85,11 @@ class Task:
         """[A] bool, whether the agent is there."""
         return self.agent_position[..., 0] < NOWHERE
 
+    @property
+    def has_several_goals(self) -> bool:
+        """Whether the goals have the axis G; also of a batch of tasks, wherever its axes are."""
+        return self.goals.relation.ndim == self.terrain.ndim + 2
+
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
@@ -108,7 +116,7 @@ class State:
     scene: Scene
     trial: jax.Array  # [] uint16, 0-based
     time: jax.Array  # [] uint16, steps taken in this trial
-    seed: jax.Array  # [] uint32, of the episode; decides the directions at the start of trials
+    seed: jax.Array  # [] uint32, of the episode; decides directions at the start of trials, and which goal each has
     last_action: jax.Array  # [A] uint8, noop at reset
     last_reward: jax.Array  # [A] float32, 0 at reset
 
@@ -169,6 +177,7 @@ class Observation:
     trials_left: jax.Array  # [] int32, after this one
     time_left: jax.Array  # [] int32, steps left in this trial
     trial_length: jax.Array  # [] int32
+    goal: jax.Array | None = None  # [A, C, L, 5] uint8, of this trial, as in a `Briefing`; None where that has it
 
 
 @jax.tree_util.register_dataclass
@@ -176,7 +185,7 @@ class Observation:
 class Briefing:
     """What each agent is told; constant through an episode."""
 
-    goal: jax.Array  # [A, C, L, 5] uint8: relation, directions, first, second, negated
+    goal: jax.Array | None  # [A, C, L, 5] uint8: relation, directions, first, second, negated; None where it may change
     rules: jax.Array  # [A, R, 7] uint8: relation, directions, first, second, three products; masked
     agent_id: jax.Array  # [A] uint8
 

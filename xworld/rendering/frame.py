@@ -37,8 +37,9 @@ def render_frame(
     Args:
       env: the environment the state comes from.
       state: of one environment, not a batch.
-      timestep: that came with the state. Its reward makes the goal and the grid's edge glow, and its event marks the
-        rule that fired; set the event to 0 where a player is not to know more than an agent.
+      timestep: that came with the state. Its reward makes the goal and the grid's edge glow, unless it was paid for
+        another trial's goal, and its event marks the rule that fired; set the event to 0 where a player is not to know
+        more than an agent.
       returns: of each trial so far, the current one last; drawn as bars. () when they are not known.
       tile_size: pixels per cell, 8 to 256; None for what fills about 416 pixels.
       agent: whose view, goal and rules are shown.
@@ -56,8 +57,9 @@ def render_frame(
     snapshot = take_snapshot(env, state, agent)
     moment = Moment(returns=tuple(float(return_) for return_ in returns))
     if timestep is not None:
-        reward, event = jax.device_get((timestep.reward, timestep.event))
-        moment = Moment(float(reward[agent]), int(event), returns=moment.returns)
+        reward, event, is_trial_first = jax.device_get((timestep.reward, timestep.event, timestep.is_trial_first))
+        is_of_this_goal = not is_trial_first or int(snapshot.num_goals) == 1
+        moment = Moment(float(reward[agent]) if is_of_this_goal else 0.0, int(event), returns=moment.returns)
     return draw_frame(snapshot, moment, style, banner)
 
 

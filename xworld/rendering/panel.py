@@ -131,7 +131,7 @@ def _write_time(sheet: _Sheet, snapshot: Snapshot) -> None:
 def _write_goal(sheet: _Sheet, snapshot: Snapshot, moment: Moment) -> None:
     """The goal's literals, one a line, and in words if it is a single one; green while it pays."""
     unit, pays = sheet.unit, moment.reward > 0
-    sheet.title("GOAL", GOOD if pays else MUTED)
+    sheet.title("GOAL" if snapshot.num_goals == 1 else "GOAL OF THIS TRIAL", GOOD if pays else MUTED)
     clauses = goal_clauses([[tuple(literal) for literal in clause] for clause in snapshot.goal.tolist()])
     lines = [
         ("and" if place else "or" if number else "", literal)

@@ -12,6 +12,7 @@ import numpy as np
 from xworld.base.errors import ConfigError
 from xworld.core.config import EnvConfig
 from xworld.core.env import Env
+from xworld.core.step.goals import goals_of_trial, num_goals, write_goal
 from xworld.core.step.view import OUT_OF_VIEW, look, view_cell
 from xworld.core.types import NOWHERE, State
 
@@ -33,7 +34,8 @@ class Snapshot:
     time: jax.Array  # [] uint16
     num_trials: jax.Array  # [] uint16
     trial_length: jax.Array  # [] uint16
-    goal: jax.Array  # [C, L, 5] uint8, as in a `Briefing`
+    num_goals: jax.Array  # [] uint8, of which every trial has one
+    goal: jax.Array  # [C, L, 5] uint8, of this trial, as in a `Briefing`
     rules: jax.Array  # [R, 7] uint8, as the agent is told them
     true_rules: jax.Array  # [R, 7] uint8, as they are
 
@@ -98,7 +100,8 @@ def _gather(env: Env, state: State, agent: jax.Array) -> Snapshot:
         time=state.time,
         num_trials=task.num_trials,
         trial_length=task.trial_length,
-        goal=briefing.goal[agent],
+        num_goals=num_goals(task),
+        goal=write_goal(goals_of_trial(task, state.seed, state.trial))[agent],
         rules=briefing.rules[agent],
         true_rules=jnp.concatenate([jnp.stack(true_rules, axis=-1), rules.products], axis=-1),
     )

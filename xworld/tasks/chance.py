@@ -16,7 +16,7 @@ from xworld.base.xla.fusion import apart
 T = TypeVar("T")
 
 # What is drawn; the first word of every hash, so that the draws have nothing to do with each other.
-WORLD, GAME, HIDING, PLACEMENT, WORLD_KIND, FLOOR_COLOURS = range(6)
+WORLD, GAME, HIDING, PLACEMENT, WORLD_KIND, FLOOR_COLOURS, CHAIN = range(7)
 
 
 def as_id(name: str, value: Word) -> jax.Array:

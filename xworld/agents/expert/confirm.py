@@ -56,6 +56,19 @@ def confirm(env: Env, tasks: Task, index: np.ndarray, directions: np.ndarray, ac
     return Replays(np.concatenate(rewards)[:num_plans], np.concatenate(events)[:num_plans])
 
 
+def only_goal(tasks: Task, goal_ids: np.ndarray) -> Task:
+    """Stacked tasks on the host, each with its goal of that number alone; as they are where tasks have one goal."""
+    if not tasks.has_several_goals:
+        return tasks
+
+    def choose(field: np.ndarray) -> np.ndarray:  # [n, G, ...]
+        chosen = np.zeros_like(field)
+        chosen[:, 0] = field[np.arange(len(field)), goal_ids]
+        return chosen
+
+    return replace(tasks, goals=jax.tree.map(lambda field: choose(np.asarray(field)), tasks.goals))
+
+
 def _fit(values: np.ndarray, num_steps: int) -> np.ndarray:
     """[n, num_steps, ...]: the values of the first steps, and 0 after them."""
     values = values[:, :num_steps]

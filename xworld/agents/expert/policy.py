@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from xworld.agents.expert.expert import Expert
 from xworld.base.hashing import hash_words
 from xworld.core.step.actions import NOOP
+from xworld.core.step.goals import goal_id
 from xworld.core.types import Briefing, State, Task, TimeStep
 from xworld.tasks import TaskSet
 
@@ -19,20 +20,21 @@ class ExpertMemory:
     """Which plan is being played."""
 
     task: jax.Array  # [] int32, its number, or -1 for one that there are no plans for
-    way: jax.Array  # [] int32, in which way the agents faced when the trial began
+    way: jax.Array  # [] int32, in which way the trial began
     time: jax.Array  # [] int32, steps since then
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class ExpertPolicy:
-    """Plays the plans of n tasks, those for the way in which the agents face. Waits in tasks that it has none for.
+    """Plays the plans of n tasks, those for the way in which a trial begins. Waits in tasks that it has none for.
 
     A task is known again by a hash of what decides its trials.
     """
 
     hashes: jax.Array  # [n] uint32
-    directions: jax.Array  # [D, A] uint8, the ways of facing; absent agents' are not compared
+    goal_ids: jax.Array  # [D] uint8, which goal a trial has, in each of D ways
+    directions: jax.Array  # [D, A] uint8, how the agents face then; absent agents' are not compared
     actions: jax.Array  # [n, D, T, A] uint8
 
     def start(self, key: jax.Array, state: State, briefing: Briefing) -> ExpertMemory:
@@ -46,8 +48,9 @@ class ExpertPolicy:
     ) -> tuple[ExpertMemory, jax.Array]:
         """[A] actions, the next of the plan."""
         is_absent = state.agent_position[:, 0] < 0
-        is_faced = ((self.directions == state.agent_direction) | is_absent).all(axis=1)  # [D]
-        way = jnp.where(timestep.is_trial_first, is_faced.argmax(), memory.way).astype(jnp.int32)
+        is_way = ((self.directions == state.agent_direction) | is_absent).all(axis=1)  # [D]
+        is_way &= self.goal_ids == goal_id(state.task, state.seed, state.trial)
+        way = jnp.where(timestep.is_trial_first, is_way.argmax(), memory.way).astype(jnp.int32)
         time = jnp.where(timestep.is_trial_first, 0, memory.time)
         planned = self.actions[memory.task, way, jnp.minimum(time, self.actions.shape[2] - 1)]
         actions = jnp.where(memory.task >= 0, planned, NOOP)
@@ -79,4 +82,4 @@ def make_expert_policy(
     table = expert.plan_all(tasks, report)
     stacked = tasks.tasks if isinstance(tasks, TaskSet) else tasks
     hashes = jax.jit(jax.vmap(task_hash))(stacked)
-    return ExpertPolicy(hashes, jnp.asarray(table.directions), jnp.asarray(table.actions))
+    return ExpertPolicy(hashes, *map(jnp.asarray, (table.goal_ids, table.directions, table.actions)))

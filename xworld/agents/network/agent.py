@@ -1,7 +1,8 @@
 """The agent: a network as pure functions of its parameters, with the memory passed in and out.
 
 An agent is told its task once an episode (`encode_briefing`), and then maps what it sees, what it was told and its
-memory to action logits, a value and the next memory: one timestep (`step`) or [T, ...] of them (`unroll`).
+memory to action logits, a value and the next memory: one timestep (`step`) or [T, ...] of them (`unroll`). A goal that
+changes from trial to trial is part of what it sees.
 Arrays have any leading batch axes, then the agent axis A; the A agents share parameters, each has its own memory.
 """
 
@@ -66,6 +67,8 @@ class Network(nnx.Module):
 
     def encode(self, observation: Observation, told: jax.Array) -> jax.Array:
         """[..., A, encoder_size] what goes into the memory."""
+        if observation.goal is not None:
+            told = told + self.briefing.goal_part(observation.goal, self.kinds)
         return nnx.relu(self.observation(observation, self.kinds) + told)
 
     def decide(self, memory: jax.Array) -> tuple[jax.Array, jax.Array]:

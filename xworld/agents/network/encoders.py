@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from xworld.agents.network.config import AgentConfig
-from xworld.agents.network.linear import Linear
+from xworld.agents.network.linear import Linear, multiply
 from xworld.core.config import MAX_AGENTS, EnvConfig
 from xworld.core.step.actions import NUM_ACTIONS
 from xworld.core.step.relations import NEVER
@@ -100,7 +100,10 @@ def _for_each_agent(values: jax.Array, batch: tuple[int, ...]) -> jax.Array:
 
 
 class BriefingEncoder(nnx.Module):
-    """Goal and rules as one vector per agent. The order of the rules, clauses and literals does not matter."""
+    """Goal and rules as one vector per agent. The order of the rules, clauses and literals does not matter.
+
+    Its last layer is linear, so that the vector is a sum: the goal's part may come later, with the observation.
+    """
 
     def __init__(self, config: AgentConfig, rngs: nnx.Rngs):
         """Vectors of `encoder_size` numbers, by hidden layers of `briefing_size`."""
@@ -117,18 +120,27 @@ class BriefingEncoder(nnx.Module):
 
     def __call__(self, briefing: Briefing, kinds: ByteEmbedding) -> jax.Array:
         """[..., A, encoder_size] from a briefing with any leading axes; `kinds` embeds kinds."""
-        goal, rules = briefing.goal, briefing.rules
-        literals = nnx.relu(self.literal(self._embed_predicates(goal, self.negated[...][goal[..., 4]], kinds)))
-        is_literal = goal[..., 0] != NEVER  # [..., A, C, L]
-        clauses = nnx.relu(self.clause(_sum_where(is_literal, literals)))
-        goals = _sum_where(is_literal.any(-1), clauses)
-
+        rules = briefing.rules
         products = kinds(rules[..., 4:7]).reshape(*rules.shape[:-1], -1)
         hidden = nnx.relu(self.rule(self._embed_predicates(rules, products, kinds)))
         known = _sum_where(rules[..., 0] != NEVER, nnx.relu(self.rule_output(hidden)))
 
         agent = self.agent_id[...][briefing.agent_id]
+        goals = jnp.zeros_like(known) if briefing.goal is None else self._encode_goal(briefing.goal, kinds)
         return self.output(jnp.concatenate([goals, known, agent], axis=-1))
+
+    def goal_part(self, goal: jax.Array, kinds: ByteEmbedding) -> jax.Array:
+        """[..., A, encoder_size] what a [..., A, C, L, 5] goal adds to the vector of a briefing without one."""
+        goals = self._encode_goal(goal, kinds)
+        kernel = self.output.kernel[...][: goals.shape[-1]]
+        return multiply(goals, kernel.astype(goals.dtype))
+
+    def _encode_goal(self, goal: jax.Array, kinds: ByteEmbedding) -> jax.Array:
+        """[..., A, briefing_size]."""
+        literals = nnx.relu(self.literal(self._embed_predicates(goal, self.negated[...][goal[..., 4]], kinds)))
+        is_literal = goal[..., 0] != NEVER  # [..., A, C, L]
+        clauses = nnx.relu(self.clause(_sum_where(is_literal, literals)))
+        return _sum_where(is_literal.any(-1), clauses)
 
     def _embed_predicates(self, rows: jax.Array, rest: jax.Array, kinds: ByteEmbedding) -> jax.Array:
         """Relation, directions and the two kinds of [..., 4+] uint8 rows, and the embedded `rest`, side by side."""

@@ -1,5 +1,6 @@
 """The searcher: a player with a simple plan and perfect sight, to measure learned agents against."""
 
+import dataclasses
 from dataclasses import dataclass, field
 
 import jax
@@ -26,6 +27,7 @@ class SearcherMemory:
     picked: jax.Array  # [] int32, slot that its last action picked up, or -1
     winner: jax.Array  # [] int32, slot whose pick was rewarded, or -1
     is_wrong: jax.Array  # [N] bool, slots whose pick was not rewarded
+    became: jax.Array  # [N] uint8, the kind that a pick made of each, 0 for not known; only where goals change
 
 
 @jax.tree_util.register_dataclass
@@ -35,30 +37,24 @@ class Searcher:
 
     It sees all objects and walls, but does not know the rules. "Nearest" counts actions. A wrong object goes back to
     where it was. When the goal holds, it waits for the trial's end. Closed doors stop it, and it never pushes. Agents
-    other than the first do nothing.
+    other than the first do nothing. Where every trial has a goal of its own, it remembers what each object became, and
+    picks up the one that became what the goal asks for.
     """
 
     remembers: bool = field(default=True, metadata={"static": True})  # knowledge lasts from trial to trial
 
     def start(self, key: jax.Array, state: State, briefing: Briefing) -> SearcherMemory:
         """Nothing has been tried."""
-        none = jnp.int32(-1)
-        return SearcherMemory(picked=none, winner=none, is_wrong=jnp.zeros(state.object_kind.shape, bool))
+        none, num_slots = jnp.int32(-1), state.object_kind.shape
+        return SearcherMemory(none, none, is_wrong=jnp.zeros(num_slots, bool), became=jnp.zeros(num_slots, jnp.uint8))
 
     def act(
         self, memory: SearcherMemory, key: jax.Array, state: State, timestep: TimeStep
     ) -> tuple[SearcherMemory, jax.Array]:
         """The next step on the shortest way to the nearest object worth a try."""
-        is_rewarded = timestep.reward[0] > 0
-        slots = jnp.arange(memory.is_wrong.shape[0])
-        # The reward of a trial's last pick comes with the next trial's first view: learn from it before anything else.
-        has_picked = memory.picked >= 0
-        winner = jnp.where(has_picked & is_rewarded, memory.picked, memory.winner)
-        is_wrong = memory.is_wrong | (has_picked & ~is_rewarded & (slots == memory.picked))
-        if not self.remembers:
-            winner = jnp.where(timestep.is_trial_first, -1, winner)
-            is_wrong &= ~timestep.is_trial_first
-
+        memory = self._learn(memory, state, timestep)
+        winner, is_wrong, is_rewarded = memory.winner, memory.is_wrong, timestep.reward[0] > 0
+        slots = jnp.arange(is_wrong.shape[0])
         scene, task = state.scene, state.task
         row, column, direction = scene.agent_row[0], scene.agent_column[0], scene.agent_direction[0]
         objects = cells_of(scene.object_row, scene.object_column, task.terrain.shape)  # [N, H, W]
@@ -83,4 +79,26 @@ class Searcher:
         is_ahead = in_front(objects)[:, row, column, direction]  # [N], at most one
         picked = jnp.where((action == PICK_UP) & is_ahead.any(), is_ahead.argmax(), -1)
         actions = jnp.full(state.last_action.shape, NOOP, jnp.int32).at[0].set(action)
-        return SearcherMemory(picked=picked.astype(jnp.int32), winner=winner, is_wrong=is_wrong), actions
+        return dataclasses.replace(memory, picked=picked.astype(jnp.int32)), actions
+
+    def _learn(self, memory: SearcherMemory, state: State, timestep: TimeStep) -> SearcherMemory:
+        """What is known once the last pick's reward has come, or once it is seen what the pick made."""
+        slots, has_picked = jnp.arange(memory.is_wrong.shape[0]), memory.picked >= 0
+        if timestep.observation.goal is not None:
+            # At a trial's first view what the last pick made is gone again.
+            is_seen = has_picked & (slots == memory.picked) & ~timestep.is_trial_first
+            became = jnp.where(is_seen, state.scene.object_kind, memory.became)
+            if not self.remembers:
+                became = jnp.where(timestep.is_trial_first, 0, became)
+            wanted = timestep.observation.goal[0, ..., 2:4].reshape(-1)  # kinds, and 0 for padding
+            is_right = (became != 0) & (became[:, None] == wanted).any(axis=1)
+            winner = jnp.where(is_right.any(), is_right.argmax(), -1).astype(jnp.int32)
+            return SearcherMemory(memory.picked, winner, is_wrong=(became != 0) & ~is_right, became=became)
+        # The reward of a trial's last pick comes with the next trial's first view: learn from it before anything else.
+        is_rewarded = timestep.reward[0] > 0
+        winner = jnp.where(has_picked & is_rewarded, memory.picked, memory.winner)
+        is_wrong = memory.is_wrong | (has_picked & ~is_rewarded & (slots == memory.picked))
+        if not self.remembers:
+            winner = jnp.where(timestep.is_trial_first, -1, winner)
+            is_wrong &= ~timestep.is_trial_first
+        return dataclasses.replace(memory, winner=winner, is_wrong=is_wrong)

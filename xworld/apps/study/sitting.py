@@ -316,7 +316,8 @@ class Sitting:
 
     def _feedback(self) -> str:
         task, agent = self.session.turn.state.task, self.task.agent
-        goal = goal_text(np.asarray(take_snapshot(self.session.env, self.session.turn.state, agent).goal))
+        of_trial = self.session.turns[-2].state  # of the trial that is over
+        goal = goal_text(np.asarray(take_snapshot(self.session.env, of_trial, agent).goal))
         returns = [float(trial[agent]) for trial in self.session.turn.returns]
         is_over = self.session.is_over
         number = len(returns) if is_over else len(returns) - 1
@@ -331,9 +332,10 @@ class Sitting:
         before = ", ".join(f"{return_:g}" for return_ in returns[: number - 1])
         if before:
             lines.append(f"In the trials before: {before}.")
-        lines.append(
-            "The next task is another one." if is_over else "The next trial starts in the same way as this one."
-        )
+        goes_on = "The next trial starts in the same way as this one."
+        if task.has_several_goals:
+            goes_on = "The next trial starts in the same way as this one, and may have another goal."
+        lines.append("The next task is another one." if is_over else goes_on)
         return "\n\n".join(lines)
 
     def _draw_reading(self, size: tuple[int, int]) -> Surface:

@@ -48,7 +48,8 @@ def check_task(config: EnvConfig, task: Task) -> None:
       ConfigError: its sizes are others.
     """
     height, width = task.terrain.shape[:2]
-    clauses, literals = task.goals.relation.shape[1:3]
+    several = task.goals.relation.shape[:1] if task.has_several_goals else ()
+    clauses, literals = task.goals.relation.shape[len(several) + 1 :][:2]
     sizes = {
         "height": height,
         "width": width,
@@ -56,6 +57,7 @@ def check_task(config: EnvConfig, task: Task) -> None:
         "max_objects": task.object_kind.shape[0],
         "max_rules": task.rules.relation.shape[0],
         "max_doors": task.door_state.shape[0],
+        "max_goals": several[0] if several else 1,
         "goal_clauses": clauses,
         "goal_literals": literals,
     }

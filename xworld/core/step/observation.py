@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from xworld.base.xla.fusion import apart
 from xworld.core import kinds
 from xworld.core.config import EnvConfig
+from xworld.core.step.goals import goals_of_trial, write_goal
 from xworld.core.step.relations import HIDDEN_RULE, NEVER
 from xworld.core.step.slots import count_slots, pick_slot
 from xworld.core.step.view import OUT_OF_VIEW, draw, look, view_cell
@@ -35,6 +36,7 @@ def observe(config: EnvConfig, state: State) -> Observation:
         trials_left=task.num_trials.astype(jnp.int32) - trial - 1,
         time_left=trial_length - time,
         trial_length=trial_length,
+        goal=write_goal(goals_of_trial(task, state.seed, state.trial)) if task.has_several_goals else None,
     )
 
 
@@ -59,9 +61,8 @@ def _view(config: EnvConfig, task: Task, scene: Scene, held: jax.Array, agent: j
 
 
 def brief(config: EnvConfig, task: Task) -> Briefing:
-    """What each agent is told: its goal, and the rules as it may know them."""
-    goals = task.goals
-    goal = jnp.stack([goals.relation, goals.directions, goals.first, goals.second, goals.negated], axis=-1)
+    """What each agent is told: its goal, unless it may change, and the rules as it may know them."""
+    goal = None if task.has_several_goals else write_goal(task.goals)
     hidden = task.hidden
     rules = jax.vmap(lambda *masks: _mask_rules(task.rules, *masks))(hidden.rules, hidden.kinds, hidden.relations)
     return Briefing(goal=goal, rules=rules, agent_id=jnp.arange(config.num_agents, dtype=jnp.uint8))

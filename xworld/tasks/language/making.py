@@ -1,6 +1,7 @@
 """`make_task`: a task from plain Python values, checked against the rules of the world."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import TypeVar
 
 import jax
@@ -39,7 +40,7 @@ def make_task(
     *,
     terrain: np.ndarray | Sequence[Sequence[int]],
     agents: Mapping[int, Position],
-    goals: Goal | Mapping[int, Goal],
+    goals: Goal | Mapping[int, Goal] | list[Goal] | list[Mapping[int, Goal]],
     doors: Sequence[DoorRow] = (),
     objects: Sequence[ObjectRow] = (),
     rules: Sequence[RuleRow] = (),
@@ -59,7 +60,7 @@ def make_task(
       terrain: [h, w] terrain bytes, at most as large as the configuration; what is missing at the right and the
         bottom is void.
       agents: where the agents stand, on floor; those left out are absent.
-      goals: of exactly the agents that are there.
+      goals: of exactly the agents that are there. Of a list every trial has one, drawn anew.
       doors: one for every door cell of the terrain. They are numbered row by row, whatever their order here.
       objects: likewise numbered row by row.
       rules: the lowest index has precedence.
@@ -198,8 +199,28 @@ def _make_facing(config: EnvConfig, agents: Mapping[int, Position], facing: int 
     return _per_agent(config, directions, RANDOM_FACING)
 
 
-def _make_goals(config: EnvConfig, agents: Mapping[int, Position], goals: Goal | Mapping[int, Goal]) -> Goals:
-    by_agent = goals if isinstance(goals, Mapping) else dict.fromkeys(agents, goals)
+def _make_goals(
+    config: EnvConfig,
+    agents: Mapping[int, Position],
+    goals: Goal | Mapping[int, Goal] | list[Goal] | list[Mapping[int, Goal]],
+) -> Goals:
+    """[A, C, L] fields, or [G, A, C, L] where there may be several."""
+    several = goals if isinstance(goals, list) else [goals]
+    if not several:
+        raise ConfigError("The list of goals is empty. Write at least one.")
+    _check_count("goals, of which every trial has one,", len(several), "max_goals", config.max_goals)
+    fields = np.zeros((5, config.max_goals, config.num_agents, config.goal_clauses, config.goal_literals), np.uint8)
+    for index, goal in enumerate(several):
+        with located(f"goals[{index}]") if len(several) > 1 else nullcontext():
+            fields[:, index] = _make_goal(config, agents, goal)
+            if len(several) > 1 and not fields[:, index].any():
+                raise ConfigError("it never holds, which only the one goal of a task may say. Leave it out.")
+    return Goals(*map(jnp.asarray, fields if config.max_goals > 1 else fields[:, 0]))
+
+
+def _make_goal(config: EnvConfig, agents: Mapping[int, Position], one: Goal | Mapping[int, Goal]) -> np.ndarray:
+    """[5, A, C, L] uint8 fields of each agent's goal."""
+    by_agent = one if isinstance(one, Mapping) else dict.fromkeys(agents, one)
     if set(by_agent) != set(agents):
         raise ConfigError(f"There are goals of agents {sorted(by_agent)}, but agents {sorted(agents)} are on the map.")
     fields = np.zeros((5, config.num_agents, config.goal_clauses, config.goal_literals), np.uint8)
@@ -215,7 +236,7 @@ def _make_goals(config: EnvConfig, agents: Mapping[int, Position], goals: Goal |
                     directions = check_condition(config, literal)
                     row = literal.relation, directions, literal.first, literal.second, literal.is_negated
                     fields[:, agent, index, place] = row
-    return Goals(*map(jnp.asarray, fields))
+    return fields
 
 
 def _make_rules(config: EnvConfig, rules: Sequence[RuleRow]) -> Rules:

@@ -16,6 +16,7 @@ from xworld.tasks.language.rows import Goal, Literal, RuleRow, kind_text
 DIRECTIONS = ("north", "east", "south", "west")
 FACINGS = (*DIRECTIONS, "random")  # in the order of their codes
 NEVER_HOLDS = "never"  # the goal that never holds
+OF_EACH_TRIAL = "of each trial"  # in place of a goal that observations say
 
 AGENTS = {"agent": 0, **{f"agent{agent}": agent for agent in range(MAX_AGENTS)}}
 _CONDITION = re.compile(r"(\w+)((?:\.\w*)*)\s*\(([^()]*)\)")
@@ -177,9 +178,13 @@ def goal_text(goal: np.ndarray) -> str:
 
 
 def briefing_text(briefing: Briefing, agent: int = 0) -> tuple[str, list[str]]:
-    """The goal of an agent and the rules as it may know them, a line each."""
+    """The goal of an agent and the rules as it may know them, a line each.
+
+    The goal is "of each trial" where it may change.
+    """
     rules = np.asarray(briefing.rules)[agent]
-    return goal_text(np.asarray(briefing.goal)[agent]), [rule_text(row) for row in rules if row[0] != NEVER]
+    goal = OF_EACH_TRIAL if briefing.goal is None else goal_text(np.asarray(briefing.goal)[agent])
+    return goal, [rule_text(row) for row in rules if row[0] != NEVER]
 
 
 def _condition_text(relation: int, directions: int, first: int, second: int) -> str:

@@ -54,7 +54,8 @@ def config_for(text: str) -> EnvConfig:
     """
     draft = _read(text)
     height, width = draft.terrain.shape
-    clauses = [clause for goal in draft.goals.values() for clause in goal]
+    goals = [goal for by_agent in draft.goals for goal in by_agent.values()]
+    clauses = [clause for goal in goals for clause in goal]
     agents = {*draft.agents, *(draft.hidden if isinstance(draft.hidden, Mapping) else ())}
     conditions: list[RuleRow | Literal] = [*draft.rules, *(literal for clause in clauses for literal in clause)]
     operands = [kind for condition in conditions for kind in (condition.first, condition.second)]
@@ -70,7 +71,8 @@ def config_for(text: str) -> EnvConfig:
         max_objects=min(len(draft.objects) + SPARE_OBJECTS, MAX_OBJECTS),
         max_rules=max(len(draft.rules), 1),
         max_doors=max(len(draft.doors), 1),
-        goal_clauses=max([1, *map(len, draft.goals.values())]),
+        max_goals=len(draft.goals),
+        goal_clauses=max([1, *map(len, goals)]),
         goal_literals=max([1, *map(len, clauses)]),
     )
     draft.build(config)  # so that what is wrong is said here already
@@ -85,7 +87,7 @@ class _Draft:
     doors: list[DoorRow]
     agents: dict[int, Position]
     objects: list[ObjectRow]
-    goals: dict[int, Goal]
+    goals: list[Mapping[int, Goal]]  # by agent; every trial has one of the list
     rules: list[RuleRow]
     hidden: HiddenRow | dict[int, HiddenRow]
     facing: dict[int, int]
@@ -193,21 +195,39 @@ def _read_map(
     return terrain, doors, agents, objects
 
 
-def _read_goals(document: dict, agents: Sequence[int]) -> dict[int, Goal]:
-    """Every agent's goal: the one for all, or one of a list each."""
+def _read_goals(document: dict, agents: Sequence[int]) -> list[Mapping[int, Goal]]:
+    """The goals that a trial may have: each the one for all, or one for each agent."""
     if ("goal" in document) == ("goals" in document):
         raise ConfigError("Write either goal, which is everyone's, or goals, a list with one for each agent.")
     if "goal" in document:
-        line = _string("goal", document["goal"])
-        with located("goal"):
-            return dict.fromkeys(agents, parse_goal(line))
-    lines = _strings("goals", document["goals"])
-    _check_length("goals", len(lines), agents)
-    goals = {}
-    for index, (agent, line) in enumerate(zip(agents, lines, strict=True)):
-        with located(f"goals[{index}]"):
-            goals[agent] = parse_goal(line)
-    return goals
+        return [dict.fromkeys(agents, goal) for goal in _read_choice("goal", document["goal"])]
+    entries = document["goals"]
+    if not isinstance(entries, list):
+        raise ConfigError(f'goals is {entries!r}; write a list of texts, as in goals = ["...", "..."].')
+    _check_length("goals", len(entries), agents)
+    choices = [_read_choice(f"goals[{index}]", entry) for index, entry in enumerate(entries)]
+    numbers = [len(choice) for choice in choices]
+    if len(set(numbers)) > 1:
+        raise ConfigError(
+            f"goals: the agents have {' and '.join(map(str, numbers))} goals. Write as many for each, since a trial "
+            "has the n-th goal of every agent."
+        )
+    return [dict(zip(agents, goals, strict=True)) for goals in zip(*choices, strict=True)]
+
+
+def _read_choice(name: str, value: object) -> list[Goal]:
+    """One goal, or those of a list, of which every trial has one."""
+    if isinstance(value, list):
+        if not value:
+            raise ConfigError(f"{name} is an empty list; write at least one goal.")
+        return [_read_goal(f"{name}[{index}]", entry) for index, entry in enumerate(value)]
+    return [_read_goal(name, value)]
+
+
+def _read_goal(name: str, value: object) -> Goal:
+    line = _string(name, value)
+    with located(name):
+        return parse_goal(line)
 
 
 def _read_facing(facing: object, agents: Sequence[int]) -> dict[int, int]:

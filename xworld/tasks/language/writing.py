@@ -8,8 +8,9 @@ import numpy as np
 from xworld.base.errors import ConfigError
 from xworld.core import kinds
 from xworld.core.config import RELATIONS
+from xworld.core.step.goals import num_goals
 from xworld.core.step.relations import NEVER
-from xworld.core.types import RANDOM_FACING, Goals, Rules, Task
+from xworld.core.types import RANDOM_FACING, Rules, Task
 from xworld.tasks.language.phrases import CHARACTERS, FACINGS, Cell, cell_text, goal_text, rule_text
 from xworld.tasks.language.rows import NOTHING_HIDDEN, HiddenRow, kind_text
 
@@ -35,7 +36,7 @@ def to_text(task: Task) -> str:
     if task.terrain.ndim != 2:
         raise ConfigError(f"to_text writes one task, not a batch of shape {task.terrain.shape[:-2]}; index it first.")
     agents = np.flatnonzero(task.is_present).tolist()
-    lines = _goal_lines(task.goals, agents)
+    lines = _goal_lines(task, agents)
     rules = _rule_rows(task.rules)
     if len(rules):
         lines += ["rules = [", *(f"  {_quote(rule_text(row))}," for row in rules), "]"]
@@ -52,13 +53,19 @@ def to_text(task: Task) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _goal_lines(goals: Goals, agents: Iterable[int]) -> list[str]:
+def _goal_lines(task: Task, agents: Iterable[int]) -> list[str]:
+    """How the goals are written: once when they are everyone's, else by agent; as a list where there are several."""
+    goals = task.goals
     fields = [goals.relation, goals.directions, goals.first, goals.second, goals.negated]
-    rows = np.stack(fields, axis=-1)  # [A, C, L, 5]
-    texts = [goal_text(rows[agent]) for agent in agents]
-    if len(set(texts)) == 1:
-        return [f"goal = {_quote(texts[0])}"]
-    return ["goals = [", *(f"  {_quote(text)}," for text in texts), "]"]
+    rows = np.stack(fields, axis=-1)  # [A, C, L, 5], or [G, A, C, L, 5]
+    rows = rows[: int(num_goals(task))] if task.has_several_goals else rows[None]
+    choices = [tuple(goal_text(of_agents[agent]) for of_agents in rows) for agent in agents]
+    if len(set(choices)) > 1:
+        return ["goals = [", *(f"  {_one_or_many(choice)}," for choice in choices), "]"]
+    (choice,) = set(choices)
+    if len(choice) == 1:
+        return [f"goal = {_quote(choice[0])}"]
+    return ["goal = [", *(f"  {_quote(text)}," for text in choice), "]"]
 
 
 def _rule_rows(rules: Rules) -> np.ndarray:
@@ -147,6 +154,10 @@ def _one_or_list(words: list[str]) -> str:
     if len(set(words)) == 1:
         return _quote(words[0])
     return f"[{', '.join(map(_quote, words))}]"
+
+
+def _one_or_many(texts: tuple[str, ...]) -> str:
+    return _quote(texts[0]) if len(texts) == 1 else f"[{', '.join(map(_quote, texts))}]"
 
 
 def _key(character: str) -> str:

@@ -1,19 +1,27 @@
-"""The chain of conditions that leads to the goal, and the deck of kinds that games are dealt from."""
+"""The chains of conditions that lead to the goals, and the deck of kinds that games are dealt from."""
 
+import dataclasses
 from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from xworld.base.hashing import below
+from xworld.base.hashing import Word, below
 from xworld.base.xla.fusion import apart
 from xworld.base.xla.lookup import take
 from xworld.core import kinds
 from xworld.core.config import RELATIONS, EnvConfig
 from xworld.core.step.relations import ALL_DIRECTIONS, HOLD, NEVER, ON, SEE, TOUCH
 from xworld.tasks import chance
-from xworld.tasks.universe.config import BETWEEN_THINGS, UniverseConfig, between_things, goal_relations, rule_relations
+from xworld.tasks.universe.config import (
+    BETWEEN_THINGS,
+    UniverseConfig,
+    between_things,
+    goal_relations,
+    have_pairs,
+    rule_relations,
+)
 from xworld.tasks.universe.team import Team, agent_kind
 from xworld.tasks.worlds import cell_sets
 
@@ -36,23 +44,26 @@ class Conditions:
 class Deck:
     """Shuffled kinds: card 2k is spine k, 2k + 1 is partner k, then come bait, other distractors, and unused kinds.
 
-    Distractors wrap around where there are fewer kinds than distractors. Spare kinds are those behind the bait: no
+    Of several chains each has its cards after those of the one before; where none can have a partner, card k is spine
+    k. Distractors wrap around where there are fewer kinds than distractors. Spare kinds are those behind the bait: no
     condition asks for them.
     """
 
     cards: jax.Array  # [L] uint8
     pads: jax.Array  # [11] uint8, kinds of floor; fewer where worlds have coloured floor
+    num_chains: jax.Array  # [] int32
+    num_cards: jax.Array  # [] int32, of one chain
     chain_length: jax.Array  # [] int32
     num_distractors: jax.Array  # [] int32
     num_dead_ends: jax.Array  # [] int32, that are asked for; some may turn out as decoys
     num_decoys: jax.Array  # [] int32
     num_bait: jax.Array  # [] int32, kinds of distractors that dead ends and decoys ask for; 0 where there are none
-    num_others: jax.Array  # [] int32, kinds that are not in the chain
+    num_others: jax.Array  # [] int32, kinds that are not in the chains
 
     @property
     def num_chain_cards(self) -> jax.Array:
-        """[] int32: cards of the chain, used or not, that come first."""
-        return 2 * self.chain_length + 2
+        """[] int32: cards of the chains, used or not, that come first."""
+        return self.num_chains * self.num_cards
 
     def spare(self, bits: jax.Array) -> jax.Array:
         """uint8 kinds that no condition asks for."""
@@ -63,9 +74,14 @@ class Deck:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Chain:
-    """Conditions 0 to n, padded to C = longest chain + 1, and what they are like."""
+    """Conditions 0 to n, padded to C = longest chain + 1, and what they are like.
+
+    Several chains have a leading axis of the most that there may be, K; one that a game has not is all padding.
+    """
 
     conditions: Conditions  # [C]
+    spine: jax.Array  # [C] uint8, kinds of the spine's objects; also where the chain is shorter
+    partner: jax.Array  # [C] uint8, kinds of the partners, or what would be
     agent: jax.Array  # [C] int32, whom a condition is about that is about an agent
     is_by_agent: jax.Array  # [C] bool, about the spine and an agent
     is_pair: jax.Array  # [C] bool, about spine and partner; what is neither is about the spine and a floor
@@ -79,11 +95,14 @@ class Chain:
 
 
 @apart
-def deal(config: UniverseConfig, team: Team, dice: chance.Dice) -> Deck:
+def deal(env_config: EnvConfig, config: UniverseConfig, team: Team, dice: chance.Dice) -> Deck:
     """Shuffles the kinds, and draws how many there are of what."""
     chain_length = chance.between(dice.roll(), *config.chain_length)
     chain_length = jnp.where(chance.happens(dice.roll(), config.no_chain_percent), 0, chain_length)
     chain_length = jnp.maximum(chain_length, team.are_together)  # one condition for each
+    num_chains = jnp.int32(1)
+    if config.num_chains[1] > 1:
+        num_chains = chance.between(dice.roll(), *config.num_chains)
     num_dead_ends = chance.between(dice.roll(), *config.num_dead_ends)
     num_decoys = chance.between(dice.roll(), *config.num_decoys)
     has_bait = num_dead_ends + num_decoys > 0
@@ -91,13 +110,31 @@ def deal(config: UniverseConfig, team: Team, dice: chance.Dice) -> Deck:
     all_kinds = np.array(
         [kinds.object_kind(shape, colour) for shape in config.shapes for colour in config.colours], np.uint8
     )
-    num_cards = min(len(all_kinds), 2 * config.chain_length[1] + 2 + config.num_distractors[1] + SPARE_CARDS)
-    num_others = len(all_kinds) - (2 * chain_length + 2)
+    width = cards_per_condition(env_config, config)
+    most = width * config.num_chains[1] * (config.chain_length[1] + 1)  # of the chains
+    num_cards = min(len(all_kinds), most + config.num_distractors[1] + SPARE_CARDS)
+    num_others = len(all_kinds) - num_chains * width * (chain_length + 1)
     num_bait = jnp.where(has_bait, jnp.minimum((num_distractors + 1) // 2, num_others - 1), 0)
     cards = take(all_kinds, _deal_distinct(len(all_kinds), dice.roll(num_cards)))
     all_pads = pad_kinds(config)
     pads = take(all_pads, chance.shuffle(dice.roll(len(all_pads)), jnp.ones(len(all_pads), bool)))
-    return Deck(cards, pads, chain_length, num_distractors, num_dead_ends, num_decoys, num_bait, num_others)
+    return Deck(
+        cards=cards,
+        pads=pads,
+        num_chains=num_chains,
+        num_cards=width * (chain_length + 1),
+        chain_length=chain_length,
+        num_distractors=num_distractors,
+        num_dead_ends=num_dead_ends,
+        num_decoys=num_decoys,
+        num_bait=num_bait,
+        num_others=num_others,
+    )
+
+
+def cards_per_condition(env_config: EnvConfig, config: UniverseConfig) -> int:
+    """2, for spine and partner; 1 for many chains that have no partners, of which there could be too few cards."""
+    return 1 + (config.num_chains[1] == 1 or have_pairs(env_config, config))
 
 
 def pad_kinds(config: UniverseConfig) -> np.ndarray:
@@ -116,9 +153,51 @@ def _deal_distinct(num: int, bits: jax.Array) -> jax.Array:
     return jax.lax.scan(deal_one, cell_sets.pack(jnp.ones((1, num), bool)), bits)[1]
 
 
+def draw_chains(
+    env_config: EnvConfig,
+    config: UniverseConfig,
+    deck: Deck,
+    team: Team,
+    dice: chance.Dice,
+    game_id: Word,
+    attempt: Word,
+) -> Chain:
+    """[K] chains. The first rolls `dice`, as the only one of a game does; the others have dice of their own."""
+    first = draw_chain(env_config, config, deck, team, dice)
+    chains = jax.tree.map(lambda leaf: leaf[None], first)
+    if config.num_chains[1] == 1:
+        return chains
+
+    def draw_other(number: jax.Array) -> Chain:
+        own = chance.Dice(chance.CHAIN, attempt, game_id, number)
+        return draw_chain(env_config, config, _deal_to(env_config, config, deck, number), team, own, first.has_frozen)
+
+    others = jax.vmap(draw_other)(jnp.arange(1, config.num_chains[1]))
+    return jax.tree.map(lambda a, b: jnp.concatenate([a, b]), chains, others)
+
+
+def _deal_to(env_config: EnvConfig, config: UniverseConfig, deck: Deck, number: jax.Array) -> Deck:
+    """The deck with the cards and pads of one of several chains on top; a chain of length -1 if there are fewer."""
+    size = config.chain_length[1] + 1
+    num_cards = cards_per_condition(env_config, config) * size
+    return dataclasses.replace(
+        deck,
+        cards=take(deck.cards, number * deck.num_cards + jnp.arange(num_cards)),
+        pads=take(deck.pads, number * size + jnp.arange(size)),
+        chain_length=jnp.where(number < deck.num_chains, deck.chain_length, -1),
+    )
+
+
 @apart
-def draw_chain(env_config: EnvConfig, config: UniverseConfig, deck: Deck, team: Team, dice: chance.Dice) -> Chain:
-    """Draws every condition's relation and form."""
+def draw_chain(
+    env_config: EnvConfig,
+    config: UniverseConfig,
+    deck: Deck,
+    team: Team,
+    dice: chance.Dice,
+    may_freeze: jax.Array | None = None,
+) -> Chain:
+    """Draws every condition's relation and form, and whether things may be frozen, if `may_freeze` does not say it."""
     outline = _draw_outline(env_config, config, deck, team, dice)
     relation, is_active, is_undone = outline.relation, outline.is_active, outline.is_undone
     size = config.chain_length[1] + 1
@@ -131,7 +210,7 @@ def draw_chain(env_config: EnvConfig, config: UniverseConfig, deck: Deck, team: 
     agent = team.draw(is_by_agent & ~is_undone, dice.roll(size))
     agent = jnp.where(outline.is_part, outline.part, agent)
 
-    has_frozen = chance.happens(dice.roll(), config.frozen_task_percent)
+    has_frozen = chance.happens(dice.roll(), config.frozen_task_percent) if may_freeze is None else may_freeze
     is_anchored = has_frozen & chance.happens(dice.roll(size), config.frozen_percent)
     is_anchored = is_pair & ~is_undone & (is_anchored | outline.is_last_rule)
     # What a rule makes first replaces what is first: were that the anchor, the next spine would be frozen.
@@ -139,7 +218,8 @@ def draw_chain(env_config: EnvConfig, config: UniverseConfig, deck: Deck, team: 
     directions = draw_directions(config, relation, dice.roll(2, size))
     directions = jnp.where(is_anchored & (relation == TOUCH), jnp.uint8(ALL_DIRECTIONS), directions)
 
-    spine, partner = deck.cards[: 2 * size : 2], deck.cards[1 : 2 * size : 2]
+    width = cards_per_condition(env_config, config)
+    spine, partner = deck.cards[: width * size : width], deck.cards[width - 1 : width * size : width]
     # The goal that rules undo is about the last rule's partner, in the spine's stead.
     subject = jnp.where(is_undone & outline.is_undone_by_rules, jnp.roll(partner, 1), spine)
     conditions = Conditions(
@@ -153,6 +233,8 @@ def draw_chain(env_config: EnvConfig, config: UniverseConfig, deck: Deck, team: 
     is_put_down = ~is_undone & ((is_pair & ~is_anchored) | (is_by_agent & has_sides))
     return Chain(
         conditions=conditions,
+        spine=spine,
+        partner=partner,
         agent=agent,
         is_by_agent=is_by_agent,
         is_pair=is_pair,

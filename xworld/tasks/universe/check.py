@@ -4,7 +4,7 @@ import math
 
 from xworld.base.errors import ConfigError
 from xworld.core.config import EnvConfig
-from xworld.tasks.universe.chains import pad_kinds
+from xworld.tasks.universe.chains import cards_per_condition, pad_kinds
 from xworld.tasks.universe.config import UniverseConfig, between_things, goal_relations, rule_relations, split_range
 from xworld.tasks.universe.dead_ends import max_false_rules
 from xworld.tasks.worlds.rooms import max_keys
@@ -23,11 +23,13 @@ def check(env_config: EnvConfig, config: UniverseConfig) -> None:
     check_worlds(env_config, config.world)
     _check_relations(env_config, config)
     _check_players(env_config, config)
+    _check_goals(env_config, config)
     longest, num_false = config.chain_length[1], max_false_rules(config)
-    if longest + num_false > env_config.max_rules:
+    num_rules = config.num_chains[1] * longest + num_false
+    if num_rules > env_config.max_rules:
         raise ConfigError(
-            f"A chain of {longest} rules and {num_false} dead ends and decoys do not fit: EnvConfig.max_rules is "
-            f"{env_config.max_rules}. Raise it to {longest + num_false}, or lower chain_length, num_dead_ends or "
+            f"{_chains_text(config)} and {num_false} dead ends and decoys do not fit: EnvConfig.max_rules is "
+            f"{env_config.max_rules}. Raise it to {num_rules}, or lower {_chain_knobs(config)}, num_dead_ends or "
             "num_decoys."
         )
     _check_kinds(env_config, config)
@@ -35,7 +37,7 @@ def check(env_config: EnvConfig, config: UniverseConfig) -> None:
     if most > env_config.max_objects:
         raise ConfigError(
             f"Up to {most} objects (chain, distractors and keys) do not fit: EnvConfig.max_objects is "
-            f"{env_config.max_objects}. Raise it, or lower chain_length, num_distractors or max_locked_doors."
+            f"{env_config.max_objects}. Raise it, or lower {_chain_knobs(config)}, num_distractors or max_locked_doors."
         )
     _check_false_rules(env_config, config)
     _check_room(env_config, config)
@@ -56,7 +58,27 @@ def max_objects(env_config: EnvConfig, config: UniverseConfig) -> int:
         num_partners += config.chain_length[1] if config.pair_percent else min(config.chain_length[1], is_undone)
     if between_things(goals):
         num_partners += config.pair_percent > 0 or is_undone
-    return 1 + num_partners + config.num_distractors[1] + max_keys(env_config, config.world)
+    of_chains = config.num_chains[1] * (1 + num_partners)
+    return of_chains + config.num_distractors[1] + max_keys(env_config, config.world)
+
+
+def _chains_text(config: UniverseConfig) -> str:
+    """The largest chains, at the beginning of a sentence."""
+    number, longest = config.num_chains[1], config.chain_length[1]
+    return f"A chain of {longest} rules" if number == 1 else f"{number} chains of {longest} rules each"
+
+
+def _chain_knobs(config: UniverseConfig) -> str:
+    """What makes chains smaller."""
+    return "chain_length" if config.num_chains[1] == 1 else "num_chains, chain_length"
+
+
+def _check_goals(env_config: EnvConfig, config: UniverseConfig) -> None:
+    if config.goal_per_trial and config.num_chains[1] > env_config.max_goals:
+        raise ConfigError(
+            f"Up to {config.num_chains[1]} goals, one for each chain, do not fit: EnvConfig.max_goals is "
+            f"{env_config.max_goals}. Raise it to {config.num_chains[1]}, or lower num_chains."
+        )
 
 
 def _check_players(env_config: EnvConfig, config: UniverseConfig) -> None:
@@ -117,14 +139,14 @@ def _check_kinds(env_config: EnvConfig, config: UniverseConfig) -> None:
             "shapes has 'key', but there are locked doors whose keys must not be in rules. Leave 'key' out of shapes, "
             "or write max_locked_doors=0."
         )
-    num_chain = 2 * config.chain_length[1] + 2
+    num_chain = config.num_chains[1] * cards_per_condition(env_config, config) * (config.chain_length[1] + 1)
     has_bait = max_false_rules(config) > 0
     num_more = max(bool(config.num_distractors[1]), has_bait or config.max_products > 1) + has_bait
     if num_chain + num_more > _num_kinds(config):
         raise ConfigError(
-            f"{len(config.shapes)} shapes in {len(config.colours)} colours are {_num_kinds(config)} kinds, but a chain "
-            f"of {config.chain_length[1]} rules and what distracts from it need {num_chain + num_more}. Add shapes or "
-            "colours, or lower chain_length."
+            f"{len(config.shapes)} shapes in {len(config.colours)} colours are {_num_kinds(config)} kinds, but "
+            f"{_chains_text(config).replace('A chain', 'a chain')} and what distracts from it need "
+            f"{num_chain + num_more}. Add shapes or colours, or lower {_chain_knobs(config)}."
         )
 
 
@@ -132,9 +154,10 @@ def _check_room(env_config: EnvConfig, config: UniverseConfig) -> None:
     """There has to be room for the smallest games: half of the cells that things may be on are theirs."""
     goals, rules = goal_relations(env_config, config), rule_relations(env_config, config)
     num_distractors = max(config.num_distractors[0], config.num_dead_ends[0] + config.num_decoys[0] > 0)
-    num_things = 2 + num_distractors + (config.two_player_percent == 100)
+    num_needed = 1
     if config.pair_percent == 100:  # every condition has a partner
-        num_things += config.chain_length[0] * (rules == between_things(rules)) + (goals == between_things(goals))
+        num_needed += config.chain_length[0] * (rules == between_things(rules)) + (goals == between_things(goals))
+    num_things = 1 + config.num_chains[0] * num_needed + num_distractors + (config.two_player_percent == 100)
     needs_workspace = between_things(goals + rules) or config.two_player_percent or config.max_products > 1
     for kind in config.world.kinds:
         num_cells = num_usable(env_config, config.world, kind)
@@ -145,25 +168,26 @@ def _check_room(env_config: EnvConfig, config: UniverseConfig) -> None:
             raise ConfigError(
                 f"Worlds of the kind {kind!r} in a grid of {env_config.height} x {env_config.width} cells may have "
                 f"room for only {max(num_cells // 2, 0)} things, but there are at least {num_all}: the agent, what "
-                "the goal needs, distractors and keys. Raise EnvConfig.height and width, or lower num_distractors or "
-                "max_locked_doors."
+                "the goal needs, distractors and keys. Raise EnvConfig.height and width, or lower num_distractors"
+                f"{', num_chains' if config.num_chains[0] > 1 else ''} or max_locked_doors."
             )
 
 
 def _check_pads(env_config: EnvConfig, config: UniverseConfig) -> None:
-    """Every condition of the chain has a floor colour of its own, and decoys have one more."""
-    num_pads, needed = len(pad_kinds(config)), config.chain_length[1] + 2
+    """Every condition of a chain has a floor colour of its own, and decoys have one more."""
+    num_pads, needed = len(pad_kinds(config)), config.num_chains[1] * (config.chain_length[1] + 1) + 1
     if "on" in goal_relations(env_config, config) + rule_relations(env_config, config) and num_pads < needed:
         raise ConfigError(
-            f"floor_colours leaves {num_pads} colours of floor for goals and rules to ask for, but a chain of "
-            f"{config.chain_length[1]} rules and decoys need {needed}. Take colours out of floor_colours, lower "
-            "chain_length, or leave 'on' out of goal_relations and rule_relations."
+            f"floor_colours leaves {num_pads} colours of floor for goals and rules to ask for, but "
+            f"{_chains_text(config).replace('A chain', 'a chain')} and decoys need {needed}. Take colours out of "
+            f"floor_colours, lower {_chain_knobs(config)}, or leave 'on' out of goal_relations and rule_relations."
         )
 
 
 def _check_false_rules(env_config: EnvConfig, config: UniverseConfig) -> None:
     """No two dead ends or decoys have the same condition, so there have to be enough of them."""
-    num_bait = min((max(config.num_distractors[0], 1) + 1) // 2, _num_kinds(config) - 2 * config.chain_length[1] - 3)
+    num_chain = config.num_chains[1] * cards_per_condition(env_config, config) * (config.chain_length[1] + 1)
+    num_bait = min((max(config.num_distractors[0], 1) + 1) // 2, _num_kinds(config) - num_chain - 1)
     relations = rule_relations(env_config, config)
     spoiling = between_things(relations)
     if config.num_dead_ends[0] and not spoiling:

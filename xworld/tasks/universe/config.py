@@ -16,6 +16,7 @@ SPLITS: tuple[Split, ...] = get_args(Split)
 HIDDEN_WAYS = ("rule", "kind", "relation")
 HIDE = ("some", "all")
 MAX_CHAIN_LENGTH = 8
+MAX_CHAINS = 32
 BETWEEN_THINGS = ("touch", "near", "see")  # relations that two objects can have
 
 # Field: the lowest and the highest value it may have.
@@ -35,6 +36,7 @@ _WHOLE = {
 }
 _RANGES = {
     "chain_length": (0, MAX_CHAIN_LENGTH),
+    "num_chains": (1, MAX_CHAINS),
     "num_distractors": (0, 100),
     "num_dead_ends": (0, 100),
     "num_decoys": (0, 100),
@@ -68,7 +70,7 @@ class UniverseConfig:
 
     world: WorldConfig = WorldConfig()
 
-    # The goal and the chain of rules that leads to it
+    # The goals and the chains of rules that lead to them
     goal_relations: tuple[str, ...] | None = None  # None for all that the EnvConfig compiles in
     rule_relations: tuple[str, ...] | None = None  # likewise
     negated_goal_percent: int = 10  # share of the games in which something has to be undone
@@ -77,6 +79,8 @@ class UniverseConfig:
     direction_percent: int = 20  # how often a touch asks for some directions only
     chain_length: Range = (0, 4)  # rules that have to fire in sequence
     no_chain_percent: int = 0  # share of the games that have no chain whatever chain_length says
+    num_chains: Range = (1, 1)  # that lie beside each other, all as long, each to a goal of its own
+    goal_per_trial: bool = False  # each trial has the goal of one of the chains, drawn anew; else all have the first's
     max_products: int = 1  # rules about no agent make 1 to so many things; all but the first are of no use
 
     # What distracts from it
@@ -118,13 +122,27 @@ class UniverseConfig:
             )
         if not isinstance(self.world, WorldConfig):
             raise ConfigError(f"world is {self.world!r}; write a WorldConfig, such as WorldConfig(rooms=(4,)).")
-        check_fields(self, ["goal_false_at_start"], check_bool)
+        check_fields(self, ["goal_false_at_start", "goal_per_trial"], check_bool)
+        self._check_chains()
         for name in ("num_dead_ends", "num_decoys"):
             if getattr(self, name)[1] and not self.num_distractors[1]:
                 raise ConfigError(
                     f"{name} asks for rules about distractors, but num_distractors is (0, 0). "
                     f"Allow at least one distractor, or write {name}=(0, 0)."
                 )
+
+    def _check_chains(self) -> None:
+        if self.goal_per_trial and self.num_chains[1] == 1:
+            raise ConfigError(
+                "goal_per_trial asks for several goals, but num_chains is (1, 1), and each has one. Raise it, as in "
+                "num_chains=(8, 8), or write goal_per_trial=False."
+            )
+        if self.num_chains[1] > 1 and self.negated_goal_percent:
+            raise ConfigError(
+                f"negated_goal_percent is {self.negated_goal_percent}, but num_chains is {self.num_chains}: only one "
+                "goal of a game can be about what lies together at the start. Write negated_goal_percent=0, or "
+                "num_chains=(1, 1)."
+            )
 
 
 def split_range(config: UniverseConfig) -> tuple[int, int]:
@@ -149,6 +167,12 @@ def rule_relations(env_config: EnvConfig, config: UniverseConfig) -> tuple[str, 
 def between_things(relations: tuple[str, ...]) -> tuple[str, ...]:
     """Those of the relations that two objects can have."""
     return tuple(name for name in relations if name in BETWEEN_THINGS)
+
+
+def have_pairs(env_config: EnvConfig, config: UniverseConfig) -> bool:
+    """Whether conditions of chains may be about two objects; a last rule that undoes a goal always is."""
+    relations = goal_relations(env_config, config) + rule_relations(env_config, config)
+    return bool(between_things(relations)) and config.pair_percent + config.negated_goal_percent > 0
 
 
 def _all_relations(env_config: EnvConfig) -> tuple[str, ...]:

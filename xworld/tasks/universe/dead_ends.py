@@ -5,6 +5,7 @@ A *dead end* consumes something that the goal needs, so that firing it spoils th
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -42,9 +43,15 @@ def max_false_rules(config: UniverseConfig) -> int:
 
 @apart
 def draw_false_rules(
-    env_config: EnvConfig, config: UniverseConfig, deck: Deck, chain: Chain, team: Team, dice: chance.Dice
+    env_config: EnvConfig,
+    config: UniverseConfig,
+    deck: Deck,
+    chains: Chain,
+    is_needed: jax.Array,
+    team: Team,
+    dice: chance.Dice,
 ) -> FalseRules:
-    """Draws conditions of bait and needed objects that agents can keep from holding.
+    """Draws conditions of bait and needed objects that agents can keep from holding; [K] bool which chains have these.
 
     A dead end in a game that has nothing to spoil in such a way becomes a decoy.
     """
@@ -54,7 +61,8 @@ def draw_false_rules(
     of_rules = rule_relations(env_config, config)
     spoiling = between_things(of_rules)
 
-    is_eligible, is_there = _eligible(deck, chain)
+    is_eligible, is_there = jax.vmap(partial(_eligible, deck))(chains)  # [K, 2C]
+    is_eligible, is_there = (is_eligible & is_needed[:, None]).reshape(-1), is_there.reshape(-1)
     num_eligible = is_eligible.sum(dtype=jnp.int32)
     is_dead_end = (index < deck.num_dead_ends) & (num_eligible > 0) & bool(spoiling)
     bits = dice.roll(size)
@@ -63,7 +71,7 @@ def draw_false_rules(
         relation = jnp.where(is_dead_end, draw_relation(spoiling, bits), relation)
     directions = draw_directions(config, relation, dice.roll(2, size))
     needed = jax.vmap(chance.nth_true, (None, 0))(is_eligible, below(dice.roll(size), num_eligible))
-    left, right, bait, is_both_needed = _draw_objects(deck, is_dead_end, needed, is_eligible & is_there, dice)
+    left, right, bait, is_both_needed = _draw_objects(deck, chains, is_dead_end, needed, is_eligible & is_there, dice)
 
     is_pair = (deck.num_bait > 1) & chance.happens(dice.roll(size), _DECOY_PAIR_PERCENT)
     is_pair = is_between_things(relation) & (is_dead_end | is_pair)
@@ -76,7 +84,7 @@ def draw_false_rules(
         relation=jnp.where(is_active, relation, NEVER).astype(jnp.uint8),
         directions=directions,
         first=jnp.where(is_pair, first, jnp.where(is_on, bait, agent)),
-        second=jnp.where(is_pair, second, jnp.where(is_on, decoy_pad(deck, chain), bait)),
+        second=jnp.where(is_pair, second, jnp.where(is_on, decoy_pad(deck, chains), bait)),
     )
     is_dead_end &= is_active
     return FalseRules(
@@ -89,7 +97,7 @@ def draw_false_rules(
 
 
 def _draw_objects(
-    deck: Deck, is_dead_end: jax.Array, needed: jax.Array, is_lying: jax.Array, dice: chance.Dice
+    deck: Deck, chains: Chain, is_dead_end: jax.Array, needed: jax.Array, is_lying: jax.Array, dice: chance.Dice
 ) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
     """[F] uint8 each: two objects for a pair, and bait for what is no pair; and [F] bool, whether the goal needs both.
 
@@ -97,14 +105,17 @@ def _draw_objects(
 
     Args:
       deck: the cards.
+      chains: [K] of them.
       is_dead_end: [F] bool, else a decoy.
-      needed: [F] int32, card of an object that the goal needs.
-      is_lying: [2C] bool, cards that dead ends may ask for and that lie there at the start.
+      needed: [F] int32, which of the chains' objects, in the order of `_objects_of`, a goal needs.
+      is_lying: [K * 2C] bool, those that dead ends may ask for and that lie there at the start.
       dice: chance.
     """
-    size, card = is_dead_end.shape[0], jnp.arange(is_lying.shape[0])
-    # A second needed object lies there from the start, and is asked for by a later condition of the chain.
-    is_second = is_lying & (card // 2 > needed[:, None] // 2)  # [F, 2C]
+    objects, size, number = _objects_of(chains), is_dead_end.shape[0], jnp.arange(is_lying.shape[0])
+    # A second needed object lies there from the start, and is asked for by a later condition of the same chain.
+    is_second = is_lying & (number // 2 > needed[:, None] // 2)  # [F, K * 2C]
+    num_objects = objects.shape[0] // chains.is_pair.shape[0]
+    is_second &= number // num_objects == needed[:, None] // num_objects
     num_second = is_second.sum(axis=1, dtype=jnp.int32)
     is_both_needed = is_dead_end & (num_second > 0) & chance.happens(dice.roll(size), _BOTH_NEEDED_PERCENT)
     second_needed = jax.vmap(chance.nth_true)(is_second, below(dice.roll(size), num_second))
@@ -113,18 +124,23 @@ def _draw_objects(
     bait = below(dice.roll(size), deck.num_bait).astype(jnp.int32)
     other_bait = (bait + chance.between(dice.roll(size), 1, deck.num_bait - 1)) % jnp.maximum(deck.num_bait, 1)
     bait_kind = take(deck.cards, deck.num_chain_cards + bait)
-    left = take(deck.cards, jnp.where(is_dead_end, needed, deck.num_chain_cards + other_bait))
-    right = jnp.where(is_both_needed, take(deck.cards, second_needed), bait_kind)
+    left = jnp.where(is_dead_end, take(objects, needed), take(deck.cards, deck.num_chain_cards + other_bait))
+    right = jnp.where(is_both_needed, take(objects, second_needed), bait_kind)
     return left, right, bait_kind, is_both_needed
 
 
-def decoy_pad(deck: Deck, chain: Chain) -> jax.Array:
+def _objects_of(chains: Chain) -> jax.Array:
+    """[K * 2C] uint8, kinds of all objects of chains: spine 0, partner 0, spine 1 and so on, chain after chain."""
+    return jnp.stack([chains.spine, chains.partner], axis=-1).reshape(-1)
+
+
+def decoy_pad(deck: Deck, chains: Chain) -> jax.Array:
     """[] uint8, the kind of floor that decoys ask for."""
-    return deck.pads[chain.is_pair.shape[0]]
+    return deck.pads[min(chains.is_pair.size, deck.pads.size - 1)]
 
 
 def _eligible(deck: Deck, chain: Chain) -> tuple[jax.Array, jax.Array]:
-    """[2C] bool each: cards of needed objects that dead ends may ask for, and which cards lie there at the start.
+    """[2C] bool each: objects of a chain that dead ends may ask for, and which of all lie there at the start.
 
     A dead end may ask for an object when it comes to lie only where it was at the start and where the agent wants it.
     That is so for what is there from the start, and for what is made in the hand, or of two things the first of which

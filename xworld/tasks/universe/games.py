@@ -1,4 +1,4 @@
-"""Games: a goal, the chain of rules that leads to it, what distracts from it, what leads nowhere, and who plays.
+"""Games: goals, the chains of rules that lead to them, what distracts from them, what leads nowhere, and who plays.
 
 A game of chain length n has conditions 0 to n. Condition k < n is that of the k-th rule to fire, condition n is the
 goal. Each is about the spine's object k and, where it relates two objects, about its own partner k; the rule it belongs
@@ -10,6 +10,8 @@ is another one, and the rules can only fire in sequence:
 A negated goal of a game with rules is about two frozen things, of which the last rule takes one away:
 
     touch(spine 0, partner 0) -> spine 1    goal: not near(partner 0, partner 1)
+
+Several chains have nothing to do with each other: they are about other kinds, and each leads to a goal of its own.
 
 `docs/tasks.md` says why a game made so can be solved.
 """
@@ -28,7 +30,7 @@ from xworld.core.step.relations import NEAR, NEVER, ON, SEE, TOUCH, opposite_dir
 from xworld.core.types import Rules
 from xworld.tasks import chance
 from xworld.tasks.language.rows import MAX_PRODUCTS
-from xworld.tasks.universe.chains import Chain, Conditions, Deck, deal, draw_chain
+from xworld.tasks.universe.chains import Chain, Conditions, Deck, cards_per_condition, deal, draw_chains
 from xworld.tasks.universe.config import UniverseConfig
 from xworld.tasks.universe.dead_ends import FalseRules, decoy_pad, draw_false_rules, max_false_rules
 from xworld.tasks.universe.team import Team, draw_team, is_agent
@@ -39,7 +41,7 @@ from xworld.tasks.universe.team import Team, draw_team, is_agent
 class Cast:
     """What a game needs in its world, and where it may not be at the start."""
 
-    kind: jax.Array  # [M] uint8, objects: what has to meet first, then the chain's, then distractors; 0 for none
+    kind: jax.Array  # [M] uint8, objects: what has to meet first, then the chains', then distractors; 0 for none
     is_frozen: jax.Array  # [M] bool
     must_meet: jax.Array  # [M] bool, condition 0 has to hold between this and what was placed before
     avoids: jax.Array  # [M] uint8, relations (bit 1 << code) that it may not have to the workspace
@@ -52,16 +54,17 @@ class Cast:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Game:
-    """Goal and rules, what they are for, and what they need."""
+    """Goals and rules, what they are for, and what they need."""
 
-    goal: Conditions  # [1]
-    is_goal_negated: jax.Array  # [] bool
+    goals: Conditions  # [K] of which every trial has one, padding behind the last
+    is_goal_negated: jax.Array  # [] bool, of the only goal
     rules: Rules  # [R]
-    is_chain: jax.Array  # [R] bool, rules that have to fire
+    num_firings: jax.Array  # [] int32, rules that have to fire before a goal can hold
+    is_chain: jax.Array  # [R] bool, rules that have to fire, for one of the goals
     is_dead_end: jax.Array  # [R] bool, rules that spoil what the goal needs
     are_two: jax.Array  # [] bool, whether there are agents 0 and 1, and not agent 0 only
-    needs_both: jax.Array  # [] bool, whether neither of them can reach the goal alone
-    num_distractors: jax.Array  # [] int32
+    needs_both: jax.Array  # [] bool, whether neither of them can reach a goal alone
+    num_distractors: jax.Array  # [] int32, with the objects of chains to no goal
     trial_length: jax.Array  # [] int32
     num_trials: jax.Array  # [] int32
     cards: jax.Array  # [L] uint8, all kinds that may be in the game
@@ -74,39 +77,50 @@ def draw_game(env_config: EnvConfig, config: UniverseConfig, game_id: Word, atte
     trial_length = chance.between(dice.roll(), *config.trial_length)
     num_trials = chance.between(dice.roll(), *config.num_trials)
     team = draw_team(config, dice)
-    deck = deal(config, team, dice)
-    chain = draw_chain(env_config, config, deck, team, dice)
-    false_rules = draw_false_rules(env_config, config, deck, chain, team, dice)
-    rules, is_chain, is_dead_end = _write_rules(env_config, config, deck, chain, false_rules, dice)
-    is_asked = [(chain.is_by_agent & (chain.agent == agent)).any() for agent in range(2)]
+    deck = deal(env_config, config, team, dice)
+    chains = draw_chains(env_config, config, deck, team, dice, game_id, attempt)
+    is_there = _is_there(deck, chains)
+    is_goal = is_there & (config.goal_per_trial | (jnp.arange(is_there.size) == 0))  # [K]
+    false_rules = draw_false_rules(env_config, config, deck, chains, is_goal, team, dice)
+    rules, is_chain, is_dead_end = _write_rules(env_config, config, deck, chains, is_goal, false_rules, dice)
+    asked_of = chains.is_by_agent[..., None] & (chains.agent[..., None] == jnp.arange(2))  # [K, C, 2]
+    num_objects = 1 + chains.is_pair.sum(axis=1, dtype=jnp.int32)
+    num_idle = jnp.where(is_there & ~is_goal, num_objects, 0).sum(dtype=jnp.int32)
     game = Game(
-        goal=jax.tree.map(lambda field: take(field, deck.chain_length[None]), chain.conditions),
-        is_goal_negated=chain.is_negated,
+        goals=_goals(deck, chains, is_goal),
+        is_goal_negated=chains.is_negated[0],
         rules=rules,
+        num_firings=deck.chain_length,
         is_chain=is_chain,
         is_dead_end=is_dead_end,
         are_two=team.are_two,
-        needs_both=is_asked[0] & is_asked[1],
-        num_distractors=deck.num_distractors,
+        needs_both=(asked_of.any(axis=1).all(axis=1) | ~is_goal).all(),
+        num_distractors=deck.num_distractors + num_idle,
         trial_length=trial_length,
         num_trials=num_trials,
         cards=deck.cards,
-        cast=_cast(config, deck, chain, team, false_rules, dice),
+        cast=_cast(env_config, config, deck, chains, team, false_rules, dice),
     )
     return game, false_rules.are_distinct
 
 
+def _goals(deck: Deck, chains: Chain, is_goal: jax.Array) -> Conditions:
+    """[K] the last condition of each chain, padding where that is no goal."""
+    goals = jax.tree.map(lambda field: jax.vmap(take, (0, None))(field, deck.chain_length), chains.conditions)
+    return jax.tree.map(lambda field: jnp.where(is_goal, field, 0), goals)
+
+
 def game_hash(game: Game) -> jax.Array:
     """[] uint32 of a game's content: see `content_hash`."""
-    return content_hash(game.goal, game.is_goal_negated, game.rules)
+    return content_hash(game.goals, game.is_goal_negated, game.rules)
 
 
 @apart
-def content_hash(goal: Conditions, is_goal_negated: jax.Array, rules: Rules) -> jax.Array:
-    """[] uint32 of a goal of one literal, [1], and rules, whatever is hidden, and however they are written.
+def content_hash(goals: Conditions, is_goal_negated: jax.Array, rules: Rules) -> jax.Array:
+    """[] uint32 of [K] goals of one literal, and rules, whatever is hidden, and however they are written.
 
-    Equal for rules in another order, for near(a, b) and near(b, a), for touch.north(a, b) and touch.south(b, a), and
-    for rules that make the same things in other places.
+    Equal for goals or rules in another order, for near(a, b) and near(b, a), for touch.north(a, b) and
+    touch.south(b, a), and for rules that make the same things in other places.
     """
     codes = _code(Conditions(rules.relation, rules.directions, rules.first, rules.second))
     products = rules.products.astype(jnp.uint32)
@@ -114,7 +128,14 @@ def content_hash(goal: Conditions, is_goal_negated: jax.Array, rules: Rules) -> 
     middle = products[:, 0] ^ products[:, 1] ^ products[:, 2] ^ most ^ least
     codes = hash_words(codes, (most << 16) | (middle << 8) | least)
     together = jnp.where(rules.relation != NEVER, codes, 0).sum(dtype=jnp.uint32)
-    return hash_words(_code(goal)[0], is_goal_negated, together)
+    of_goals = _code(goals)
+    of_one = hash_words(of_goals[0], is_goal_negated, together)
+    if of_goals.shape[0] == 1:
+        return of_one
+    is_goal = goals.relation != NEVER
+    num_goals = is_goal.sum(dtype=jnp.uint32)
+    of_many = jnp.where(is_goal, hash_words(of_goals), 0).sum(dtype=jnp.uint32)
+    return jnp.where(num_goals == 1, of_one, hash_words(of_many, num_goals, together))
 
 
 def _code(conditions: Conditions) -> jax.Array:
@@ -133,19 +154,35 @@ def _code(conditions: Conditions) -> jax.Array:
 
 @apart
 def _write_rules(
-    env_config: EnvConfig, config: UniverseConfig, deck: Deck, chain: Chain, false_rules: FalseRules, dice: chance.Dice
+    env_config: EnvConfig,
+    config: UniverseConfig,
+    deck: Deck,
+    chains: Chain,
+    is_goal: jax.Array,
+    false_rules: FalseRules,
+    dice: chance.Dice,
 ) -> tuple[Rules, jax.Array, jax.Array]:
     """Rules in random order, and which of them have to fire, and which are dead ends."""
     longest, num_false = config.chain_length[1], max_false_rules(config)
-    is_used = jnp.concatenate([jnp.arange(longest) < deck.chain_length, false_rules.is_active])
-    conditions = jax.tree.map(lambda a, b: jnp.concatenate([a[:longest], b]), chain.conditions, false_rules.conditions)
-    products = deck.spare(dice.roll(longest + num_false, MAX_PRODUCTS))
-    is_spine = (jnp.arange(longest + num_false) < longest)[:, None] & (jnp.arange(MAX_PRODUCTS) == 0)
-    spines = jnp.pad(deck.cards[2 : 2 * longest + 1 : 2], (0, num_false))[:, None]
-    products = jnp.where(is_spine, spines, products)  # what a rule of the chain makes first is spine k + 1
+    num_chained = config.num_chains[1] * longest
+    is_chained = jnp.arange(num_chained + num_false) < num_chained
+
+    def of_chains(values: jax.Array) -> jax.Array:
+        """[K * longest] of [K, C], without what the last conditions, the goals, have."""
+        return values[:, :longest].reshape(-1)
+
+    is_rule = (jnp.arange(longest) < deck.chain_length) & _is_there(deck, chains)[:, None]
+    is_used = jnp.concatenate([is_rule.reshape(-1), false_rules.is_active])
+    conditions = jax.tree.map(
+        lambda a, b: jnp.concatenate([of_chains(a), b]), chains.conditions, false_rules.conditions
+    )
+    products = deck.spare(dice.roll(num_chained + num_false, MAX_PRODUCTS))
+    is_spine = is_chained[:, None] & (jnp.arange(MAX_PRODUCTS) == 0)
+    spines = jnp.pad(chains.spine[:, 1:].reshape(-1), (0, num_false))[:, None]
+    products = jnp.where(is_spine, spines, products)  # what a rule of a chain makes first is spine k + 1
     # What a rule about an agent made besides could wall it in, with its hand full.
     is_by_agent = is_agent(conditions.first)
-    num_products = 1 + jnp.where(is_by_agent, 0, below(dice.roll(longest + num_false), config.max_products))
+    num_products = 1 + jnp.where(is_by_agent, 0, below(dice.roll(num_chained + num_false), config.max_products))
     products = jnp.where(jnp.arange(MAX_PRODUCTS) < num_products[:, None], products, 0)
     place = chance.shuffle(dice.roll(is_used.shape[0]), is_used)
 
@@ -160,41 +197,51 @@ def _write_rules(
         second=write(conditions.second),
         products=write(products),
     )
-    is_chain = write(jnp.arange(is_used.shape[0]) < longest)
-    return rules, is_chain, write(jnp.concatenate([jnp.zeros(longest, bool), false_rules.is_dead_end]))
+    is_needed = jnp.concatenate([jnp.repeat(is_goal, longest), jnp.zeros(num_false, bool)])
+    return rules, write(is_needed), write(jnp.concatenate([jnp.zeros(num_chained, bool), false_rules.is_dead_end]))
 
 
 @apart
 def _cast(
-    config: UniverseConfig, deck: Deck, chain: Chain, team: Team, false_rules: FalseRules, dice: chance.Dice
+    env_config: EnvConfig,
+    config: UniverseConfig,
+    deck: Deck,
+    chains: Chain,
+    team: Team,
+    false_rules: FalseRules,
+    dice: chance.Dice,
 ) -> Cast:
-    size = chain.is_pair.shape[0]
-    spine, partners = deck.cards[:1], jnp.where(chain.is_pair, deck.cards[1 : 2 * size : 2], 0)
+    # Where there can be no partners, there is no place for them.
+    size = chains.is_pair.shape[1] if cards_per_condition(env_config, config) == 2 else 0
+    spines = jnp.where(_is_there(deck, chains), chains.spine[:, 0], 0)
+    partners = jnp.where(chains.is_pair, chains.partner, 0)[:, :size]
     index = jnp.arange(config.num_distractors[1])
     card = index % deck.num_others
     distractors = jnp.where(index < deck.num_distractors, take(deck.cards, deck.num_chain_cards + card), 0)
-    kind = jnp.concatenate([spine, partners, distractors])
+    kind = _join(spines, partners, distractors)
     # Nobody has to move what is frozen: distractors that no rule asks for, and what agents only have to go to. Anchors
     # are frozen, and what the last rule has to undo.
-    may_freeze = jnp.concatenate([chain.is_still[None], jnp.zeros(size, bool), card >= deck.num_bait])
-    may_freeze &= chain.has_frozen & chance.happens(dice.roll(kind.shape[0]), config.frozen_percent)
-    is_met = chain.is_undone_by_rules & (jnp.arange(size) == deck.chain_length)
-    may_freeze = jnp.concatenate([may_freeze[:1], chain.is_anchored | is_met, may_freeze[size + 1 :]])
+    may_freeze = _join(chains.is_still, jnp.zeros(partners.shape, bool), card >= deck.num_bait)
+    may_freeze &= chains.has_frozen[0] & chance.happens(dice.roll(kind.shape[0]), config.frozen_percent)
+    is_met = chains.is_undone_by_rules[:, None] & (jnp.arange(size) == deck.chain_length)
+    num_chained = spines.size + partners.size
+    of_spines = may_freeze[:num_chained].reshape(spines.size, -1)[:, 0]
+    may_freeze = _join(of_spines, chains.is_anchored[:, :size] | is_met, may_freeze[num_chained:])
 
     starts_with_goal = deck.chain_length == 0  # condition 0 is the goal
-    has_to_meet = chain.is_negated & (config.goal_false_at_start | ~starts_with_goal)
-    meets = jnp.arange(kind.shape[0]) == take(chain.is_pair, deck.chain_length)  # spine 0, or its partner
+    first_chain = jax.tree.map(lambda leaf: leaf[0], chains)
+    has_to_meet = first_chain.is_negated & (config.goal_false_at_start | ~starts_with_goal)
+    meets = jnp.arange(kind.shape[0]) == take(first_chain.is_pair, deck.chain_length)  # spine 0, or its partner
     must_meet = has_to_meet & meets
     is_first_quiet = config.goal_false_at_start | ~starts_with_goal
-    first = dataclasses.replace(
-        chain.conditions, relation=jnp.where(is_first_quiet, chain.conditions.relation, jnp.uint8(NEVER))
-    )
-    conditions = jax.tree.map(lambda a, b: jnp.concatenate([a[:1], b]), first, false_rules.conditions)
-    pad = jnp.where(chain.conditions.relation == ON, chain.conditions.second, 0)
+    first = jax.tree.map(lambda field: field[:, 0], chains.conditions)
+    first = dataclasses.replace(first, relation=jnp.where(is_first_quiet, first.relation, jnp.uint8(NEVER)))
+    conditions = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), first, false_rules.conditions)
+    pad = jnp.where(chains.conditions.relation == ON, chains.conditions.second, 0).reshape(-1)
     has_decoy_pad = (false_rules.conditions.relation == ON).any()
-    pad = jnp.append(pad, jnp.where(has_decoy_pad, decoy_pad(deck, chain), 0))
+    pad = jnp.append(pad, jnp.where(has_decoy_pad, decoy_pad(deck, chains), 0))
     if config.negated_goal_percent and size > 1:
-        kind, may_freeze, conditions, pad = _put_meeting_first(deck, chain, kind, may_freeze, conditions, pad)
+        kind, may_freeze, conditions, pad = _put_meeting_first(deck, first_chain, kind, may_freeze, conditions, pad)
     is_avoided = (kind[:, None] != 0) & (kind[:, None] == false_rules.keeps_off)  # [M, 2F]
     relation_bits = jnp.tile(jnp.uint8(1) << false_rules.conditions.relation, 2)
     # Two agents need a place to pass each other, and what rules make besides one to be put away.
@@ -206,9 +253,19 @@ def _cast(
         avoids=jax.lax.reduce_or(jnp.where(is_avoided, relation_bits, 0), (1,)),
         pad=pad,
         conditions=conditions,
-        needs_workspace=chain.needs_workspace | (false_rules.keeps_off != 0).any() | needs_space,
+        needs_workspace=chains.needs_workspace.any() | (false_rules.keeps_off != 0).any() | needs_space,
         are_two=team.are_two,
     )
+
+
+def _join(of_spines: jax.Array, of_partners: jax.Array, of_others: jax.Array) -> jax.Array:
+    """[M] values in the order of a cast: the spine and the partners of each chain, [K] and [K, C], then others."""
+    return jnp.concatenate([jnp.concatenate([of_spines[:, None], of_partners], axis=1).reshape(-1), of_others])
+
+
+def _is_there(deck: Deck, chains: Chain) -> jax.Array:
+    """[K] bool, which chains the game has."""
+    return jnp.arange(chains.is_pair.shape[0]) < deck.num_chains
 
 
 def _put_meeting_first(

@@ -44,15 +44,16 @@ _Range = tuple[int | jax.Array, int | jax.Array]  # of the percents in a split: 
 class TaskInfo:
     """What the generator knows about a task. The agent is not told."""
 
-    num_firings: jax.Array  # [] int32, rules that have to fire before the goal can hold
+    num_goals: jax.Array  # [] int32, of which every trial has one
+    num_firings: jax.Array  # [] int32, rules that have to fire before a goal can hold
     num_dead_ends: jax.Array  # [] int32, rules that spoil what the goal needs
     num_decoys: jax.Array  # [] int32, rules that neither help nor harm
-    num_hidden_rules: jax.Array  # [] int32, rules of the chain of which anything is hidden from agent 0
+    num_hidden_rules: jax.Array  # [] int32, rules of the goals' chains of which anything is hidden from agent 0
     num_hidden_dead_ends: jax.Array  # [] int32
     num_distractors: jax.Array  # [] int32, objects that are neither needed nor keys
     num_objects: jax.Array  # [] int32, at the start, keys included
     num_players: jax.Array  # [] int32, 1 or 2
-    needs_both: jax.Array  # [] bool, whether neither player can reach the goal alone
+    needs_both: jax.Array  # [] bool, whether neither player can reach a goal alone
 
 
 @dataclass(frozen=True)
@@ -121,9 +122,9 @@ class Universe:
 
     def has_game(self, task: Task) -> jax.Array:
         """[] bool, whether the game of a task with goals of one literal is of this universe's split, by its content."""
-        goals = jax.tree.map(lambda field: field[0, 0, :1], task.goals)
-        goal = Conditions(goals.relation, goals.directions, goals.first, goals.second)
-        return self._is_in_split(content_hash(goal, goals.negated[0] == 1, task.rules))
+        goals = jax.tree.map(lambda field: field[..., 0, 0, 0].reshape(-1), task.goals)  # [G], or [1]
+        conditions = Conditions(goals.relation, goals.directions, goals.first, goals.second)
+        return self._is_in_split(content_hash(conditions, goals.negated[0] == 1, task.rules))
 
     def _make_task(
         self, world_id: jax.Array, game_id: jax.Array, first: jax.Array, end: jax.Array
@@ -160,7 +161,8 @@ class Universe:
         is_hidden = is_rule_hidden(game.rules, hidden)[0]
         is_decoy = (game.rules.relation != NEVER) & ~game.is_chain & ~game.is_dead_end
         info = TaskInfo(
-            num_firings=game.is_chain.sum(dtype=jnp.int32),
+            num_goals=(game.goals.relation != NEVER).sum(dtype=jnp.int32),
+            num_firings=game.num_firings,
             num_dead_ends=game.is_dead_end.sum(dtype=jnp.int32),
             num_decoys=is_decoy.sum(dtype=jnp.int32),
             num_hidden_rules=(game.is_chain & is_hidden).sum(dtype=jnp.int32),
@@ -217,7 +219,8 @@ def _bare_task(env_config: EnvConfig, world: World, world_id: jax.Array, game_id
     place = chance.ranks(order)  # row by row
     position = jnp.stack([rooms.door_row, rooms.door_column], axis=1).astype(jnp.uint8)
     position = jnp.where(rooms.has_door[:, None], position, jnp.uint8(NOWHERE))
-    no_goal = jnp.zeros((num_agents, env_config.goal_clauses, env_config.goal_literals), jnp.uint8)
+    several = (env_config.max_goals,) if env_config.max_goals > 1 else ()
+    no_goal = jnp.zeros((*several, num_agents, env_config.goal_clauses, env_config.goal_literals), jnp.uint8)
     nothing, no_rule = jnp.zeros(num_objects, jnp.uint8), jnp.zeros(num_rules, jnp.uint8)
     return Task(
         terrain=build_terrain(env_config, world),
@@ -243,20 +246,24 @@ def _bare_task(env_config: EnvConfig, world: World, world_id: jax.Array, game_id
 
 
 def _write_goals(env_config: EnvConfig, game: Game) -> Goals:
-    """The goal, of one literal: agent 0's, and agent 1's if two play."""
-    goal = game.goal
-    has_goal = jnp.arange(env_config.num_agents) < jnp.where(game.are_two, 2, 1)
+    """The goals, of one literal each: agent 0's, and agent 1's if two play."""
+    goals, has_goal = game.goals, jnp.arange(env_config.num_agents) < jnp.where(game.are_two, 2, 1)
+    is_goal, num_unused = goals.relation != NEVER, env_config.max_goals - goals.relation.shape[0]
 
-    def write(value: jax.Array, padding: int = 0) -> jax.Array:
-        others = ((0, env_config.goal_clauses - 1), (0, env_config.goal_literals - 1))
-        clause = jnp.pad(value.astype(jnp.uint8), others[1], constant_values=padding)  # [L]
-        clauses = jnp.where(has_goal[:, None, None], clause, 0)
-        return jnp.pad(clauses, ((0, 0), others[0], (0, 0)))
+    def write(values: jax.Array, padding: int = 0) -> jax.Array:
+        """[A, C, L] or [G, A, C, L] of [K] values; `padding` goes behind the literal."""
+        literals = ((0, 0), (0, env_config.goal_literals - 1))
+        clause = jnp.pad(values.astype(jnp.uint8)[:, None], literals, constant_values=padding)  # [K, L]
+        clauses = jnp.where(has_goal[:, None, None] & is_goal[:, None, None, None], clause[:, None, None], 0)
+        clauses = jnp.pad(clauses, ((0, 0), (0, 0), (0, env_config.goal_clauses - 1), (0, 0)))
+        if env_config.max_goals == 1:
+            return clauses[0]
+        return jnp.pad(clauses, ((0, max(num_unused, 0)), *((0, 0),) * 3))[: env_config.max_goals]
 
     return Goals(
-        relation=write(goal.relation),
-        directions=write(goal.directions),
-        first=write(goal.first),
-        second=write(goal.second),
-        negated=write(game.is_goal_negated[None], padding=1),  # "not never" behind the literal
+        relation=write(goals.relation),
+        directions=write(goals.directions),
+        first=write(goals.first),
+        second=write(goals.second),
+        negated=write(jnp.broadcast_to(game.is_goal_negated, is_goal.shape), padding=1),  # "not never"
     )

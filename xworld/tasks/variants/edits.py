@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from xworld.base.errors import ConfigError
 from xworld.base.hashing import below, hash_words
 from xworld.core import kinds
 from xworld.core.config import RELATIONS
@@ -48,6 +49,9 @@ def edit(universe: Universe, task: Task, key: jax.Array) -> tuple[Task, jax.Arra
       universe: whose tasks it is about; its ranges and its split hold for what comes out.
       task: of the universe, or one that came out before.
       key: a JAX key.
+
+    Raises:
+      ConfigError: as `check_editable` does.
     """
     bits = jax.random.bits(as_key(key), (2,), jnp.uint32)
     changes = edits_of(universe, task, bits[0])
@@ -59,8 +63,30 @@ def edit(universe: Universe, task: Task, key: jax.Array) -> tuple[Task, jax.Arra
     return jax.tree.map(lambda new, old: jnp.where(is_good, new, old), edited, task), is_good
 
 
+def check_editable(universe: Universe) -> None:
+    """Checks that tasks of a universe have one goal and one chain, which is what edits know how to change.
+
+    Raises:
+      ConfigError: there may be several.
+    """
+    for name, most in (
+        ("EnvConfig.max_goals", universe.env_config.max_goals),
+        ("UniverseConfig.num_chains", universe.config.num_chains[1]),
+    ):
+        if most > 1:
+            raise ConfigError(
+                f"Edits are for tasks of one goal and one chain, but {name} allows {most}. Lower it to 1, or train "
+                "with another curriculum, such as plr."
+            )
+
+
 def edits_of(universe: Universe, task: Task, seed: jax.Array) -> dict[str, tuple[Task, jax.Array]]:
-    """Each edit of a task by name, with whether it is possible; not yet checked, and with the task's ids."""
+    """Each edit of a task by name, with whether it is possible; not yet checked, and with the task's ids.
+
+    Raises:
+      ConfigError: as `check_editable` does.
+    """
+    check_editable(universe)
     about = _About(universe, task, anatomy(task))
     functions = (_swap_kind, _add_rule, _drop_rule, _add_false_rule, _drop_false_rule, _move_object, _hide)
     return {

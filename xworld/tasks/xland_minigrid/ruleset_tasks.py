@@ -217,11 +217,13 @@ def _check_room(translation: Translation, walls: np.ndarray) -> None:
 
 
 def _make_goals(config: EnvConfig, translation: Translation) -> Goals:
-    """[S, A, C, L]: the goal is agent 0's only literal."""
+    """[S, A, C, L], or [S, G, A, C, L] where there may be several: the goal is agent 0's only literal."""
     goal, num_rulesets = translation.goal, len(translation.things)
     fields = np.zeros((5, num_rulesets, config.num_agents, config.goal_clauses, config.goal_literals), np.uint8)
     fields[:, :, 0, 0, 0] = (goal.relation, goal.directions, goal.first, goal.second, np.zeros(num_rulesets))
     fields[4, :, 0, 0, 1:] = (goal.relation != NEVER)[:, None]  # "not never" behind the literal
+    if config.max_goals > 1:
+        fields = np.pad(fields[:, :, None], ((0, 0), (0, 0), (0, config.max_goals - 1), *((0, 0),) * 3))
     return Goals(*map(jnp.asarray, fields))
 
 

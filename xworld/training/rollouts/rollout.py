@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from xworld.agents import Agent, Memory, Output, Params, distribution
+from xworld.core.step.goals import goals_of_trial, write_goal
 from xworld.core.types import Briefing, Observation, Task, TaskSource
 from xworld.core.vector import VectorEnv, VectorState, batch_first
 from xworld.training.rollouts.partners import Partners
@@ -146,11 +147,16 @@ def _spread(keys: jax.Array, env_state: VectorState, observation: Observation) -
     current = dataclasses.replace(
         current, trial=trial.astype(current.trial.dtype), time=time.astype(current.time.dtype)
     )
+    goal = None
+    if current.task.has_several_goals:
+        goals = goals_of_trial(current.task, current.seed, current.trial)
+        goal = jnp.moveaxis(write_goal(goals), -1, 0)
     observation = dataclasses.replace(
         observation,
         trial=trial,
         trials_left=observation.trials_left - trial,
         time_left=observation.time_left - time,
+        goal=goal,
     )
     return dataclasses.replace(env_state, current=current), observation
 

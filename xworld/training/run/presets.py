@@ -97,6 +97,29 @@ def memory_search() -> RunConfig:
     )
 
 
+def memory_recall() -> RunConfig:
+    """Eight hidden rules, and a goal for each, drawn anew in every trial: all that is found out is needed later."""
+    config = memory()
+    return dataclasses.replace(
+        config,
+        env=EnvConfig(
+            height=9, width=9, max_objects=8, max_rules=8, max_doors=1, max_goals=8, push=False, relations=("hold",)
+        ),
+        universe=dataclasses.replace(
+            config.universe,
+            chain_length=(1, 1),
+            num_chains=(8, 8),
+            goal_per_trial=True,
+            num_distractors=(0, 0),
+            num_dead_ends=(0, 0),
+            trial_length=(20, 20),
+            num_trials=(13, 13),
+        ),
+        learner=dataclasses.replace(_SLOWER, rollout_length=130),
+        total_steps=50_000_000,
+    )
+
+
 def s() -> RunConfig:
     """The benchmark `xworld-s`: its universe, its budget, and the default agent and learner to compare with."""
     universe = preset("s")
@@ -129,6 +152,7 @@ PRESETS: dict[str, Callable[[], RunConfig]] = {
     "memory": memory,
     "memory-long": memory_long,
     "memory-search": memory_search,
+    "memory-recall": memory_recall,
     "s": s,
     "smoke": smoke,
 }

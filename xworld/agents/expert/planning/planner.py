@@ -19,11 +19,11 @@ _MOST_SEARCHES = 4  # starts that are searched from; to the others the plans fou
 
 
 class Planner:
-    """Plans for one task."""
+    """Plans for one goal of one task."""
 
-    def __init__(self, config: EnvConfig, task: Task, deadline: float) -> None:
-        """`deadline` is in the time of `time.thread_time`."""
-        self.model = Model(config, task)
+    def __init__(self, config: EnvConfig, task: Task, deadline: float, goal_id: int = 0) -> None:
+        """`deadline` is in the time of `time.thread_time`; `goal_id` says which of several goals it is."""
+        self.model = Model(config, task, goal_id)
         self._search = Search(self.model, deadline)
         self._has_tried = False
         self._num_steps = 0  # of a plan for a longer trial

@@ -26,17 +26,17 @@ _AGENTS = kinds.agent_kind(0)  # kinds from here on are agents
 
 
 class Model:
-    """One task's rules. `step` is the simulator's step within a trial."""
+    """One task's rules and one of its goals. `step` is the simulator's step within a trial."""
 
-    def __init__(self, config: EnvConfig, task: Task) -> None:
-        """Reads one task, its leaves on the host."""
+    def __init__(self, config: EnvConfig, task: Task, goal_id: int = 0) -> None:
+        """Reads one task, its leaves on the host; of its goals, if there are several, that of this number."""
         self.ground = Ground(config, task)
         self.push = config.push
         self.view_size = config.view_size
         self.trial_length = int(task.trial_length)
         self.rules = read_rules(task)
         self.agents = np.flatnonzero(task.is_present).tolist()
-        self.goals = read_goals(task, self.agents)  # by agent, of those that have one
+        self.goals = read_goals(task, goal_id, self.agents)  # by agent, of those that have one
         self.goal = all_at_once(self.goals.values())
         self.facing = tuple(task.agent_facing.tolist())
         everywhere = self.ground.inside

@@ -85,11 +85,12 @@ def read_rules(task: Task) -> list[Rule]:
     ]
 
 
-def read_goals(task: Task, agents: list[int]) -> dict[int, list[list[Literal]]]:
-    """By agent, its goal without the padding; agents that have none are left out."""
+def read_goals(task: Task, goal_id: int, agents: list[int]) -> dict[int, list[list[Literal]]]:
+    """By agent, its goal of that number without the padding; agents that have none are left out."""
     goals = task.goals
     names = ("relation", "directions", "first", "second", "negated")
-    rows = np.stack([np.asarray(getattr(goals, name)) for name in names], axis=-1).tolist()  # [A, C, L, 5]
+    fields = np.stack([np.asarray(getattr(goals, name)) for name in names], axis=-1)
+    rows = (fields[goal_id] if task.has_several_goals else fields).tolist()  # [A, C, L, 5]
     found = {
         agent: [
             [Literal(Condition(*row[:4]), bool(row[4])) for row in clause if row[0] != NEVER]

@@ -15,7 +15,7 @@ from xworld.base.checks import check_bool, check_fields, check_number, check_who
 from xworld.base.errors import ConfigError
 from xworld.core.types import Task, TaskSource
 from xworld.tasks import Universe
-from xworld.tasks.variants.edits import edit
+from xworld.tasks.variants.edits import check_editable, edit
 from xworld.training.curriculum.archive import pick_source
 from xworld.training.curriculum.followed import numbered
 from xworld.training.curriculum.rules.plr import PLRConfig, PrioritisedReplay
@@ -46,11 +46,13 @@ class AccelConfig(PLRConfig):
     def make(self, source: TaskSource, sizes: Sizes) -> "Accel":
         """The curriculum with an empty archive."""
         self.check(source, sizes)
-        if not isinstance(getattr(source, "universe", source), Universe):
+        universe = getattr(source, "universe", source)
+        if not isinstance(universe, Universe):
             raise ConfigError(
                 f"accel edits tasks by the rules of their generator, but {type(source).__name__} has none. Give it a "
                 "Universe or a TaskPool, or use plr."
             )
+        check_editable(universe)
         return Accel(**self.parts(numbered(source), sizes))
 
 
