@@ -126,6 +126,8 @@ def test_all_experiments_are_listed(capsys):
         ("memories", "short-gradients", "transformer_xl", {"window": 12}),
         ("memories", "short-gradients", "gru_attention", {"gradient_window": 12}),
         ("memories", "long-trials", "gated_delta", {"num_layers": 2, "gradient_window": None}),
+        ("memories", "recall", "transformer_xl", {"cache_size": 260}),
+        ("memories", "recall", "gated_delta", {"num_layers": 2, "gradient_window": None}),
         ("gradient_reach", "all", "gated_delta-12", {"gradient_window": 12}),
         ("gradient_reach", "all", "gru-12", {"gradient_window": 12}),
     ],

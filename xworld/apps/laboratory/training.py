@@ -61,6 +61,15 @@ def with_gradient_window(agent: AgentConfig, num_steps: int) -> AgentConfig:
     return dataclasses.replace(agent, gradient_window=num_steps)
 
 
+def with_reach(agent: AgentConfig, num_steps: int) -> AgentConfig:
+    """The agent, in every layer able to look so many steps back; a memory that does not attend stays as it is."""
+    if not agent.reach:
+        return agent
+    if agent.memory == "transformer_xl":
+        return dataclasses.replace(agent, cache_size=num_steps)
+    return dataclasses.replace(agent, num_kept=-(-num_steps // agent.keep_every))
+
+
 def train_to_end(config: RunConfig, job: Job, exam: Exam) -> Outcome:
     """Trains the job's run, which goes on if it was stopped, and plays the exam with its agent.
 
