@@ -69,7 +69,7 @@ class Layer(nnx.Module):
         size, self.num_heads = config.memory_size, config.num_heads
         linear = functools.partial(Linear, dtype=config.compute_dtype, rngs=rngs)
         zeros = nnx.initializers.zeros_init()
-        self.rule_norm = nnx.LayerNorm(size, dtype=config.compute_dtype, rngs=rngs)  # statistics are float32
+        self.rule_norm = nnx.LayerNorm(size, dtype=jnp.float32, rngs=rngs)
         self.query_key_value = linear(size, 3 * size, use_bias=False)
         self.convolution = Convolution(3 * size, rngs)
         self.decay = Linear(size, self.num_heads, bias_init=nnx.initializers.constant(4.0), rngs=rngs)
