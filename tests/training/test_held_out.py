@@ -148,6 +148,6 @@ def test_trained_validated_and_tested_tasks_share_no_world_and_no_game(config, t
 def contents(tasks):
     """The different worlds, and the different games, of stacked tasks."""
     first = dataclasses.replace(tasks.goals, **{name: leaf[:, 0, 0] for name, leaf in vars(tasks.goals).items()})
-    games = SimpleNamespace(goal=first, is_goal_negated=np.asarray(first.negated)[:, 0], rules=tasks.rules)
+    games = SimpleNamespace(goals=first, is_goal_negated=np.asarray(first.negated)[:, 0], rules=tasks.rules)
     rows = splits.canonical_games(games)
     return {world.tobytes() for world in np.asarray(tasks.terrain)}, {row.tobytes() for row in rows}
