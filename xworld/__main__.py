@@ -73,9 +73,19 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
             os._exit(_INTERRUPTED)
         frame = frame.f_back
     if name == "_xla_gc_callback":
-        threading.Timer(_SECONDS_TO_LEAVE, signal.raise_signal, [signal.SIGINT]).start()
+        threading.Timer(_SECONDS_TO_LEAVE, _interrupt_again).start()
         return
     raise KeyboardInterrupt
+
+
+def _interrupt_again() -> None:
+    """Tells the main thread, which a signal to another thread would not wake."""
+    if sys.platform == "win32":
+        signal.raise_signal(signal.SIGINT)
+    else:
+        main_thread = threading.main_thread().ident
+        assert main_thread is not None
+        signal.pthread_kill(main_thread, signal.SIGINT)
 
 
 if __name__ == "__main__":

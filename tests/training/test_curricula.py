@@ -41,25 +41,33 @@ def task_set(num_tasks):
 
 
 TASKS = task_set(12)
+HOST_TASKS = jax.device_get(TASKS)
+
+
+# Compiled as a whole: one after the other, operations take longer to compile.
+insert, follow = jax.jit(Archive.insert), jax.jit(Archive.follow)
+update = jax.jit(lambda rule, seen: rule.update(None, seen))
+judge = jax.jit(lambda rule, tried: rule.judge(None, tried))
+sample = jax.jit(lambda rule, keys: jax.vmap(rule.sample)(keys))
 
 
 def pick(index):
-    return jax.tree.map(lambda leaf: leaf[jnp.asarray(index)], TASKS)
+    return jax.tree.map(lambda leaf: leaf[np.asarray(index)], HOST_TASKS)
 
 
 def episodes(index, returns=0.0, errors=0.0, finished=1, num_steps=4):
     """Episodes of tasks [B, 2] by their ids."""
-    index = jnp.asarray(index)
+    index = np.asarray(index)
 
     def fill(value, dtype):
-        return jnp.broadcast_to(jnp.asarray(value, dtype), index.shape)
+        return np.broadcast_to(np.asarray(value, dtype), index.shape)
 
-    errors = fill(errors, jnp.float32)
+    errors = fill(errors, np.float32)
     return Episodes(
         task=pick(index),
-        num_steps=fill(num_steps, jnp.int32),
-        num_finished=fill(finished, jnp.int32),
-        return_=fill(returns, jnp.float32),
+        num_steps=fill(num_steps, np.int32),
+        num_finished=fill(finished, np.int32),
+        return_=fill(returns, np.float32),
         error=errors,
         episode_error=errors,
     )
@@ -134,8 +142,8 @@ def test_trials_are_credited_to_the_task_that_was_played():
     assert found.error[:, 0].tolist() == [2, 3] and found.episode_error[:, 0].tolist() == [3, 2]
 
     # What the environment plays now is in the archive too: its score stays.
-    archive = Archive.start(SANITY_TASKS, 4).insert(pick([5, 7]), jnp.array([1.0, 2.0]), jnp.ones(2, bool), CLOCK(1))
-    after = archive.follow(found, CLOCK(9), found.error)
+    archive = insert(Archive.start(SANITY_TASKS, 4), pick([5, 7]), jnp.array([1.0, 2.0]), jnp.ones(2, bool), CLOCK(1))
+    after = follow(archive, found, CLOCK(9), found.error)
     assert held(after) == {7: 2.0, 5: 2.0}
     assert dict(zip(after.tasks.game_id.tolist(), after.num_playing.tolist(), strict=True))[7] == 1
 
@@ -161,15 +169,15 @@ def test_an_archive_keeps_the_best():
     archive = Archive.start(SANITY_TASKS, 3)
     assert held(archive) == {} and not archive.where(jnp.zeros((1, 2), jnp.int32)).any()  # an empty place has no id
     yes = jnp.ones(2, bool)
-    archive = archive.insert(pick([4, 4]), jnp.array([0.5, 1.0]), yes, CLOCK(1))
+    archive = insert(archive, pick([4, 4]), jnp.array([0.5, 1.0]), yes, CLOCK(1))
     assert held(archive) == {4: 1.0}  # once, though it was offered twice
-    archive = archive.insert(pick([1, 2]), jnp.array([3.0, 2.0]), yes, CLOCK(2))
+    archive = insert(archive, pick([1, 2]), jnp.array([3.0, 2.0]), yes, CLOCK(2))
     assert held(archive) == {1: 3.0, 2: 2.0, 4: 1.0}
-    archive = archive.insert(pick([5, 6]), jnp.array([2.5, 0.5]), yes, CLOCK(3))
+    archive = insert(archive, pick([5, 6]), jnp.array([2.5, 0.5]), yes, CLOCK(3))
     assert held(archive) == {1: 3.0, 5: 2.5, 2: 2.0}  # full: the worst is gone, what is worse does not come in
-    same = archive.insert(pick([7, 8]), jnp.array([9.0, 9.0]), ~yes, CLOCK(4))
+    same = insert(archive, pick([7, 8]), jnp.array([9.0, 9.0]), ~yes, CLOCK(4))
     jax.tree.map(np.testing.assert_array_equal, same, archive)  # nothing was offered
-    equal = archive.insert(pick([7, 8]), jnp.array([2.0, 2.0]), yes, CLOCK(4))
+    equal = insert(archive, pick([7, 8]), jnp.array([2.0, 2.0]), yes, CLOCK(4))
     assert held(equal) == {1: 3.0, 5: 2.5, 2: 2.0}  # of equals, what was there longer
     assert archive.born.tolist() == [2, 3, 2]
     ids = jnp.array([[0, 5], [0, 11]], jnp.int32)
@@ -178,12 +186,12 @@ def test_an_archive_keeps_the_best():
 
 def test_a_replay_without_a_finished_episode_changes_no_score():
     archive = Archive.start(SANITY_TASKS, 4)
-    archive = archive.insert(pick([1, 2, 3]), jnp.array([3.0, 2.0, 1.0]), jnp.ones(3, bool), CLOCK(1))
+    archive = insert(archive, pick([1, 2, 3]), jnp.array([3.0, 2.0, 1.0]), jnp.ones(3, bool), CLOCK(1))
     seen = episodes([[1, 2], [1, 9]], finished=[[0, 2], [0, 1]])
-    after = archive.follow(seen, CLOCK(5), jnp.array([[7.0, 4.0], [8.0, 9.0]]))
+    after = follow(archive, seen, CLOCK(5), jnp.array([[7.0, 4.0], [8.0, 9.0]]))
     assert held(after) == {1: 3.0, 2: 4.0, 3: 1.0}
     assert after.played.tolist()[:3] == [5, 5, 1] and after.num_episodes.tolist()[:3] == [0, 2, 0]
-    both = archive.follow(episodes([[1, 1], [1, 9]]), CLOCK(5), jnp.array([[7.0, 4.0], [1.0, 9.0]]))
+    both = follow(archive, episodes([[1, 1], [1, 9]]), CLOCK(5), jnp.array([[7.0, 4.0], [1.0, 9.0]]))
     assert held(both)[1] == 4.0  # the mean of three
 
 
@@ -241,7 +249,7 @@ def test_the_filter_admits_waits_and_is_done():
     config = NoopConfig(num_episodes=2, num_idle_episodes=1, num_training_episodes=3, capacity=2)
     rule = config.make(TaskSet(TASKS), SIZES)
     assert rule.source.tasks.game_id.tolist() == list(range(12))
-    rule = rule.update(None, episodes([[0, 1]]))
+    rule = update(rule, episodes([[0, 1]]))
 
     def tried(*rows):  # of three environments each: two play, one does not
         tasks = [[task, 11] for task, _ in rows for _ in range(3)]
@@ -251,20 +259,20 @@ def test_the_filter_admits_waits_and_is_done():
         return dataclasses.replace(found, task=task)
 
     assert rule.propose(jax.random.key(1)).num_trials == 1
-    rule = rule.judge(None, tried((4, [0.2, 0, 0]), (5, [0, 0, 0]), (6, [0, 0.3, 0])))
+    rule = judge(rule, tried((4, [0.2, 0, 0]), (5, [0, 0, 0]), (6, [0, 0.3, 0])))
     assert set(held(rule.archive)) == {4, 6} and float(rule.admitted) == pytest.approx(2 / 3)
     assert rule.plays_left.tolist() == [3, 3]
     trials = dict(zip(rule.archive.tasks.game_id.tolist(), rule.archive.tasks.num_trials.tolist(), strict=True))
     assert trials == {4: 2, 6: 1}  # the whole task is trained on
 
-    rule = rule.update(None, episodes([[4, 4], [4, 6]], finished=[[1, 1], [1, 0]], num_steps=[[2, 2], [4, 0]]))
+    rule = update(rule, episodes([[4, 4], [4, 6]], finished=[[1, 1], [1, 0]], num_steps=[[2, 2], [4, 0]]))
     left = dict(zip(rule.archive.tasks.game_id.tolist(), rule.plays_left.tolist(), strict=True))
     assert left == {4: 0, 6: 2}  # three episodes of 4 are done; one environment will play 6
-    draws = jax.vmap(rule.sample)(jax.random.split(jax.random.key(2), 50))
+    draws = sample(rule, jax.random.split(jax.random.key(2), 50))
     assert set(draws.game_id.tolist()) == {6}
-    rule = rule.judge(None, tried((7, [0.2, 0, 0])))
+    rule = judge(rule, tried((7, [0.2, 0, 0])))
     assert set(held(rule.archive)) == {6, 7}  # what is done makes room, what waits does not
-    rule = rule.judge(None, tried((8, [0.2, 0, 0])))
+    rule = judge(rule, tried((8, [0.2, 0, 0])))
     assert set(held(rule.archive)) == {6, 7}
 
 
@@ -294,16 +302,16 @@ def test_replay_trains_on_new_tasks_until_its_archive_is_filled_and_then_on_the_
     config = PLRConfig(capacity=5, min_filled=5, temperature=0.01, staleness=0.0, is_per_trials=False)
     rule = config.make(TaskSet(TASKS), SIZES)
     keys = jax.random.split(jax.random.key(0), 100)
-    assert len(set(jax.vmap(rule.sample)(keys).game_id.tolist())) > 8
+    assert len(set(sample(rule, keys).game_id.tolist())) > 8
     errors = [[0.1, 0.5], [0.2, 0.3]]
-    rule = rule.judge(None, episodes([[1, 2], [3, 4]], errors=errors))
+    rule = judge(rule, episodes([[1, 2], [3, 4]], errors=errors))
     assert not bool(rule.is_ready)
-    rule = rule.update(None, episodes([[6, 7], [8, 9]], errors=[[0.9, 0], [0, 0]], finished=[[1, 0], [0, 0]]))
+    rule = update(rule, episodes([[6, 7], [8, 9]], errors=[[0.9, 0], [0, 0]], finished=[[1, 0], [0, 0]]))
     assert bool(rule.is_ready) and set(held(rule.archive)) == {1, 2, 3, 4, 6}
     assert list(held(rule.archive)) == [6, 2, 4, 3, 1]  # best first
-    assert set(jax.vmap(rule.sample)(keys).game_id.tolist()) == {6}
+    assert set(sample(rule, keys).game_id.tolist()) == {6}
     # Ranks 1 and 2 alone have a chance worth naming at this temperature: 2^-100.
-    rule = rule.judge(None, episodes([[10, 11]], errors=[[0.05, 0.95]]))
+    rule = judge(rule, episodes([[10, 11]], errors=[[0.05, 0.95]]))
     assert 11 in held(rule.archive) and 1 not in held(rule.archive) and 10 not in held(rule.archive)
     assert rule.metrics()["filled"] == 5
 
@@ -311,8 +319,8 @@ def test_replay_trains_on_new_tasks_until_its_archive_is_filled_and_then_on_the_
 def test_the_plain_form_trains_on_new_tasks_too_and_tries_nothing_out():
     config = PLRConfig(capacity=4, min_filled=4, replay=0.5, is_robust=False)
     assert config.search(SIZES) is None
-    rule = config.make(TaskSet(TASKS), SIZES).update(None, episodes([[0, 1], [2, 3]], errors=[[4, 3], [2, 1]]))
-    drawn = jax.vmap(rule.sample)(jax.random.split(jax.random.key(3), 600)).game_id
+    rule = update(config.make(TaskSet(TASKS), SIZES), episodes([[0, 1], [2, 3]], errors=[[4, 3], [2, 1]]))
+    drawn = sample(rule, jax.random.split(jax.random.key(3), 600)).game_id
     share = float((drawn < 4).mean())
     assert share == pytest.approx(0.5 + 0.5 * 4 / 12, abs=0.08)
 
@@ -322,7 +330,7 @@ def test_fitness_may_be_of_all_trials_and_compared_among_all_tasks():
     orders = {}
     for fitness in ("last_trial", "all_trials"):
         config = PLRConfig(capacity=4, min_filled=1, fitness=fitness, is_per_trials=False)
-        orders[fitness] = list(held(config.make(TaskSet(TASKS), SIZES).judge(None, seen).archive))
+        orders[fitness] = list(held(judge(config.make(TaskSet(TASKS), SIZES), seen).archive))
     assert orders == {"last_trial": [1, 0], "all_trials": [0, 1]}
 
 
@@ -337,18 +345,18 @@ def test_learnability_is_a_variance_and_blocks_take_turns():
         tasks = [[task, 11] for task, *_ in rows for _ in range(2)]
         returns = [[value, 0] for _, *values in rows for value in values]
         finished = [[1, 0]] * len(tasks)
-        rule = rule.update(None, episodes([[0, 1]]))
-        return rule.judge(None, episodes(tasks, returns, finished=finished))
+        rule = update(rule, episodes([[0, 1]]))
+        return judge(rule, episodes(tasks, returns, finished=finished))
 
     rule = block(rule, (1, 0, 1), (2, 0.2, 0.2))
     assert held(rule.kept) == {} and held(rule.found) == {1: 0.25}  # what always ends alike is not learnable
     rule = block(rule, (3, 0, 0.5), (4, 0, 0.8))
     assert set(held(rule.kept)) == {1, 4} and held(rule.found) == {}
-    assert set(jax.vmap(rule.sample)(jax.random.split(jax.random.key(0), 50)).game_id.tolist()) == {1, 4}
+    assert set(sample(rule, jax.random.split(jax.random.key(0), 50)).game_id.tolist()) == {1, 4}
     rule = block(rule, (5, 0, 1), (6, 0, 0.5))
     assert set(held(rule.kept)) == {1, 4}
     unfinished = episodes([[7, 11]] * 2, [[0, 0], [1, 0]], finished=[[1, 0], [0, 0]])
-    assert set(held(rule.judge(None, unfinished).found)) == {5, 6}
+    assert set(held(judge(rule, unfinished).found)) == {5, 6}
 
 
 def test_progress_is_made_where_returns_change():
@@ -358,13 +366,13 @@ def test_progress_is_made_where_returns_change():
     )
     rule = ProgressConfig(capacity=8, fast_rate=0.5, slow_rate=0.1).make(TaskSet(TASKS), SIZES)
     keys = jax.random.split(jax.random.key(0), 200)
-    rule = rule.update(None, episodes([[0, 1], [2, 3]], returns=0.0))
+    rule = update(rule, episodes([[0, 1], [2, 3]], returns=0.0))
     assert rule.weights.tolist() == [0] * 8  # no progress anywhere: all tasks are new ones
-    assert len(set(jax.vmap(rule.sample)(keys).game_id.tolist())) > 8
-    rule = rule.update(None, episodes([[0, 1], [2, 3]], returns=[[1.0, 0], [0, 0]], finished=[[1, 0], [0, 0]]))
+    assert len(set(sample(rule, keys).game_id.tolist())) > 8
+    rule = update(rule, episodes([[0, 1], [2, 3]], returns=[[1.0, 0], [0, 0]], finished=[[1, 0], [0, 0]]))
     (cell,) = np.nonzero(np.asarray(rule.fast))[0]
     np.testing.assert_allclose([rule.fast[cell], rule.slow[cell]], [0.5, 0.1], rtol=1e-5)
-    drawn = jax.vmap(rule.sample)(keys).game_id
+    drawn = sample(rule, keys).game_id
     assert float((drawn < 4).mean()) == pytest.approx(0.75 + 0.25 / 3, abs=0.08)
 
 
