@@ -32,6 +32,7 @@ map = """
 b = "purple ball"
 '''
 FEW = ("--repetitions", "3", "--num-trials", "1", "2")
+ONE = ("--repetitions", "3", "--num-trials", "2")  # one number of trials, which is compiled once
 
 
 @pytest.fixture
@@ -122,7 +123,7 @@ def test_finetune_goes_on_from_a_run_and_its_scores_normalise(tmp_path, capsys, 
         json.dumps({"schema": "xworld.scores/2", "task_set": task_set, "scores": {"agent": {}}, "tasks": tasks})
     )
     assert (
-        main(["evaluate", "--agent", str(tuned), "--task-set", "four", *FEW, "--greedy", "--normalise-by", str(best)])
+        main(["evaluate", "--agent", str(tuned), "--task-set", "four", *ONE, "--greedy", "--normalise-by", str(best)])
         == 0
     )
     content = json.loads((tuned / "on-four-rooms" / "scores.json").read_text())
@@ -131,7 +132,7 @@ def test_finetune_goes_on_from_a_run_and_its_scores_normalise(tmp_path, capsys, 
         assert task["score"]["agent"]["2"] == pytest.approx(task["return_by_trial"]["agent"]["2"][1] / task["best"])
     assert content["reference"]["kind"].endswith("trained on the tasks")
     # The best of a run has a place of its own; an agent that is no run's is evaluated outside its folder.
-    same = ("--task-set", "four", *FEW, "--greedy", "--normalise-by", str(best))
+    same = ("--task-set", "four", *ONE, "--greedy", "--normalise-by", str(best))
     (checkpoint,) = tuned.glob("best-*")
     assert main(["evaluate", "--agent", str(tuned), "--which", "best", *same]) == 0
     assert main(["evaluate", "--agent", f"runs/{tuned.name}/{checkpoint.name}", *same]) == 0

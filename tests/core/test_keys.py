@@ -18,11 +18,12 @@ TASKS = TaskSet(jax.tree.map(lambda leaf: jnp.stack([leaf] * 2), PROBE.task()))
 VEC = VectorEnv(ENV, 2)
 UNIVERSE = xworld.make_universe("trivial")
 POLICY = NoopPolicy()
+RESET = jax.jit(VEC.reset)
 
 TAKERS = {
     "Env.reset": lambda key: ENV.reset(key, PROBE.task()),
     "VectorEnv.reset": lambda key: VEC.reset(key, TASKS),
-    "VectorEnv.refill": lambda key: VEC.refill(VEC.reset(jax.random.key(0), TASKS)[0], key, TASKS),
+    "VectorEnv.refill": lambda key: VEC.refill(RESET(jax.random.key(0), TASKS)[0], key, TASKS),
     "TaskSet.sample": TASKS.sample,
     "Universe.sample": UNIVERSE.sample,
     "TaskPool.sample": TaskPool(UNIVERSE, 10, 10).sample,
@@ -44,9 +45,7 @@ def test_keys_of_both_styles_are_taken(name):
 def test_both_styles_give_the_same():
     new, old = jax.random.key(7), jax.random.PRNGKey(7)
     assert as_key(new) is new and (as_key(old) == new).item()
-    for first, second in zip(
-        jax.tree.leaves(VEC.reset(new, TASKS)), jax.tree.leaves(VEC.reset(old, TASKS)), strict=True
-    ):
+    for first, second in zip(jax.tree.leaves(RESET(new, TASKS)), jax.tree.leaves(RESET(old, TASKS)), strict=True):
         np.testing.assert_array_equal(first, second)
     np.testing.assert_array_equal(*(evaluate(ENV, TASKS.tasks, POLICY, key).returns for key in (new, old)))
     assert all((a == b).all() for a, b in zip(*(record(ENV, PROBE.task(), POLICY, key)[0].scene.__dict__.values()

@@ -118,7 +118,7 @@ def test_a_recorded_episode_is_the_evaluated_one(tasks, agent, comparison):
 def test_the_agent_policy_acts_by_the_agents_logits(tasks, agent):
     task = take(tasks, 10)
     states, timesteps = record(ENV, task, agent, episode_key(KEY, 10))
-    told = agent.agent.encode_briefing(agent.params, ENV.briefing(task))
+    told = jax.jit(agent.agent.encode_briefing)(agent.params, ENV.briefing(task))
     unroll, logits = jax.jit(agent.agent.unroll), {}
     for clears in (False, True):
         policy = dataclasses.replace(agent, is_greedy=True, clear_memory_at_trials=clears)
@@ -126,7 +126,7 @@ def test_the_agent_policy_acts_by_the_agents_logits(tasks, agent):
         memory = agent.agent.start_memory()
         logits[clears] = np.asarray(unroll(agent.params, timesteps.observation, told, memory, is_reset).logits)
 
-        memory = policy.start(KEY, take(states, 0), ENV.briefing(task))
+        memory = jax.jit(policy.start)(KEY, take(states, 0), ENV.briefing(task))
         step = jax.jit(policy.act)
         for index in range(TRIAL_LENGTH + 5):
             memory, actions = step(memory, KEY, take(states, index), take(timesteps, index))

@@ -86,7 +86,7 @@ def tiny_cases(traced, monkeypatch):
 
     def make_step_case(labels, env_, tasks, *sizes):
         if "step" not in _CASES:
-            some = jax.vmap(TinyRooms().sample)(jax.random.split(jax.random.key(0), 16))
+            some = jax.jit(jax.vmap(TinyRooms().sample))(jax.random.split(jax.random.key(0), 16))
             _CASES["step"] = step_case(labels, env, some, 250, 1)
         return dataclasses.replace(_CASES["step"], labels=labels)
 

@@ -309,13 +309,14 @@ def test_an_episode_pauses_where_trials_start_and_end(episode):
 
 
 def test_an_episode_ends_where_it_is_over(episode):
-    states, timesteps = jax.tree.map(lambda leaf: jnp.concatenate([leaf, leaf[-1:]]), episode)
+    episode = jax.device_get(episode)
+    states, timesteps = jax.tree.map(lambda leaf: np.concatenate([leaf, leaf[-1:]]), episode)
     whole = list(episode_frames(ENV, *episode, tile_size=16, pause=1))
     assert len(list(episode_frames(ENV, states, timesteps, tile_size=16, pause=1))) == len(whole)
     part = jax.tree.map(lambda leaf: leaf[:8], episode)
     assert len(list(episode_frames(ENV, *part, tile_size=16, pause=1))) == 8 + 3
     # With automatic reset the last timestep is the first of the next episode, whose state is not shown.
-    states, timesteps = jax.tree.map(lambda leaf: leaf.at[-1].set(leaf[0]), episode)
+    states, timesteps = jax.tree.map(lambda leaf: np.concatenate([leaf[:-1], leaf[:1]]), episode)
     timesteps = dataclasses.replace(timesteps, is_last=episode[1].is_last)
     frames = list(episode_frames(ENV, states, timesteps, tile_size=16, pause=1))
     assert len(frames) == len(whole) - 1

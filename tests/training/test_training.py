@@ -174,7 +174,8 @@ def test_first_episodes_start_at_random_moments(rooms, max_goals):
     """So that an update sees all parts of episodes; what is seen is the state's."""
     env, num_envs, length = Env(dataclasses.replace(env_config(), max_goals=max_goals)), 256, 10
     vec, agent = VectorEnv(env, num_envs), make_agent(SMALL, env.config)
-    actor = start_actor(agent, vec, jax.random.key(0), rooms(trial_length=length, num_trials=4))
+    tasks = rooms(trial_length=length, num_trials=4)
+    actor = jax.jit(lambda key: start_actor(agent, vec, key, tasks))(jax.random.key(0))
     states = vec.states(actor.env_state)
     moments = np.asarray(states.trial, int) * length + np.asarray(states.time)
     counts = np.bincount(moments, minlength=4 * length)
@@ -183,7 +184,7 @@ def test_first_episodes_start_at_random_moments(rooms, max_goals):
     assert (counts > 0).sum() > 30
     no = jnp.zeros(num_envs, bool)
     outcome = Outcome(reward=states.last_reward, event=no.astype(jnp.int32), is_trial_first=no, is_last=no)
-    expected = jax.vmap(env.timestep)(states, outcome, no).observation
+    expected = jax.jit(jax.vmap(env.timestep))(states, outcome, no).observation
     chex.assert_trees_all_equal(actor.observation, expected)
     assert actor.is_reset.all()  # the memory is empty
 
@@ -220,7 +221,7 @@ def test_episodes_of_different_lengths_fill_rollouts_without_gaps():
     def roll_out(actor, key):
         return collect(agent, agent.init(key), vec, actor, key, source, LENGTH)
 
-    actor, roll_out = start_actor(agent, vec, jax.random.key(0), source), jax.jit(roll_out)
+    actor, roll_out = jax.jit(lambda key: start_actor(agent, vec, key, source))(jax.random.key(0)), jax.jit(roll_out)
     rollouts = []
     for index in range(4):
         actor, *rest = roll_out(actor, jax.random.key(index))
