@@ -38,6 +38,10 @@ CONFIGS = {
 }
 
 
+def _slow_unless(memory, quick=()):
+    return pytest.param(memory, marks=() if memory in quick else pytest.mark.slow)
+
+
 @pytest.fixture(scope="module")
 def collection() -> TaskCollection:
     rooms = TinyRooms(side=5, trial_length=TRIAL_LENGTH, num_trials=NUM_TRIALS)
@@ -91,7 +95,7 @@ def test_a_probe_finds_what_is_there_and_guesses_what_is_not():
     assert abs(guessed - chance(candidates)) < 0.07 and 0.25 < chance(candidates) < 1 / 3
 
 
-@pytest.mark.parametrize("memory", CONFIGS)
+@pytest.mark.parametrize("memory", [_slow_unless(name, ("gru_attention", "transformer_xl")) for name in CONFIGS])
 def test_watched_episodes_are_those_of_the_agent(collection, memory):
     one, tasks = an_agent(memory), collection.tasks
     watched = watch(one.agent, collection.env, NUM_TRIALS, one.params, tasks, jnp.int32(NUM_TRIALS * TRIAL_LENGTH), KEY)
@@ -116,7 +120,7 @@ def test_watched_episodes_are_those_of_the_agent(collection, memory):
         assert (attention[..., 0] == 0).all() and (attention[..., 1:7] > 0).any((0, 1, 2)).all()  # never at itself
 
 
-@pytest.mark.parametrize("memory", ["gru_attention", "gru_txl", "transformer_xl"])
+@pytest.mark.parametrize("memory", ["gru_attention", _slow_unless("gru_txl"), "transformer_xl"])
 def test_attention_is_what_the_output_depends_on(memory):
     """Where the weight of an entry is 0, the entry does not matter; where it is not, it does."""
     one = an_agent(memory)

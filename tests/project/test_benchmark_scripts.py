@@ -163,6 +163,7 @@ def test_tasks(run, traced, monkeypatch, tmp_path):
     assert [bar["limit"] for bar in found["bars"]] == [50_000, 1.1]
 
 
+@pytest.mark.slow
 def test_curricula(run, traced, monkeypatch, tmp_path):
     script, path = load("speed.curricula"), tmp_path / "curricula.json"
     monkeypatch.setattr(script, "_training", lambda config: lambda: jnp.zeros(1))  # minutes to compile

@@ -109,6 +109,7 @@ def test_a_run_goes_on_with_no_other_curriculum(alone):
         train(other, alone, tasks=known_tasks(), resume=True, show_progress=False)
 
 
+@pytest.mark.slow  # `test_devices` has the same of a run without a curriculum
 def test_eight_devices_do_the_same_and_one_goes_on(alone, tmp_path):
     folder = tmp_path / "run"
     finish(start(folder, num_devices=8, total_devices=8, has_curriculum=True, stops=True))
