@@ -83,6 +83,7 @@ def _interrupt(*arguments):
     raise KeyboardInterrupt
 
 
+@pytest.mark.slow  # `test_own_network` has `finetune` too
 def test_finetune_goes_on_from_a_run_and_its_scores_normalise(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     config, run = sanity_config(), tmp_path / "runs" / "base"

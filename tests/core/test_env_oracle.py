@@ -50,6 +50,7 @@ def test_step_matches_the_oracle(name: str) -> None:
     assert not {feature: share for feature, share in shares.items() if share < wanted[feature]}
 
 
+@pytest.mark.slow
 def test_so_does_the_machine_code_that_users_have() -> None:
     script = "import test_env_oracle as t; print(t.compare(t.CONFIGS['two agents, occluded'], 100).total())"
     assert int(output_as_compiled_for_users(script)) > 500

@@ -119,6 +119,7 @@ def test_eight_devices_do_the_same_and_one_goes_on(alone, tmp_path):
     assert set(found.archive.tasks.game_id.tolist()) == set(expected.archive.tasks.game_id.tolist())
 
 
+@pytest.mark.slow
 def test_what_is_tried_out_changes_nothing_in_what_is_learned():
     """Until the archive is used, the run is that of uniform tasks, bit for bit; and nothing compiles anew."""
     tasks, params = known_tasks(), []
