@@ -152,7 +152,7 @@ def test_an_unroll_is_its_steps_whatever_was_remembered(sequences, dtype):
     outputs, after = jax.jit(module.unroll)(memory, *sequences)
     step_outputs, step_after = jax.jit(lambda *leaves: through(module, *leaves))(memory, *sequences)
     tolerance = 1e-5 if dtype == "float32" else 0.1
-    np.testing.assert_allclose(step_outputs, outputs, atol=tolerance)
+    np.testing.assert_allclose(step_outputs, outputs, rtol=tolerance, atol=tolerance)
     for one, other in zip(jax.tree.leaves(step_after), jax.tree.leaves(after), strict=True):
         assert one.dtype == other.dtype
         np.testing.assert_allclose(one.astype(np.float32), other.astype(np.float32), atol=tolerance)

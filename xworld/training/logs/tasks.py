@@ -34,7 +34,7 @@ def task_metrics(rollout: Rollout, tasks: TaskSource) -> Metrics:
         info.num_objects,
         played.trial_length,
         played.num_trials,
-        jnp.zeros(weights.shape) if telling is None else telling.age(task_ids(played)),
+        jnp.zeros_like(weights) if telling is None else telling.age(task_ids(played)),
     )
     total = jax.lax.psum(weights.sum(), AXIS)
     sums = jax.lax.psum([(weights * value).sum() for value in values], AXIS)

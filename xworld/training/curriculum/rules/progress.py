@@ -141,5 +141,5 @@ class LearningProgress(Followed):
 def _weigh(pool: Archive, found: jax.Array) -> jax.Array:
     """[N] weights: a cell is drawn by its progress, and its tasks are equally likely."""
     cells = jax.vmap(cell_of)(pool.tasks)
-    count = jnp.zeros(NUM_CELLS).at[cells].add(pool.is_filled)
+    count = jnp.zeros(NUM_CELLS, jnp.float32).at[cells].add(pool.is_filled)
     return jnp.where(pool.is_filled, found[cells] / jnp.maximum(count[cells], 1), 0).astype(jnp.float32)
