@@ -106,6 +106,7 @@ def test_params_may_be_static(tasks):
     assert shapes[0] == shapes[1]
 
 
+@pytest.mark.slow  # quicker: `test_vmapped_steps_are_single_steps`
 def test_a_batch_does_what_vmap_does(tasks):
     env, source = tasks
     one = GymnaxEnv(source, env, num_values=6)

@@ -177,6 +177,7 @@ def test_a_goal_that_lies_about_needs_no_rule(played):
         assert (returns[LYING] == TRIAL_LENGTH - 2).all()
 
 
+@pytest.mark.slow
 def test_searchers_remember_what_things_became_where_every_trial_has_a_goal_of_its_own():
     config = dataclasses.replace(CONFIG, max_rules=3, max_goals=3)
     generator, names = np.random.default_rng(0), ("red ball", "green star", "blue hex")

@@ -6,14 +6,19 @@ import json
 import os
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 import toy_experiment
+from tiny_rooms import SANITY_TASKS, SMALL_AGENT, env_config
 from toy_experiment import EXPERIMENT
 
-from xworld import ConfigError
+from xworld import ConfigError, Env
+from xworld.agents import AgentPolicy, load, make_agent, save
 from xworld.apps.commands.main import main
-from xworld.apps.laboratory import Job, Outcome, known_experiments, run_experiment
+from xworld.apps.laboratory import Job, Outcome, SweepExam, known_experiments, run_experiment
+from xworld.evaluation import SweepConfig, run_sweep
+from xworld.tasks import TaskCollection
 
 
 def test_an_experiment_ends_in_one_table_one_figure_and_one_page(tmp_path):
@@ -67,6 +72,42 @@ def test_the_course_of_runs_has_a_panel_for_each_pair_of_columns(tmp_path):
     assert (tmp_path / "toy.html").read_text().count("<figure>") == 2
 
 
+def test_several_numbers_of_trials_have_a_table_each_and_a_figure(tmp_path):
+    def run(job):
+        outcome = toy_experiment.run(job)
+        return Outcome({1: outcome.returns[3][:, :1] / 2, **outcome.returns})
+
+    def baselines(job):
+        scores = EXPERIMENT.baselines(job)
+        return dataclasses.replace(scores, returns={"noop": {k: np.zeros((1, 6, k)) for k in (1, 3)}})
+
+    content = run_experiment(dataclasses.replace(EXPERIMENT, run=run, baselines=baselines), tmp_path, seeds=[2])
+    of_high = content["families"]["all"]["scores"]["high"]
+    assert {k: of_k["last"]["mean"]["value"] for k, of_k in of_high.items()} == pytest.approx({"1": 0.26, "3": 0.52})
+    assert (tmp_path / "toy-numbers.png").read_bytes()[:4] == b"\x89PNG"
+    page = (tmp_path / "toy.html").read_text()
+    assert "Last trial of 1" in page and "Last trial of 3" in page and "<th>trial 3</th>" in page
+
+
+def test_a_sweep_plays_agents_and_baselines_by_the_same_protocol(tmp_path):
+    env = Env(env_config(side=5))
+    tasks = jax.tree.map(
+        lambda *leaves: np.stack(leaves), *map(SANITY_TASKS.sample, jax.random.split(jax.random.key(0), 4))
+    )
+    agent = make_agent(SMALL_AGENT, env.config)
+    save(tmp_path / "agent", agent, jax.jit(agent.init)(jax.random.key(0)), env_config=env.config)
+    config = SweepConfig((1, 2), num_repetitions=3)
+    exam = SweepExam(lambda: TaskCollection("rooms", env, tasks), config)
+    policy = AgentPolicy(load(tmp_path / "agent").params, agent)
+    expected = run_sweep(env, tasks, policy, config, show_progress=False)
+    for k, returns in exam.play(tmp_path / "agent").items():
+        np.testing.assert_allclose(returns, expected[k].mean(1), rtol=1e-6)
+    scores = exam.baselines(tmp_path / "baselines")
+    assert set(scores.returns) == {"random", "noop"} and scores.num_trials == (1, 2)
+    assert not scores.score("noop", 2).any() and (scores.reference.best > 0).all()
+    assert list((tmp_path / "baselines").glob("*.npy"))  # what scores 1 is kept
+
+
 def test_finished_runs_are_not_done_again(tmp_path):
     def stop(job):
         raise KeyboardInterrupt
@@ -87,10 +128,10 @@ def test_finished_runs_are_not_done_again(tmp_path):
 def test_runs_side_by_side_give_the_same(tmp_path, monkeypatch):
     helpers = Path(toy_experiment.__file__).parent
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(helpers), os.environ.get("PYTHONPATH", "")]))
-    one, other = (run_experiment(EXPERIMENT, tmp_path / str(jobs), num_jobs=jobs, seeds=[2]) for jobs in (1, 3))
+    one, other = (run_experiment(EXPERIMENT, tmp_path / str(jobs), num_jobs=jobs, seeds=[2]) for jobs in (1, 2))
     assert one["families"]["all"]["scores"] == other["families"]["all"]["scores"]
     with pytest.raises(ConfigError, match=r"low-seed13 ended without an outcome: 13 brings bad luck. See .*seed13.log"):
-        run_experiment(EXPERIMENT, tmp_path / "3", num_jobs=2, seeds=[2, 13])
+        run_experiment(EXPERIMENT, tmp_path / "2", num_jobs=2, seeds=[2, 13])
 
 
 @pytest.mark.parametrize(
@@ -139,7 +180,7 @@ def test_arms_differ_in_what_they_say(name, family, arm, expected, is_quick, tmp
 
     def remember(config, job, exam):
         configs.append(config)
-        return Outcome(np.zeros((1, 1)))
+        return Outcome({1: np.zeros((1, 1))})
 
     monkeypatch.setattr(module, "train_to_end", remember)
     for each in (module.EXPERIMENT.arms[0], arm):
@@ -153,7 +194,7 @@ def test_arms_differ_in_what_they_say(name, family, arm, expected, is_quick, tmp
     ("name", "arm", "options", "folder", "seed"),
     [
         pytest.param("adaptation", "agent", [], "agent-seed4", 4, marks=pytest.mark.slow),
-        ("memories", "gru", ["--families", "control"], "control-gru-seed0", 0),  # the run of `test_cli`: compiled there
+        pytest.param("memories", "gru", ["--families", "control"], "control-gru-seed0", 0, marks=pytest.mark.slow),
         pytest.param("gradient_reach", "gru-12", [], "gru-12-seed4", 4, marks=pytest.mark.slow),
         pytest.param("curricula", "plr-all-tasks", [], "plr-all-tasks-seed4", 4, marks=pytest.mark.slow),
     ],
@@ -163,7 +204,7 @@ def test_each_experiment_runs(name, arm, options, folder, seed, tmp_path, capsys
     assert main(arguments) == 0
     content = json.loads((tmp_path / f"{name}.json").read_text())
     (of_family,) = content["families"].values()
-    assert list(of_family["scores"])[0] == arm and of_family["scores"]["expert"]
+    assert list(of_family["scores"])[0] == arm and of_family["scores"]["noop"]
     (run,) = of_family["runs"]
     assert run["seed"] == seed and run["numbers"]["parameters"] > 1000 and run["options"]["is_quick"]
     config = json.loads((tmp_path / folder / "config.json").read_text())
@@ -171,6 +212,6 @@ def test_each_experiment_runs(name, arm, options, folder, seed, tmp_path, capsys
     for panel in content["course"]:
         (of_run,) = panel["runs"]
         assert len(of_run["at"]) == len(of_run["values"]) > 0 and (tmp_path / f"{name}-course.png").exists()
-    assert bool(content["course"]) == (name == "curricula")
+    assert bool(content["course"]) == (tmp_path / f"{name}-numbers.png").exists() == (name == "curricula")
     assert bool(content["kept_tasks"]) == (tmp_path / f"{name}-gallery.png").exists() == (name == "curricula")
     assert f"Wrote {name}.json" in capsys.readouterr().out

@@ -30,6 +30,7 @@ def run(tmp_path, monkeypatch):
     return tmp_path / "run"
 
 
+@pytest.mark.slow  # quicker: `test_a_network_of_ones_own_is_not_taken_for_another`
 def test_every_command_takes_the_network(run, capsys, monkeypatch):
     monkeypatch.setattr("xworld.evaluation.scoreboard.playing.benchmark_tasks", tasks_by_name("rooms.npz").collect)
     commands = {

@@ -11,6 +11,7 @@ from strategies import Example, examples
 from xworld import EnvConfig
 
 NUM_EXAMPLES = 400
+SLOW = ("four agents, transparent",)  # quicker: two agents
 # In what share of the examples, in percent, each of these happens at least; without them the test would prove little.
 EVERYWHERE = {
     "trial boundary": 50,
@@ -33,7 +34,7 @@ EVERYWHERE = {
 }
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in CONFIGS])
 def test_step_matches_the_oracle(name: str) -> None:
     config = CONFIGS[name]
     seen = compare(config, NUM_EXAMPLES)

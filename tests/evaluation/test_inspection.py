@@ -70,6 +70,7 @@ def test_with_one_trial_it_is_the_agent_that_forgets_at_trials(collection):
     assert expected.any()
 
 
+@pytest.mark.slow  # quicker: with one trial, above
 def test_with_two_it_knows_the_trial_before_and_nothing_older(collection):
     one = an_agent("gru")
     whole, two = (returns(collection, policy) for policy in (AgentPolicy(one.params, one.agent), two_trials(one)))
@@ -158,6 +159,7 @@ def test_all_of_it_is_said(collection):
             assert within == pytest.approx(1, abs=1e-3) and min(parts) >= 0
 
 
+@pytest.mark.slow  # quicker: `test_all_of_it_is_said`
 def test_the_command_leaves_numbers_and_a_figure(collection, tmp_path, capsys):
     one, folder, tasks = an_agent("gru"), tmp_path / "agent", tmp_path / "tasks.npz"
     save(folder, one.agent, one.params)

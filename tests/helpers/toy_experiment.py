@@ -4,6 +4,7 @@ import numpy as np
 
 from xworld import ConfigError
 from xworld.apps.laboratory import Experiment, Job, Outcome
+from xworld.evaluation import Reference, Scores
 
 TASKS = np.linspace(1, 2, 6)[:, None] * np.ones(3)  # [6, 3] what the expert earns
 
@@ -16,7 +17,7 @@ def run(job: Job) -> Outcome:
     count = job.folder / "count"
     count.write_text(str(int(count.read_text()) + 1 if count.exists() else 1))
     share = {"high": 0.5, "low": 0.25}[job.arm] + job.seed / 100 - (job.family == "hard") / 5
-    return Outcome(share * TASKS, {"luck": job.seed})
+    return Outcome({3: share * TASKS}, {"luck": job.seed})
 
 
 EXPERIMENT = Experiment(
@@ -26,5 +27,7 @@ EXPERIMENT = Experiment(
     seeds=(0, 2),
     cost="nothing",
     run=run,
-    baselines=lambda job: {"noop": 0 * TASKS, "expert": TASKS},
+    baselines=lambda job: Scores(
+        {"noop": {3: 0 * TASKS[None]}, "expert": {3: TASKS[None]}}, Reference("the expert", TASKS)
+    ),
 )

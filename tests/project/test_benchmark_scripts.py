@@ -195,6 +195,7 @@ def test_first_steps(run, monkeypatch, tmp_path):
     assert "| 0.50 |" in text
 
 
+@pytest.mark.slow
 def test_adapters(run, traced, monkeypatch, tmp_path):
     script, path = load("speed.adapters"), tmp_path / "adapters.json"
     monkeypatch.setattr(xworld, "make", lambda name: Env(env_config(side=5)))

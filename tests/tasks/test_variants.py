@@ -16,6 +16,7 @@ from xworld.tasks.variants.soundness import is_sound
 
 UNIVERSE = preset("s")
 NUM_TASKS, NUM_SOLVED = 512, 12  # of each edit
+NUM_EDITED = 64
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +90,7 @@ def test_generated_tasks_are_sound(generated):
     assert jax.jit(jax.vmap(lambda task: is_sound(UNIVERSE, task, was=task)))(tasks).all()
 
 
+@pytest.mark.slow  # quicker: `test_a_changed_task_is_sound`
 @pytest.mark.parametrize("name", [*EDITS, "several"])
 def test_edited_tasks_can_be_solved(edited, name):
     """By the generator's own argument, played in the plain-Python world."""
@@ -111,6 +113,7 @@ def test_edited_tasks_can_be_solved(edited, name):
         assert to_text(parse(to_text(task), UNIVERSE.env_config)) == to_text(task)
 
 
+@pytest.mark.slow
 def test_edits_do_what_they_say(generated, edited):
     _, before = to_host(generated)
     for name, field, step in (
@@ -129,6 +132,7 @@ def test_edits_do_what_they_say(generated, edited):
     assert (after.num_hidden_rules != before.num_hidden_rules)[is_good].any()
 
 
+@pytest.mark.slow
 def test_no_edit_makes_a_game_of_another_split(edited):
     tasks, _, is_good = edited["several"]
     ids = tasks.game_id[is_good]
@@ -140,11 +144,32 @@ def test_no_edit_makes_a_game_of_another_split(edited):
     assert has_game["train"].all() and not has_game["validation"].any() and not has_game["test"].any()
 
 
-def test_what_cannot_be_edited_is_left_as_it_was():
+@pytest.fixture(scope="module")
+def edit_many():
+    """Edits `NUM_EDITED` stacked tasks: each of the edits is drawn."""
+    change = jax.jit(jax.vmap(functools.partial(edit, UNIVERSE)))
+    return lambda tasks, seed: change(tasks, jax.random.split(jax.random.key(seed), NUM_EDITED))
+
+
+def test_a_changed_task_is_sound(generated, edit_many):
+    tasks = jax.tree.map(lambda leaf: leaf[:NUM_EDITED], generated[0])
+    changed, is_changed = to_host(edit_many(tasks, 1))
+    assert is_changed.mean() > 0.3 and (changed.world_id == -1)[is_changed].all()
+    assert (changed.game_id != tasks.game_id)[is_changed].mean() > 0.5
+    for index in np.nonzero(is_changed)[0][:NUM_SOLVED]:
+        worlds = start_worlds(UNIVERSE.env_config, take(changed, index))
+        for world in worlds:
+            assert rules_that_hold(world) == [] and not oracle.holds_formula(world, world.goals[0])
+        check_reach(worlds[0])
+        player = solver.Player(worlds[index % 4])
+        player.solve()
+        assert set(player.chain) <= set(player.events)
+
+
+def test_what_cannot_be_edited_is_left_as_it_was(edit_many):
     """A task with nothing in it but the agent."""
     task = parse('goal = "near(agent, red ball)"\nmap = """\n0....\n"""', UNIVERSE.env_config)
-    edits = jax.jit(jax.vmap(functools.partial(edit, UNIVERSE), in_axes=(None, 0)))
-    same, is_changed = edits(task, jax.random.split(jax.random.key(0), 20))  # each of the edits is drawn
+    same, is_changed = edit_many(jax.tree.map(lambda leaf: np.stack([leaf] * NUM_EDITED), task), 0)
     assert not is_changed.any()
     for leaf, expected in zip(jax.tree.leaves(same), jax.tree.leaves(task), strict=True):
         assert (leaf == expected).all()

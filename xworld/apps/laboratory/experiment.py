@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from xworld.base.errors import ConfigError, did_you_mean
+from xworld.evaluation import Scores
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class Job:
 class Outcome:
     """What a run found."""
 
-    returns: np.ndarray  # [num_tasks, num_trials] of the family's tasks, the same for all arms and baselines
+    # by number of trials k, [num_tasks, k] of the family's tasks, the same for all arms and baselines
+    returns: Mapping[int, np.ndarray]
     numbers: Mapping[str, float] = field(default_factory=dict)  # what else was measured, by name
 
 
@@ -45,7 +47,7 @@ class Experiment:
     seeds: tuple[int, ...]
     cost: str  # about how long it takes, and on what
     run: Callable[[Job], Outcome]
-    baselines: Callable[[Job], Mapping[str, np.ndarray]]  # of the family: returns by player, "expert" among them
+    baselines: Callable[[Job], Scores]  # of the family: what other players earn, and what scores 1
     families: tuple[str, ...] = ("all",)  # of tasks: each has a table and a panel of the figure
     against: str | None = None  # a number that runs measure: a second figure draws what arms gain against it
     # pairs of columns of the runs' rows, such as ("task_firings", "steps"): a figure draws the first along the second

@@ -9,9 +9,11 @@ from matplotlib.figure import Figure
 
 from xworld.evaluation import draw_trials
 from xworld.evaluation.report.look import add_axes, blank_figure, new_figure, write_title
-from xworld.evaluation.report.plots import trials_panel
+from xworld.evaluation.report.plots import players_panel, trials_panel
+from xworld.evaluation.scores.summary import STATISTIC_NAMES
 
 _COLOURS = ("#2563c9", "#d9822b", "#2f8f5b", "#7d55b5", "#c2417c", "#1b8a9a")
+_BY_NUMBER = ("mean", "percentile_20")  # statistics that are drawn by the number of trials
 _WIDTH, _HEIGHT, _COLUMNS = 6.4, 4.4, 2  # of a panel in inches, and panels side by side
 
 
@@ -30,6 +32,20 @@ def draw_families(content: Mapping[str, Any]) -> Figure:
         k = trials_panel(axes, of_family, None, content["arms"])
         about = f"mean over {of_family['num_scored'][k]} tasks, shaded: 95 % interval"
         write_title(axes, family, about)
+    return figure
+
+
+def draw_numbers(content: Mapping[str, Any]) -> Figure:
+    """Mean and 20th percentile of the last trial's score by the number of trials: a panel each, a row a family."""
+    families = content["families"]
+    figure = blank_figure(_WIDTH * len(_BY_NUMBER), _HEIGHT * len(families))
+    for row, (family, of_family) in enumerate(families.items()):
+        for column, statistic in enumerate(_BY_NUMBER):
+            left, bottom = (column + 0.1) / len(_BY_NUMBER), 1 - (row + 1 - 0.14) / len(families)
+            axes = add_axes(figure, (left, bottom, 0.57 / len(_BY_NUMBER), 0.66 / len(families)))
+            players_panel(axes, of_family, statistic, content["arms"])
+            name = STATISTIC_NAMES[statistic] + (f", {family}" if len(families) > 1 else "")
+            write_title(axes, f"Last trial: {name}", "over tasks, shaded: 95 % interval")
     return figure
 
 

@@ -9,15 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from xworld.agents.players import EXPERT
 from xworld.apps.laboratory.experiment import Experiment, Job
-from xworld.apps.laboratory.figures import draw_course, draw_families, draw_gains
+from xworld.apps.laboratory.figures import draw_course, draw_families, draw_gains, draw_numbers
 from xworld.apps.laboratory.gallery import draw_gallery, kept_early_and_late
 from xworld.base.files import write_atomically
 from xworld.evaluation import Reference, Scores, summarise
-from xworld.evaluation.reference import BY_EXPERTS_EPISODE
 from xworld.evaluation.report.look import to_png
 from xworld.evaluation.report.page import embed, html_table, wrap_page
+from xworld.evaluation.scores.summary import STATISTIC_NAMES
 from xworld.training.logs.metrics import MetricsWriter
 
 
@@ -26,8 +25,9 @@ def write_report(
 ) -> dict[str, Any]:
     """Writes NAME.json, NAME.png and NAME.html into the folder, of runs and baselines; the content of the first.
 
-    NAME-gain.png too, of an experiment that says what gains are drawn against, NAME-course.png of one that says which
-    columns of its runs are drawn, and NAME-gallery.png of one whose curricula keep tasks.
+    NAME-numbers.png too, of an experiment that plays several numbers of trials, NAME-gain.png of one that says what
+    gains are drawn against, NAME-course.png of one that says which columns of its runs are drawn, and NAME-gallery.png
+    of one whose curricula keep tasks.
     """
     families = list(dict.fromkeys(job.family for job, _ in found))
     arms = list(dict.fromkeys(job.arm for job, _ in found if job.arm in experiment.arms))
@@ -46,6 +46,8 @@ def write_report(
     text = json.dumps(content, indent=1) + "\n"
     content = json.loads(text)
     figures = {f"{experiment.name}.png": to_png(draw_families(content))}
+    if any(len(by_k) > 1 for of_family in content["families"].values() for by_k in of_family["scores"].values()):
+        figures[f"{experiment.name}-numbers.png"] = to_png(draw_numbers(content))
     if experiment.against is not None:
         figures[f"{experiment.name}-gain.png"] = to_png(draw_gains(content, experiment.against))
     if experiment.course:
@@ -62,16 +64,18 @@ def write_report(
 def _of_family(experiment: Experiment, found: Sequence[tuple[Job, Mapping[str, Any]]]) -> dict[str, Any]:
     """What each run was and measured, and the scores.
 
-    Scores are shares of what the expert among the baselines earns in the same task and trial. An arm's seeds are its
-    rows, so that intervals are over seeds and tasks.
+    An arm's seeds are its rows, so that intervals are over seeds and tasks.
     """
-    rows: dict[str, list[list[list[float]]]] = {}
+    rows: dict[str, dict[int, list[list[list[float]]]]] = {}
     for _, outcome in found:
-        for player, returns in outcome["returns"].items():
-            rows.setdefault(player, []).append(returns)
-    returns = {player: np.array(values) for player, values in rows.items()}  # [num_seeds, num_tasks, num_trials]
-    reference = Reference(BY_EXPERTS_EPISODE, returns[EXPERT][0])
-    scores = Scores({player: {values.shape[2]: values} for player, values in returns.items()}, reference)
+        for player, by_k in outcome["returns"].items():
+            for k, returns in by_k.items():
+                rows.setdefault(player, {}).setdefault(int(k), []).append(returns)
+    (reference,) = (outcome["reference"] for _, outcome in found if "reference" in outcome)
+    scores = Scores(
+        {player: {k: np.array(values) for k, values in by_k.items()} for player, by_k in rows.items()},
+        Reference(reference["kind"], np.array(reference["best"])),
+    )
     return {
         "runs": [
             {"arm": job.arm, "seed": job.seed, **{name: outcome[name] for name in ("options", "numbers", "machine")}}
@@ -103,13 +107,14 @@ def _page(content: Mapping[str, Any], figures: Sequence[bytes]) -> str:
     parts += [f"<figure>{embed(figure, 'png')}</figure>" for figure in figures]
     for family, of_family in families.items():
         parts += [f"<h2>{html.escape(family)}</h2>"] * (len(families) > 1)
-        parts += [_table(content["arms"][0], of_family), _runs(of_family["runs"])]
+        parts += [_by_trial(content["arms"][0], of_family), _by_number_of_trials(content["arms"][0], of_family)]
+        parts += [_runs(of_family["runs"])]
     return wrap_page(content["experiment"], parts)
 
 
-def _table(first: str, content: Mapping[str, Any]) -> str:
-    """Scores by trial, and what they are."""
-    of_players = {player: next(iter(by_k.values())) for player, by_k in content["scores"].items()}
+def _by_trial(first: str, content: Mapping[str, Any]) -> str:
+    """Scores from trial to trial in episodes of the most trials, and what they are."""
+    of_players = {player: list(by_k.values())[-1] for player, by_k in content["scores"].items()}
     num_trials = len(next(iter(of_players.values()))["score"]["value"])
     by_trial = {
         player: [
@@ -125,6 +130,21 @@ def _table(first: str, content: Mapping[str, Any]) -> str:
         "arm, with 95 % intervals over both. Gain is the last trial minus the first."
     )
     return html_table(by_trial, headings) + f"<p><small>{html.escape(about)}</small></p>"
+
+
+def _by_number_of_trials(first: str, content: Mapping[str, Any]) -> str:
+    """A table of the last trial's scores for each number of trials; none where all episodes have as many."""
+    numbers = list(next(iter(content["scores"].values())))
+    parts = []
+    for k in numbers if len(numbers) > 1 else []:
+        rows = {
+            player: [*(by_k[k]["last"][name] for name in STATISTIC_NAMES), by_k[k].get("difference")]
+            for player, by_k in content["scores"].items()
+            if k in by_k
+        }
+        headings = ("player", *STATISTIC_NAMES.values(), f"minus {first}")
+        parts.append(f"<h3>Last trial of {k}</h3>{html_table(rows, headings)}")
+    return "".join(parts)
 
 
 def _runs(runs: Sequence[Mapping[str, Any]]) -> str:

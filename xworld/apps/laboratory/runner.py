@@ -27,6 +27,7 @@ from xworld.base.xla.devices import num_cores, use_devices
 
 BASELINES = "baselines"
 _OUTCOME = "outcome.json"
+_DIGITS = 4  # of a return in a file
 _SECONDS_BETWEEN_LOOKS = 0.2
 
 
@@ -109,18 +110,24 @@ def _run_all(experiment: Experiment, folder: Path, jobs: Sequence[Job], num_jobs
 
 def run_job(experiment: Experiment, job: Job) -> None:
     """Does one run, or plays the baselines, and writes what comes out."""
+    content: dict[str, Any] = {"options": _options(job)}
     if job.arm == BASELINES:
-        returns, numbers = experiment.baselines(job), {}
+        scores = experiment.baselines(job)
+        returns = {player: {k: rows[0] for k, rows in by_k.items()} for player, by_k in scores.returns.items()}
+        content["reference"] = {"kind": scores.reference.kind, "best": _rounded(scores.reference.best)}
     else:
         outcome: Outcome = experiment.run(job)
-        returns, numbers = {job.arm: outcome.returns}, dict(outcome.numbers)
-    content = {
-        "options": _options(job),
-        "returns": {player: np.asarray(values).tolist() for player, values in returns.items()},
-        "numbers": numbers,
-        "machine": _machine(),
+        returns, content["numbers"] = {job.arm: outcome.returns}, dict(outcome.numbers)
+    content["returns"] = {
+        player: {str(k): _rounded(values) for k, values in by_k.items()} for player, by_k in returns.items()
     }
-    write_atomically(check_folder(job.folder) / _OUTCOME, json.dumps(content).encode())
+    content["machine"] = _machine()
+    text = json.dumps(content, separators=(",", ":")) + "\n"
+    write_atomically(check_folder(job.folder) / _OUTCOME, text.encode())
+
+
+def _rounded(values: np.ndarray) -> Any:
+    return np.asarray(values, np.float64).round(_DIGITS).tolist()
 
 
 def _read(job: Job) -> dict[str, Any] | None:
@@ -130,7 +137,7 @@ def _read(job: Job) -> dict[str, Any] | None:
         return None
     with located(f"{path} is damaged; remove it, and the run is evaluated again"):
         content = parse_json(read_text(path))
-        if not isinstance(content, dict) or not {"options", "returns", "numbers", "machine"} <= content.keys():
+        if not isinstance(content, dict) or not {"options", "returns", "machine"} <= content.keys():
             raise ConfigError("It has not what a run writes.")
     if content["options"] != _options(job):
         raise ConfigError(

@@ -2,47 +2,56 @@
 
 import csv
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Protocol
 
 import jax
 import numpy as np
 
-from xworld.agents import AgentConfig, AgentPolicy, load
+from xworld.agents import AgentConfig, AgentPolicy, Expert, Policy, load
+from xworld.agents.players import NOOP, RANDOM, SCRIPTED
 from xworld.apps.laboratory.experiment import Job, Outcome
 from xworld.base.files import read_text
 from xworld.core.env import Env
 from xworld.core.types import Task
-from xworld.evaluation import compare, evaluate, sample_tasks
-from xworld.tasks import Universe
+from xworld.evaluation import Scores, SweepConfig, compare, evaluate, expert_reference, run_sweep, sample_tasks
+from xworld.evaluation.scores.sweep import mean_returns
+from xworld.tasks import TaskCollection, Universe
 from xworld.training import RunConfig, train
+
+
+class Plays(Protocol):
+    """What agents are examined with: tasks, and how these are played, the same for all arms of an experiment."""
+
+    def play(self, folder: Path) -> Mapping[int, np.ndarray]:
+        """By number of trials k, [num_tasks, k] returns of the newest agent of the run in a folder."""
+        ...
+
+    def baselines(self, folder: Path) -> Scores:
+        """The scripted players, and what scores 1. The folder is the baselines' own."""
+        ...
 
 
 @dataclass(frozen=True)
 class Exam:
-    """Held-out tasks of a run's universe, and how they are played: the same for all arms of an experiment."""
+    """Held-out tasks of a run's universe, each played once; 1 is what the expert earns in the same task and trial."""
 
     config: RunConfig  # of whose environment and universe
     num_tasks: int
     num_trials: int  # played of each
     seed: int  # far from those of training
 
-    def play(self, folder: Path) -> np.ndarray:
+    def play(self, folder: Path) -> Mapping[int, np.ndarray]:
         """[num_tasks, num_trials] returns of the newest agent of the run in a folder, which draws its actions."""
-        loaded = load(folder)
-        policy = AgentPolicy(loaded.params, loaded.agent)
-        return evaluate(self._env, self._tasks, policy, self._key, self.num_trials).returns
+        played = evaluate(Env(self.config.env), self._tasks, _policy(folder), self._key, self.num_trials)
+        return {self.num_trials: played.returns}
 
-    def baselines(self) -> Mapping[str, np.ndarray]:
-        """[num_tasks, num_trials] returns of the scripted players and of the expert, by name."""
-        scores = compare(self._env, self._tasks, [], self._key, self.num_trials)
-        return {player: by_k[self.num_trials][0] for player, by_k in scores.returns.items()}
-
-    @property
-    def _env(self) -> Env:
-        return Env(self.config.env)
+    def baselines(self, folder: Path) -> Scores:
+        """The scripted players and the expert."""
+        return compare(Env(self.config.env), self._tasks, [], self._key, self.num_trials)
 
     @property
     def _key(self) -> jax.Array:
@@ -52,6 +61,36 @@ class Exam:
     def _tasks(self) -> Task:
         universe = Universe(self.config.env, self.config.universe).with_split("test")
         return sample_tasks(universe, jax.random.key(self.seed), self.num_tasks)
+
+
+@dataclass(frozen=True)
+class SweepExam:
+    """AdA's protocol: every number of trials by itself, many times each; 1 is the expert's best known return."""
+
+    collect: Callable[[], TaskCollection]
+    config: SweepConfig
+
+    def play(self, folder: Path) -> Mapping[int, np.ndarray]:
+        """By number of trials, mean returns of the newest agent of the run in a folder, which draws its actions."""
+        return self._sweep(_policy(folder))
+
+    def baselines(self, folder: Path) -> Scores:
+        """Doing nothing and doing anything; the folder keeps the expert's best returns."""
+        returns = {name: {k: one[None] for k, one in self._sweep(SCRIPTED[name]).items()} for name in (RANDOM, NOOP)}
+        return Scores(returns, expert_reference(self._tasks.tasks, Expert(self._tasks.env), folder))
+
+    def _sweep(self, policy: Policy) -> dict[int, np.ndarray]:
+        played = run_sweep(self._tasks.env, self._tasks.tasks, policy, self.config)
+        return {k: mean_returns(returns)[0] for k, returns in played.items()}
+
+    @cached_property
+    def _tasks(self) -> TaskCollection:
+        return self.collect()
+
+
+def _policy(folder: Path) -> AgentPolicy:
+    loaded = load(folder)
+    return AgentPolicy(loaded.params, loaded.agent)
 
 
 def with_gradient_window(agent: AgentConfig, num_steps: int) -> AgentConfig:
@@ -70,7 +109,7 @@ def with_reach(agent: AgentConfig, num_steps: int) -> AgentConfig:
     return dataclasses.replace(agent, num_kept=-(-num_steps // agent.keep_every))
 
 
-def train_to_end(config: RunConfig, job: Job, exam: Exam) -> Outcome:
+def train_to_end(config: RunConfig, job: Job, exam: Plays) -> Outcome:
     """Trains the job's run, which goes on if it was stopped, and plays the exam with its agent.
 
     Args:

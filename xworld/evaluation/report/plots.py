@@ -22,7 +22,16 @@ _COLOURS = {
     NOOP: "#b3a18c",
     EXPERT: "#2b2f36",
 }
-_OTHERS = ("#7d55b5", "#1b8a9a", "#a8842c", "#b5651d")  # of players that are not the usual ones, in turn
+_OTHERS = (
+    "#7d55b5",
+    "#1b8a9a",
+    "#a8842c",
+    "#c2417c",
+    "#2f6f4f",
+    "#b5651d",
+    "#5b74c9",
+    "#7a8b1f",
+)  # of players that are not the usual ones, in turn
 _STATISTIC_COLOURS = {"median": "#2563c9", "mean": "#8b929c", "percentile_20": "#d9822b"}
 _FEW, _MANY = "#9dbbef", "#173f86"  # the fewest trials and the most
 _FEATURES = {
@@ -77,6 +86,15 @@ def trials_panel(axes: Axes, content: Mapping[str, Any], num_trials: int | None,
 def draw_players(content: Mapping[str, Any], statistic: str = "median") -> Figure:
     """A statistic of the last trial's score against the number of trials, a line for each player."""
     figure, axes = new_figure(width=0.65)
+    players_panel(axes, content, statistic)
+    write_title(axes, "Players by number of trials", f"{STATISTIC_NAMES[statistic]} over tasks, shaded: 95 % interval")
+    return figure
+
+
+def players_panel(
+    axes: Axes, content: Mapping[str, Any], statistic: str, main: Sequence[str] = (AGENT, PEOPLE)
+) -> None:
+    """What `draw_players` draws, on axes without a title; the lines of the players in `main` stand out."""
     names = _numbers_of_trials(content)
     labels, highest = [], 0.0
     for player, colour in _colours(content).items():
@@ -84,13 +102,11 @@ def draw_players(content: Mapping[str, Any], statistic: str = "median") -> Figur
         places = np.array([place for place, k in enumerate(names) if k in of_player])
         cells = [of_player[k]["last"][statistic] for k in names if k in of_player]
         value, low, high = (np.array([cell[part] for cell in cells]) for part in ("value", "low", "high"))
-        _line(axes, places, (value, low, high), colour, is_main=_is_main(player))
-        labels.append((player, float(value[-1]), colour, "bold" if _is_main(player) else "normal"))
+        _line(axes, places, (value, low, high), colour, is_main=player in main)
+        labels.append((player, float(value[-1]), colour, "bold" if player in main else "normal"))
         highest = max(highest, float(high.max()))
     _axis_of_k(axes, names, highest)
-    write_title(axes, "Players by number of trials", f"{STATISTIC_NAMES[statistic]} over tasks, shaded: 95 % interval")
     label_ends(axes, labels)
-    return figure
 
 
 def draw_statistics(content: Mapping[str, Any], player: str) -> Figure:
@@ -204,10 +220,6 @@ def _colours(content: Mapping[str, Any]) -> dict[str, str]:
     others = [name for name in players if name not in _COLOURS]
     turns = {name: _OTHERS[place % len(_OTHERS)] for place, name in enumerate(others)}
     return {name: _COLOURS.get(name) or turns[name] for name in players}
-
-
-def _is_main(player: str) -> bool:
-    return player in (AGENT, PEOPLE)
 
 
 def _parts(cell: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -101,7 +101,7 @@ def locate(player: str, entries: Path) -> str:
     return player if agent_folder(player) is None else str(entries / player)
 
 
-def sweep_config(num_repetitions: int, seed: int) -> SweepConfig:
+def sweep_config(num_repetitions: int = 10, seed: int = 0) -> SweepConfig:
     """What is played for an entry.
 
     Raises:

@@ -29,5 +29,5 @@ EXPERIMENT = Experiment(
     seeds=(0, 1, 2),
     cost="6 runs of 8 million steps, two to three minutes each on two cores",
     run=run,
-    baselines=lambda job: _exam(job.is_quick).baselines(),
+    baselines=lambda job: _exam(job.is_quick).baselines(job.folder),
 )

@@ -6,8 +6,14 @@ are AdA's ablations of prioritised replay: fitness over all trials, and fitness 
 
 import dataclasses
 
+import jax
+
 from xworld.apps.laboratory.experiment import Experiment, Job, Outcome
-from xworld.apps.laboratory.training import Exam, train_to_end
+from xworld.apps.laboratory.training import SweepExam, train_to_end
+from xworld.core.env import Env
+from xworld.evaluation import SweepConfig, sample_tasks
+from xworld.evaluation.scoreboard.playing import benchmark_tasks, sweep_config
+from xworld.tasks import TaskCollection, Universe
 from xworld.training import CURRICULA, PRESETS, CurriculumConfig, PLRConfig, RunConfig
 
 _ABLATIONS = {
@@ -38,8 +44,17 @@ def _config(is_quick: bool) -> RunConfig:
     return PRESETS["smoke" if is_quick else "s"]()
 
 
-def _exam(is_quick: bool) -> Exam:
-    return Exam(_config(is_quick), num_tasks=16 if is_quick else 512, num_trials=4 if is_quick else 13, seed=60_000)
+def _exam(is_quick: bool) -> SweepExam:
+    """The benchmark as its scoreboard plays it; in miniature tasks of the smoke run's universe."""
+    if is_quick:
+        return SweepExam(_few_tasks, SweepConfig((1, 4), num_repetitions=2))
+    return SweepExam(benchmark_tasks, sweep_config())
+
+
+def _few_tasks() -> TaskCollection:
+    config = _config(is_quick=True)
+    universe = Universe(config.env, config.universe).with_split("test")
+    return TaskCollection("smoke", Env(config.env), sample_tasks(universe, jax.random.key(0), 16))
 
 
 EXPERIMENT = Experiment(
@@ -47,9 +62,9 @@ EXPERIMENT = Experiment(
     question="Which curriculum finds the tasks that teach most, at equal steps with those of its search?",
     arms=_ARMS,
     seeds=(0, 1),
-    cost="16 runs of 50 million steps",
+    cost="16 runs of 50 million steps, 30 to 45 minutes each on one core",
     run=run,
-    baselines=lambda job: _exam(job.is_quick).baselines(),
+    baselines=lambda job: _exam(job.is_quick).baselines(job.folder),
     course=(
         ("validation_last_trial", "steps"),
         ("validation_last_trial", "seconds"),

@@ -43,6 +43,6 @@ EXPERIMENT = Experiment(
     seeds=(0, 1),
     cost="28 runs of 50 million steps, 25 to 80 minutes each on one core",
     run=run,
-    baselines=lambda job: _exam(job.is_quick).baselines(),
+    baselines=lambda job: _exam(job.is_quick).baselines(job.folder),
     against=AGAINST,
 )

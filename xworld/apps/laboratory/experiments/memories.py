@@ -62,6 +62,6 @@ EXPERIMENT = Experiment(
     cost="75 runs of 50 million steps, of `control` 100 million: 25 (GRU) to 75 minutes of a core for each 50; "
     "`recall`, where memories look further back, was not measured",
     run=run,
-    baselines=lambda job: _exam(job).baselines(),
+    baselines=lambda job: _exam(job).baselines(job.folder),
     families=tuple(_FAMILIES),
 )
