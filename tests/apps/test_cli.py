@@ -87,6 +87,7 @@ def test_evaluate_writes_scores_and_plots(run_folder, tmp_path, capsys):
     }
 
 
+@pytest.mark.slow  # quicker: the film of training, `test_train_leaves_a_run`
 def test_render_films_a_run(run_folder, tmp_path, capsys):
     assert main(["render", str(run_folder), "--output", str(tmp_path / "replay.gif")]) == 0
     assert (tmp_path / "replay.gif").read_bytes()[:6] == b"GIF89a"

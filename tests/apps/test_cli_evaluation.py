@@ -51,6 +51,7 @@ def _refused(capsys, *arguments: object) -> str:
     return captured.err
 
 
+@pytest.mark.slow  # quicker: `test_evaluate_writes_scores_and_plots`
 def test_evaluate_on_a_task_file(room, tmp_path, capsys, monkeypatch):
     arguments = ["evaluate", "--agent", "expert", "--task-set", str(room), *FEW]
     assert main(arguments) == 0

@@ -96,7 +96,7 @@ def test_a_probe_finds_what_is_there_and_guesses_what_is_not():
     assert abs(guessed - chance(candidates)) < 0.07 and 0.25 < chance(candidates) < 1 / 3
 
 
-@pytest.mark.parametrize("memory", [_slow_unless(name, ("gru_attention", "transformer_xl")) for name in CONFIGS])
+@pytest.mark.parametrize("memory", [_slow_unless(name, ("transformer_xl",)) for name in CONFIGS])
 def test_watched_episodes_are_those_of_the_agent(collection, memory):
     one, tasks = an_agent(memory), collection.tasks
     watched = watch(one.agent, collection.env, NUM_TRIALS, one.params, tasks, jnp.int32(NUM_TRIALS * TRIAL_LENGTH), KEY)

@@ -96,6 +96,7 @@ def test_steps_are_counted_and_carried_on(env, tasks):
     assert (case.state.time == 20).all()  # once to warm up, and once measured
 
 
+@pytest.mark.slow
 def test_episodes_end_together_or_spread_and_go_on_to_new_tasks(env, tasks):
     short = dataclasses.replace(tasks, trial_length=jnp.full(NUM_ENVS, EPISODE, jnp.uint16))
     spread, together = ours.reset_cases(

@@ -139,6 +139,7 @@ def test_presets_become_harder():
         assert xworld.make_universe(name, split="test") == universe.with_split("test")
 
 
+@pytest.mark.slow  # quicker: `test_plain_universe_in_a_pool`
 def test_pool():
     universe = Universe(
         EnvConfig(height=5, width=5, max_objects=4, max_rules=1, max_doors=1, relations=("hold",)),

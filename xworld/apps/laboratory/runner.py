@@ -9,7 +9,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,9 +111,10 @@ def _run_all(experiment: Experiment, folder: Path, jobs: Sequence[Job], num_jobs
 def run_job(experiment: Experiment, job: Job) -> None:
     """Does one run, or plays the baselines, and writes what comes out."""
     content: dict[str, Any] = {"options": _options(job)}
+    returns: dict[str, Mapping[int, np.ndarray]]
     if job.arm == BASELINES:
         scores = experiment.baselines(job)
-        returns = {player: {k: rows[0] for k, rows in by_k.items()} for player, by_k in scores.returns.items()}
+        returns = {name: {k: rows[0] for k, rows in by_k.items()} for name, by_k in scores.returns.items()}
         content["reference"] = {"kind": scores.reference.kind, "best": _rounded(scores.reference.best)}
     else:
         outcome: Outcome = experiment.run(job)
