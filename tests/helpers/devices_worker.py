@@ -23,7 +23,7 @@ def short_config(**changes: object) -> RunConfig:
 
 
 def everything() -> dict[str, Any]:
-    """A curriculum, a term with a head and partners, all of which change what is learned."""
+    """A curriculum, a term with a head, a teacher and partners, all of which change what is learned."""
     from seams import Favourites, RandomPartners
     from tiny_rooms import SANITY_TASKS
 
@@ -31,9 +31,26 @@ def everything() -> dict[str, Any]:
 
     return {
         "tasks": Favourites.start_with(SANITY_TASKS, 4),
-        "terms": (Prediction(),),
+        "terms": (Prediction(), untrained_teacher()),
         "partners": RandomPartners(),
     }
+
+
+def untrained_teacher(**changes: Any) -> Any:
+    """A teacher for runs of `short_config`: smaller than the student, with values that mean something else."""
+    import jax
+    import numpy as np
+    from tiny_rooms import SMALL_AGENT, env_config
+
+    from xworld.agents import make_agent
+    from xworld.agents.return_scale import ReturnScale
+    from xworld.training.learners.terms.teacher import Teacher, TeachingConfig
+
+    agent = make_agent(dataclasses.replace(SMALL_AGENT, memory_size=16, head_size=16), env_config(side=5))
+    shapes, generator = jax.eval_shape(agent.init, jax.random.key(0)), np.random.default_rng(9)
+    params = jax.tree.map(lambda leaf: generator.normal(0, 0.3, leaf.shape).astype(np.float32), shapes)
+    scale = ReturnScale(np.float32(0.5), np.float32(4.0), np.float32(1.0))
+    return Teacher(params, agent, scale, TeachingConfig(**changes))
 
 
 def curriculum_config() -> RunConfig:

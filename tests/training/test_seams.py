@@ -7,23 +7,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from devices_worker import everything, short_config
+from devices_worker import everything, short_config, untrained_teacher
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 from seams import Constant, Favourites, Nobody, RandomPartners, Zero
-from tiny_rooms import SANITY_TASKS, SMALL_AGENT, TinyRooms, env_config, sanity_config
+from tiny_rooms import SANITY_TASKS, SMALL_AGENT, TinyRooms, sanity_config
 
 from xworld import ConfigError, Env, VectorEnv
 from xworld.agents import load as load_agent
 from xworld.agents import make_agent
 from xworld.base.xla.devices import make_mesh
 from xworld.tasks import TaskPool, TaskSet, Universe, probes
-from xworld.training import RunConfig, train
+from xworld.training import train
 from xworld.training.learners.learner import Batch, Trained
 from xworld.training.learners.optimiser import OptimiserConfig
 from xworld.training.learners.ppo import PPOConfig
 from xworld.training.learners.terms.prediction import Prediction
-from xworld.training.learners.terms.teacher import Teacher, divergence
 from xworld.training.logs.metrics import MetricsWriter
 from xworld.training.rollouts.rollout import collect, start_actor
 from xworld.training.run.checkpoint import load
@@ -59,27 +58,6 @@ def test_what_does_nothing_changes_nothing():
     updates, length = 2 * config.updates_per_chunk, config.learner.rollout_length
     assert (idle.terms[0] == updates).all() and (idle.actor.partners == updates * length).all()
     assert (idle.curriculum != 0).any()
-
-
-def test_a_teacher_that_is_the_student_has_nothing_to_say():
-    """Along episodes and rollouts that do not end together: the teacher's memory is carried right."""
-    tasks = TinyRooms(trial_length=5, num_trials=2)
-    ppo = PPOConfig(rollout_length=13, num_minibatches=2, num_epochs=1, learning_rate=1e-9, final_learning_rate=0.0)
-    config = RunConfig(env=env_config(), agent=SMALL_AGENT, learner=ppo, num_envs=16, num_groups=2, updates_per_chunk=4)
-    trainer = make_trainer(config)
-    params = trainer.agent.init(jax.random.split(jax.random.key(config.seed))[0])
-    rough = jax.tree.map(lambda leaf: leaf + 0.3 * jax.random.normal(jax.random.key(1), leaf.shape), params)
-    for teacher, is_same in ((params, True), (rough, False)):
-        _, _, (metrics,) = after_chunks(config, 1, tasks, (Teacher(teacher, trainer.agent),))
-        assert (metrics["term_teacher"] < 1e-6).all() == is_same
-        assert is_same or (metrics["term_teacher"] > 1e-3).all()
-
-
-def test_divergence_has_known_values():
-    logits = jnp.log(jnp.array([[0.5, 0.5], [0.9, 0.1]]))
-    others = jnp.log(jnp.array([[0.5, 0.5], [0.5, 0.5]]))
-    expected = [0, 0.9 * np.log(1.8) + 0.1 * np.log(0.2)]
-    np.testing.assert_allclose(divergence(logits, others), expected, atol=1e-6)
 
 
 @pytest.mark.slow
@@ -182,7 +160,8 @@ def test_a_run_with_everything_goes_on_bit_for_bit(run_with_everything, tmp_path
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"terms": ()}, r"terms: \['prediction \(Prediction\)'\] there, \[\] here"),
+        ({"terms": ()}, r"terms: \['prediction \(Prediction\)', 'teacher \(Teacher: .*\)'\] there, \[\] here"),
+        ({"terms": (Prediction(), untrained_teacher(weight=0.5))}, r"weight 1.0, .* there, .*weight 0.5, .* here"),
         ({"partners": None}, "partners: RandomPartners there, None here"),
         ({"tasks": SANITY_TASKS}, "tasks: Favourites there, TinyRooms here"),
     ],

@@ -14,10 +14,12 @@ from xworld.training.devices.devices import join_processes
 from xworld.training.learners.configs import LEARNERS, LearnerConfig
 from xworld.training.learners.learner import Batch, Judge, Learner, Report, Trained, add_terms
 from xworld.training.learners.optimiser import OptimiserConfig
+from xworld.training.learners.plasticity import PlasticityConfig
 from xworld.training.learners.ppo import PPOConfig
+from xworld.training.learners.terms.kept import read_teacher, read_teaching, save_teacher
 from xworld.training.learners.terms.prediction import Prediction
-from xworld.training.learners.terms.teacher import Teacher
-from xworld.training.learners.terms.term import Term
+from xworld.training.learners.terms.teacher import Teacher, TeachingConfig, make_teacher
+from xworld.training.learners.terms.term import Advice, Evaluated, Guidance, Term
 from xworld.training.logs.loggers import Logger
 from xworld.training.logs.metrics import mean_row
 from xworld.training.rollouts.episodes import Episodes
@@ -37,11 +39,14 @@ __all__ = [
     "LEARNERS",
     "PRESETS",
     "AccelConfig",
+    "Advice",
     "Batch",
     "Curriculum",
     "CurriculumConfig",
     "Episodes",
+    "Evaluated",
     "Given",
+    "Guidance",
     "Judge",
     "Keeping",
     "LearnabilityConfig",
@@ -53,6 +58,7 @@ __all__ = [
     "PLRConfig",
     "PPOConfig",
     "Partners",
+    "PlasticityConfig",
     "Prediction",
     "ProgressConfig",
     "Report",
@@ -65,6 +71,7 @@ __all__ = [
     "Teacher",
     "Telling",
     "Term",
+    "TeachingConfig",
     "Trained",
     "Trainer",
     "TrainingDiverged",
@@ -74,8 +81,12 @@ __all__ = [
     "finetune",
     "join_processes",
     "load_config",
+    "make_teacher",
     "make_trainer",
     "mean_row",
+    "read_teacher",
+    "read_teaching",
+    "save_teacher",
     "train",
     "unroll",
     "use_host_devices",

@@ -18,7 +18,7 @@ from xworld.base.files import as_file_name
 if TYPE_CHECKING:
     from xworld.agents import LoadedAgent
     from xworld.core.types import Task
-    from xworld.training import RunConfig
+    from xworld.training import RunConfig, TeachingConfig
     from xworld.training.logs.metrics import Row
 
 
@@ -26,9 +26,9 @@ def train_command(arguments: list[str]) -> type:
     """The dataclass of `xworld train`, whose defaults depend on `--preset` or `--resume` among the arguments."""
     if arguments[:1] != ["train"]:
         return dataclasses.make_dataclass("Train", [], namespace={"__doc__": _TRAIN_HELP.partition("\n")[0]})
-    from xworld.training import CURRICULA, RunConfig
+    from xworld.training import CURRICULA, TeachingConfig
 
-    default = _default(arguments)
+    default, taught = _default(arguments), _taught(arguments)
     name = OneOf(CURRICULA).name_of(default.curriculum, "RunConfig.curriculum")
 
     @dataclass
@@ -42,6 +42,10 @@ def train_command(arguments: list[str]) -> type:
         continue_if_started: bool = False  # go on if the run's folder has a run already
         # a network of your own in place of --agent: what makes it of an Env
         network: Annotated[str | None, arg(metavar="module:function")] = None
+        # an agent that the student is drawn to at first: a run's folder, a saved agent, or pretrained
+        teacher: Annotated[str | None, arg(metavar="RUN")] = None
+        teacher_which: Literal["last", "best"] = "last"  # of a run: its newest checkpoint, or its best so far
+        teaching: TeachingConfig = taught  # with --teacher: how much the student listens to it, and for how long
         num_devices: int | None = None  # devices to make of a CPU; by default one a core
         log: tuple[Literal["tensorboard", "wandb"], ...] = ()  # where metrics go, beside the run's folder
         film: bool = False  # film an episode after the first evaluation, into first.gif in the run's folder
@@ -51,34 +55,101 @@ def train_command(arguments: list[str]) -> type:
 
         def run(self) -> int:
             """Trains."""
-            from xworld.training import TrainingDiverged, check_not_fine_tuned, join_processes, train, use_host_devices
-            from xworld.training.devices.devices import num_devices
-
-            folder = self.resume or self.run_folder or Path("runs") / self.preset
-            check_not_fine_tuned(folder)
-            is_resumed = self.resume is not None or (self.continue_if_started and (folder / "config.json").exists())
-            if self.coordinator is None and (self.num_processes, self.process) != (1, 0):
-                raise ConfigError("--num-processes and --process need --coordinator, the address of process 0.")
-            config = _as(RunConfig, self.config)
-            use_host_devices(num_devices(config) if self.num_devices is None else self.num_devices)
-            if self.coordinator is not None:
-                join_processes(self.coordinator, self.num_processes, self.process)
-            try:
-                film = FirstFilm(folder / "first.gif") if self.film else None
-                options = {"agent": _own_network(self.network, config), "loggers": self.log, "on_evaluation": film}
-                is_finished = train(config, folder, resume=is_resumed, **options)
-            except TrainingDiverged as error:
-                print(f"xworld: {error}", file=sys.stderr)
-                return 1
-            own = _network_option(self.network)
-            if not is_finished:
-                print(f"Stopped and saved. Go on with: xworld train --resume {folder}{own}")
-                return INTERRUPTED
-            print(f"Finished {folder}. Now: xworld evaluate --agent {folder}{own}")
-            return 0
+            return _train(self)
 
     Train.__doc__ = _TRAIN_HELP
     return Train
+
+
+def _train(command: Any) -> int:
+    """Trains as the options of `xworld train` say; the exit status."""
+    from xworld.training import (
+        RunConfig,
+        TeachingConfig,
+        TrainingDiverged,
+        check_not_fine_tuned,
+        join_processes,
+        train,
+        use_host_devices,
+    )
+    from xworld.training.devices.devices import num_devices
+
+    folder = command.resume or command.run_folder or Path("runs") / command.preset
+    check_not_fine_tuned(folder)
+    is_started = command.continue_if_started and (folder / "config.json").exists()
+    is_resumed = command.resume is not None or is_started
+    if command.coordinator is None and (command.num_processes, command.process) != (1, 0):
+        raise ConfigError("--num-processes and --process need --coordinator, the address of process 0.")
+    config = _as(RunConfig, command.config)
+    use_host_devices(num_devices(config) if command.num_devices is None else command.num_devices)
+    if command.coordinator is not None:
+        join_processes(command.coordinator, command.num_processes, command.process)
+    agent = _own_network(command.network, config)
+    school = _School.find(folder, command.teacher, command.teacher_which, is_resumed=is_resumed)
+    is_unused = school is None and command.teaching != TeachingConfig()
+    if is_unused or (command.teacher is None and command.teacher_which != "last"):
+        raise ConfigError("--teaching and --teacher-which need --teacher, the run of an agent that teaches.")
+    try:
+        film = FirstFilm(folder / "first.gif") if command.film else None
+        options = {"agent": agent, "loggers": command.log, "on_evaluation": film}
+        if school is not None:
+            options |= school.options(folder, config, agent, command.teaching)
+        is_finished = train(config, folder, resume=is_resumed, **options)
+    except TrainingDiverged as error:
+        print(f"xworld: {error}", file=sys.stderr)
+        return 1
+    own = _network_option(command.network)
+    if not is_finished:
+        print(f"Stopped and saved. Go on with: xworld train --resume {folder}{own}")
+        return INTERRUPTED
+    print(f"Finished {folder}. Now: xworld evaluate --agent {folder}{own}")
+    return 0
+
+
+@dataclass(frozen=True)
+class _School:
+    """The teacher of a run."""
+
+    loaded: "LoadedAgent"
+
+    @classmethod
+    def find(
+        cls, folder: Path, name: str | None, which: Literal["last", "best"], *, is_resumed: bool
+    ) -> "_School | None":
+        """The named one; else the one that a run that goes on has in its folder; None for none.
+
+        Raises:
+          ConfigError: there is no such agent.
+        """
+        from xworld.agents.players import agent_folder, load_agent
+        from xworld.training import read_teacher
+
+        if name is None:
+            kept = read_teacher(folder) if is_resumed else None
+            return None if kept is None else cls(kept[0])
+        found = agent_folder(name)
+        if found is None:
+            raise ConfigError(f"--teacher {name}: only trained agents teach. Name the folder of a run, or pretrained.")
+        return cls(load_agent(found, which))
+
+    def options(self, folder: Path, config: "RunConfig", agent: Any, teaching: "TeachingConfig") -> dict[str, Any]:
+        """What `train` is given for it.
+
+        Args:
+          folder: of the run.
+          config: of the run.
+          agent: the student's network, if it is one of the user's own.
+          teaching: how the teacher is listened to.
+
+        Raises:
+          ConfigError: it cannot teach the student.
+        """
+        from xworld.agents import make_agent
+        from xworld.training import make_teacher, save_teacher
+
+        student = make_agent(config.agent, config.env) if agent is None else agent
+        teacher = make_teacher(self.loaded, student, config.env, teaching)
+        return {"terms": (teacher,), "on_start": lambda: save_teacher(folder, self.loaded, teaching)}
 
 
 @dataclass(frozen=True)
@@ -123,6 +194,14 @@ def _default(arguments: list[str]) -> "RunConfig":
     if chosen is not None and chosen not in CURRICULA:
         raise ConfigError(f"--curriculum: {chosen!r} is unknown. {did_you_mean(chosen, CURRICULA)}")
     return _with_choice(PRESETS[preset or "demo"]() if resumed is None else load_config(Path(resumed)), chosen)
+
+
+def _taught(arguments: list[str]) -> "TeachingConfig":
+    """What `--teaching` options change: how the run that goes on by `--resume` is taught, or the defaults."""
+    from xworld.training import TeachingConfig, read_teaching
+
+    resumed = _option(arguments, "--resume")
+    return (None if resumed is None else read_teaching(Path(resumed))) or TeachingConfig()
 
 
 def _with_choice(config: "RunConfig", curriculum: str | None) -> "RunConfig":

@@ -8,8 +8,9 @@ import jax
 import jax.numpy as jnp
 
 from xworld.agents import Output, Params
+from xworld.agents.return_scale import ReturnScale
 from xworld.base.xla.devices import AXIS
-from xworld.training.learners.terms.term import Term
+from xworld.training.learners.terms.term import Advice, Guidance, Term
 from xworld.training.rollouts.rollout import Rollout, Steps
 
 Metrics = dict[str, jax.Array]  # [] float32 each; all of them become columns of the run's files
@@ -154,3 +155,24 @@ def add_terms(
         for term, own, extra in zip(terms, heads, extras, strict=True)
     }
     return sum(metrics.values(), 0.0), metrics
+
+
+def in_values(terms: Sequence[Term], extras: Sequence[Any], scale: ReturnScale) -> tuple[Any, ...]:
+    """The extras of all terms, those of an `Advice` with returns as values that `scale` normalises."""
+    return tuple(
+        term.in_values(extra, scale) if isinstance(term, Advice) else extra
+        for term, extra in zip(terms, extras, strict=True)
+    )
+
+
+def guidance(terms: Sequence[Term], progress: jax.Array) -> tuple[Guidance | None, Metrics]:
+    """What all terms that are an `Advice` ask in an update, None where there are none; and the weight of each.
+
+    Factors of the policy gradient are multiplied, coefficients of the L2 penalty added.
+    """
+    asked = {term.name: term.guide(progress) for term in terms if isinstance(term, Advice)}
+    weights = {f"weight_{name}": one.weight for name, one in asked.items()}
+    total: Guidance | None = None
+    for one in asked.values():
+        total = one if total is None else Guidance(total.weight + one.weight, total.own * one.own, total.l2 + one.l2)
+    return total, weights

@@ -63,5 +63,22 @@ class OptimiserConfig:
         params = jax.tree.map(lambda old, step: old - learning_rate * step, params, change)
         return params, Sharded(moments), norm
 
+    def forget(self, state: Sharded, params: T, is_new: T, batch: Batch) -> Sharded:
+        """The moments with 0 where parameters started anew.
+
+        Args:
+          state: this device's part of the moments.
+          params: whole.
+          is_new: bools of the same shapes, whole.
+          batch: how parameters lie on the devices.
+        """
+        specs = specs_of(params, jax.lax.axis_size(AXIS), is_sharded=batch.is_sharded)
+        is_own = own_part(is_new, specs)
+        mean, square = (
+            jax.tree.map(lambda is_new, leaf: jnp.where(is_new, 0.0, leaf), is_own, moment)
+            for moment in (state.value.mu, state.value.nu)
+        )
+        return Sharded(state.value._replace(mu=mean, nu=square))
+
     def _adam(self) -> optax.GradientTransformation:
         return optax.scale_by_adam(self.beta1, self.beta2, self.eps)

@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from xworld.agents import Agent, AgentConfig, distribution
 from xworld.agents.return_scale import ReturnScale
@@ -19,12 +20,15 @@ from xworld.base.checks import check_fields, check_number, check_whole
 from xworld.base.errors import ConfigError, did_you_mean
 from xworld.base.xla.devices import AXIS
 from xworld.training.devices.sharding import Sharded
-from xworld.training.learners.learner import Batch, Metrics, Report, Trained, add_terms
+from xworld.training.learners.learner import Batch, Metrics, Report, Trained, add_terms, guidance, in_values
 from xworld.training.learners.losses import clipped_surrogate, value_loss
 from xworld.training.learners.optimiser import OptimiserConfig
+from xworld.training.learners.plasticity import Activity, PlasticityConfig, PlasticityState, measure, renew
+from xworld.training.learners.plasticity import activity as find_activity
+from xworld.training.learners.plasticity import start as start_plasticity
 from xworld.training.learners.returns import generalised_advantage, rewards_to_go
 from xworld.training.learners.schedules import SHAPES, anneal, warm_up
-from xworld.training.learners.terms.term import Term
+from xworld.training.learners.terms.term import Guidance, Term
 from xworld.training.rollouts.rollout import Rollout, Steps, unroll
 
 _OF_LAST_EPOCH = ("kl", "clip_fraction")  # how far the policy has moved by then; at first it has not
@@ -57,6 +61,7 @@ class PPOConfig:
     return_decay: float = 0.99  # of the running moments by which returns are normalised, per update
     old_outputs: str = "auto"  # probabilities and values of "acting", or of one more "unroll" (see `PPO`)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    plasticity: PlasticityConfig = field(default_factory=PlasticityConfig)
 
     def __post_init__(self) -> None:
         check = partial(check_fields, self, owner="PPOConfig")
@@ -76,6 +81,7 @@ class PPOConfig:
 
     def make(self, agent: Agent) -> "PPO":
         """The learner with these hyper-parameters."""
+        self.plasticity.check(agent)
         return PPO(self, agent)
 
 
@@ -86,6 +92,7 @@ class PPOState:
 
     moments: Sharded  # Adam's
     return_scale: ReturnScale
+    plasticity: PlasticityState | tuple[()] = ()  # () where nothing starts anew
 
 
 @jax.tree_util.register_dataclass
@@ -118,7 +125,8 @@ class PPO:
 
     def start(self, trained: Trained, key: jax.Array) -> PPOState:
         """Fresh moments; values are returns until returns were seen."""
-        return PPOState(self.config.optimiser.start(trained), ReturnScale.start())
+        plasticity = start_plasticity(self.config.plasticity, trained.agent)
+        return PPOState(self.config.optimiser.start(trained), ReturnScale.start(), plasticity)
 
     def learn(
         self,
@@ -141,29 +149,37 @@ class PPO:
             batch.mean(returns, weights), batch.variance(returns, weights), self.config.return_decay
         )
         normalised = _normalise(advantages, weights, batch)
-        data = _Data(rollout, tuple(extras), normalised, return_scale.to_values(returns))
+        extras = in_values(terms, extras, return_scale)
+        data = _Data(rollout, extras, normalised, return_scale.to_values(returns))
         learning_rate, entropy_weight = self._schedule(progress)
+        guide, weights_of_terms = guidance(terms, progress)
 
-        def descend(carry: tuple[Trained, Sharded], envs: jax.Array) -> tuple[tuple[Trained, Sharded], Metrics]:
+        def descend(carry: tuple[Trained, Sharded], envs: jax.Array) -> tuple[tuple[Trained, Sharded], Any]:
             trained, moments = carry
             part = _take(data, envs)
-            gradient, metrics = jax.grad(self._loss, has_aux=True)(trained, part, terms, entropy_weight, progress)
-            gradient, metrics = jax.lax.psum((gradient, metrics), AXIS)
+            loss = partial(self._loss, terms=terms, guide=guide, entropy_weight=entropy_weight, progress=progress)
+            gradient, found = jax.grad(loss, has_aux=True)(trained, part)
+            gradient, (metrics, activity) = jax.lax.psum((gradient, found), AXIS)
             optimiser = self.config.optimiser
             trained, moments, norm = optimiser.step(trained, moments, gradient, learning_rate, batch)
-            return (trained, moments), metrics | {"gradient_norm": norm}
+            return (trained, moments), (metrics | {"gradient_norm": norm}, activity)
 
         order = batch.minibatches(key, self.config.num_epochs, self.config.num_minibatches)
-        (trained, moments), metrics = jax.lax.scan(descend, (trained, state.moments), order)
-        last_epoch = {name: metrics[name][-self.config.num_minibatches :] for name in _OF_LAST_EPOCH}
+        (trained, moments), (metrics, activity) = jax.lax.scan(descend, (trained, state.moments), order)
+        num_last = self.config.num_minibatches
+        last_epoch = {name: metrics[name][-num_last:] for name in _OF_LAST_EPOCH}
         metrics = jax.tree.map(jnp.mean, metrics | last_epoch)
+        activity = jax.tree.map(lambda leaf: leaf[-num_last:].mean(0), activity)
+        metrics |= measure(self.config.plasticity, activity)
+        state = dataclasses.replace(state, moments=moments)
+        trained, state = self._renewed(trained, state, activity, jax.random.fold_in(key, 1), progress, batch)
         expected = state.return_scale.to_returns(rollout.steps.value)
-        metrics |= {
+        metrics |= weights_of_terms | {
             "learning_rate": learning_rate,
             "entropy_weight": entropy_weight,
             "explained_variance": _explained_variance(expected, rollout.steps, self.config.discount, batch),
         }
-        return trained, PPOState(moments, return_scale), Report(metrics, signals)
+        return trained, dataclasses.replace(state, return_scale=return_scale), Report(metrics, signals)
 
     def signals(self, state: PPOState, rollout: Rollout) -> dict[str, jax.Array]:
         """[T, B, A] each: "advantage", "return" that the value should have foreseen, "td_error" of one step."""
@@ -190,6 +206,27 @@ class PPO:
         steps = dataclasses.replace(steps, log_probability=log_probability, value=output.value)
         return dataclasses.replace(rollout, steps=steps)
 
+    def _renewed(
+        self,
+        trained: Trained,
+        state: PPOState,
+        activity: Activity,
+        key: jax.Array,
+        progress: jax.Array,
+        batch: Batch,
+    ) -> tuple[Trained, PPOState]:
+        """With the parameters that start anew after this update, if any do, and without their moments."""
+        old = state.plasticity
+        if not isinstance(old, PlasticityState):
+            return trained, state
+        params, is_new, plasticity = renew(
+            self.config.plasticity, self.agent, trained.agent, old, activity, key, progress
+        )
+        trained = Trained(params, trained.heads)
+        is_not = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, bool), trained.heads)
+        moments = self.config.optimiser.forget(state.moments, trained, Trained(is_new, is_not), batch)
+        return trained, dataclasses.replace(state, moments=moments, plasticity=plasticity)
+
     def _schedule(self, progress: jax.Array) -> tuple[jax.Array, jax.Array]:
         """[] learning rate and weight of the entropy."""
         config = self.config
@@ -198,9 +235,19 @@ class PPO:
         return warm_up(progress, config.warm_up) * rate, entropy_weight
 
     def _loss(
-        self, trained: Trained, data: _Data, terms: Sequence[Term], entropy_weight: jax.Array, progress: jax.Array
-    ) -> tuple[jax.Array, Metrics]:
-        """This device's share of the loss and of the metrics: added up over the devices they are means."""
+        self,
+        trained: Trained,
+        data: _Data,
+        *,
+        terms: Sequence[Term],
+        guide: Guidance | None,
+        entropy_weight: jax.Array,
+        progress: jax.Array,
+    ) -> tuple[jax.Array, tuple[Metrics, Activity]]:
+        """This device's share of the loss, of the metrics and of the units' activity: added up they are means.
+
+        The metric "policy_loss" is whole, whatever part of it an `Advice` leaves.
+        """
         steps, output = data.rollout.steps, unroll(self.agent, trained.agent, data.rollout)
         log_ratio = distribution.log_probability(output.logits, steps.action) - steps.log_probability
         weights = steps.weight / jnp.maximum(jax.lax.psum(steps.weight.sum(), AXIS), 1)
@@ -208,8 +255,12 @@ class PPO:
         value = (weights * value_loss(output.value, data.targets)).sum()
         entropy = (weights * distribution.entropy(output.logits)).sum()
         added, of_terms = add_terms(terms, trained.heads, output, steps, data.extras, weights, progress)
-        loss = policy + self.config.value_weight * value - entropy_weight * entropy + added
-        return loss, of_terms | {
+        own = policy if guide is None else guide.own * policy
+        loss = own + self.config.value_weight * value - entropy_weight * entropy + added
+        if guide is not None:
+            squares = optax.tree.norm(trained.agent, squared=True)
+            loss += 0.5 * guide.l2 * squares / jax.lax.axis_size(AXIS)
+        metrics = of_terms | {
             "loss": loss,
             "policy_loss": policy,
             "value_loss": value,
@@ -217,6 +268,7 @@ class PPO:
             "kl": (weights * (jnp.expm1(log_ratio) - log_ratio)).sum(),  # Schulman's estimator, never negative
             "clip_fraction": (weights * (jnp.abs(jnp.expm1(log_ratio)) > self.config.clip)).sum(),
         }
+        return loss, (metrics, find_activity(self.config.plasticity, trained.agent, output, weights))
 
 
 def _take(data: _Data, envs: jax.Array) -> _Data:

@@ -42,9 +42,20 @@ class Given:
         return {
             "tasks": type(self.tasks).__qualname__ + ("" if source is None else f" of {type(source).__qualname__}"),
             "splits": describe_splits(universe.config) if isinstance(universe, Universe) else None,
-            "terms": [f"{term.name} ({type(term).__qualname__})" for term in self.terms],
+            "terms": [_describe_term(term) for term in self.terms],
             "partners": partners,
         }
+
+
+def _describe_term(term: Term) -> str:
+    """Its name and class, and what else tells it from another, if it says so."""
+    return f"{term.name} ({type(term).__qualname__}{_about(term, ': {}')})"
+
+
+def _about(thing: Any, pattern: str) -> str:
+    """What a term or partners say of themselves, if they do: "about" in a pattern."""
+    about = getattr(thing, "about", None)
+    return "" if about is None else pattern.format(about)
 
 
 def make_source(config: RunConfig, tasks: TaskSource | None) -> TaskSource:

@@ -47,6 +47,11 @@ class Evaluator:
         row = dict.fromkeys(self.columns, math.nan)
         return row | dict(zip(self.columns[:-1], means, strict=False)) | {self.columns[-1]: means[-1]}
 
+    def score(self, agent: Agent, params: Params) -> float:
+        """The last-trial score of any agent, on the same tasks with the same chance."""
+        row = dataclasses.replace(self, agent=agent)(params)
+        return row[self.columns[-1]]
+
 
 def make_evaluator(config: RunConfig, agent: Agent, source: TaskSource | None, tasks: Task | None) -> Evaluator:
     """What evaluates a run.

@@ -1,11 +1,12 @@
 """The host's part of training: runs compiled chunks of updates, evaluates, writes metrics, saves, stops cleanly."""
 
 import dataclasses
+import math
 import signal
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ from xworld.base.files import as_path, locked
 from xworld.core.types import Task, TaskSource
 from xworld.training.devices.sharding import fetch
 from xworld.training.learners.learner import Learner
-from xworld.training.learners.terms.term import Term
+from xworld.training.learners.terms.term import Term, evaluated, measured
 from xworld.training.logs.kept_tasks import write_kept_tasks
 from xworld.training.logs.loggers import Logger, check_loggers, open_loggers
 from xworld.training.logs.metrics import WATCHED, MetricsWriter, Row, columns_of, mean_row
@@ -139,6 +140,9 @@ def train(
             state = _first_state(trainer, given, params, return_scale)
             saved.write(state, given, "last")
         update = int(state.update)
+        if update < config.num_updates:
+            terms = measured(given.terms, lambda *of: _score_of_lead(evaluator.score(*of)))
+            given = trainer.given(given.tasks, terms, given.partners)
         logs = stack.enter_context(open_loggers(loggers if is_lead else (), folder, config))
         metrics = jax.eval_shape(trainer.chunk, state, given)[2]
         writer = MetricsWriter(folder, columns_of(metrics, evaluator.columns), update, is_lead)
@@ -170,6 +174,7 @@ class _Run:
         config, update, score = self.config, int(state.update), self.evaluator.columns[-1]
         chunk: Callable[..., Any] = self.trainer.chunk
         if update < config.num_updates:  # a finished run needs no code; that of others is not in the first row's time
+            given = self._heard(given, self.writer.rows)  # of the run before it was interrupted
             chunk = self.trainer.chunk.lower(state, given).compile()
         best = self.writer.best(score)
         self.show(update, None)
@@ -190,6 +195,7 @@ class _Run:
                 if _of_lead(row[score] > best):
                     best = row[score]
                     self.saved.write(state, given, "best")
+                given = given if is_end else self._heard(given, [row])
             self._report(row, update, seconds)
             if self.on_chunk is not None:
                 given = self._changed(given, row)
@@ -209,6 +215,15 @@ class _Run:
                 agent = LoadedAgent(self.trainer.agent, params, scale, self.config.env)
                 self.on_evaluation(agent, self.evaluator.make_tasks(), row | found)
         return found
+
+    def _heard(self, given: Given, rows: Iterable[Row]) -> Given:
+        """What is given, its terms as they are after the evaluations among these rows."""
+        terms, score = given.terms, self.evaluator.columns[-1]
+        for row in rows:
+            if not math.isnan(row[score]):
+                terms = evaluated(terms, _score_of_lead(row[score]), row["update"] / self.config.num_updates)
+        is_same = all(new is old for new, old in zip(terms, given.terms, strict=True))
+        return given if is_same else self.trainer.given(given.tasks, terms, given.partners)
 
     def _report(self, row: Row, update: int, seconds: float) -> None:
         row = self.writer.write(row, seconds)
@@ -270,6 +285,12 @@ def _of_lead(is_so: bool) -> bool:
     if jax.process_count() == 1:
         return is_so
     return bool(multihost_utils.broadcast_one_to_all(np.asarray(is_so)))
+
+
+def _score_of_lead(score: float) -> float:
+    """The lead process's, in float32, in all of them."""
+    rounded = np.asarray(score, np.float32)
+    return float(rounded if jax.process_count() == 1 else multihost_utils.broadcast_one_to_all(rounded))
 
 
 def _check_finite(row: Row, update: int, saved: int) -> None:

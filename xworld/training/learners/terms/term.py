@@ -1,11 +1,21 @@
-"""`Term`: a loss of one's own beside the learner's, such as a teacher's advice or a prediction."""
+"""`Term`: a loss of one's own beside the learner's, such as a teacher's advice or a prediction.
 
-from typing import Any, Protocol
+A term may do more: be an `Advice`, which the learner follows in place of what it finds by itself, or `Evaluated`, which
+changes with how the student does.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import jax
 
-from xworld.agents import Output
+from xworld.agents import Agent, Output, Params
+from xworld.agents.return_scale import ReturnScale
 from xworld.training.rollouts.rollout import Rollout, Steps
+
+T = TypeVar("T")
+ScoreOf = Callable[[Agent, Params], float]  # return of the last trial divided by its length, mean over validation tasks
 
 
 class Term(Protocol):
@@ -48,3 +58,57 @@ class Term(Protocol):
           progress: [] float32, share of the run that is done.
         """
         ...
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Guidance:
+    """What an `Advice` asks of the learner in one update; [] float32 each."""
+
+    weight: jax.Array  # of the advice, which is reported
+    own: jax.Array  # factor of the learner's own policy gradient
+    l2: jax.Array  # coefficient of half the squared norm of the agent's parameters, in the loss
+
+
+@runtime_checkable
+class Advice(Protocol):
+    """A term that knows what the learner tries to find out. A learner that knows of it asks; others add `loss` only."""
+
+    def in_values(self, extra: Any, scale: ReturnScale) -> Any:
+        """What `follow` gave, with returns turned into values as the learner normalises them in this update."""
+        ...
+
+    def guide(self, progress: jax.Array) -> Guidance:
+        """What it asks in an update, at this share of the run."""
+        ...
+
+
+@runtime_checkable
+class Evaluated(Protocol):
+    """A term that changes between chunks, with the score of the run's evaluations on its validation tasks.
+
+    What it is after an evaluation is made again from the scores in the run's files when the run goes on.
+    """
+
+    def measured(self, score_of: "ScoreOf") -> Any:
+        """The term before the run begins or goes on, with what it has to know of the evaluations."""
+        ...
+
+    def evaluated(self, score: float, progress: float) -> Any:
+        """The term after an evaluation.
+
+        Args:
+          score: of the agent that is trained: return of the last trial divided by its length, mean over tasks.
+          progress: share of the run's updates that are done.
+        """
+        ...
+
+
+def measured(terms: tuple[T, ...], score_of: ScoreOf) -> tuple[T, ...]:
+    """The terms before a run begins or goes on."""
+    return tuple(term.measured(score_of) if isinstance(term, Evaluated) else term for term in terms)
+
+
+def evaluated(terms: tuple[T, ...], score: float, progress: float) -> tuple[T, ...]:
+    """The terms after the agent that is trained was evaluated."""
+    return tuple(term.evaluated(score, progress) if isinstance(term, Evaluated) else term for term in terms)
