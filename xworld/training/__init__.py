@@ -22,6 +22,7 @@ from xworld.training.learners.terms.teacher import Teacher, TeachingConfig, make
 from xworld.training.learners.terms.term import Advice, Evaluated, Guidance, Term
 from xworld.training.logs.loggers import Logger
 from xworld.training.logs.metrics import mean_row
+from xworld.training.rollouts.demonstrators import Demonstrators, make_demonstrators
 from xworld.training.rollouts.episodes import Episodes
 from xworld.training.rollouts.partners import Partners
 from xworld.training.rollouts.rollout import Rollout, Steps, unroll
@@ -43,6 +44,7 @@ __all__ = [
     "Batch",
     "Curriculum",
     "CurriculumConfig",
+    "Demonstrators",
     "Episodes",
     "Evaluated",
     "Given",
@@ -81,6 +83,7 @@ __all__ = [
     "finetune",
     "join_processes",
     "load_config",
+    "make_demonstrators",
     "make_teacher",
     "make_trainer",
     "mean_row",

@@ -44,6 +44,10 @@ class Evaluate:
     num_trials: tuple[int, ...] | None = None
     repetitions: int | None = None  # with --task-set: episodes of each task for each number of trials, 50 by default
     normalise_by: str | None = None  # with --task-set: expert, or the folder of a fine-tuned agent's evaluation
+    # with --task-set: who plays the first trial, while the agent looks on and remembers: any player, as for --agent, or
+    # a history (.jsonl) of the one task
+    demonstrator: Annotated[str | None, arg(metavar="NAME|FOLDER|module:function|HISTORY")] = None
+    demonstrated_task: Literal["same", "next"] = "same"  # the control is "next": the demonstration is of another task
     batch_size: int | None = None  # with --task-set: episodes played at a time, 2048 by default
     seed: int = 0  # decides directions and chance, and which tasks are sampled
     greedy: bool = False  # a trained agent takes the likeliest action instead of drawing one
@@ -56,6 +60,8 @@ class Evaluate:
 
         check_seed(self.seed)
         use_devices(num_cores())
+        if self.demonstrator is None and self.demonstrated_task != "same":
+            raise ConfigError("--demonstrated-task goes with --demonstrator. Name who shows it, such as expert.")
         return self._compare() if self.task_set is None else self._sweep(self.task_set)
 
     def _compare(self) -> int:
@@ -75,7 +81,7 @@ class Evaluate:
         run = agent_folder(self.agent)
         if run is None:
             raise ConfigError(f"--agent {self.agent} goes with --task-set. Name a set of tasks.")
-        for name in ("repetitions", "normalise_by", "batch_size"):
+        for name in ("repetitions", "normalise_by", "demonstrator", "batch_size"):
             if getattr(self, name) is not None:
                 raise ConfigError(f"--{name.replace('_', '-')} goes with --task-set. Name a set of tasks.")
         if self.num_trials is not None and len(self.num_trials) > 1:
@@ -112,7 +118,7 @@ class Evaluate:
         from xworld.tasks import tasks_by_name
 
         config = SweepConfig(
-            num_trials=self.num_trials or NUM_TRIALS,
+            num_trials=self.num_trials or NUM_TRIALS[0 if self.demonstrator is None else 1 :],
             num_repetitions=50 if self.repetitions is None else self.repetitions,
             seed=self.seed,
             batch_size=2048 if self.batch_size is None else self.batch_size,
@@ -128,6 +134,19 @@ class Evaluate:
                 is_greedy=self.greedy,
                 show_progress=True,
             )
+        if self.demonstrator is not None:
+            from xworld.evaluation.demonstrations import prompt
+
+            if config.num_trials[0] < 2:
+                raise ConfigError("--num-trials 1 leaves no trial to the agent: the first is the demonstrator's.")
+            with located("--demonstrator"):
+                player, collection = prompt(
+                    player,
+                    collection,
+                    self.demonstrator,
+                    of_another_task=self.demonstrated_task == "next",
+                    show_progress=True,
+                )
         output = self.output or self._default_output(collection)
         about = {
             "player": player.about,
@@ -159,6 +178,8 @@ class Evaluate:
 
     def _default_output(self, collection: "TaskCollection") -> Path:
         name = f"on-{as_file_name(collection.name)}"
+        if self.demonstrator is not None:
+            name += f"-shown-{self.demonstrated_task}-by-{as_file_name(self.demonstrator)}"
         if (Path(self.agent) / "config.json").exists():  # what else holds an agent may be replaced as a whole
             return Path(self.agent) / (f"best-{name}" if self.which == "best" else name)
         return Path("runs") / f"{as_file_name(self.agent)}-{name}"

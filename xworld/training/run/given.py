@@ -36,7 +36,7 @@ class Given:
 
         "splits" is of the universe that the tasks come from, None of other tasks: see `describe_splits`.
         """
-        partners = None if self.partners is None else type(self.partners).__qualname__
+        partners = None if self.partners is None else type(self.partners).__qualname__ + _about(self.partners, " ({})")
         universe = getattr(self.tasks, "universe", self.tasks)  # of a pool, or of a curriculum that has one
         source = getattr(self.tasks, "source", None)  # of new tasks, where a curriculum has one
         return {

@@ -1,0 +1,84 @@
+"""Demonstrators: first trials that somebody else plays, from which nothing is learned."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+from tiny_rooms import SMALL_AGENT, TinyRooms, env_config
+
+from xworld import ConfigError, Env, VectorEnv
+from xworld.agents import make_agent
+from xworld.training import make_demonstrators
+from xworld.training.rollouts.rollout import collect, start_actor, unroll
+from xworld.training.run.given import Given
+
+TASKS = TinyRooms(trial_length=4, num_trials=2)  # episodes of 8 steps
+LENGTH, NUM_ENVS, NUM_ROLLOUTS = 10, 32, 3
+SHARE = 0.5
+
+
+def rough(params):
+    return jax.tree.map(lambda leaf: leaf + 0.3 * jax.random.normal(jax.random.key(1), leaf.shape), params)
+
+
+@pytest.fixture(scope="module")
+def played():
+    """[T, B] trials, weights and where an episode begins, the demonstrator's logits, and what was done."""
+    agent, vec = make_agent(SMALL_AGENT, env_config()), VectorEnv(Env(env_config()), NUM_ENVS)
+    other = make_agent(dataclasses.replace(SMALL_AGENT, memory_size=16), env_config())
+
+    def parts_of(key):
+        # Large weights, so that one action has nearly all of the probability, and it can be told who acted.
+        return agent.init(key), jax.tree.map(lambda leaf: 8 * leaf, rough(other.init(key)))
+
+    params, theirs = jax.jit(parts_of)(jax.random.key(3))
+    demonstrators = make_demonstrators(theirs, other, SHARE)
+    start = jax.jit(lambda key: start_actor(agent, vec, key, TASKS, partners=demonstrators))
+
+    @jax.jit
+    def roll(actor, memory, key):
+        actor, rollout, _ = collect(agent, params, vec, actor, key, TASKS, LENGTH, partners=demonstrators)
+        output = unroll(other, theirs, rollout, memory)
+        taken, seen = rollout.steps, rollout.steps.observation
+        is_first = (seen.trial == 0) & (seen.time_left == seen.trial_length)
+        return actor, output.memory, (seen.trial, taken.weight, is_first, output.logits, taken.action)
+
+    actor, memory, parts = start(jax.random.key(3)), demonstrators.start(NUM_ENVS)[0], []
+    for key in jax.random.split(jax.random.key(4), NUM_ROLLOUTS):
+        actor, memory, part = roll(actor, memory, key)
+        parts.append(part)
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+
+
+def test_some_first_trials_are_the_demonstrators_and_have_no_weight(played):
+    trial, weight, _, logits, action = played
+    is_shown = weight[..., 0] == 0
+    assert not is_shown[trial == 1].any() and is_shown.sum() > 100
+    # Its memory ran along: where it is sure, its action was taken.
+    likeliest, chance = logits[..., 0, :].argmax(-1), np.asarray(jax.nn.softmax(logits[..., 0, :])).max(-1)
+    is_sure = is_shown & (chance > 0.999)
+    assert is_sure.sum() > 30 and (action[..., 0][is_sure] == likeliest[is_sure]).all()
+    is_other = (weight[..., 0] == 1) & (chance > 0.999)
+    assert (action[..., 0][is_other] != likeliest[is_other]).mean() > 0.3  # the learner does something else
+
+
+def test_half_of_the_episodes_have_a_demonstration_from_their_first_step_to_the_trials_end(played):
+    trial, weight, is_first, _, _ = played
+    is_shown, in_first = weight[..., 0] == 0, trial == 0
+    same = is_shown[1:] == is_shown[:-1]
+    assert same[in_first[1:] & in_first[:-1] & ~is_first[1:]].all()
+    assert 0.3 < is_shown[is_first].mean() < 0.7
+
+
+def test_a_run_goes_on_with_its_own_demonstrators_only():
+    agent = make_agent(SMALL_AGENT, env_config())
+    params = jax.tree.map(lambda leaf: np.zeros(leaf.shape), jax.eval_shape(agent.init, jax.random.key(0)))
+    others = jax.tree.map(lambda leaf: leaf + 1, params)
+    told = {
+        Given(TASKS, (), make_demonstrators(*of)).describe()["partners"]
+        for of in ((params, agent, 0.5), (params, agent, 0.25), (others, agent, 0.5))
+    }
+    assert len(told) == 3 and all(text.startswith("Demonstrators (parameters ") for text in told)
+    with pytest.raises(ConfigError, match="demonstrated episodes is 0.0; write a number from above 0 to 1"):
+        make_demonstrators(params, agent, 0)

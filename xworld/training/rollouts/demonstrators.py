@@ -1,0 +1,64 @@
+"""`Demonstrators`: in a share of the episodes a trained agent plays the first trial, and the learner looks on."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from xworld.agents import Agent, Params, distribution
+from xworld.base.checks import check_number
+from xworld.base.digest import digest
+from xworld.core.types import Briefing, Observation
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Demonstrators:
+    """Partners who play all seats in the first trial of some episodes.
+
+    The learner's memory gets these steps as if it had acted itself, and nothing is learned from them (weight 0). So it
+    trains to go on from a demonstration, and in the other episodes to do without. Whether an episode begins with one is
+    drawn when it begins. Make it by `make_demonstrators`.
+    """
+
+    params: Params
+    agent: Agent = field(metadata={"static": True})
+    share: float = field(metadata={"static": True})  # of the episodes
+
+    def start(self, num_envs: int) -> tuple[Any, jax.Array]:
+        """The demonstrator's empty memory, and [B] bool, whether the episode has a demonstration."""
+        return self.agent.start_memory(num_envs), jnp.zeros(num_envs, bool)
+
+    def encode_briefing(self, briefing: Briefing) -> Any:
+        """What the demonstrator is told."""
+        return self.agent.encode_briefing(self.params, briefing)
+
+    def act(
+        self, carry: tuple[Any, jax.Array], keys: jax.Array, observation: Observation, told: Any, is_reset: jax.Array
+    ) -> tuple[tuple[Any, jax.Array], jax.Array, jax.Array]:
+        """The demonstrator's actions; all seats are its own in the first trial of an episode with a demonstration."""
+        memory, is_shown = carry
+        is_drawn = jax.vmap(lambda key: jax.random.bernoulli(jax.random.fold_in(key, 1), self.share))(keys)
+        is_first = is_reset & (observation.trial == 0)  # a memory that is cleared at trials is reset in others, too
+        is_shown = jnp.where(is_first, is_drawn, is_shown)
+        output = self.agent.step(self.params, observation, told, memory, is_reset)
+        actions = jax.vmap(distribution.sample)(keys, output.logits).astype(jnp.int32)
+        is_theirs = is_shown & (observation.trial == 0)
+        return (output.memory, is_shown), actions, jnp.broadcast_to(is_theirs[:, None], actions.shape)
+
+    @property
+    def about(self) -> str:
+        """What tells them from others."""
+        return f"parameters {digest(self.params)[:16]}, share {self.share}"
+
+
+def make_demonstrators(params: Params, agent: Agent, share: float) -> Demonstrators:
+    """A trained agent that shows the first trial in this share of the episodes.
+
+    Raises:
+      ConfigError: a share that is not above 0 and at most 1.
+    """
+    return Demonstrators(
+        params, agent, check_number("The share of demonstrated episodes", share, 0, 1, excludes_low=True)
+    )
