@@ -18,9 +18,10 @@ from xworld.base.files import read_text
 from xworld.core.env import Env
 from xworld.core.types import Task
 from xworld.evaluation import Scores, SweepConfig, compare, evaluate, expert_reference, run_sweep, sample_tasks
+from xworld.evaluation.scoreboard.playing import benchmark_tasks, sweep_config
 from xworld.evaluation.scores.sweep import mean_returns
 from xworld.tasks import TaskCollection, Universe
-from xworld.training import RunConfig, train
+from xworld.training import PRESETS, RunConfig, train
 
 
 class Plays(Protocol):
@@ -86,6 +87,19 @@ class SweepExam:
     @cached_property
     def _tasks(self) -> TaskCollection:
         return self.collect()
+
+
+def benchmark_exam(is_quick: bool) -> SweepExam:
+    """The benchmark `xworld-s` as its scoreboard plays it; in miniature tasks of the smoke run's universe."""
+    if is_quick:
+        return SweepExam(_few_tasks, SweepConfig((1, 4), num_repetitions=2))
+    return SweepExam(benchmark_tasks, sweep_config())
+
+
+def _few_tasks() -> TaskCollection:
+    config = PRESETS["smoke"]()
+    universe = Universe(config.env, config.universe).with_split("test")
+    return TaskCollection("smoke", Env(config.env), sample_tasks(universe, jax.random.key(0), 16))
 
 
 def _policy(folder: Path) -> AgentPolicy:

@@ -6,14 +6,8 @@ are AdA's ablations of prioritised replay: fitness over all trials, and fitness 
 
 import dataclasses
 
-import jax
-
 from xworld.apps.laboratory.experiment import Experiment, Job, Outcome
-from xworld.apps.laboratory.training import SweepExam, train_to_end
-from xworld.core.env import Env
-from xworld.evaluation import SweepConfig, sample_tasks
-from xworld.evaluation.scoreboard.playing import benchmark_tasks, sweep_config
-from xworld.tasks import TaskCollection, Universe
+from xworld.apps.laboratory.training import benchmark_exam, train_to_end
 from xworld.training import CURRICULA, PRESETS, CurriculumConfig, PLRConfig, RunConfig
 
 _ABLATIONS = {
@@ -27,7 +21,7 @@ _OF_TASKS = ("firings", "hidden_rules", "dead_ends", "objects", "trial_length", 
 def run(job: Job) -> Outcome:
     """Trains the default agent with the arm's curriculum."""
     config = dataclasses.replace(_config(job.is_quick), curriculum=_curriculum(job))
-    outcome = train_to_end(config, job, _exam(job.is_quick))
+    outcome = train_to_end(config, job, benchmark_exam(job.is_quick))
     search = config.search
     share = 0.0 if search is None else search.num_steps / config.steps_per_update
     return dataclasses.replace(outcome, numbers={**outcome.numbers, "share_tried_out": round(share, 3)})
@@ -44,19 +38,6 @@ def _config(is_quick: bool) -> RunConfig:
     return PRESETS["smoke" if is_quick else "s"]()
 
 
-def _exam(is_quick: bool) -> SweepExam:
-    """The benchmark as its scoreboard plays it; in miniature tasks of the smoke run's universe."""
-    if is_quick:
-        return SweepExam(_few_tasks, SweepConfig((1, 4), num_repetitions=2))
-    return SweepExam(benchmark_tasks, sweep_config())
-
-
-def _few_tasks() -> TaskCollection:
-    config = _config(is_quick=True)
-    universe = Universe(config.env, config.universe).with_split("test")
-    return TaskCollection("smoke", Env(config.env), sample_tasks(universe, jax.random.key(0), 16))
-
-
 EXPERIMENT = Experiment(
     name="curricula",
     question="Which curriculum finds the tasks that teach most, at equal steps with those of its search?",
@@ -64,7 +45,7 @@ EXPERIMENT = Experiment(
     seeds=(0, 1),
     cost="16 runs of 50 million steps, 30 to 45 minutes each on one core",
     run=run,
-    baselines=lambda job: _exam(job.is_quick).baselines(job.folder),
+    baselines=lambda job: benchmark_exam(job.is_quick).baselines(job.folder),
     course=(
         ("validation_last_trial", "steps"),
         ("validation_last_trial", "seconds"),

@@ -1,0 +1,120 @@
+"""Generations: a teacher, its student of the same size, the student's student, against one run of as many steps.
+
+Beside them what needs no teacher: resets of the heads, and continual backprop. Teachers' steps count. What is measured
+of each run's last agent, beside its scores: dead units, the rank of its features, and what it earns after a short
+training in a universe that is new to it.
+"""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import jax
+
+from xworld.agents import load, make_agent
+from xworld.apps.laboratory.experiment import Experiment, Job, Outcome
+from xworld.apps.laboratory.training import benchmark_exam
+from xworld.base.files import write_atomically
+from xworld.training import PRESETS, PlasticityConfig, PPOConfig, RunConfig, TeachingConfig, Term, make_teacher, train
+from xworld.training.logs.metrics import MetricsWriter, Row
+
+_GENERATIONS = {"alone": 1, "two": 2, "three": 3, "resets": 1, "continual": 1}  # of each arm
+_PLASTICITY = {
+    "resets": PlasticityConfig(reset="heads", reset_at=(0.25, 0.5), measures=True),
+    "continual": PlasticityConfig(replacement=1e-3, measures=True),
+}
+_ONLY_MEASURED = PlasticityConfig(measures=True)
+_STEPS = {"short": 1, "long": 2}  # of all generations together, in budgets of the preset
+_SHARE_OF_NEW = 0.05  # of a budget: how long an agent is trained in the new universe
+_SEEDS_APART = 1000  # between generations: each begins with parameters of its own
+NEW_SCORE = "new_universe_score"
+
+
+def run(job: Job) -> Outcome:
+    """Trains one generation after the other, each but the first with the one before as its teacher."""
+    config = _config(job)
+    folders = [job.folder / f"generation-{number + 1}" for number in range(_GENERATIONS[job.arm])]
+    for number, folder in enumerate(folders):
+        one = dataclasses.replace(config, seed=job.seed + _SEEDS_APART * number)
+        _train(one, folder, _taught_by(one, folders[number - 1]) if number else ())
+    rows = _write_rows(job.folder, folders)
+    last = rows[-1]
+    numbers = {
+        "training_seconds": last["seconds"],
+        "parameters": sum(leaf.size for leaf in jax.tree.leaves(load(folders[-1]).params)),
+        "combined_steps": last["steps"],
+        "dead_units": last["dead_units"],
+        "feature_rank": last["feature_rank"],
+        NEW_SCORE: _learn_anew(job, folders[-1]),
+    }
+    return Outcome(benchmark_exam(job.is_quick).play(folders[-1]), numbers)
+
+
+def _config(job: Job) -> RunConfig:
+    """Of each generation: its share of the steps."""
+    config = _preset(job.is_quick)
+    budget = config.total_steps if job.total_steps is None else job.total_steps
+    assert isinstance(config.learner, PPOConfig)  # of the presets
+    learner = dataclasses.replace(config.learner, plasticity=_PLASTICITY.get(job.arm, _ONLY_MEASURED))
+    return dataclasses.replace(
+        config, learner=learner, total_steps=max(budget * _STEPS[job.family] // _GENERATIONS[job.arm], 1)
+    )
+
+
+def _preset(is_quick: bool) -> RunConfig:
+    return PRESETS["smoke" if is_quick else "s"]()
+
+
+def _taught_by(config: RunConfig, folder: Path) -> tuple[Term, ...]:
+    """The agent of the run in a folder, as AdA's students have it: at first with its whole weight, then not at all."""
+    teaching = TeachingConfig(schedule="constant", share=0.25)
+    return (make_teacher(load(folder), make_agent(config.agent, config.env), config.env, teaching),)
+
+
+def _train(config: RunConfig, folder: Path, terms: tuple[Term, ...]) -> None:
+    """Trains a run to its end; one that was stopped goes on.
+
+    Raises:
+      KeyboardInterrupt: it was stopped by a signal, and saved.
+    """
+    if not train(config, folder, resume=(folder / "config.json").exists(), terms=terms):
+        raise KeyboardInterrupt
+
+
+def _write_rows(folder: Path, folders: list[Path]) -> list[Row]:
+    """The rows of all generations as one run's: updates, steps and seconds go on."""
+    rows: list[Row] = []
+    for one in folders:
+        before = {name: rows[-1][name] if rows else 0 for name in ("update", "steps", "seconds")}
+        rows += [row | {name: row[name] + start for name, start in before.items()} for row in MetricsWriter.read(one)]
+    lines = [{name: None if value != value else value for name, value in row.items()} for row in rows]
+    write_atomically(folder / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in lines).encode())
+    return rows
+
+
+def _learn_anew(job: Job, folder: Path) -> float:
+    """What the agent in a folder earns in last trials of a universe that is new to it, after a short training there."""
+    config, loaded, new = _config(job), load(folder), job.folder / "new-universe"
+    other = PRESETS["smoke" if job.is_quick else "memory-search"]()
+    budget = _preset(job.is_quick).total_steps if job.total_steps is None else job.total_steps
+    other = dataclasses.replace(
+        other, agent=config.agent, seed=job.seed, total_steps=max(round(budget * _SHARE_OF_NEW), 1)
+    )
+    is_begun = (new / "config.json").exists()
+    params, scale = (None, None) if is_begun else (loaded.params, loaded.return_scale)
+    if not train(other, new, resume=is_begun, params=params, return_scale=scale):
+        raise KeyboardInterrupt
+    return round(MetricsWriter.read(new)[-1]["validation_last_trial"], 4)
+
+
+EXPERIMENT = Experiment(
+    name="generations",
+    question="Is a student of its teacher's size above one run, where the teacher's steps count?",
+    arms=tuple(_GENERATIONS),
+    seeds=(0, 1, 2),
+    cost="15 runs of 50 million steps in all, and 15 of 100 million",
+    run=run,
+    baselines=lambda job: benchmark_exam(job.is_quick).baselines(job.folder),
+    families=tuple(_STEPS),
+    course=(("validation_last_trial", "steps"), ("feature_rank", "steps"), ("dead_units", "steps")),
+)
