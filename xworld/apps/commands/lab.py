@@ -2,11 +2,15 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
 from xworld.apps.commands.evaluate import INTERRUPTED
+from xworld.base.errors import ConfigError, did_you_mean
+
+if TYPE_CHECKING:
+    from xworld.apps.laboratory import Experiment
 
 
 @dataclass
@@ -19,6 +23,7 @@ class Lab:
 
     name: Annotated[Positional[str | None], arg(metavar="NAME")] = None
     families: tuple[str, ...] = ()  # of tasks: some of the experiment's; all by default
+    axis: str | None = None  # of `scale`: size, memory, pool, trials or complexity; one family, or two
     arms: tuple[str, ...] = ()  # likewise
     seeds: tuple[int, ...] = ()  # by default the experiment's
     total_steps: int | None = None  # environment steps of each run; by default as the experiment says
@@ -41,12 +46,13 @@ class Lab:
         from xworld.evaluation import trials_table
 
         chosen = experiment_by_name(self.name)
+        families = self.families if self.axis is None else _families_of(chosen, self.axis, self.families)
         folder = self.output or Path("runs") / "lab" / (f"{self.name}-quick" if self.quick else self.name)
         try:
             content = run_experiment(
                 chosen,
                 folder,
-                families=self.families,
+                families=families,
                 arms=self.arms,
                 seeds=self.seeds,
                 is_quick=self.quick,
@@ -62,3 +68,19 @@ class Lab:
             rich.print(trials_table(of_family))
         print(f"Wrote {self.name}.json, {self.name}.png and {self.name}.html to {folder}")
         return 0
+
+
+def _families_of(experiment: "Experiment", axis: str, families: tuple[str, ...]) -> tuple[str, ...]:
+    """The families of an axis: those that are called so, up to the first "-".
+
+    Raises:
+      ConfigError: the experiment has no axes, or none of that name; or families were named as well.
+    """
+    if experiment.fit_along is None:
+        raise ConfigError(f"--axis is of scale; {experiment.name} has --families.")
+    if families:
+        raise ConfigError("--axis and --families exclude each other. Write one.")
+    axes = list(dict.fromkeys(family.partition("-")[0] for family in experiment.families))
+    if axis not in axes:
+        raise ConfigError(f"--axis: {axis!r} is unknown. {did_you_mean(axis, axes)}")
+    return tuple(family for family in experiment.families if family.partition("-")[0] == axis)

@@ -52,6 +52,12 @@ class Experiment:
     against: str | None = None  # a number that runs measure: a second figure draws what arms gain against it
     # pairs of columns of the runs' rows, such as ("task_firings", "steps"): a figure draws the first along the second
     course: tuple[tuple[str, str], ...] = ()
+    arms_of: Mapping[str, tuple[str, ...]] | None = None  # of each family, where it has not all of them
+    fit_along: str | None = None  # a number that runs measure: scores of each family are fitted along it
+
+    def has(self, family: str, arm: str) -> bool:
+        """Whether the arm is one of the family's."""
+        return self.arms_of is None or arm in self.arms_of[family]
 
 
 def known_experiments() -> dict[str, Experiment]:

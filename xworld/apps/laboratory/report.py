@@ -11,6 +11,7 @@ import numpy as np
 
 from xworld.apps.laboratory.experiment import Experiment, Job
 from xworld.apps.laboratory.figures import draw_course, draw_families, draw_gains, draw_numbers
+from xworld.apps.laboratory.fits import describe_fit, draw_fits, fit_runs
 from xworld.apps.laboratory.gallery import draw_gallery, kept_early_and_late
 from xworld.base.files import write_atomically
 from xworld.evaluation import Reference, Scores, summarise
@@ -26,8 +27,8 @@ def write_report(
     """Writes NAME.json, NAME.png and NAME.html into the folder, of runs and baselines; the content of the first.
 
     NAME-numbers.png too, of an experiment that plays several numbers of trials, NAME-gain.png of one that says what
-    gains are drawn against, NAME-course.png of one that says which columns of its runs are drawn, and NAME-gallery.png
-    of one whose curricula keep tasks.
+    gains are drawn against, NAME-course.png of one that says which columns of its runs are drawn, NAME-fit.png of one
+    that is fitted, and NAME-gallery.png of one whose curricula keep tasks.
     """
     families = list(dict.fromkeys(job.family for job, _ in found))
     arms = list(dict.fromkeys(job.arm for job, _ in found if job.arm in experiment.arms))
@@ -52,6 +53,8 @@ def write_report(
         figures[f"{experiment.name}-gain.png"] = to_png(draw_gains(content, experiment.against))
     if experiment.course:
         figures[f"{experiment.name}-course.png"] = to_png(draw_course(content))
+    if any("fit" in of_family for of_family in content["families"].values()):
+        figures[f"{experiment.name}-fit.png"] = to_png(draw_fits(content))
     if content["kept_tasks"]:
         figures[f"{experiment.name}-gallery.png"] = to_png(draw_gallery(content["kept_tasks"]))
     page = _page(content, list(figures.values()))
@@ -76,14 +79,13 @@ def _of_family(experiment: Experiment, found: Sequence[tuple[Job, Mapping[str, A
         {player: {k: np.array(values) for k, values in by_k.items()} for player, by_k in rows.items()},
         Reference(reference["kind"], np.array(reference["best"])),
     )
-    return {
-        "runs": [
-            {"arm": job.arm, "seed": job.seed, **{name: outcome[name] for name in ("options", "numbers", "machine")}}
-            for job, outcome in found
-            if job.arm in experiment.arms
-        ],
-        **summarise(scores),
-    }
+    runs = [
+        {"arm": job.arm, "seed": job.seed, **{name: outcome[name] for name in ("options", "numbers", "machine")}}
+        for job, outcome in found
+        if job.arm in experiment.arms
+    ]
+    fit = None if experiment.fit_along is None else fit_runs(scores, runs, experiment.fit_along)
+    return {"runs": runs, **({} if fit is None else {"fit": fit}), **summarise(scores)}
 
 
 def _course(experiment: Experiment, jobs: Sequence[Job]) -> list[dict[str, Any]]:
@@ -107,7 +109,9 @@ def _page(content: Mapping[str, Any], figures: Sequence[bytes]) -> str:
     parts += [f"<figure>{embed(figure, 'png')}</figure>" for figure in figures]
     for family, of_family in families.items():
         parts += [f"<h2>{html.escape(family)}</h2>"] * (len(families) > 1)
-        parts += [_by_trial(content["arms"][0], of_family), _by_number_of_trials(content["arms"][0], of_family)]
+        first = of_family["runs"][0]["arm"] if of_family["runs"] else content["arms"][0]
+        parts += [_by_trial(first, of_family), _by_number_of_trials(first, of_family)]
+        parts += [describe_fit(of_family["fit"])] if "fit" in of_family else []
         parts += [_runs(of_family["runs"])]
     return wrap_page(content["experiment"], parts)
 

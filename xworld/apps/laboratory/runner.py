@@ -82,15 +82,22 @@ def _jobs(
     is_quick: bool,
     total_steps: int | None,
 ) -> list[Job]:
-    """A run for each family, arm and seed, and one for each family's baselines."""
-    jobs = []
+    """A run for each family, arm of it and seed, and one for each family's baselines.
+
+    Raises:
+      ConfigError: a family has none of the arms.
+    """
+    jobs: list[Job] = []
     for family in families:
         prefix = f"{family}-" if len(experiment.families) > 1 else ""
         jobs += [
             Job(family, arm, seed, folder / f"{prefix}{arm}-seed{seed}", is_quick, total_steps)
             for arm in arms
+            if experiment.has(family, arm)
             for seed in seeds
         ]
+        if not jobs or jobs[-1].family != family:
+            raise ConfigError(f"The family {family!r} has none of the arms {list(arms)}. Leave it or them out.")
         jobs.append(Job(family, BASELINES, 0, folder / f"{prefix}{BASELINES}", is_quick))
     return jobs
 

@@ -16,7 +16,7 @@ from xworld.agents.players import NOOP, RANDOM, SCRIPTED
 from xworld.apps.laboratory.experiment import Job, Outcome
 from xworld.base.files import read_text
 from xworld.core.env import Env
-from xworld.core.types import Task
+from xworld.core.types import Task, TaskSource
 from xworld.evaluation import Scores, SweepConfig, compare, evaluate, expert_reference, run_sweep, sample_tasks
 from xworld.evaluation.scoreboard.playing import benchmark_tasks, sweep_config
 from xworld.evaluation.scores.sweep import mean_returns
@@ -123,13 +123,14 @@ def with_reach(agent: AgentConfig, num_steps: int) -> AgentConfig:
     return dataclasses.replace(agent, num_kept=-(-num_steps // agent.keep_every))
 
 
-def train_to_end(config: RunConfig, job: Job, exam: Plays) -> Outcome:
+def train_to_end(config: RunConfig, job: Job, exam: Plays, tasks: TaskSource | None = None) -> Outcome:
     """Trains the job's run, which goes on if it was stopped, and plays the exam with its agent.
 
     Args:
       config: of the run; the job's seed and number of steps take the place of its own.
       job: where it is.
       exam: what is played.
+      tasks: where tasks come from; by default the configuration's universe.
 
     Raises:
       KeyboardInterrupt: training was stopped by a signal, and saved.
@@ -138,7 +139,7 @@ def train_to_end(config: RunConfig, job: Job, exam: Plays) -> Outcome:
     config = dataclasses.replace(
         config, seed=job.seed, total_steps=config.total_steps if job.total_steps is None else job.total_steps
     )
-    if not train(config, job.folder, resume=(job.folder / "config.json").exists()):
+    if not train(config, job.folder, resume=(job.folder / "config.json").exists(), tasks=tasks):
         raise KeyboardInterrupt
     rows = list(csv.DictReader(read_text(job.folder / "metrics.csv").splitlines()))
     seconds = float(rows[-1]["seconds"])

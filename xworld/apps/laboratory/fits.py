@@ -1,0 +1,277 @@
+"""Fits of scores along an axis: a power law with its interval, its test between numbers of trials, and its rival.
+
+AdA draws -log(1 - score) over log x and sees lines, without a fit. Here y = 1 - exp(-a) x^-b is fitted, by least
+squares of -log(1 - y) on log x over points and seeds; intervals are of bootstraps over tasks and seeds.
+"""
+
+import html
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from xworld.base.errors import ConfigError
+from xworld.evaluation import Scores
+from xworld.evaluation.report.look import add_axes, blank_figure, write_title
+from xworld.evaluation.scores.summary import STATISTIC_NAMES
+
+STATISTICS = ("median", "percentile_20")  # over tasks, that are fitted
+MOST = 0.999  # a score that counts, so that its logarithm does
+_EXPONENTS = np.linspace(0.01, 4.0, 400)  # that the shapes are tried with
+_NUM_DRAWS = 1000
+
+
+@dataclass(frozen=True)
+class Line:
+    """-log(1 - y) = intercept + slope * log(x), with the 95 % interval of the slope."""
+
+    intercept: float
+    slope: float
+    low: float  # NaN where there is one seed, so that nothing is known of others
+    high: float
+
+
+def to_line(scores: np.ndarray) -> np.ndarray:
+    """[...] -log(1 - score), of scores up to `MOST`: a power law is a line in it."""
+    return -np.log1p(-np.minimum(scores, MOST))
+
+
+def fit_line(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    """Intercept and slope of -log(1 - y) over log(x), by least squares.
+
+    Args:
+      x: [n], above 0; at least two that differ.
+      y: [n] scores.
+
+    Raises:
+      ConfigError: fewer than two different x.
+    """
+    if len(np.unique(x)) < 2:
+        raise ConfigError("A line needs at least two different points on its axis. Run more arms.")
+    at = np.log(x)
+    slope = np.cov(at, to_line(y), bias=True)[0, 1] / at.var()
+    return float(to_line(y).mean() - slope * at.mean()), float(slope)
+
+
+def fit_scores(x: Sequence[float], scores: Sequence[np.ndarray], statistic: str, seed: int = 0) -> Line:
+    """The line through a statistic of scores at points of an axis, and the interval of its slope.
+
+    Args:
+      x: [n] points.
+      scores: of each point [num_seeds, num_tasks], the same tasks at all of them.
+      statistic: "median" or "percentile_20" over tasks.
+      seed: of the bootstrap.
+
+    Raises:
+      ConfigError: fewer than two points, or tasks that are not the same.
+    """
+    intercept, slope = _fit(x, scores, statistic)
+    slopes = slope_draws(x, scores, statistic, seed)
+    low, high = (np.nan, np.nan) if slopes is None else np.percentile(slopes, (2.5, 97.5))
+    return Line(intercept, slope, float(low), float(high))
+
+
+def slope_draws(x: Sequence[float], scores: Sequence[np.ndarray], statistic: str, seed: int = 0) -> np.ndarray | None:
+    """[1000] slopes of lines through tasks and seeds that are drawn with replacement; None if a point has one seed.
+
+    With the same seed two calls draw the same tasks and seeds, so that their slopes may be compared draw by draw.
+    """
+    num_tasks = {of_point.shape[1] for of_point in scores}
+    if len(num_tasks) > 1:
+        raise ConfigError(f"The points have {sorted(num_tasks)} tasks. Play the same tasks at all of them.")
+    if min(len(of_point) for of_point in scores) < 2:
+        return None
+    generator, slopes = np.random.default_rng(seed), []
+    for _ in range(_NUM_DRAWS):
+        tasks = generator.integers(num_tasks := scores[0].shape[1], size=num_tasks)
+        drawn = [of_point[generator.integers(len(of_point), size=len(of_point))][:, tasks] for of_point in scores]
+        slopes.append(_fit(x, drawn, statistic)[1])
+    return np.array(slopes)
+
+
+def compare_slopes(
+    x: Sequence[float], first: Sequence[np.ndarray], last: Sequence[np.ndarray], statistic: str
+) -> dict[str, float] | None:
+    """Is the slope of `last` scores, of many trials, above that of `first`, of one? None if a point has one seed.
+
+    The difference with its 95 % interval, and "p", the share of paired draws in which it is not above 0.
+    """
+    one, other = (slope_draws(x, scores, statistic) for scores in (first, last))
+    if one is None or other is None:
+        return None
+    low, high = np.percentile(other - one, (2.5, 97.5))
+    value = _fit(x, last, statistic)[1] - _fit(x, first, statistic)[1]
+    return {"value": value, "low": float(low), "high": float(high), "p": float((other <= one).mean())}
+
+
+def compare_shapes(x: np.ndarray, y: np.ndarray) -> dict[str, Any]:
+    """Power law y = 1 - A x^-b against saturation y = c - A x^-b, by Akaike's criterion for few points (AICc).
+
+    Least squares of y, over exponents b from 0.01 to 4; x is in units of the smallest.
+
+    Args:
+      x: [n] above 0.
+      y: [n] scores, of all points and seeds.
+
+    Returns:
+      Of each shape its parameters and "aic", lower is better; and "ceiling", c of the saturation. "aic" is infinite
+      where there are too few points for it.
+    """
+    power, saturation = _least(x, y, has_ceiling=False), _least(x, y, has_ceiling=True)
+    return {"power": power, "saturation": saturation}
+
+
+def _fit(x: Sequence[float], scores: Sequence[np.ndarray], statistic: str) -> tuple[float, float]:
+    at = np.concatenate([np.full(len(of_point), value, np.float64) for value, of_point in zip(x, scores, strict=True)])
+    return fit_line(at, np.concatenate([over_tasks(of_point, statistic) for of_point in scores]))
+
+
+def over_tasks(scores: np.ndarray, statistic: str) -> np.ndarray:
+    """[num_seeds] a statistic of [num_seeds, num_tasks] scores: "median" or "percentile_20"."""
+    return np.percentile(scores, {"median": 50, "percentile_20": 20}[statistic], axis=1)
+
+
+def _least(x: np.ndarray, y: np.ndarray, *, has_ceiling: bool) -> Mapping[str, float]:
+    """The parameters with the least squares, and the criterion."""
+    best: dict[str, float] = {"error": np.inf}
+    for exponent in _EXPONENTS:
+        falling = (x / x.min()) ** -exponent
+        if has_ceiling:
+            columns = np.stack([np.ones_like(falling), -falling], axis=1)
+            (ceiling, size), *_ = np.linalg.lstsq(columns, y, rcond=None)
+        else:
+            ceiling, size = 1.0, float(((1 - y) * falling).sum() / (falling**2).sum())
+        error = float(np.square(ceiling - size * falling - y).sum())
+        if error < best["error"]:
+            best = {"ceiling": float(ceiling), "size": float(size), "exponent": float(exponent), "error": error}
+    return best | {"aic": akaike(best["error"], len(y), 4 if has_ceiling else 3)}
+
+
+def akaike(error: float, num_points: int, num_parameters: int) -> float:
+    """AICc of a least-squares fit, the noise's variance among its parameters; infinite for too few points.
+
+    Args:
+      error: sum of squares.
+      num_points: n.
+      num_parameters: k; n has to be above k + 1.
+    """
+    left = num_points - num_parameters - 1
+    if left <= 0:
+        return float("inf")
+    fitted = num_points * np.log(max(error, 1e-12) / num_points)
+    return float(fitted + 2 * num_parameters + 2 * num_parameters * (num_parameters + 1) / left)
+
+
+def fit_runs(scores: Scores, runs: Sequence[Mapping[str, Any]], along: str) -> dict[str, Any] | None:
+    """The fits of one family, as JSON types; None if fewer than two different points say where they are.
+
+    Under "points", of each arm where it is and the statistics of each seed; under "lines", by statistic and number of
+    trials (the fewest and the most) intercept and slope; "test" of the slopes; "shapes" of the most trials' medians.
+    An arm that measures "pool_score" has a "gap" for each seed: that score minus the mean on held-out tasks.
+
+    Args:
+      scores: of the family.
+      runs: what `write_report` says of each run, in the order of the scores' rows.
+      along: the number that says where a run is.
+    """
+    of_arms: dict[str, list[Mapping[str, Any]]] = {}
+    for run in runs:
+        of_arms.setdefault(run["arm"], []).append(run["numbers"])
+    numbers = sorted({scores.num_trials[0], scores.num_trials[-1]})
+    is_scored = np.logical_and.reduce([scores.is_scored(k) for k in numbers])
+    last = {
+        arm: {k: scores.score(arm, k)[:, is_scored, -1] for k in numbers}  # [num_seeds, num_tasks]
+        for arm in of_arms
+    }
+    points = [_point(arm, of_arm, last[arm], along) for arm, of_arm in of_arms.items()]
+    fitted = [point for point in points if point["at"] is not None]
+    x = [point["at"] for point in fitted]
+    if len(set(x)) < 2:
+        return None
+    of_fitted = {k: [last[point["arm"]][k] for point in fitted] for k in numbers}
+    lines, tests = {}, {}
+    for statistic in STATISTICS:
+        lines[statistic] = {str(k): _as_json(asdict(fit_scores(x, of_fitted[k], statistic))) for k in numbers}
+        if len(numbers) > 1:
+            found = compare_slopes(x, of_fitted[numbers[0]], of_fitted[numbers[-1]], statistic)
+            tests[statistic] = None if found is None else _as_json(found)
+    most = numbers[-1]
+    at = np.concatenate([np.full(len(of_point), where) for where, of_point in zip(x, of_fitted[most], strict=True)])
+    medians = np.concatenate([over_tasks(of_point, "median") for of_point in of_fitted[most]])
+    shapes = {name: _as_json(shape) for name, shape in compare_shapes(at, medians).items()}
+    return {"along": along, "points": points, "lines": lines, "test": tests, "shapes": shapes}
+
+
+def _point(
+    arm: str, of_runs: Sequence[Mapping[str, Any]], last: Mapping[int, np.ndarray], along: str
+) -> dict[str, Any]:
+    """Where an arm is, and what its seeds score; `last` has [num_seeds, num_tasks] scores by number of trials."""
+    places = [numbers[along] for numbers in of_runs if along in numbers]
+    point: dict[str, Any] = {"arm": arm, "at": float(np.mean(places)) if len(places) == len(of_runs) else None}
+    point["seeds"] = {
+        statistic: {str(k): over_tasks(of_k, statistic).round(4).tolist() for k, of_k in last.items()}
+        for statistic in STATISTICS
+    }
+    if all("pool_score" in numbers for numbers in of_runs):
+        held_out = list(last.values())[-1].mean(1)
+        point["gap"] = [round(numbers["pool_score"] - mean, 4) for numbers, mean in zip(of_runs, held_out, strict=True)]
+    return point
+
+
+def _as_json(values: Mapping[str, float]) -> dict[str, float | None]:
+    """Numbers that JSON has; None for those that it has not."""
+    return {name: round(value, 6) if np.isfinite(value) else None for name, value in values.items()}
+
+
+def describe_fit(fit: Mapping[str, Any]) -> str:
+    """A paragraph of HTML about the fits of a family."""
+    words = []
+    for statistic, of_k in fit["lines"].items():
+        slopes = "; ".join(f"{k} trials: {_interval(line['slope'], line)}" for k, line in of_k.items())
+        words.append(f"Slope of -log(1 - {STATISTIC_NAMES[statistic]}) over log x: {slopes}.")
+        test = fit["test"].get(statistic)
+        if test is not None:
+            words.append(
+                f"The slope of most trials minus that of fewest: {_interval(test['value'], test)}, p = {test['p']:.3f}."
+            )
+    if next(iter(next(iter(fit["lines"].values())).values()))["low"] is None:
+        words.append("One seed: there is no interval. Run more seeds.")
+    aic = {name: shape["aic"] for name, shape in fit["shapes"].items()}
+    if None in aic.values():
+        words.append("Too few points to tell a power law from saturation.")
+    else:
+        better = min(aic, key=lambda name: aic[name])
+        words.append(f"AICc: power law {aic['power']:.1f}, saturation {aic['saturation']:.1f}; {better} is better.")
+    gaps = [f"{point['arm']} {np.mean(point['gap']):.2f}" for point in fit["points"] if "gap" in point]
+    if gaps:
+        words.append(f"Score on tasks trained on minus held-out score: {', '.join(gaps)}.")
+    return f"<p>{html.escape(' '.join(words))}</p>"
+
+
+def _interval(value: float, of: Mapping[str, float | None]) -> str:
+    return f"{value:.3f}" + ("" if of["low"] is None else f" ({of['low']:.3f} to {of['high']:.3f})")
+
+
+def draw_fits(content: Mapping[str, Any]) -> Figure:
+    """Medians of seeds and the fitted lines, fewest and most trials: a panel for each family that was fitted."""
+    families = {name: of_family["fit"] for name, of_family in content["families"].items() if "fit" in of_family}
+    figure = blank_figure(6.4, 4.4 * len(families))
+    for row, (family, fit) in enumerate(families.items()):
+        axes = add_axes(figure, (0.12, 1 - (row + 1 - 0.16) / len(families), 0.6, 0.64 / len(families)))
+        points = [point for point in fit["points"] if point["at"] is not None]
+        x = np.array([point["at"] for point in points])
+        along = np.geomspace(x.min(), x.max(), 50)
+        for colour, (k, line) in zip(("#d9822b", "#2563c9"), fit["lines"]["median"].items(), strict=False):
+            for point in points:
+                medians = np.array(point["seeds"]["median"][k])
+                axes.plot(np.full(len(medians), point["at"]), to_line(medians), "o", color=colour, alpha=0.7)
+            label = f"{k} trial{'s' * (k != '1')}: slope {line['slope']:.2f}"
+            axes.plot(along, line["intercept"] + line["slope"] * np.log(along), color=colour, label=label)
+        axes.set_xscale("log")
+        axes.set_xlabel(fit["along"].replace("_", " "))
+        axes.set_ylabel("-log(1 - median score)")
+        axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.02, 0.5))
+        write_title(axes, family, "a point for each seed")
+    return figure
