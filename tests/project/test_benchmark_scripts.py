@@ -195,6 +195,21 @@ def test_first_steps(run, monkeypatch, tmp_path):
     assert "| 0.50 |" in text
 
 
+def test_histories(run, monkeypatch, tmp_path):
+    script, path = load("speed.histories"), tmp_path / "histories.json"
+    monkeypatch.setattr(xworld, "make", lambda name: Env(env_config(side=5)))
+    monkeypatch.setattr(xworld, "make_universe", lambda name: SANITY_TASKS)
+    monkeypatch.setattr(script, "NUM_TASKS", 2)
+    sizes = ("--histories", 4, "--steps", 16, "--batch", 2, "--window", 8, "--devices", 1, "--repetitions", 1)
+    run("speed.histories", *sizes, "--output", path)
+    found = json.loads(path.read_text())
+    assert {(row["what"], row["from"]) for row in found["results"]} == {
+        (what, where) for what in ("whole histories", "windows") for where in ("derived", "stored")
+    }
+    assert all(row["steps_per_s"]["median"] > 0 for row in found["results"])
+    assert [bar["limit"] for bar in found["bars"]] == [3_000_000, 5, 1.3]
+
+
 @pytest.mark.slow
 def test_adapters(run, traced, monkeypatch, tmp_path):
     script, path = load("speed.adapters"), tmp_path / "adapters.json"

@@ -1,7 +1,7 @@
 """What can be evaluated: the `Policy` protocol, and the policies that need no plan."""
 
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -29,6 +29,17 @@ class Policy(Protocol):
         ...
 
 
+@runtime_checkable
+class Decider(Protocol):
+    """A policy that says how likely its actions are."""
+
+    def decide(
+        self, memory: Any, key: jax.Array, state: State, timestep: TimeStep
+    ) -> tuple[Any, jax.Array, jax.Array, jax.Array]:
+        """What `act` gives, and why: the next memory, [A] actions, the [A, 7] logits they are drawn by, [A] values."""
+        ...
+
+
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class RandomPolicy:
@@ -41,6 +52,13 @@ class RandomPolicy:
     def act(self, memory: tuple[()], key: jax.Array, state: State, timestep: TimeStep) -> tuple[tuple[()], jax.Array]:
         """[A] uniform actions."""
         return memory, jax.random.randint(key, state.last_action.shape, 0, NUM_ACTIONS, jnp.int32)
+
+    def decide(
+        self, memory: tuple[()], key: jax.Array, state: State, timestep: TimeStep
+    ) -> tuple[tuple[()], jax.Array, jax.Array, jax.Array]:
+        """As of a network without parameters."""
+        memory, actions = self.act(memory, key, state, timestep)
+        return memory, actions, jnp.zeros((*actions.shape, NUM_ACTIONS), jnp.float32), jnp.zeros(actions.shape)
 
 
 @jax.tree_util.register_dataclass

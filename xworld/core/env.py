@@ -100,16 +100,16 @@ class Env:
         changes, outcome = _pass_time(state, scene, actions, reward, event)
         return dataclasses.replace(state, **changes), outcome
 
-    def start(self, seed: jax.Array, task: Task) -> State:
-        """The first state of an episode."""
+    def start(self, seed: jax.Array, task: Task, trial: jax.Array | None = None) -> State:
+        """The first state of an episode; or, as if nothing had been done before, of its trial `trial`, uint16."""
         check_task(self.config, task)
-        zero = jnp.zeros_like(task.num_trials)
+        trial = jnp.zeros_like(task.num_trials) if trial is None else trial
         return State(
             task=task,
             sight_lines=trace_sight_lines(self.config, task.terrain),
-            scene=_start_scene(task, seed, zero),
-            trial=zero,
-            time=zero,
+            scene=_start_scene(task, seed, trial),
+            trial=trial,
+            time=jnp.zeros_like(trial),
             seed=seed,
             last_action=jnp.full(task.agent_facing.shape, actions_lib.NOOP, jnp.uint8),
             last_reward=jnp.zeros(task.agent_facing.shape, jnp.float32),

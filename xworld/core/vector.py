@@ -3,7 +3,7 @@
 import dataclasses
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -220,6 +220,12 @@ def batch_first(tree: T) -> T:
 def batch_last(tree: T) -> T:
     """[..., num_envs] leaves of [num_envs, ...] ones."""
     return jax.tree.map(lambda leaf: leaf.reshape(leaf.shape[0], -1).T.reshape(*leaf.shape[1:], leaf.shape[0]), tree)
+
+
+def without_world(state: State) -> State:
+    """The state but for its task and what is made of it, which no step changes and no step should copy."""
+    nothing: Any = ()
+    return dataclasses.replace(state, task=nothing, sight_lines=nothing)
 
 
 def _vector_timestep(timestep: TimeStep, final_observation: Observation) -> VectorTimeStep:

@@ -2,6 +2,7 @@
 
 from xworld.evaluation.episodes import episode_key
 from xworld.evaluation.protocol import Returns, evaluate, record, sample_tasks
+from xworld.evaluation.recording import TaskRows, follow, record_episodes
 from xworld.evaluation.reference import Reference, expert_reference, fine_tuned_reference
 from xworld.evaluation.report.files import write_comparison, write_sweep
 from xworld.evaluation.report.learning_curve import draw_learning_curve
@@ -21,6 +22,7 @@ __all__ = [
     "Returns",
     "Scores",
     "SweepConfig",
+    "TaskRows",
     "compare",
     "difference",
     "draw_learning_curve",
@@ -31,6 +33,7 @@ __all__ = [
     "evaluate",
     "expert_reference",
     "fine_tuned_reference",
+    "follow",
     "gain",
     "most_telling",
     "normalise",
@@ -38,6 +41,7 @@ __all__ = [
     "players_table",
     "read_scores",
     "record",
+    "record_episodes",
     "run_sweep",
     "sample_tasks",
     "statistics_table",

@@ -20,6 +20,7 @@ from xworld.base.errors import ConfigError
 from xworld.base.xla.jit_key import jit_key
 from xworld.core.env import Env, Outcome
 from xworld.core.types import State, Task, TimeStep
+from xworld.core.vector import without_world
 
 _AXIS = "episodes"
 
@@ -109,7 +110,7 @@ def _play_share(
     """As in `VectorEnv`, states have the batch in the last axis, timesteps and what is the policy's in the first."""
 
     def start(task: Task, number: jax.Array) -> tuple[State, Outcome, Any, jax.Array, jax.Array]:
-        state, timestep, memory, act_key = _start(env, policy, task, episode_key(key, number))
+        state, timestep, memory, act_key = begin_episode(env, policy, task, episode_key(key, number))
         outcome = Outcome(timestep.reward, timestep.event, timestep.is_trial_first, timestep.is_last)
         return state, outcome, memory, act_key, task.is_present.sum()
 
@@ -127,17 +128,11 @@ def _play_share(
         following, outcome = env.advance(state, actions.T)
         # After the end rewards are 0, and land harmlessly in the last trial.
         returns += jnp.where(trials == state.trial, outcome.reward.sum(0) / num_agents, 0)
-        return _without_world(following), outcome, memory, returns
+        return without_world(following), outcome, memory, returns
 
     returns = jnp.zeros((max_trials, *episodes.shape), jnp.float32)
-    carry = _without_world(state), outcome, memory, returns
+    carry = without_world(state), outcome, memory, returns
     return jax.lax.fori_loop(0, num_steps, step, carry)[3].T
-
-
-def _without_world(state: State) -> State:
-    """The state but for its task and what is made of it, which no step changes and no step should copy."""
-    nothing: Any = ()
-    return dataclasses.replace(state, task=nothing, sight_lines=nothing)
 
 
 @jax.tree_util.register_dataclass
@@ -159,7 +154,7 @@ def record_episode(env: Env, num_steps: int, task: Task, policy: Policy, key: ja
 def _record(
     env: Env, num_steps: int, _key: tuple[Any, ...], task: Task, policy: Policy, key: jax.Array
 ) -> tuple[State, TimeStep]:
-    state, timestep, memory, act_key = _start(env, policy, task, key)
+    state, timestep, memory, act_key = begin_episode(env, policy, task, key)
 
     def step(moment: _Moment, number: jax.Array) -> tuple[_Moment, tuple[State, TimeStep]]:
         step_key = jax.random.fold_in(act_key, number)
@@ -171,7 +166,7 @@ def _record(
     return jax.tree.map(lambda one, many: jnp.concatenate([one[None], many]), (state, timestep), following)
 
 
-def _start(env: Env, policy: Policy, task: Task, key: jax.Array) -> tuple[State, TimeStep, Any, jax.Array]:
+def begin_episode(env: Env, policy: Policy, task: Task, key: jax.Array) -> tuple[State, TimeStep, Any, jax.Array]:
     """The first state and timestep, the policy's memory, and the key of its chance."""
     reset_key, start_key, act_key = jax.random.split(key, 3)
     state, timestep = env.reset(reset_key, task)

@@ -21,6 +21,7 @@ from xworld.apps.commands.tasks import Tasks
 from xworld.apps.commands.train import Finetune, train_command
 from xworld.apps.doctor import Doctor
 from xworld.apps.inspection import Inspect
+from xworld.apps.recording import Record
 from xworld.base.errors import ConfigError
 from xworld.base.files import reason_of
 
@@ -82,6 +83,7 @@ def _parse(arguments: list[str]) -> Command:
         | Annotated[Finetune, subcommand("finetune")]
         | Annotated[Evaluate, subcommand("evaluate")]
         | Annotated[Inspect, subcommand("inspect")]
+        | Annotated[Record, subcommand("record")]
         | Annotated[Lab, subcommand("lab")]
         | Annotated[Scoreboard, subcommand("scoreboard")]
         | Annotated[Play, subcommand("play")]

@@ -205,6 +205,10 @@ class Sampled:
         name = f"{self.whose}, {num_tasks} {split} tasks of seed {self.seed}"
         return TaskCollection(name, Env(self.universe.env_config), tasks, info=info)
 
+    def part(self, first: int, end: int) -> Task:
+        """The tasks from number `first` to before `end`, leaves [end - first, ...] in the host's memory."""
+        return jax.device_get(self._sample(jnp.arange(first, end))[0])
+
     def by_ids(self, world_id: int, game_id: int) -> TaskCollection:
         """The one task with these ids."""
         if max(world_id, game_id) >= 2**31:

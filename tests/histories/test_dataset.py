@@ -1,0 +1,250 @@
+"""Data sets of histories: what was seen is derived again byte for byte, in whole or in windows, and damage is told."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tiny_rooms import TinyRooms, env_config
+
+from xworld import ConfigError, Env
+from xworld.histories import (
+    Dataset,
+    DatasetHeader,
+    DatasetWriter,
+    Recorded,
+    derive_windows,
+    draw_windows,
+    read_windows,
+)
+from xworld.tasks import TaskSet, config_for, parse
+
+TWO = '''
+goal = "hold(agent, black cube)"
+rules = ["hold(agent, purple ball) -> black cube"]
+trial_length = 7
+num_trials = 3
+map = """
+#####
+#0b1#
+#.b.#
+#####
+"""
+[legend]
+b = "purple ball"
+'''
+ROOMS = TinyRooms(side=5, trial_length=6, num_trials=3)
+NUM_EPISODES, NUM_STEPS = 12, 18  # of one player
+ACTIONS = [0, 0, 1, 2, 3, 3, 4, 5, 6]
+
+
+def one_player():
+    tasks = TaskSet(jax.vmap(ROOMS.sample)(jax.random.split(jax.random.key(1), 4)))
+    return Env(env_config(5)), tasks, NUM_STEPS
+
+
+def two_players():
+    config = config_for(TWO)
+    return Env(config), TaskSet.from_tasks([parse(TWO, config)] * 4), 21
+
+
+def play(env, tasks, index, seeds, actions):
+    """The timesteps [T + 1, B, ...] by `Env.reset` and `Env.step` themselves."""
+
+    @jax.jit
+    @partial(jax.vmap, in_axes=(0, 0, 1), out_axes=1)
+    def run(task, seed, actions):
+        state, first = env.reset_from_seed(seed, task)
+        _, after = jax.lax.scan(env.step, state, actions)
+        return jax.tree.map(lambda one, many: jnp.concatenate([one[None], many]), first, after)
+
+    picked = jax.tree.map(lambda leaf: leaf[index], tasks.tasks)
+    return jax.device_get(run(picked, jnp.asarray(seeds), jnp.asarray(actions)))
+
+
+@pytest.fixture(scope="module", params=[one_player, two_players])
+def played(request, tmp_path_factory):
+    """A data set of three streams, added in two parts, and the timesteps as they came."""
+    env, tasks, num_steps = request.param()
+    generator = np.random.default_rng(0)
+    index, seeds = np.arange(NUM_EPISODES) % 4, generator.integers(0, 2**32, NUM_EPISODES, np.uint32)
+    actions = generator.choice(ACTIONS, (num_steps, NUM_EPISODES, env.config.num_agents)).astype(np.uint8)
+    folder = tmp_path_factory.mktemp("data") / "set"
+    header = DatasetHeader(env.config, players=("somebody",), labels=("update", "stream"))
+    stream = np.arange(NUM_EPISODES, dtype=np.uint32) % 3
+    for part in (slice(0, 5), slice(5, NUM_EPISODES)):
+        with DatasetWriter(folder, header, tasks, goes_on=part.start > 0) as writer:
+            numbers = np.arange(NUM_EPISODES)[part]
+            together = np.swapaxes(actions[:, part], 0, 1).reshape(-1, env.config.num_agents)
+            labels = {"update": np.repeat(numbers, num_steps), "stream": stream[part]}
+            length = np.full(len(numbers), num_steps)
+            writer.append(Recorded(index[part, None], seeds[part], length, together, labels))
+    return folder, env, actions, play(env, tasks, index, seeds, actions)
+
+
+def assert_same_bytes(one, other):
+    for (path, a), b in zip(jax.tree.leaves_with_path(one), jax.tree.leaves(other), strict=True):
+        a, b = np.asarray(a), np.asarray(b)
+        assert a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes(), path
+
+
+def test_what_was_seen_is_derived_again_byte_for_byte(played):
+    folder, env, actions, timesteps = played
+    assert timesteps.reward.any() and timesteps.event.any() and timesteps.is_trial_first[1:].any()
+    data = Dataset(folder)
+    data.check()
+    assert (data.num_episodes, data.num_steps) == (NUM_EPISODES, NUM_EPISODES * len(actions))
+    episodes = data.episodes(np.arange(NUM_EPISODES))
+    assert_same_bytes(episodes.action, actions)
+    assert_same_bytes(episodes.derive(data.env), timesteps)
+    some = data.episodes([7, 2])
+    assert (some.labels["update"] == [7, 2]).all()
+    picked = jax.tree.map(lambda leaf: leaf[:, [7, 2]], timesteps)
+    assert_same_bytes(some.derive(data.env), picked)
+
+
+def test_windows_are_what_was_seen_across_trials_and_episodes(played):
+    folder, env, actions, timesteps = played
+    data = Dataset(folder)
+    num_steps = len(actions)
+    assert data.num_streams == 3 and data.longest == 4 * num_steps
+    window = jax.jit(partial(derive_windows, data.env))
+    streams = np.repeat([0, 1, 2], 30)
+    starts = np.random.default_rng(1).integers(0, 3 * num_steps + 1, len(streams))
+    starts[:5] = [0, num_steps - 1, num_steps, num_steps + 1, 3 * num_steps]
+    found = jax.device_get(window(read_windows(data, streams, starts, num_steps)))
+    steps = starts + np.arange(num_steps)[:, None]  # [L, B] of the stream
+    episode, time = streams + 3 * (steps // num_steps), steps % num_steps
+    assert_same_bytes(found.observation, jax.tree.map(lambda leaf: leaf[time, episode], timesteps.observation))
+    for name in ("is_first", "is_trial_first"):
+        assert_same_bytes(getattr(found, name), getattr(timesteps, name)[time, episode])
+    for name in ("reward", "discount", "event"):
+        assert_same_bytes(getattr(found, name), getattr(timesteps, name)[time + 1, episode])
+    assert (found.action == actions[time, episode]).all()
+    assert (found.labels["update"] == episode).all()
+    assert_same_bytes(
+        found.tasks.object_kind[found.piece], data.tasks(episode.reshape(-1)).object_kind.reshape(*episode.shape, -1)
+    )
+
+
+def test_windows_are_drawn_everywhere(played):
+    data, generator = Dataset(played[0]), np.random.default_rng(0)
+    total = 4 * len(played[2])
+    drawn = draw_windows(data, generator, 200, total, 0.5)
+    assert (drawn.time[0] == 0).all()  # there is one place only
+    is_first = np.asarray(
+        jax.jit(partial(derive_windows, data.env))(draw_windows(data, generator, 400, 5, 0.5)).is_first
+    )
+    assert 0.5 < is_first[0].mean() < 0.75
+    with pytest.raises(ConfigError, match=f"the longest stream in .* has {total}"):
+        draw_windows(data, generator, 2, total + 1)
+    with pytest.raises(ConfigError, match=f"has {total // 2} that are kept"):
+        draw_windows(data, generator, 2, total, keep=0.5)
+    some = draw_windows(data, generator, 50, 5, keep=0.25, among=np.array([1]))
+    assert set(some.seed) == set(data.seeds(np.array([1]))) and not some.is_start.all()  # one episode of four
+
+
+def copy(folder, tmp_path):
+    for path in folder.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    return tmp_path
+
+
+def test_what_was_cut_off_is_told_and_the_rest_can_be_read(played, tmp_path):
+    folder = copy(played[0], tmp_path)
+    path = folder / "action.bin"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(ConfigError, match=r"is damaged: episodes 5 to 11 are cut off\. Record it again, or read"):
+        Dataset(folder)
+    whole = Dataset(folder, only_whole=True)
+    assert whole.num_episodes == 5
+    assert_same_bytes(whole.episodes(range(5)).derive(whole.env), jax.tree.map(lambda leaf: leaf[:, :5], played[3]))
+    with pytest.raises(ConfigError, match="nothing can be added"):
+        DatasetWriter(folder, whole.header, TaskSet(whole.tasks(np.arange(4))), goes_on=True)
+
+
+def test_what_was_changed_is_found(played, tmp_path):
+    folder = copy(played[0], tmp_path)
+    path = folder / "seed.bin"
+    content = bytearray(path.read_bytes())
+    content[0] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match="is damaged: episodes 0 to 4 were changed"):
+        Dataset(folder).check()
+    whole = Dataset(folder, only_whole=True)
+    assert whole.num_episodes == 7
+    picked = jax.tree.map(lambda leaf: leaf[:, 5:], played[3])
+    assert_same_bytes(whole.episodes(range(7)).derive(whole.env), picked)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "words"),
+    [
+        ("header.json", None, "holds no data set: there is no header.json"),
+        ("header.json", b"[]", "no header of a data set, or damaged: it is not of format"),
+        ("header.json", b"\x80\x04\x95", "no header of a data set, or damaged"),
+        ("parts.jsonl", None, "cannot be read"),
+        ("parts.jsonl", b'{"first_episode": -1}\n', "is damaged: line 1 of parts.jsonl is damaged"),
+        ("tasks.npz", b"PK", "is damaged, or no task set"),
+        ("task.bin", None, "episodes 0 to 4 are cut off, and 1 more"),
+    ],
+)
+def test_a_foreign_folder_is_told(played, tmp_path, name, change, words):
+    folder = copy(played[0], tmp_path)
+    (folder / name).unlink()
+    if change is not None:
+        (folder / name).write_bytes(change)
+    with pytest.raises(ConfigError, match=words) as complaint:
+        Dataset(folder)
+    assert "\n" not in str(complaint.value)
+
+
+def test_a_killed_writer_leaves_what_was_added(played, tmp_path):
+    folder = copy(played[0], tmp_path)
+    with (folder / "action.bin").open("ab") as file:
+        file.write(b"123")  # of a part that never got its line
+    with (folder / "parts.jsonl").open("ab") as file:
+        file.write(b'{"first_epi')
+    data = Dataset(folder)
+    data.check()
+    tasks = TaskSet(data.tasks(np.arange(4)))
+    with DatasetWriter(folder, data.header, tasks, goes_on=True) as writer:
+        assert writer.num_episodes == NUM_EPISODES
+        action = np.zeros((2, data.header.env.num_agents), np.uint8)
+        labels = {"update": np.zeros(2), "stream": np.array([9])}
+        writer.append(Recorded(np.array([[3]]), np.array([5]), np.array([2]), action, labels))
+    data = Dataset(folder)
+    data.check()
+    assert data.num_streams == 4 and data.lengths(np.array([NUM_EPISODES])) == [2]
+
+
+def test_what_does_not_fit_is_refused(tmp_path):
+    env, tasks, _ = one_player()
+    header = DatasetHeader(env.config)
+    good = {"task": [[0]], "seed": [1], "length": [3], "action": np.zeros((3, 1), np.uint8)}
+    faults = {
+        "there is at least one": {"length": [0], "action": np.zeros((0, 1), np.uint8)},
+        r"action has the shape \(3, 2\), not \(3, 1\)": {"action": np.zeros((3, 2), np.uint8)},
+        "actions outside 0 to 6": {"action": np.full((3, 1), 7, np.uint8)},
+        "a task outside 0 to 3": {"task": [[4]]},
+        "have the labels": {"labels": {"update": np.zeros(3)}},
+    }
+    with DatasetWriter(tmp_path / "set", header, tasks) as writer:
+        for words, change in faults.items():
+            fields = {name: np.asarray(value) if name != "labels" else value for name, value in (good | change).items()}
+            with pytest.raises(ConfigError, match=words):
+                writer.append(Recorded(**fields))
+        with pytest.raises(ConfigError, match="in use"):
+            DatasetWriter(tmp_path / "set", header, tasks, goes_on=True)
+    assert Dataset(tmp_path / "set").num_episodes == 0
+    with pytest.raises(ConfigError, match="has episodes 0 to -1"):
+        Dataset(tmp_path / "set").episodes([0])
+    with pytest.raises(ConfigError, match="holds a data set already"):
+        DatasetWriter(tmp_path / "set", header, tasks)
+    with pytest.raises(ConfigError, match="of something else"):
+        DatasetWriter(tmp_path / "set", DatasetHeader(env.config, labels=("update",)), tasks, goes_on=True)
+    with pytest.raises(ConfigError, match="give either"):
+        DatasetWriter(tmp_path / "other", header)
+    with pytest.raises(ConfigError, match="'updates' is unknown. Did you mean 'update'"):
+        DatasetHeader(env.config, labels=("updates",))

@@ -1,0 +1,175 @@
+"""Writing a data set: batches of episodes are added to the files' ends, at the memory of one batch."""
+
+import contextlib
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from xworld.base.digest import digest
+from xworld.base.errors import ConfigError
+from xworld.base.files import check_folder, locked, reason_of, write_atomically
+from xworld.base.lines import LineWriter
+from xworld.core.step.actions import NUM_ACTIONS
+from xworld.histories.dataset.header import HEADER, PARTS, TASKS, Column, DatasetHeader, read_header
+from xworld.histories.dataset.parts import Part, is_there, read_parts
+from xworld.tasks import TaskSet, load, save
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """E episodes with S steps together, on the host. With its task and its seed, what was done decides everything."""
+
+    task: np.ndarray  # [E, 2] int32 world and game ids of a universe; or [E, 1], numbers of stored tasks
+    seed: np.ndarray  # [E] uint32, as `State.seed`
+    length: np.ndarray  # [E] int64 steps, at least 1
+    action: np.ndarray  # [S, A] uint8, one episode after the other
+    labels: Mapping[str, np.ndarray] = field(default_factory=dict)  # [S, A], [S] or [E] by name, see `LABELS`
+
+
+class DatasetWriter:
+    """Writes a data set. What `append` has returned from is there even if the process is killed."""
+
+    def __init__(
+        self, folder: str | Path, header: DatasetHeader, tasks: TaskSet | None = None, *, goes_on: bool = False
+    ) -> None:
+        """Makes the folder, or goes on with the data set in it.
+
+        Args:
+          folder: of the data set.
+          header: what it is of.
+          tasks: those that episodes are of, where they are of no universe.
+          goes_on: whether a data set that is there already is gone on with.
+
+        Raises:
+          ConfigError: there is one that is not to be gone on with, or of another header, or damaged; another process
+            writes it; the folder cannot be written; or there are tasks where there should be none, or none.
+        """
+        if (tasks is None) == (header.universe is None):
+            raise ConfigError("A data set is of a universe's tasks or of stored ones: give either of them.")
+        self.header, self._stack = header, contextlib.ExitStack()
+        self.folder = check_folder(folder)
+        self._stack.enter_context(locked(self.folder))
+        try:
+            self._begin(tasks, goes_on)
+            self._files = [self._stack.enter_context(self._open(column)) for column in header.columns]
+            self._lines = LineWriter(self.folder / PARTS)
+            self._stack.callback(self._lines.close)
+        except BaseException:
+            self.close()
+            raise
+
+    def append(self, recorded: Recorded) -> None:
+        """Adds episodes.
+
+        Raises:
+          ConfigError: arrays that do not fit together or the header, or a full disk; the data set is as it was.
+        """
+        columns = self._columns_of(recorded)
+        counts = {"num_episodes": len(recorded.length), "num_steps": len(recorded.action)}
+        try:
+            hashes = {
+                column.name: _write(file, columns[column.name])
+                for column, file in zip(self.header.columns, self._files, strict=True)
+            }
+            part = Part(self.num_episodes, counts["num_episodes"], self.num_steps, counts["num_steps"], hashes)
+            self._lines.write(part.to_json())
+        except BaseException as error:
+            with contextlib.suppress(OSError):
+                self._cut()
+            if isinstance(error, OSError):
+                raise ConfigError(f"{self.folder} cannot be written: {reason_of(error)}. Make room.") from error
+            raise
+        self.num_episodes += part.num_episodes
+        self.num_steps += part.num_steps
+
+    def close(self) -> None:
+        """Closes the files, and lets others write."""
+        self._stack.close()
+
+    def __enter__(self) -> "DatasetWriter":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self.close()
+
+    def _begin(self, tasks: TaskSet | None, goes_on: bool) -> None:
+        """Writes the header and the tasks, or finds those that are there; and what was written before."""
+        self.num_episodes = self.num_steps = 0
+        self.num_tasks = None if tasks is None else len(tasks)
+        if not (self.folder / HEADER).exists():
+            if tasks is not None:
+                save(self.folder / TASKS, tasks, self.header.env)
+            write_atomically(self.folder / PARTS, b"")
+            write_atomically(self.folder / HEADER, self.header.to_json().encode())
+            return
+        if not goes_on:
+            raise ConfigError(f"{self.folder} holds a data set already. Choose another folder, or remove it.")
+        found = read_header(self.folder)
+        is_of_tasks = tasks is None or _same_tasks(tasks, load(self.folder / TASKS, found.env))
+        if found.to_json() != self.header.to_json() or not is_of_tasks:
+            raise ConfigError(f"{self.folder} holds a data set of something else. Choose another folder.")
+        parts, faults = read_parts(self.folder, found)
+        if faults or not all(is_there(self.folder, found, part) for part in parts):
+            raise ConfigError(f"{self.folder} holds a damaged data set; nothing can be added. Choose another folder.")
+        self.num_episodes = sum(part.num_episodes for part in parts)
+        self.num_steps = sum(part.num_steps for part in parts)
+
+    def _open(self, column: Column) -> "contextlib.AbstractContextManager":
+        """The column's file, cut off where the last whole part ends."""
+        try:
+            file = (self.folder / column.file_name).open("a+b", buffering=0)
+            file.truncate(self._num_rows(column) * column.row_bytes)
+        except OSError as error:
+            raise ConfigError(f"{self.folder} cannot be written: {reason_of(error)}. Choose another.") from error
+        return file
+
+    def _cut(self) -> None:
+        """Takes away what was written of a part that is not whole."""
+        for column, file in zip(self.header.columns, self._files, strict=True):
+            file.truncate(self._num_rows(column) * column.row_bytes)
+
+    def _num_rows(self, column: Column) -> int:
+        return self.num_steps if column.is_of_steps else self.num_episodes
+
+    def _columns_of(self, recorded: Recorded) -> dict[str, np.ndarray]:
+        """The rows of every column, checked."""
+        length = np.asarray(recorded.length, np.int64)
+        num_episodes, num_steps = len(length), int(length.sum())
+        if not num_episodes or length.min() < 1:
+            raise ConfigError("Episodes to be recorded have at least one step each, and there is at least one.")
+        if set(recorded.labels) != set(self.header.labels):
+            raise ConfigError(
+                f"The episodes have the labels {sorted(recorded.labels)}, the data set {sorted(self.header.labels)}."
+            )
+        start = self.num_steps + np.concatenate([[0], length.cumsum()[:-1]])
+        given = {"start": start, "task": recorded.task, "seed": recorded.seed, "action": recorded.action}
+        given |= recorded.labels
+        rows: dict[str, np.ndarray] = {}
+        for column in self.header.columns:
+            values = np.asarray(given[column.name])
+            expected = (num_steps if column.is_of_steps else num_episodes, *column.shape)
+            if values.shape != expected:
+                raise ConfigError(f"{column.name} has the shape {values.shape}, not {expected}. Give a row for each.")
+            rows[column.name] = np.ascontiguousarray(values, column.dtype)
+        if recorded.action.size and not (recorded.action.min() >= 0 and recorded.action.max() < NUM_ACTIONS):
+            raise ConfigError(f"There are actions outside 0 to {NUM_ACTIONS - 1}. Write those as noop, which they are.")
+        if self.num_tasks is not None and not (rows["task"].min() >= 0 and rows["task"].max() < self.num_tasks):
+            raise ConfigError(f"An episode is of a task outside 0 to {self.num_tasks - 1}, which are stored.")
+        return rows
+
+
+def _write(file: "contextlib.AbstractContextManager", values: np.ndarray) -> str:
+    """Adds the bytes of an array to a file's end; gives their hash."""
+    content = memoryview(values.reshape(-1).view(np.uint8))  # type: ignore[arg-type]  # it is a buffer
+    left = content
+    while left:  # a full disk may take a part
+        left = left[file.write(left) :]  # type: ignore[attr-defined]
+    return hashlib.sha256(content).hexdigest()
+
+
+def _same_tasks(one: TaskSet, other: TaskSet) -> bool:
+    return digest(one.tasks) == digest(other.tasks)
