@@ -1,5 +1,6 @@
 """Data sets of histories: what was seen is derived again byte for byte, in whole or in windows, and damage is told."""
 
+import dataclasses
 from functools import partial
 
 import jax
@@ -17,6 +18,7 @@ from xworld.histories import (
     derive_windows,
     draw_windows,
     read_windows,
+    rearrange_trials,
 )
 from xworld.tasks import TaskSet, config_for, parse
 
@@ -104,6 +106,21 @@ def test_what_was_seen_is_derived_again_byte_for_byte(played):
     assert_same_bytes(some.derive(data.env), picked)
 
 
+@pytest.mark.slow  # the same of a million steps
+@pytest.mark.parametrize("setting", [one_player, two_players])
+def test_a_million_steps_are_derived_again(setting, tmp_path):
+    env, tasks, num_steps = setting()
+    num_episodes = 1_000_000 // num_steps + 1
+    generator = np.random.default_rng(0)
+    index, seeds = np.arange(num_episodes) % 4, generator.integers(0, 2**32, num_episodes, np.uint32)
+    actions = generator.choice(ACTIONS, (num_episodes, num_steps, env.config.num_agents)).astype(np.uint8)
+    with DatasetWriter(tmp_path / "data", DatasetHeader(env.config), tasks) as writer:
+        flat = actions.reshape(-1, env.config.num_agents)
+        writer.append(Recorded(index[:, None], seeds, np.full(num_episodes, num_steps), flat))
+    found = Dataset(tmp_path / "data").episodes(np.arange(num_episodes)).derive(env)
+    assert_same_bytes(found, play(env, tasks, index, seeds, np.swapaxes(actions, 0, 1)))
+
+
 def test_windows_are_what_was_seen_across_trials_and_episodes(played):
     folder, env, actions, timesteps = played
     data = Dataset(folder)
@@ -143,6 +160,37 @@ def test_windows_are_drawn_everywhere(played):
         draw_windows(data, generator, 2, total, keep=0.5)
     some = draw_windows(data, generator, 50, 5, keep=0.25, among=np.array([1]))
     assert set(some.seed) == set(data.seeds(np.array([1]))) and not some.is_start.all()  # one episode of four
+
+
+def test_trials_are_shuffled_and_show_what_they_showed(tmp_path):
+    tasks = jax.device_get(jax.vmap(ROOMS.sample)(jax.random.split(jax.random.key(1), 4)))
+    tasks = TaskSet(
+        dataclasses.replace(tasks, agent_facing=np.zeros((4, 1), np.uint8), num_trials=np.full(4, 20, np.uint16))
+    )
+    header = DatasetHeader(env_config(5), labels=("update",))
+    with DatasetWriter(tmp_path / "data", header, tasks) as writer:
+        actions = np.random.default_rng(3).choice([0, 0, 1, 2, 3, 3], (4 * 120, 1)).astype(np.uint8)
+        rows = np.arange(4)[:, None], np.arange(4), np.full(4, 120)
+        writer.append(Recorded(*rows, actions, {"update": np.zeros(480)}))
+    data = Dataset(tmp_path / "data")
+    shuffle = np.random.default_rng(0).permutation
+    shuffled = rearrange_trials(data, tmp_path / "shuffled", lambda num_trials: shuffle(num_trials // 2))
+    assert (shuffled.num_steps, shuffled.header.labels) == (240, ())
+
+    def trials(data):
+        """[4, n] of each trial, what was done and earned in it."""
+        episodes = data.episodes(range(4))
+        done = np.concatenate([episodes.action, np.asarray(episodes.derive(data.env).reward)[1:]], axis=2)
+        return [[trial.tobytes() for trial in done[:, one].reshape(-1, 6, 2)] for one in range(4)]
+
+    before, after = [one[:10] for one in trials(data)], trials(shuffled)
+    assert [sorted(one) for one in before] == [sorted(one) for one in after] and before != after
+    assert np.asarray(shuffled.episodes(range(4)).derive(data.env).reward).any()
+
+
+def test_trials_that_begin_in_several_ways_are_not_shuffled(played, tmp_path):
+    with pytest.raises(ConfigError, match="begin in several ways"):
+        rearrange_trials(Dataset(played[0]), tmp_path / "shuffled", np.arange)
 
 
 def copy(folder, tmp_path):

@@ -2,13 +2,16 @@
 
 from xworld.agents.expert.expert import Expert, Plan, PlanTable
 from xworld.agents.expert.policy import ExpertPolicy, make_expert_policy
+from xworld.agents.learners.by_name import LEARNERS, make_learner
+from xworld.agents.learners.scripted import ScriptedLearner
+from xworld.agents.learners.tabular import ActorCritic, QLearner
 from xworld.agents.network import distribution as distribution
 from xworld.agents.network.agent import Agent, Output, Params, make_agent
 from xworld.agents.network.config import MEMORIES, AgentConfig
 from xworld.agents.network.memory.memory import Memory
 from xworld.agents.network.presets import AGENT_PRESETS, agent_preset
 from xworld.agents.players import Player, make_player, player_by_name
-from xworld.agents.policy import AgentPolicy, NoopPolicy, Policy, RandomPolicy
+from xworld.agents.policy import AgentPolicy, Decider, NoopPolicy, Policy, RandomPolicy
 from xworld.agents.saved.loaded import LoadedAgent
 from xworld.agents.saved.saved import PRETRAINED, load
 from xworld.agents.saved.saved import save_agent as save
@@ -16,11 +19,14 @@ from xworld.agents.scripted.searcher import Searcher
 
 __all__ = [
     "AGENT_PRESETS",
+    "LEARNERS",
     "MEMORIES",
     "PRETRAINED",
+    "ActorCritic",
     "Agent",
     "AgentConfig",
     "AgentPolicy",
+    "Decider",
     "Expert",
     "ExpertPolicy",
     "LoadedAgent",
@@ -32,12 +38,15 @@ __all__ = [
     "PlanTable",
     "Player",
     "Policy",
+    "QLearner",
     "RandomPolicy",
+    "ScriptedLearner",
     "Searcher",
     "agent_preset",
     "load",
     "make_agent",
     "make_expert_policy",
+    "make_learner",
     "make_player",
     "player_by_name",
     "save",

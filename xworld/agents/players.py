@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from xworld.agents.expert.expert import Expert
 from xworld.agents.expert.policy import ExpertPolicy, make_expert_policy
+from xworld.agents.learners.by_name import LEARNERS, make_learner
 from xworld.agents.network.agent import Agent
 from xworld.agents.policy import AgentPolicy, NoopPolicy, Policy, RandomPolicy
 from xworld.agents.saved import saved
@@ -34,6 +35,7 @@ SCRIPTED: dict[str, Policy] = {
     SEARCHER_WITHOUT_MEMORY: Searcher(remembers=False),
     SEARCHER: Searcher(remembers=True),
 }
+_NAMES = (*SCRIPTED, EXPERT, *LEARNERS)  # of those who are no network
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,9 @@ def player_by_name(
     """The player called `name`, ready for stacked `tasks` of `env`; docs/evaluation.md lists the names.
 
     Args:
-      name: `random`, `noop`, `searcher`, `searcher-without-memory`, `expert` or `pretrained`; the folder of a training
-        run or of a saved agent; or `module:function` for one of the user's own.
+      name: `random`, `noop`, `searcher`, `searcher-without-memory`, `expert` or `pretrained`; a learner, `q-learner`,
+        `reinforce` or `scripted-learner`; the folder of a training run or of a saved agent; or `module:function` for
+        one of the user's own.
       env: the environment that is played in.
       tasks: those the expert makes plans for.
       which: of a run, its newest checkpoint ("last", by default) or its best so far.
@@ -75,11 +78,14 @@ def player_by_name(
         for option, is_given in (("greedy", is_greedy), ("which", which), ("network", network)):
             if is_given:
                 raise ConfigError(f"--{option} is for trained agents.")
-        if name not in (*SCRIPTED, EXPERT):
+        if name in LEARNERS:
+            learner = make_learner(name, env.config, int(tasks.trial_length.max()))
+            return make_player(name, learner, **dataclasses.asdict(learner))
+        if name not in _NAMES:
             return own_player(name, env)
         return make_player(name, SCRIPTED.get(name) or plan_policy(env, tasks, show_progress=show_progress))
     if not folder.exists():
-        hint = did_you_mean(name, (*SCRIPTED, EXPERT, PRETRAINED))
+        hint = did_you_mean(name, (*_NAMES, PRETRAINED))
         raise ConfigError(f"There is no folder {name!r}, and no player of that name. {hint}")
     loaded = load_agent(folder, which or "last", network)
     check_same_physics(loaded.env_config, env.config)
@@ -104,7 +110,7 @@ def agent_folder(name: str) -> Path | None:
     if name == PRETRAINED:
         return saved.PRETRAINED
     folder = as_path(name)
-    is_agent = name not in (*SCRIPTED, EXPERT) and (not _is_function(name) or folder.exists())
+    is_agent = name not in _NAMES and (not _is_function(name) or folder.exists())
     return folder if is_agent else None
 
 

@@ -27,8 +27,8 @@ class Record:
     comes: after Ctrl-C the same command goes on.
     """
 
-    # random, noop, searcher, searcher-without-memory or expert; pretrained; the folder of a training run or of a saved
-    # agent; or a function of your own, by its module
+    # random, noop, searcher, searcher-without-memory or expert; a learner, q-learner, reinforce or scripted-learner;
+    # pretrained; the folder of a training run or of a saved agent; or a function of your own, by its module
     agent: Annotated[str, arg(metavar="NAME|FOLDER|module:function")]
     task_set: str  # tasks by name, as for evaluate; those of an environment or a run are kept by their ids
     output: Path  # folder of the data set

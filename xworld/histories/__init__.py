@@ -3,6 +3,7 @@
 from xworld.histories.dataset.derive import Pieces, Windows, derive, derive_windows
 from xworld.histories.dataset.header import LABELS, DatasetHeader
 from xworld.histories.dataset.reader import Dataset, Episodes
+from xworld.histories.dataset.rearrange import rearrange_trials
 from xworld.histories.dataset.windows import draw_windows, read_windows
 from xworld.histories.dataset.writer import DatasetWriter, Recorded
 from xworld.histories.files import SUFFIX, HistoryWriter, read_history, write_history
@@ -31,6 +32,7 @@ __all__ = [
     "play_actions",
     "read_history",
     "read_windows",
+    "rearrange_trials",
     "replay",
     "start_episode",
     "write_history",

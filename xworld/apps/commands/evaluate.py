@@ -30,8 +30,9 @@ class Evaluate:
     scores.json, report.html and replays.
     """
 
-    # random, noop, searcher, searcher-without-memory or expert; pretrained, the agent that comes with xworld; the
-    # folder of a training run or of a saved agent; or a function of your own, by its module
+    # random, noop, searcher, searcher-without-memory or expert; q-learner, reinforce or scripted-learner; pretrained,
+    # the agent that comes with xworld; the folder of a training run or of a saved agent; or a function of your own, by
+    # its module
     agent: Annotated[str, arg(metavar="NAME|FOLDER|module:function")]
     which: Literal["last", "best"] | None = None  # of a run: its newest checkpoint (default), or its best so far
     # for an agent with a network of your own: what makes it of an Env

@@ -1,0 +1,174 @@
+"""Learners that learn one task from their own stream: they get better, and the stream alone says what they do."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tiny_rooms import TinyRooms, env_config
+
+from xworld import ConfigError, Env
+from xworld.agents import LEARNERS, ActorCritic, QLearner, ScriptedLearner, make_learner
+from xworld.core.config import EnvConfig
+from xworld.evaluation import TaskRows, follow, record_episodes, sample_tasks
+from xworld.histories import Dataset, DatasetHeader, DatasetWriter
+from xworld.tasks import TaskSet
+
+ENV = Env(env_config(5))
+TRIAL_LENGTH, NUM_TRIALS, NUM_TASKS = 8, 200, 32
+
+
+@pytest.fixture(scope="module")
+def tasks():
+    rooms = TinyRooms(side=5, trial_length=TRIAL_LENGTH, num_trials=NUM_TRIALS)
+    sampled = jax.device_get(sample_tasks(rooms, jax.random.key(0), NUM_TASKS))
+    return dataclasses.replace(sampled, agent_facing=np.zeros((NUM_TASKS, 1), np.uint8))  # north
+
+
+@pytest.fixture(scope="module", params=LEARNERS)
+def lived(request, tasks, tmp_path_factory):
+    """A learner, and a data set of its lives."""
+    learner = make_learner(request.param, ENV.config, TRIAL_LENGTH)
+    folder = tmp_path_factory.mktemp("lives") / "data"
+    header = DatasetHeader(ENV.config, labels=("log_probability",))
+    with DatasetWriter(folder, header, TaskSet(tasks)) as writer:
+        rows = TaskRows(tasks, np.arange(NUM_TASKS)[:, None])
+        record_episodes(writer, rows, learner, jax.random.key(1), batch_size=NUM_TASKS)
+    return learner, Dataset(folder)
+
+
+def test_they_get_better(lived):
+    _, data = lived
+    reward = np.asarray(data.episodes(np.arange(NUM_TASKS)).derive(ENV).reward)[1:, :, 0]
+    returns = reward.reshape(NUM_TRIALS, TRIAL_LENGTH, NUM_TASKS).sum(1).mean(1)
+    first, last = returns[:4].mean(), returns[-NUM_TRIALS // 10 :].mean()
+    assert last > 3 * first and last > 2.5
+
+
+def test_the_stream_alone_gives_the_probabilities_of_its_actions(lived):
+    learner, data = lived
+    few = data.episodes([5])  # without the others that it was played beside
+    _, found = follow(ENV, learner, few, jax.random.key(77))
+    assert np.abs(found - few.labels["log_probability"]).max() < 1e-4
+    assert found[-TRIAL_LENGTH:].mean() > found[:TRIAL_LENGTH].mean() + 0.3  # they are no constants
+
+
+def one_room():
+    """A room with one object, which chance picks up now and then."""
+    rooms = TinyRooms(side=5, num_candidates=1, trial_length=TRIAL_LENGTH, num_trials=NUM_TRIALS)
+    return jax.device_get(rooms.sample(jax.random.key(2)))
+
+
+def observed(task, seed, actions):
+    """The timesteps [T + 1, ...] and states of an episode."""
+
+    def step(carry, action):
+        following = ENV.step(carry[0], action)
+        return following, following
+
+    first = ENV.reset_from_seed(jnp.uint32(seed), task)
+    _, after = jax.lax.scan(step, first, jnp.asarray(actions))
+    return jax.tree.map(lambda one, many: jnp.concatenate([one[None], many]), first, after)
+
+
+def test_q_learning_is_what_it_says():
+    """Against a few lines of numpy."""
+    learner = QLearner(5, 5, TRIAL_LENGTH, learning_rate=0.5, lambda_=0.6, discount=0.8)
+    actions = np.random.default_rng(0).integers(0, 5, (100 * TRIAL_LENGTH, 1))
+    states, timesteps = jax.jit(observed)(one_room(), 3, actions)
+    places = np.asarray(jax.vmap(learner.place)(states, timesteps))
+    rewards = np.asarray(timesteps.reward)[1:, 0]
+    assert rewards.any()
+    table = np.zeros((learner.num_places, 5))
+    for trial in range(100):
+        return_ = following = 0.0
+        for time in reversed(range(trial * TRIAL_LENGTH, (trial + 1) * TRIAL_LENGTH)):
+            return_ = rewards[time] + 0.8 * (0.4 * following + 0.6 * return_)
+            row = table[places[time]]
+            row[actions[time, 0]] += 0.5 * (return_ - row[actions[time, 0]])
+            following = row.max()
+
+    @jax.jit
+    def lives():
+        def step(life, moment):
+            return learner.decide(life, jax.random.key(0), *moment)[0], None
+
+        start = learner.start(jax.random.key(0), jax.tree.map(lambda leaf: leaf[0], states), None)
+        return jax.lax.scan(step, start, (states, timesteps))[0]
+
+    # The episode goes on after these trials, so that the last of them has been learned from.
+    assert np.abs(np.asarray(lives().table) - table).max() < 1e-5
+
+
+def test_who_has_learned_takes_the_best_action_and_learns_no_more():
+    """From the trial on that it stops at; until then all is as it would be."""
+    actions = np.random.default_rng(0).integers(0, 5, (100 * TRIAL_LENGTH, 1))
+    moments = jax.jit(observed)(one_room(), 3, actions)
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def lives(learner):
+        def step(life, moment):
+            life, _, logits, _ = learner.decide(life, jax.random.key(0), *moment)
+            return life, (life.table, jax.nn.log_softmax(logits[0]))
+
+        start = learner.start(jax.random.key(0), jax.tree.map(lambda leaf: leaf[0], moments[0]), None)
+        return jax.lax.scan(step, start, moments)[1]
+
+    learner = QLearner(5, 5, TRIAL_LENGTH)
+    (tables, logits), (stopped, greedy) = lives(learner), lives(dataclasses.replace(learner, num_learned=60))
+    end = 60 * TRIAL_LENGTH
+    assert (tables[: end + 1] == stopped[: end + 1]).all() and (logits[:end] == greedy[:end]).all()
+    assert (stopped[end:] == stopped[end]).all() and not (tables[-1] == tables[end]).all()
+    assert np.allclose(greedy[end:].max(1), 0, atol=1e-6)
+
+
+def test_schedules_go_from_the_first_values_to_the_last():
+    learner = QLearner(
+        5, 5, 8, temperature=1.0, final_temperature=0.01, epsilon=1.0, final_epsilon=0.0, num_annealed=10
+    )
+    row = jnp.array([0.0, 0.0, 1.0, 0.0, 0.0])
+    chances = [np.exp(jax.nn.log_softmax(learner.logits(row, jnp.int32(trial)))) for trial in (0, 5, 10, 99)]
+    assert np.allclose(chances[0][:5], 0.2) and np.allclose(chances[0][5:], 0)
+    assert np.isclose(chances[1][2], 0.5 * np.exp(10) / (4 + np.exp(10)) + 0.5 / 5)
+    assert np.isclose(chances[2][2], 1) and (chances[2] == chances[3]).all()
+
+
+def test_the_scripted_learner_is_as_good_as_its_history():
+    """Chance is gone by as much as trials have paid."""
+    learner = ScriptedLearner(num_trials=4)
+    actions = np.random.default_rng(0).integers(0, 5, (200 * TRIAL_LENGTH, 1))
+    states, timesteps = jax.jit(observed)(one_room(), 3, actions)
+
+    @jax.jit
+    def logits():
+        def step(life, moment):
+            life, _, logits, _ = learner.decide(life, jax.random.key(0), *moment)
+            return life, logits[0]
+
+        start = learner.start(jax.random.key(0), jax.tree.map(lambda leaf: leaf[0], states), None)
+        return jax.lax.scan(step, start, (states, timesteps))[1]
+
+    is_paid = np.asarray(timesteps.reward)[1:, 0].reshape(-1, 8).any(1)
+    num_paid = np.minimum(is_paid.cumsum() - is_paid, 4)
+    assert set(num_paid) == set(range(5))
+    least = np.exp(np.asarray(jax.nn.log_softmax(logits())))[:-1, :5].min(1).reshape(-1, 8)
+    assert np.allclose(least, ((1 - num_paid / 4) / 5)[:, None], atol=1e-6)
+
+
+def test_what_cannot_be_is_refused():
+    with pytest.raises(ConfigError, match="has 2 agents"):
+        make_learner("reinforce", EnvConfig(num_agents=2), 8)
+    for change, words in (
+        ({"temperature": 0}, "QLearner.temperature is 0"),
+        ({"actions": (0, 0)}, "write different actions"),
+        ({"actions": (9,)}, "An action of QLearner is 9"),
+        ({"lambda_": 2}, "QLearner.lambda_ is 2"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            QLearner(5, 5, 8, **change)
+    with pytest.raises(ConfigError, match="ActorCritic.baseline_rate is 2"):
+        ActorCritic(5, 5, 8, baseline_rate=2)
+    with pytest.raises(ConfigError, match="ScriptedLearner.num_trials is 0"):
+        ScriptedLearner(num_trials=0)

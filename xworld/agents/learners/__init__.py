@@ -1,0 +1,1 @@
+"""Learners that learn one task from their own stream alone, as policies. Start with `tabular.py`."""
