@@ -46,10 +46,10 @@ class Sizes:
 def main() -> None:
     """Measures and writes the results."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--histories", type=int, default=4096)
-    parser.add_argument("--steps", type=int, default=512, help="of a history")
-    parser.add_argument("--batch", type=int, default=512, help="histories, or windows, that are read at a time")
-    parser.add_argument("--window", type=int, default=64, help="steps of a window")
+    parser.add_argument("--histories", type=int, default=512)
+    parser.add_argument("--steps", type=int, default=4096, help="of a history")
+    parser.add_argument("--batch", type=int, default=256, help="histories, or windows, that are read at a time")
+    parser.add_argument("--window", type=int, default=1024, help="steps of a window")
     parser.add_argument("--devices", type=int, default=2)
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--output", type=Path, default=measure.RESULTS / "histories.json")

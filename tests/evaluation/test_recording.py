@@ -102,17 +102,20 @@ def test_the_expert_labels_its_actions(rooms):
 
 def test_bad_input_is_told_in_a_line(rooms, capsys):
     rows = {
-        ("noop", "--log-probabilities"): "does not say how likely its actions are",
+        ("noop", "--log-probabilities"): "noop does not say how likely its actions are",
+        ("expert", "--log-probabilities"): "expert does not say how likely its actions are",
+        ("random", "--which", "best"): "--which is for trained agents",
         ("random", "--log-probabilities", "--greedy"): "Leave one",
         ("random", "--which", "all"): "--which all is for training runs",
         ("rando",): "There is no folder 'rando'",
         ("random", "--num-episodes", "0"): "--num-episodes is 0; write a whole number",
         ("random", "--num-tasks", "4"): "write 1 to 3",
     }
-    for number, (arguments, words) in enumerate(rows.items()):
-        assert main(["record", "--agent", *arguments, *rooms, "--output", f"data{number}"]) == 2
+    for arguments, words in rows.items():
+        assert main(["record", "--agent", *arguments, *rooms, "--output", "data"]) == 2
         complaint = capsys.readouterr().err
         assert words in complaint and complaint.count("\n") == 1
+        assert not Path("data").exists()
     assert main(["record", "--agent", "random", *rooms, "--num-tasks", "1", "--output", "data"]) == 0
     assert main(["record", "--agent", "random", *rooms, "--seed", "1", "--output", "data"]) == 2
     assert "holds a data set of something else" in capsys.readouterr().err

@@ -118,7 +118,19 @@ def test_a_million_steps_are_derived_again(setting, tmp_path):
         flat = actions.reshape(-1, env.config.num_agents)
         writer.append(Recorded(index[:, None], seeds, np.full(num_episodes, num_steps), flat))
     found = Dataset(tmp_path / "data").episodes(np.arange(num_episodes)).derive(env)
-    assert_same_bytes(found, play(env, tasks, index, seeds, np.swapaxes(actions, 0, 1)))
+
+    @jax.jit
+    def live(task, seed, actions):
+        """With the batch last, as `VectorEnv` steps."""
+        state, first = env.reset_from_seed(seed, task)
+        _, after = jax.lax.scan(env.step, state, actions)
+        return first, after
+
+    picked = jax.tree.map(lambda leaf: np.moveaxis(np.asarray(leaf)[index], 0, -1), tasks.tasks)
+    first, after = jax.device_get(live(picked, seeds, np.moveaxis(actions, 0, -1)))
+    found = jax.tree.map(lambda leaf: np.moveaxis(np.asarray(leaf), 1, -1), found)
+    assert_same_bytes(jax.tree.map(lambda leaf: leaf[0], found), first)
+    assert_same_bytes(jax.tree.map(lambda leaf: leaf[1:], found), after)
 
 
 def test_windows_are_what_was_seen_across_trials_and_episodes(played):

@@ -12,6 +12,7 @@ from xworld.base.checks import check_seed, check_whole
 from xworld.base.errors import ConfigError
 
 if TYPE_CHECKING:
+    from xworld.core.config import EnvConfig
     from xworld.evaluation.recording import TaskRows
     from xworld.histories import DatasetWriter
     from xworld.tasks import NamedTasks, TaskSet
@@ -58,6 +59,7 @@ class Record:
             raise ConfigError("--log-probabilities is for actions that are drawn, and --greedy draws none. Leave one.")
         named = tasks_by_name(self.task_set, self.seed)
         stored, num_tasks, header = self._plan(named)
+        self._check_player(next(self._batches(named, num_tasks, 0))[1], header.env)
         is_begun = (self.output / "header.json").exists()
         with DatasetWriter(self.output, header, stored, goes_on=is_begun) as writer:
             try:
@@ -110,7 +112,7 @@ class Record:
                     for first, tasks in self._batches(named, num_tasks, done - number):
                         size = len(tasks.rows)
                         labels = {"update": np.full(size, update), "stream": first + np.arange(size)}
-                        policy = self._policy(made, writer, tasks, which)
+                        policy = self._policy(made, writer.header.env, tasks, which)
                         where: dict[str, Any] = {"first_number": number + first, "batch_size": self.batch_size}
                         record_episodes(writer, tasks, policy, jax.random.key(self.seed), labels=labels, **where)
                         advance(size)
@@ -152,17 +154,29 @@ class Record:
             raise ConfigError(f"--which all is for training runs, and {self.agent} has no checkpoints. Leave it out.")
         return sorted(by_update.items())
 
-    def _policy(self, made: dict[Any, Any], writer: "DatasetWriter", tasks: "TaskRows", checkpoint: Path | None) -> Any:
-        """Who plays some tasks; `made` once, but for the expert, who plans each batch."""
+    def _check_player(self, tasks: "TaskRows", config: "EnvConfig") -> None:
+        """Raises ConfigError unless there is who is to play; before anything is written."""
+        from xworld.agents import Decider
+        from xworld.agents.players import EXPERT
+
+        is_decider = self.agent != EXPERT  # who would plan all of it now
+        for _, checkpoint in self._checkpoints() if is_decider else ():
+            is_decider &= isinstance(self._policy({}, config, tasks, checkpoint), Decider)
+        if self.log_probabilities and not is_decider:
+            raise ConfigError(f"{self.agent} does not say how likely its actions are. Leave --log-probabilities out.")
+
+    def _policy(self, made: dict[Any, Any], config: "EnvConfig", tasks: "TaskRows", checkpoint: Path | None) -> Any:
+        """Who plays some tasks; `made` once, but for those that are made for the tasks."""
+        from xworld.agents import LEARNERS
         from xworld.agents.players import EXPERT, player_by_name
         from xworld.base.errors import located
         from xworld.core.env import Env
 
-        if self.agent == EXPERT or checkpoint not in made:
+        if self.agent in (EXPERT, *LEARNERS) or checkpoint not in made:
             with located("--agent"):
                 made[checkpoint] = player_by_name(
                     self.agent if checkpoint is None else str(checkpoint),
-                    Env(writer.header.env),
+                    Env(config),
                     tasks.tasks,
                     which=None if self.which == "all" else self.which,
                     network=self.network,

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from xworld.core.env import Env, Outcome
+from xworld.core.step.actions import NOOP
 from xworld.core.types import Observation, State, Task, TimeStep
 from xworld.core.vector import batch_first, batch_last, without_world
 
@@ -27,18 +28,19 @@ def derive(env: Env, tasks: Task, seeds: jax.Array, actions: jax.Array, trials: 
     """
     state = env.start(seeds, batch_last(tasks), trials)
     no = jnp.zeros(seeds.shape, bool)
-    start = Outcome(jnp.zeros_like(state.last_reward), no.astype(jnp.int32), ~no, no)
+    outcome = Outcome(jnp.zeros_like(state.last_reward), no.astype(jnp.int32), ~no, no)
     is_first = ~no if trials is None else trials == 0
-    first = batch_first(env.timestep(state, start, is_first))
     task, sight_lines = state.task, state.sight_lines
 
-    def step(state: State, action: jax.Array) -> tuple[State, TimeStep]:
+    def step(moment: tuple[State, Outcome, jax.Array], action: jax.Array) -> tuple[Any, TimeStep]:
+        state, outcome, is_first = moment
         state = dataclasses.replace(state, task=task, sight_lines=sight_lines)
-        following, outcome = env.advance(state, action.T)
-        return without_world(following), batch_first(env.timestep(following, outcome, no))
+        following, after = env.advance(state, action.T)
+        return (without_world(following), after, no), batch_first(env.timestep(state, outcome, is_first))
 
-    _, after = jax.lax.scan(step, without_world(state), actions)
-    return jax.tree.map(lambda one, many: jnp.concatenate([one[None], many]), first, after)
+    # What is seen last needs one more step, whose outcome is left out: cheaper than to copy all that was seen.
+    filled = jnp.pad(actions, ((0, 1), (0, 0), (0, 0)), constant_values=NOOP)
+    return jax.lax.scan(step, (without_world(state), outcome, is_first), filled)[1]
 
 
 @jax.tree_util.register_dataclass

@@ -64,9 +64,9 @@ class Dataset:
         self._rows = {column.name: map_rows(self.folder, column) for column in self.header.columns}
         self._first = np.array([part.first_episode for part in parts], np.int64)  # [P], in the files
         self._ends = np.array([part.first_step + part.num_steps for part in parts], np.int64)  # [P]
-        counts = np.array([part.num_episodes for part in parts], np.int64)
-        self._before = counts.cumsum() - counts  # [P] episodes of earlier parts that are read
-        self.num_episodes = int(counts.sum())
+        self._counts = np.array([part.num_episodes for part in parts], np.int64)  # [P]
+        self._before = self._counts.cumsum() - self._counts  # [P] episodes of earlier parts that are read
+        self.num_episodes = int(self._counts.sum())
         self.num_steps = sum(part.num_steps for part in parts)
         self._tasks: StoredTasks | UniverseTasks = self._find_tasks()
 
@@ -100,23 +100,22 @@ class Dataset:
         """[n] uint32 of [n] episodes."""
         return np.asarray(self._rows["seed"][self._extent(episodes)[2]])
 
-    def episodes(self, episodes: Sequence[int] | np.ndarray, first: int = 0, end: int | None = None) -> Episodes:
-        """Episodes with [B] numbers, or their steps from `first` to before `end`.
+    def episodes(self, episodes: Sequence[int] | np.ndarray, end: int | None = None) -> Episodes:
+        """Episodes with [B] numbers, or their steps before step `end`.
 
         Raises:
           ConfigError: there are none of these numbers.
         """
         numbers = np.asarray(episodes, np.int64)
-        begin, length, rows = self._extent(numbers)
-        length = np.clip(length if end is None else np.minimum(length, end), first, None) - first
-        wanted = np.full(len(numbers), first, np.int64)
-        size = int(length.max(initial=0))
-        labels = {name: self.read(name, numbers, wanted, length, size) for name in self.header.labels}
+        _, length, rows = self._extent(numbers)
+        length = length if end is None else np.minimum(length, end)
+        first, size = np.zeros(len(numbers), np.int64), int(length.max(initial=0))
+        labels = {name: self.read(name, numbers, first, length, size) for name in self.header.labels}
         return Episodes(
             tasks=self._tasks.take(self._rows["task"][rows]),
             seed=np.asarray(self._rows["seed"][rows]),
             length=length,
-            action=self.read("action", numbers, wanted, length, size, NOOP),
+            action=self.read("action", numbers, first, length, size, NOOP),
             labels=labels,
         )
 
@@ -132,12 +131,10 @@ class Dataset:
         if not column.is_of_steps:
             return np.asarray(self._rows[name][rows])
         times = np.arange(size)[:, None]
-        is_there_ = times < length
-        places = np.where(is_there_, begin + first + times, begin)
-        values = np.asarray(self._rows[name][places])
-        return np.where(
-            is_there_.reshape(*is_there_.shape, *(1,) * (values.ndim - 2)), values, values.dtype.type(filling)
-        )
+        is_asked = times < length  # [size, n]
+        values = np.asarray(self._rows[name][np.where(is_asked, begin + first + times, begin)])
+        is_asked = is_asked.reshape(*is_asked.shape, *(1,) * (values.ndim - 2))
+        return np.where(is_asked, values, values.dtype.type(filling))
 
     @cached_property
     def longest(self) -> int:
@@ -188,7 +185,7 @@ class Dataset:
         rows = numbers - self._before[part] + self._first[part]
         starts = self._rows["start"]
         begin = starts[rows].astype(np.int64)
-        is_last = rows + 1 == self._first[part] + np.array([p.num_episodes for p in self._parts], np.int64)[part]
+        is_last = rows + 1 == self._first[part] + self._counts[part]
         following = starts[np.minimum(rows + 1, max(len(starts) - 1, 0))].astype(np.int64)
         return begin, np.where(is_last, self._ends[part], following) - begin, rows
 
