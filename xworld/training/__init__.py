@@ -11,7 +11,10 @@ from xworld.training.curriculum.rules.progress import ProgressConfig
 from xworld.training.curriculum.rules.uniform import UniformConfig
 from xworld.training.curriculum.sizes import Sizes
 from xworld.training.devices.devices import join_processes
+from xworld.training.imitation.config import ImitateConfig
+from xworld.training.imitation.imitate import imitate
 from xworld.training.learners.configs import LEARNERS, LearnerConfig
+from xworld.training.learners.imitation import Imitation, ImitationConfig
 from xworld.training.learners.learner import Batch, Judge, Learner, Report, Trained, add_terms
 from xworld.training.learners.optimiser import OptimiserConfig
 from xworld.training.learners.plasticity import PlasticityConfig
@@ -49,6 +52,9 @@ __all__ = [
     "Evaluated",
     "Given",
     "Guidance",
+    "ImitateConfig",
+    "Imitation",
+    "ImitationConfig",
     "Judge",
     "Keeping",
     "LearnabilityConfig",
@@ -81,6 +87,7 @@ __all__ = [
     "add_terms",
     "check_not_fine_tuned",
     "finetune",
+    "imitate",
     "join_processes",
     "load_config",
     "make_demonstrators",

@@ -130,7 +130,7 @@ class Agent:
     ) -> Output:
         """[T, ...] timesteps, as `step` one after the other; `memory` is the one before the first."""
         network = self._network(params)
-        encoded = network.encode(_forget_last_step(observation, is_reset), told)
+        encoded = network.encode(self._seen(observation, is_reset), told)
         is_reset = jnp.broadcast_to(is_reset[..., None], encoded.shape[:-1])
         window = self.config.gradient_window
         features, memory = unroll_in_windows(network.memory, window, memory, encoded, is_reset)
@@ -154,8 +154,16 @@ class Agent:
             return None
         network = self._network(params)
         module: Any = network.memory  # one that attends
-        encoded = network.encode(_forget_last_step(observation, is_reset), told)
+        encoded = network.encode(self._seen(observation, is_reset), told)
         return module.attention(memory, encoded, jnp.broadcast_to(is_reset[..., None], encoded.shape[:-1]))
+
+    def _seen(self, observation: Observation, is_reset: jax.Array) -> Observation:
+        """What of an observation the network is given."""
+        observation = _forget_last_step(observation, is_reset)
+        if self.config.sees_trial_number:
+            return observation
+        nothing = jnp.zeros_like(observation.trial)
+        return dataclasses.replace(observation, trial=nothing, trials_left=nothing)
 
     def _network(self, params: Params) -> Network:
         return nnx.merge(self.graphdef, params)

@@ -1,0 +1,148 @@
+"""Imitation: what is learned from in a window, an agent that does what was recorded, and what is refused."""
+
+import dataclasses
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tiny_rooms import SMALL_AGENT, TinyRooms, env_config
+
+from xworld import ConfigError, Env
+from xworld.agents import Searcher, load, make_agent, make_learner
+from xworld.apps.commands.main import main
+from xworld.evaluation import TaskRows, record_episodes, sample_tasks
+from xworld.histories import Dataset, DatasetHeader, DatasetWriter, Recorded, derive_windows, read_windows
+from xworld.tasks import TaskSet
+from xworld.training.imitation.config import ImitateConfig, imitator
+from xworld.training.imitation.imitate import imitate
+from xworld.training.imitation.windows import as_rollout
+from xworld.training.learners.imitation import ImitationConfig
+
+ENV = Env(env_config(5))
+TRIAL_LENGTH, NUM_TRIALS, NUM_TASKS = 8, 3, 96
+SMALL = ["--window", "24", "--reach", "24", "--size", "32", "--num-layers", "1"]
+
+
+def make_data(folder, policy, num_tasks, num_trials, num_candidates=1):
+    rooms = TinyRooms(side=5, num_candidates=num_candidates, trial_length=TRIAL_LENGTH, num_trials=num_trials)
+    tasks = jax.device_get(sample_tasks(rooms, jax.random.key(0), num_tasks))
+    tasks = dataclasses.replace(tasks, agent_facing=np.zeros((num_tasks, 1), np.uint8))
+    with DatasetWriter(folder, DatasetHeader(ENV.config), TaskSet(tasks)) as writer:
+        record_episodes(writer, TaskRows(tasks, np.arange(num_tasks)[:, None]), policy, jax.random.key(1))
+    return Dataset(folder)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return make_data(tmp_path_factory.mktemp("searcher") / "data", Searcher(), NUM_TASKS, NUM_TRIALS)
+
+
+def test_what_is_learned_from_in_a_window(data):
+    pieces = read_windows(data, np.array([0, 1, 2]), np.array([0, 3, 10]), 12)
+    rollouts = {}
+    for forgets in (False, True):
+        agent = make_agent(dataclasses.replace(SMALL_AGENT, clear_memory_at_trials=forgets), ENV.config)
+
+        @jax.jit
+        def make(pieces, agent=agent):
+            windows = derive_windows(ENV, pieces)
+            return as_rollout(ENV, agent, windows, windows.action, 5)
+
+        rollouts[forgets] = jax.device_get(make(pieces).steps)
+    time = np.arange(12)
+    remembers, forgets = rollouts[False], rollouts[True]
+    assert ([time >= 0, time >= 5, time >= 5] == remembers.weight[..., 0].T).all()
+    assert ([time == 0, time < 0, time < 0] == remembers.is_reset.T).all()
+    # Trials begin at steps 0, 8 and 16 of a stream.
+    assert ([(time == 0) | (time == 8), time == 5, time == 6] == forgets.is_reset.T).all()
+    assert ([time >= 0, time >= 5, time >= 6] == forgets.weight[..., 0].T).all()
+    assert (remembers.action[:, 1] == data.episodes([1]).action[3:15, 0]).all()
+    assert (remembers.task_id == -1).all() and not remembers.is_next_task.any()
+
+
+def test_who_is_not_told_the_trial_cannot_see_it():
+    state, timestep = ENV.reset(jax.random.key(0), TinyRooms(side=5).sample(jax.random.key(1)))
+    later = dataclasses.replace(timestep.observation, trial=jnp.int32(2), trials_left=jnp.int32(1))
+    for sees in (True, False):
+        agent = make_agent(dataclasses.replace(SMALL_AGENT, sees_trial_number=sees), ENV.config)
+
+        @jax.jit
+        def features(observation, agent=agent):
+            params = jax.tree.map(lambda leaf: leaf + 0.1, agent.init(jax.random.key(0)))  # counts begin at 0
+            told = agent.encode_briefing(params, ENV.briefing(state.task))
+            return agent.step(params, observation, told, agent.start_memory(), jnp.asarray(False)).features
+
+        assert (features(later) == features(timestep.observation)).all() == (not sees)
+
+
+def test_an_imitator_does_what_was_recorded(data, tmp_path):
+    learner = ImitationConfig(window=24, batch_size=32, num_updates=90, learning_rate=1e-2)
+    sizes = {"held_out_percent": 30, "num_evaluations": 3, "num_played": 16}
+    config = ImitateConfig(method="bc", agent=SMALL_AGENT, learner=learner, **sizes)
+    content = imitate(data, config, tmp_path / "agent", show_progress=False)
+    assert json.loads((tmp_path / "agent" / "imitation.json").read_text()) == content
+    rows = content["evaluations"]
+    assert [row["update"] for row in rows] == [30, 60, 90] and rows[-1]["loss"] < 0.7 * rows[0]["loss"]
+    assert content["update"] == max(rows, key=lambda row: row["last_return"])["update"]
+    returns = content["returns"]["held_out"]
+    assert set(returns) == {"sampled", "greedy"} and len(returns["greedy"]) == NUM_TRIALS
+    assert np.mean(returns["sampled"]) > 1.2  # more than twice what random actions earn
+    loaded = load(tmp_path / "agent")
+    assert loaded.config.clear_memory_at_trials and content["num_tasks"] == {"held_out": 16, "seen": 16}
+
+
+@pytest.mark.slow  # compiles more; what it prints and saves
+def test_the_command_imitates(data, tmp_path, capsys):
+    command = ["imitate", str(data.folder), "--method", "bc", *SMALL, "--output", str(tmp_path / "agent")]
+    assert main([*command, "--num-updates", "120", "--num-evaluations", "3", "--held-out-percent", "30"]) == 0
+    assert "held-out tasks, greedy actions" in capsys.readouterr().out
+    content = json.loads((tmp_path / "agent" / "imitation.json").read_text())
+    assert np.mean(content["returns"]["held_out"]["sampled"]) > 1.2
+    loaded = load(tmp_path / "agent")
+    assert loaded.config.memory == "transformer_xl" and not loaded.config.sees_trial_number
+
+
+@pytest.mark.slow  # minutes; the parts are tested above
+def test_an_imitator_of_learners_gets_better_from_trial_to_trial(tmp_path):
+    learner = make_learner("q-learner", ENV.config, TRIAL_LENGTH)
+    lives = make_data(tmp_path / "lives", learner, 1024, 100, num_candidates=3)
+    config = ImitateConfig(learner=ImitationConfig(num_updates=600), num_evaluations=2, num_played=64)
+    content = imitate(lives, config, tmp_path / "ad", show_progress=False)
+    returns = np.array(content["returns"]["held_out"]["sampled"])
+    assert returns[-20:].mean() > 2 * returns[:4].mean()
+
+
+def test_what_cannot_be_imitated_is_told(data, tmp_path, capsys):
+    rows = {
+        ("--method", "dpt"): "has no label expert_action, which dpt imitates",
+        ("--method", "ad", "--window", "25", "--reach", "8"): "the longest stream in",
+        ("--method", "ad", "--window", "20", "--reach", "20", "--keep", "0.5"): "12 that are kept",
+        ("--method", "ad", "--window", "20", "--reach", "21"): "Make windows longer",
+        ("--method", "ad", "--held-out-percent", "100"): "held_out_percent is 100",
+        ("--method", "ad", "--keep", "0"): "ImitateConfig.keep is 0",
+        ("--method", "ad", "--window", "16", "--reach", "8", "--num-trials", "0"): "num_trials is 0",
+    }
+    for arguments, words in rows.items():
+        assert main(["imitate", str(data.folder), *arguments, "--output", str(tmp_path / "agent")]) == 2
+        complaint = capsys.readouterr().err
+        assert words in complaint and complaint.count("\n") == 1, complaint
+    assert main(["imitate", str(tmp_path), "--method", "ad", "--output", str(tmp_path / "agent")]) == 2
+    assert "holds no data set" in capsys.readouterr().err
+    for change, words in (({"method": "da"}, "Write one of: ad, dpt, bc"), ({"start_share": 2}, "start_share is 2")):
+        with pytest.raises(ConfigError, match=words):
+            ImitateConfig(**change)
+    with pytest.raises(ConfigError, match="schedule is 'cos'"):
+        ImitationConfig(schedule="cos")
+
+
+def test_streams_are_of_one_task(tmp_path):
+    tasks = TaskSet(jax.vmap(TinyRooms(side=5).sample)(jax.random.split(jax.random.key(0), 2)))
+    header = DatasetHeader(ENV.config, labels=("stream",))
+    with DatasetWriter(tmp_path / "data", header, tasks) as writer:
+        actions = np.zeros((20, 1), np.uint8)
+        writer.append(Recorded(np.array([[0], [1]]), np.arange(2), np.full(2, 10), actions, {"stream": np.zeros(2)}))
+    config = ImitateConfig(agent=imitator(8, 4), learner=ImitationConfig(window=8), held_out_percent=0)
+    with pytest.raises(ConfigError, match="streams of several tasks"):
+        imitate(Dataset(tmp_path / "data"), config, tmp_path / "agent")

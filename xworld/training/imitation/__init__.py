@@ -1,0 +1,1 @@
+"""Imitation of recorded histories. Start with `imitate.py`."""

@@ -1,0 +1,232 @@
+"""Training an agent to imitate recorded histories, judged on tasks that it has not seen."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from xworld.agents import Agent, AgentPolicy, Params, make_agent, save
+from xworld.base.configs import as_dict
+from xworld.base.errors import ConfigError
+from xworld.base.files import write_atomically
+from xworld.base.hashing import hash_words
+from xworld.base.progress import progress_bar
+from xworld.base.xla.devices import AXIS
+from xworld.core.types import Task
+from xworld.evaluation import evaluate
+from xworld.evaluation.protocol import with_num_trials
+from xworld.histories import Dataset, Pieces, derive_windows, draw_windows
+from xworld.training.imitation.config import DPT, ImitateConfig
+from xworld.training.imitation.windows import as_rollout
+from xworld.training.learners.imitation import Imitation
+from xworld.training.learners.learner import Batch, Metrics, Trained
+from xworld.training.rollouts.rollout import Rollout
+
+REPORT = "imitation.json"
+_EXPERT_ACTION = "expert_action"
+_LAST = 10  # the last tenth of the trials is what an agent has come to
+
+
+def imitate(data: Dataset, config: ImitateConfig, folder: Path, *, show_progress: bool = True) -> dict[str, Any]:
+    """Trains an agent, and saves the best of those that were judged into `folder`, with `imitation.json` beside it.
+
+    Args:
+      data: what is imitated.
+      config: how.
+      folder: new, empty, or with a saved agent, which is replaced.
+      show_progress: whether to draw a progress bar.
+
+    Returns:
+      What `imitation.json` has: for each evaluation the loss and returns, and the returns of the agent that is kept, by
+      trial, of actions that are drawn and of the likeliest ones.
+
+    Raises:
+      ConfigError: the data lack a label that the method needs, or are too short, or of several tasks in a stream; or no
+        task is held out, or all are.
+    """
+    run = _Run(data, config)
+    run.check()
+    save(folder, run.agent, run.first.agent)  # says now if it cannot be written
+    best: tuple[float, Params, int] = -np.inf, run.first.agent, 0
+    rows: list[dict[str, Any]] = []
+    trained, state = run.start()
+    num_updates = config.learner.num_updates
+    ends = {round(num_updates * (number + 1) / config.num_evaluations) for number in range(config.num_evaluations)}
+    with progress_bar(num_updates, show_progress) as advance:
+        advance(0, "imitating")
+        losses: list[Metrics] = []
+        for update in range(1, num_updates + 1):
+            progress = jnp.float32((update - 1) / max(num_updates - 1, 1))
+            trained, state, metrics = _update(*run.fixed, trained, state, run.draw(), progress)
+            losses.append(metrics)
+            advance(1)
+            if update in ends:
+                means = {name: float(np.mean([one[name] for one in losses])) for name in losses[0]}
+                returns = run.play(trained.agent)
+                score = float(_last(returns).mean())
+                rows.append({"update": update, **means, "first_return": _first(returns), "last_return": score})
+                best, losses = max(best, (score, trained.agent, update), key=lambda one: one[0]), []
+    _, params, update = best
+    save(folder, run.agent, params)
+    content = {"config": as_dict(config), "update": update, "evaluations": rows, **run.report(params)}
+    write_atomically(folder / REPORT, (json.dumps(content, indent=1) + "\n").encode())
+    return content
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What is the same in all updates."""
+
+    data: Dataset
+    config: ImitateConfig
+
+    def check(self) -> None:
+        """Raises ConfigError unless the method can learn from the data."""
+        labels, folder = self.data.header.labels, self.data.folder
+        if self.config.method == DPT and _EXPERT_ACTION not in labels:
+            raise ConfigError(
+                f"{folder} has no label {_EXPERT_ACTION}, which dpt imitates. Record the expert, or use --method ad."
+            )
+        if not self.data.num_episodes:
+            raise ConfigError(f"{folder} has no episodes. Record some by xworld record.")
+        if "stream" in labels and any(len(np.unique(rows, axis=0)) > 1 for rows in map(self._rows, self._streams)):
+            raise ConfigError(f"{folder} has streams of several tasks; an imitator is told one. Record other streams.")
+        percent = self.config.held_out_percent
+        if not len(self.seen) or (percent and not len(self.held_out)):
+            which = "no task is held out" if len(self.seen) else "all tasks are held out"
+            raise ConfigError(f"held_out_percent is {percent}: {which} of {folder}. Write 0, or record more tasks.")
+        draw_windows(self.data, np.random.default_rng(0), 1, self.config.learner.window, keep=self.config.keep)
+
+    @cached_property
+    def agent(self) -> Agent:
+        """The network."""
+        return make_agent(self.config.agent_config, self.data.header.env)
+
+    @cached_property
+    def learner(self) -> Imitation:
+        """What changes its parameters."""
+        return self.config.learner.make(self.agent)
+
+    @cached_property
+    def first(self) -> Trained:
+        """Fresh parameters."""
+        return Trained(jax.jit(self.agent.init)(jax.random.key(self.config.seed)), ())
+
+    def start(self) -> tuple[Trained, Any]:
+        """Parameters and the learner's state before the first update, where an update leaves them."""
+        state = self.learner.start(self.first, jax.random.key(self.config.seed))
+        return jax.device_put((self.first, state), NamedSharding(self.fixed[3], P()))
+
+    @cached_property
+    def fixed(self) -> tuple[Any, ...]:
+        """The static arguments of an update."""
+        divisors = [n for n in range(1, jax.device_count() + 1) if self.config.learner.batch_size % n == 0]
+        auto = (jax.sharding.AxisType.Auto,)
+        mesh = jax.make_mesh(divisors[-1:], (AXIS,), auto, devices=jax.devices()[: divisors[-1]])
+        return self.data.env, self.agent, self.learner, mesh, self.config.method == DPT, self.config.burn_in
+
+    @cached_property
+    def seen(self) -> np.ndarray:
+        """[n] numbers of the streams that are learned from."""
+        return np.flatnonzero(~self._is_held_out)
+
+    @cached_property
+    def held_out(self) -> np.ndarray:
+        """[n] numbers of those that are not."""
+        return np.flatnonzero(self._is_held_out)
+
+    @cached_property
+    def tasks(self) -> dict[str, Task]:
+        """The tasks that are played, by whether they are "held_out" or "seen": different ones, of streams at random."""
+        generator, found = np.random.default_rng(self.config.seed), {}
+        for name, streams in (("held_out", self.held_out), ("seen", self.seen)):
+            if len(streams):
+                first = np.array([self.data.stream(int(stream))[0] for stream in generator.permutation(streams)])
+                _, places = np.unique(self.data.task_ids(first), axis=0, return_index=True)
+                chosen = first[np.sort(places)[: self.config.num_played]]
+                found[name] = jax.device_get(with_num_trials(self.data.tasks(chosen), self.config.num_trials))
+        return found
+
+    @cached_property
+    def draw(self) -> Callable[[], Pieces]:
+        """What draws the windows of an update."""
+        config, generator = self.config, np.random.default_rng(self.config.seed)
+        sizes = config.learner.batch_size, config.learner.window, config.start_share
+        return partial(draw_windows, self.data, generator, *sizes, keep=config.keep, among=self.seen)
+
+    def play(self, params: Params, *, name: str | None = None, is_greedy: bool = False) -> np.ndarray:
+        """[num_tasks, num_trials] returns on tasks of a name; by default the held-out ones, where there are any."""
+        tasks = self.tasks[name or next(iter(self.tasks))]
+        policy, key = AgentPolicy(params, self.agent, is_greedy=is_greedy), jax.random.key(self.config.seed)
+        return evaluate(self.data.env, tasks, policy, key).returns
+
+    def report(self, params: Params) -> dict[str, Any]:
+        """Mean returns by trial of the agent that is kept."""
+        played = {
+            name: {
+                way: self.play(params, name=name, is_greedy=way == "greedy").mean(0).round(4).tolist()
+                for way in ("sampled", "greedy")
+            }
+            for name in self.tasks
+        }
+        return {"num_tasks": {name: len(tasks.trial_length) for name, tasks in self.tasks.items()}, "returns": played}
+
+    @cached_property
+    def _is_held_out(self) -> np.ndarray:
+        """[num_streams] bool, by a hash of the first episode's task."""
+        first = np.array([self.data.stream(stream)[0] for stream in self._streams], np.int64)
+        words = self.data.task_ids(first).T
+        return np.asarray(hash_words(*words)) % 100 < self.config.held_out_percent
+
+    @property
+    def _streams(self) -> range:
+        return range(self.data.num_streams)
+
+    def _rows(self, stream: int) -> np.ndarray:
+        return self.data.task_ids(self.data.stream(stream))
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2, 3, 4, 5))
+def _update(
+    env: Any,
+    agent: Agent,
+    learner: Imitation,
+    mesh: Mesh,
+    is_of_expert: bool,
+    burn_in: int,
+    trained: Trained,
+    state: Any,
+    pieces: Pieces,
+    progress: jax.Array,
+) -> tuple[Trained, Any, Metrics]:
+    """One update from windows, which are shared out to the devices."""
+    windows = derive_windows(env, pieces)
+    target = windows.labels[_EXPERT_ACTION] if is_of_expert else windows.action
+    rollout = as_rollout(env, agent, windows, target, burn_in)
+    batch = Batch(rollout.steps.weight.shape[1] // mesh.size, 1)
+
+    def learn(trained: Trained, state: Any, rollout: Rollout) -> tuple[Trained, Any, Metrics]:
+        trained, state, report = learner.learn(trained, state, rollout, (), (), jax.random.key(0), progress, batch)
+        return trained, state, report.metrics
+
+    of_rollout: Any = P(None, AXIS), P(AXIS)  # of all leaves below
+    specs = P(), P(), Rollout(*of_rollout)
+    return jax.shard_map(learn, mesh=mesh, in_specs=specs, out_specs=P(), check_vma=False)(trained, state, rollout)
+
+
+def _first(returns: np.ndarray) -> float:
+    """The mean of the first tenth of the trials."""
+    return float(returns[:, : max(returns.shape[1] // _LAST, 1)].mean())
+
+
+def _last(returns: np.ndarray) -> np.ndarray:
+    """[num_tasks] the mean of the last tenth."""
+    return returns[:, -max(returns.shape[1] // _LAST, 1) :].mean(1)
