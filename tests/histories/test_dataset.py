@@ -67,12 +67,22 @@ def play(env, tasks, index, seeds, actions):
 
 @pytest.fixture(scope="module", params=[one_player, two_players])
 def played(request, tmp_path_factory):
-    """A data set of three streams, added in two parts, and the timesteps as they came."""
-    env, tasks, num_steps = request.param()
+    """A data set of three streams, its actions, and the timesteps as they came."""
+    return record(request.param, tmp_path_factory.mktemp("data") / "set")
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """Such a data set of one player, to be damaged, with its actions."""
+    return record(one_player, tmp_path_factory.mktemp("data") / "set", is_played=False)
+
+
+def record(setting, folder, is_played=True):
+    """A data set of three streams, added in two parts, its environment and actions, and the timesteps as they came."""
+    env, tasks, num_steps = setting()
     generator = np.random.default_rng(0)
     index, seeds = np.arange(NUM_EPISODES) % 4, generator.integers(0, 2**32, NUM_EPISODES, np.uint32)
     actions = generator.choice(ACTIONS, (num_steps, NUM_EPISODES, env.config.num_agents)).astype(np.uint8)
-    folder = tmp_path_factory.mktemp("data") / "set"
     header = DatasetHeader(env.config, players=("somebody",), labels=("update", "stream"))
     stream = np.arange(NUM_EPISODES, dtype=np.uint32) % 3
     for part in (slice(0, 5), slice(5, NUM_EPISODES)):
@@ -82,7 +92,7 @@ def played(request, tmp_path_factory):
             labels = {"update": np.repeat(numbers, num_steps), "stream": stream[part]}
             length = np.full(len(numbers), num_steps)
             writer.append(Recorded(index[part, None], seeds[part], length, together, labels))
-    return folder, env, actions, play(env, tasks, index, seeds, actions)
+    return folder, env, actions, play(env, tasks, index, seeds, actions) if is_played else None
 
 
 def assert_same_bytes(one, other):
@@ -100,10 +110,9 @@ def test_what_was_seen_is_derived_again_byte_for_byte(played):
     episodes = data.episodes(np.arange(NUM_EPISODES))
     assert_same_bytes(episodes.action, actions)
     assert_same_bytes(episodes.derive(data.env), timesteps)
-    some = data.episodes([7, 2])
+    some = data.episodes([7, 2], end=9)
     assert (some.labels["update"] == [7, 2]).all()
-    picked = jax.tree.map(lambda leaf: leaf[:, [7, 2]], timesteps)
-    assert_same_bytes(some.derive(data.env), picked)
+    assert_same_bytes(some.action, actions[:9, [7, 2]])
 
 
 @pytest.mark.slow  # the same of a million steps
@@ -157,9 +166,9 @@ def test_windows_are_what_was_seen_across_trials_and_episodes(played):
     )
 
 
-def test_windows_are_drawn_everywhere(played):
-    data, generator = Dataset(played[0]), np.random.default_rng(0)
-    total = 4 * len(played[2])
+def test_windows_are_drawn_everywhere(alone):
+    data, generator = Dataset(alone[0]), np.random.default_rng(0)
+    total = 4 * len(alone[2])
     drawn = draw_windows(data, generator, 200, total, 0.5)
     assert (drawn.time[0] == 0).all()  # there is one place only
     is_first = np.asarray(
@@ -200,9 +209,9 @@ def test_trials_are_shuffled_and_show_what_they_showed(tmp_path):
     assert np.asarray(shuffled.episodes(range(4)).derive(data.env).reward).any()
 
 
-def test_trials_that_begin_in_several_ways_are_not_shuffled(played, tmp_path):
+def test_trials_that_begin_in_several_ways_are_not_shuffled(alone, tmp_path):
     with pytest.raises(ConfigError, match="begin in several ways"):
-        rearrange_trials(Dataset(played[0]), tmp_path / "shuffled", np.arange)
+        rearrange_trials(Dataset(alone[0]), tmp_path / "shuffled", np.arange)
 
 
 def copy(folder, tmp_path):
@@ -211,21 +220,21 @@ def copy(folder, tmp_path):
     return tmp_path
 
 
-def test_what_was_cut_off_is_told_and_the_rest_can_be_read(played, tmp_path):
-    folder = copy(played[0], tmp_path)
+def test_what_was_cut_off_is_told_and_the_rest_can_be_read(alone, tmp_path):
+    folder = copy(alone[0], tmp_path)
     path = folder / "action.bin"
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(ConfigError, match=r"is damaged: episodes 5 to 11 are cut off\. Record it again, or read"):
         Dataset(folder)
     whole = Dataset(folder, only_whole=True)
     assert whole.num_episodes == 5
-    assert_same_bytes(whole.episodes(range(5)).derive(whole.env), jax.tree.map(lambda leaf: leaf[:, :5], played[3]))
+    assert_same_bytes(whole.episodes(range(5)).action, alone[2][:, :5])
     with pytest.raises(ConfigError, match="nothing can be added"):
         DatasetWriter(folder, whole.header, TaskSet(whole.tasks(np.arange(4))), goes_on=True)
 
 
-def test_what_was_changed_is_found(played, tmp_path):
-    folder = copy(played[0], tmp_path)
+def test_what_was_changed_is_found(alone, tmp_path):
+    folder = copy(alone[0], tmp_path)
     path = folder / "seed.bin"
     content = bytearray(path.read_bytes())
     content[0] ^= 1
@@ -234,8 +243,7 @@ def test_what_was_changed_is_found(played, tmp_path):
         Dataset(folder).check()
     whole = Dataset(folder, only_whole=True)
     assert whole.num_episodes == 7
-    picked = jax.tree.map(lambda leaf: leaf[:, 5:], played[3])
-    assert_same_bytes(whole.episodes(range(7)).derive(whole.env), picked)
+    assert_same_bytes(whole.episodes(range(7)).action, alone[2][:, 5:])
 
 
 @pytest.mark.parametrize(
@@ -250,8 +258,8 @@ def test_what_was_changed_is_found(played, tmp_path):
         ("task.bin", None, "episodes 0 to 4 are cut off, and 1 more"),
     ],
 )
-def test_a_foreign_folder_is_told(played, tmp_path, name, change, words):
-    folder = copy(played[0], tmp_path)
+def test_a_foreign_folder_is_told(alone, tmp_path, name, change, words):
+    folder = copy(alone[0], tmp_path)
     (folder / name).unlink()
     if change is not None:
         (folder / name).write_bytes(change)
@@ -260,8 +268,8 @@ def test_a_foreign_folder_is_told(played, tmp_path, name, change, words):
     assert "\n" not in str(complaint.value)
 
 
-def test_a_killed_writer_leaves_what_was_added(played, tmp_path):
-    folder = copy(played[0], tmp_path)
+def test_a_killed_writer_leaves_what_was_added(alone, tmp_path):
+    folder = copy(alone[0], tmp_path)
     with (folder / "action.bin").open("ab") as file:
         file.write(b"123")  # of a part that never got its line
     with (folder / "parts.jsonl").open("ab") as file:
