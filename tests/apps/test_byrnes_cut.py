@@ -1,0 +1,75 @@
+"""The experiment that cuts learners short: its arms fit their data, and a tiny run of it."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+from tiny_rooms import TinyRooms
+
+from xworld import ConfigError
+from xworld.agents import load
+from xworld.apps.laboratory import Job
+from xworld.apps.laboratory.experiments import byrnes_cut
+from xworld.apps.laboratory.experiments.byrnes_cut import ARMS, CUTS, EXPERIMENT, NUM_BLOCKS, SIZES, TRIAL_LENGTH, Sizes
+from xworld.histories import Dataset
+
+
+@pytest.mark.parametrize("is_quick", [False, True])
+@pytest.mark.parametrize("arm", ARMS)
+def test_windows_fit_into_what_is_kept(arm, is_quick, tmp_path):
+    sizes, (kind, cut) = SIZES[is_quick], arm.split("-")
+    config = byrnes_cut._config(Job("q-learner", arm, 0, tmp_path, is_quick), sizes, kind, int(cut))
+    kept = max(sizes.num_trials * int(cut) // 100 // (10 if kind == "bc" else 1), 1)
+    assert config.learner.window <= kept * TRIAL_LENGTH
+    assert config.agent.window == config.learner.window >= config.agent.reach > 0
+    assert (config.method == "bc") == (kind == "bc") and not config.agent.sees_trial_number
+
+
+def test_steps_in_an_environment_are_refused(tmp_path):
+    with pytest.raises(ConfigError, match="Leave --total-steps out"):
+        EXPERIMENT.run(Job("q-learner", "ad-10", 0, tmp_path, total_steps=5))
+
+
+def test_blocks_are_means_of_trials_in_a_row():
+    sizes = Sizes(num_trials=40)
+    blocks = byrnes_cut._in_blocks(np.arange(160.0).reshape(2, 80), sizes)
+    assert blocks.shape == (2, NUM_BLOCKS) and blocks[0, 0] == 1.5 and blocks[1, -1] == 157.5
+
+
+@pytest.mark.slow  # compiles the generator
+def test_no_teacher_has_had_a_layout_of_the_test():
+    taught, played = (byrnes_cut._tasks(split, 3, 40, 20) for split in ("train", "test"))
+    cells = (np.concatenate([tasks.agent_position, tasks.object_position], axis=1) for tasks in (taught, played))
+    layouts = [{layout.tobytes() for layout in some} for some in cells]
+    assert layouts[0] and layouts[1] and not layouts[0] & layouts[1]
+    assert (taught.agent_facing == 0).all() and (taught.num_trials == 20).all() and len(played.trial_length) == 40
+
+
+@pytest.mark.slow  # compiles half a dozen players and an update
+def test_a_tiny_run(tmp_path, monkeypatch):
+    sizes = Sizes(num_lives=12, num_trials=40, num_tasks=3, num_updates=2, window=32, reach=16, batch_size=2)
+    monkeypatch.setattr(byrnes_cut, "SIZES", {True: sizes})
+
+    def tasks(split, seed, number, num_trials):  # the generator takes long to compile
+        rooms = TinyRooms(side=5, trial_length=TRIAL_LENGTH, num_trials=num_trials)
+        some = jax.device_get(jax.vmap(rooms.sample)(jax.random.split(jax.random.key(seed), number)))
+        return dataclasses.replace(some, agent_facing=np.zeros((number, 1), np.uint8))
+
+    monkeypatch.setattr(byrnes_cut, "_tasks", tasks)
+    job = Job("q-learner", "shuffled-100", 0, tmp_path / "run", is_quick=True)
+    outcome = EXPERIMENT.run(job)
+    (returns,) = outcome.returns.values()
+    assert returns.shape == (3, NUM_BLOCKS) and (returns >= 0).all()
+    numbers = outcome.numbers
+    assert numbers["above_stopped_low"] <= numbers["above_stopped"] <= numbers["above_stopped_high"]
+    assert 0 <= numbers["best_seen"] <= TRIAL_LENGTH
+    lives, shuffled = (Dataset(job.folder / name) for name in ("lives", "rearranged"))
+    assert (lives.num_steps, shuffled.num_steps) == (12 * 40 * TRIAL_LENGTH,) * 2
+    monkeypatch.setattr(byrnes_cut, "imitate", None)  # it is done
+    again = EXPERIMENT.run(job)
+    assert again.numbers == numbers and load(job.folder / "agent")
+
+    scores = EXPERIMENT.baselines(dataclasses.replace(job, folder=tmp_path / "baselines"))
+    assert list(scores.returns) == ["teacher", *(f"stopped-{cut}" for cut in CUTS), "random"]
+    assert scores.returns["teacher"][NUM_BLOCKS].shape == (1, 3, NUM_BLOCKS)

@@ -1,0 +1,246 @@
+"""Does an imitator of learners that were stopped early go on learning by itself, above all that it has seen?
+
+The teachers are the families: each learns one task from its own stream. `ad-10` imitates the first 10 % of their lives,
+and so on, and is run for twice the length of a whole one on held-out tasks. Beside it, what may explain a rise:
+`shuffled-10` is the same on lives whose trials are shuffled, and `bc-10` clones the last tenth of what `ad-10` sees. Of
+the baselines, `teacher` goes on, and `stopped-10` is each task's own teacher which stops learning at the cut and then
+takes what it thinks best: argmax alone can beat a noisy demonstrator. A trial in the table is the mean of a block of
+them: 20 blocks for twice a life.
+"""
+
+import dataclasses
+import json
+import shutil
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from xworld.agents import LEARNERS, AgentPolicy, Expert, Policy, RandomPolicy, load, make_learner
+from xworld.apps.laboratory.experiment import Experiment, Job, Outcome
+from xworld.base.errors import ConfigError
+from xworld.base.hashing import hash_words
+from xworld.core.config import EnvConfig
+from xworld.core.env import Env
+from xworld.core.types import Task
+from xworld.evaluation import Scores, TaskRows, evaluate, expert_reference, record_episodes, sample_tasks
+from xworld.evaluation.scores.statistics import interval
+from xworld.evaluation.scores.summary import STATISTICS
+from xworld.histories import Dataset, DatasetHeader, DatasetWriter, rearrange_trials
+from xworld.tasks import TaskSet, Universe, UniverseConfig, WorldConfig
+from xworld.training.imitation.config import AD, BC, ImitateConfig, imitator
+from xworld.training.imitation.imitate import REPORT, imitate
+from xworld.training.learners.imitation import ImitationConfig
+
+CUTS = (10, 25, 50, 100)  # percents of a teacher's life that are kept
+ARMS = (*(f"ad-{cut}" for cut in CUTS), "shuffled-10", "shuffled-100", "bc-10", "bc-100")
+NUM_BLOCKS = 20  # of trials, for twice a life
+TRIAL_LENGTH = 8
+_SEED = 70_000  # of what is played at the end
+_HELD_OUT_PERCENT = 25  # of the layouts
+
+_ENV = EnvConfig(height=5, width=5, max_objects=3, max_rules=1, max_doors=1, push=False, relations=("hold",))
+_UNIVERSE = UniverseConfig(
+    split="all",
+    world=WorldConfig(rooms=(1,), floor_colours=("black", "grey")),
+    shapes=("ball", "cube"),
+    colours=("red", "green", "blue"),
+    negated_goal_percent=0,
+    chain_length=(1, 1),
+    num_distractors=(2, 2),
+    num_dead_ends=(0, 0),
+    frozen_task_percent=0,
+    hide_percent=100,
+    hidden_ways=("rule",),
+    hide="all",
+    trial_length=(TRIAL_LENGTH, TRIAL_LENGTH),
+)
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How large it is."""
+
+    num_lives: int = 3446  # of teachers
+    num_trials: int = 200  # of a life
+    num_tasks: int = 512  # that are played at the end
+    num_updates: int = 1000
+    window: int = 160
+    reach: int = 80
+    batch_size: int = 32
+
+    @property
+    def block(self) -> int:
+        """Trials in a block."""
+        return 2 * self.num_trials // NUM_BLOCKS
+
+
+SIZES = {False: Sizes(), True: Sizes(32, 40, 8, 4, 32, 16, 4)}
+
+
+@dataclass(frozen=True)
+class Lives:
+    """A teacher's tasks and lives, and what is played at the end."""
+
+    teacher: str
+    sizes: Sizes
+
+    def policy(self, num_learned: int | None = None) -> Policy:
+        """The teacher, which stops learning after so many trials."""
+        return dataclasses.replace(make_learner(self.teacher, _ENV, TRIAL_LENGTH), num_learned=num_learned)
+
+    def record(self, folder: Path, seed: int) -> Dataset:
+        """Their lives, recorded unless they are there."""
+        sizes = self.sizes
+        if folder.is_dir() and (found := Dataset(folder, only_whole=True)).num_episodes == sizes.num_lives:
+            return found
+        shutil.rmtree(folder, ignore_errors=True)
+        tasks = _tasks("train", seed, sizes.num_lives, sizes.num_trials)
+        with DatasetWriter(folder, DatasetHeader(_ENV, players=(self.teacher,)), TaskSet(tasks)) as writer:
+            rows = TaskRows(tasks, np.arange(sizes.num_lives)[:, None])
+            record_episodes(writer, rows, self.policy(), jax.random.key(seed), batch_size=1024)
+        return Dataset(folder)
+
+    def play(self, policy: Policy) -> np.ndarray:
+        """[num_tasks, 2 * num_trials] returns on held-out tasks, for twice a life."""
+        return evaluate(Env(_ENV), self.held_out, policy, jax.random.key(_SEED)).returns
+
+    def stopped(self, cut: int) -> np.ndarray:
+        """[num_tasks] mean returns of each task's own teacher that stops at the cut, from then on."""
+        num_learned = _kept(self.sizes.num_trials, cut)
+        return self.play(self.policy(num_learned))[:, num_learned:].mean(1)
+
+    @cached_property
+    def held_out(self) -> Task:
+        """The tasks that are played at the end."""
+        return _tasks("test", _SEED, self.sizes.num_tasks, 2 * self.sizes.num_trials)
+
+
+def run(job: Job) -> Outcome:
+    """Records teachers, imitates them, and runs the imitator on.
+
+    Raises:
+      ConfigError: steps of a run are asked for: imitators take none.
+    """
+    if job.total_steps is not None:
+        raise ConfigError("byrnes-cut trains on recorded lives, in no environment. Leave --total-steps out.")
+    lives, sizes = Lives(job.family, SIZES[job.is_quick]), SIZES[job.is_quick]
+    kind, cut = job.arm.split("-")
+    agent = job.folder / "agent"
+    data = lives.record(job.folder / "lives", job.seed)
+    if not (agent / REPORT).exists():
+        kept = _kept(sizes.num_trials, int(cut))
+        shuffle = np.random.default_rng(job.seed).permutation
+        orders = {"shuffled": lambda _: shuffle(kept), "bc": lambda _: np.arange(kept - max(kept // 10, 1), kept)}
+        shutil.rmtree(job.folder / "rearranged", ignore_errors=True)
+        some = rearrange_trials(data, job.folder / "rearranged", orders[kind]) if kind in orders else data
+        imitate(some, _config(job, sizes, kind, int(cut)), agent, show_progress=False)
+    loaded = load(agent)
+    policy = AgentPolicy(loaded.params, loaded.agent)
+    returns = lives.play(policy)
+    late = slice(sizes.num_trials * 3 // 4, sizes.num_trials)  # where the teachers are at the end of a life
+    above = returns[:, late].mean(1) - lives.stopped(int(cut))
+    low, high = interval(above, STATISTICS["mean"])
+    controls = {
+        "greedy": lives.play(dataclasses.replace(policy, is_greedy=True)),
+        "forgetful": lives.play(dataclasses.replace(policy, clear_memory_at_trials=True)),
+    }
+    numbers = {
+        "gain": float((returns[:, late].mean(1) - returns[:, :4].mean(1)).mean()),
+        "above_stopped": float(above.mean()),
+        "above_stopped_low": low,
+        "above_stopped_high": high,
+        "best_seen": _best_seen(data, sizes, int(cut)),
+        **{name: float(values[:, late].mean()) for name, values in controls.items()},
+        "updates_of_best": json.loads((agent / REPORT).read_text())["update"],
+        "parameters": sum(leaf.size for leaf in jax.tree.leaves(loaded.params)),
+    }
+    return Outcome({NUM_BLOCKS: _in_blocks(returns, sizes)}, numbers)
+
+
+def baselines(job: Job) -> Scores:
+    """The teacher going on, the teachers that stop, and chance; 1 is the expert's best known return."""
+    sizes = SIZES[job.is_quick]
+    lives = Lives(job.family, sizes)
+    returns = {"teacher": _in_blocks(lives.play(lives.policy()), sizes)}
+    for cut in CUTS:
+        returns[f"stopped-{cut}"] = np.repeat(lives.stopped(cut)[:, None], NUM_BLOCKS, axis=1)
+    returns["random"] = _in_blocks(lives.play(RandomPolicy()), sizes)
+    reference = expert_reference(lives.held_out, Expert(Env(_ENV)), job.folder)
+    return Scores({player: {NUM_BLOCKS: values[None]} for player, values in returns.items()}, reference)
+
+
+def _config(job: Job, sizes: Sizes, kind: str, cut: int) -> ImitateConfig:
+    """How an arm imitates."""
+    kept = _kept(sizes.num_trials, cut)
+    num_steps = TRIAL_LENGTH * (max(kept // 10, 1) if kind == "bc" else kept)
+    window = min(sizes.window, num_steps)
+    reach = min(sizes.reach, window)
+    return ImitateConfig(
+        method=BC if kind == "bc" else AD,
+        agent=imitator(window, reach),
+        learner=ImitationConfig(window=window, batch_size=sizes.batch_size, num_updates=sizes.num_updates),
+        keep=kept / sizes.num_trials if kind == "ad" else 1.0,
+        num_evaluations=2 if job.is_quick else 5,
+        num_played=4 if job.is_quick else 64,
+        num_trials=sizes.num_trials,
+        seed=job.seed,
+    )
+
+
+def _kept(num_trials: int, cut: int) -> int:
+    return num_trials * cut // 100
+
+
+def _best_seen(data: Dataset, sizes: Sizes, cut: int) -> float:
+    """The best block of trials in what is kept, mean over lives; of the first 512."""
+    episodes = data.episodes(np.arange(min(data.num_episodes, 512)), end=_kept(sizes.num_trials, cut) * TRIAL_LENGTH)
+    reward = np.asarray(episodes.derive(data.env).reward)[1:, :, 0]
+    by_trial = reward.reshape(-1, TRIAL_LENGTH, reward.shape[1]).sum(1).mean(1)
+    size = max(min(sizes.block, len(by_trial)) // 4, 1)
+    return float(max(by_trial[start : start + size].mean() for start in range(len(by_trial) - size + 1)))
+
+
+def _in_blocks(returns: np.ndarray, sizes: Sizes) -> np.ndarray:
+    """[num_tasks, NUM_BLOCKS] means of [num_tasks, 2 * num_trials] returns."""
+    return returns.reshape(len(returns), NUM_BLOCKS, sizes.block).mean(2)
+
+
+def _tasks(split: str, seed: int, number: int, num_trials: int) -> Task:
+    """Tasks on the host, of layouts for training or for tests, in which trials begin with the agent facing north.
+
+    There are too few games to hold some of them out: a hash of where things lie decides, so that no teacher has had a
+    layout of the test.
+    """
+    universe, key = Universe(_ENV, _UNIVERSE), jax.random.key(seed)
+    found: list[Task] = []
+    while sum(len(tasks.trial_length) for tasks in found) < number:
+        drawn = jax.device_get(sample_tasks(universe, jax.random.fold_in(key, len(found)), max(number, 64)))
+        places = np.flatnonzero(_is_held_out(drawn) == (split == "test"))
+        found.append(jax.tree.map(lambda leaf, places=places: leaf[places], drawn))
+    tasks = jax.tree.map(lambda *leaves: np.concatenate(leaves)[:number], *found)
+    return dataclasses.replace(
+        tasks,
+        agent_facing=np.zeros_like(tasks.agent_facing),
+        num_trials=np.full_like(tasks.num_trials, num_trials),
+    )
+
+
+def _is_held_out(tasks: Task) -> np.ndarray:
+    """[n] bool, by a hash of the cells of the agent and of the objects."""
+    cells = np.concatenate([tasks.agent_position, tasks.object_position], axis=1).reshape(len(tasks.trial_length), -1)
+    return np.asarray(hash_words(*cells.T)) % 100 < _HELD_OUT_PERCENT
+
+
+EXPERIMENT = Experiment(
+    name="byrnes-cut",
+    question="Does an imitator of learners that were stopped early go on learning, above all that it has seen?",
+    arms=ARMS,
+    seeds=(0, 1, 2),
+    cost="72 runs, each of 5.5 million recorded steps and 1000 updates; not measured yet",
+    run=run,
+    baselines=baselines,
+    families=LEARNERS,
+)
