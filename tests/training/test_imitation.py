@@ -17,8 +17,8 @@ from xworld.histories import Dataset, DatasetHeader, DatasetWriter, Recorded, de
 from xworld.tasks import TaskSet
 from xworld.training.imitation.config import ImitateConfig, imitator
 from xworld.training.imitation.imitate import imitate
+from xworld.training.imitation.learner import ImitationConfig
 from xworld.training.imitation.windows import as_rollout
-from xworld.training.learners.imitation import ImitationConfig
 
 ENV = Env(env_config(5))
 TRIAL_LENGTH, NUM_TRIALS, NUM_TASKS = 8, 3, 96

@@ -47,7 +47,7 @@ class Imitate:
         from xworld.histories import Dataset
         from xworld.training.imitation.config import ImitateConfig, imitator
         from xworld.training.imitation.imitate import REPORT, imitate
-        from xworld.training.learners.imitation import ImitationConfig
+        from xworld.training.imitation.learner import ImitationConfig
 
         sizes: dict[str, Any] = {
             "memory_size": self.size,

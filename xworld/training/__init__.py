@@ -13,8 +13,8 @@ from xworld.training.curriculum.sizes import Sizes
 from xworld.training.devices.devices import join_processes
 from xworld.training.imitation.config import ImitateConfig
 from xworld.training.imitation.imitate import imitate
+from xworld.training.imitation.learner import Imitation, ImitationConfig
 from xworld.training.learners.configs import LEARNERS, LearnerConfig
-from xworld.training.learners.imitation import Imitation, ImitationConfig
 from xworld.training.learners.learner import Batch, Judge, Learner, Report, Trained, add_terms
 from xworld.training.learners.optimiser import OptimiserConfig
 from xworld.training.learners.plasticity import PlasticityConfig

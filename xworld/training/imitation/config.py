@@ -7,7 +7,7 @@ from functools import partial
 from xworld.agents import AgentConfig
 from xworld.base.checks import check_fields, check_number, check_whole
 from xworld.base.errors import ConfigError, did_you_mean
-from xworld.training.learners.imitation import ImitationConfig
+from xworld.training.imitation.learner import ImitationConfig
 
 METHODS = {
     "ad": "the next action, from all that the window shows before it (Algorithm Distillation)",

@@ -25,8 +25,8 @@ from xworld.evaluation import evaluate
 from xworld.evaluation.protocol import with_num_trials
 from xworld.histories import Dataset, Pieces, derive_windows, draw_windows
 from xworld.training.imitation.config import DPT, ImitateConfig
+from xworld.training.imitation.learner import Imitation
 from xworld.training.imitation.windows import as_rollout
-from xworld.training.learners.imitation import Imitation
 from xworld.training.learners.learner import Batch, Metrics, Trained
 from xworld.training.rollouts.rollout import Rollout
 

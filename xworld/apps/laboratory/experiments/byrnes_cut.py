@@ -32,7 +32,7 @@ from xworld.histories import Dataset, DatasetHeader, DatasetWriter, rearrange_tr
 from xworld.tasks import TaskSet, Universe, UniverseConfig, WorldConfig
 from xworld.training.imitation.config import AD, BC, ImitateConfig, imitator
 from xworld.training.imitation.imitate import REPORT, imitate
-from xworld.training.learners.imitation import ImitationConfig
+from xworld.training.imitation.learner import ImitationConfig
 
 CUTS = (10, 25, 50, 100)  # percents of a teacher's life that are kept
 ARMS = (*(f"ad-{cut}" for cut in CUTS), "shuffled-10", "shuffled-100", "bc-10", "bc-100")
