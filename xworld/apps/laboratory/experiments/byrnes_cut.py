@@ -14,6 +14,7 @@ import shutil
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -221,17 +222,17 @@ def _tasks(split: str, seed: int, number: int, num_trials: int) -> Task:
         places = np.flatnonzero(_is_held_out(drawn) == (split == "test"))
         found.append(jax.tree.map(lambda leaf, places=places: leaf[places], drawn))
     tasks = jax.tree.map(lambda *leaves: np.concatenate(leaves)[:number], *found)
-    return dataclasses.replace(
-        tasks,
-        agent_facing=np.zeros_like(tasks.agent_facing),
-        num_trials=np.full_like(tasks.num_trials, num_trials),
-    )
+    always: dict[str, Any] = {
+        "agent_facing": np.zeros_like(tasks.agent_facing),
+        "num_trials": np.full_like(tasks.num_trials, num_trials),
+    }
+    return dataclasses.replace(tasks, **always)
 
 
 def _is_held_out(tasks: Task) -> np.ndarray:
     """[n] bool, by a hash of the cells of the agent and of the objects."""
-    cells = np.concatenate([tasks.agent_position, tasks.object_position], axis=1).reshape(len(tasks.trial_length), -1)
-    return np.asarray(hash_words(*cells.T)) % 100 < _HELD_OUT_PERCENT
+    cells = np.concatenate([np.asarray(tasks.agent_position), np.asarray(tasks.object_position)], axis=1)
+    return np.asarray(hash_words(*cells.reshape(len(cells), -1).T)) % 100 < _HELD_OUT_PERCENT
 
 
 EXPERIMENT = Experiment(
