@@ -32,6 +32,7 @@ def demo() -> RunConfig:
             num_trials=(4, 4),
         ),
         agent=AgentConfig(embedding_size=8, encoder_size=64),
+        learner=PPOConfig(final_entropy_weight=0.01),
         total_steps=7_864_320,  # 32 chunks
         chunks_per_evaluation=5,
     )
@@ -138,6 +139,7 @@ def smoke() -> RunConfig:
     return dataclasses.replace(
         config,
         agent=AgentConfig(embedding_size=4, encoder_size=16, briefing_size=16, memory_size=16, head_size=16),
+        learner=PPOConfig(),
         num_envs=32,
         num_groups=4,
         num_evaluation_tasks=32,
