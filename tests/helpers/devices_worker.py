@@ -76,6 +76,44 @@ def known_tasks() -> Any:
     return TaskSet.from_source(tasks, jax.random.key(5), 96)
 
 
+def two_agents() -> tuple[Any, Any]:
+    """An environment for two, with tasks in half of which, of game 1, the second agent is absent: 2 trials of 9."""
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+
+    from xworld.tasks import TaskSet, probes
+
+    probe = probes("joint_production")[0]
+    task = probe.task()
+    task = dataclasses.replace(task, trial_length=np.uint16(9), num_trials=np.uint16(2))
+    alone = dataclasses.replace(task, agent_position=task.agent_position.at[1].set(255))
+    tasks = jax.tree.map(lambda *leaves: jnp.stack(leaves), task, alone)
+    return probe.config, TaskSet(dataclasses.replace(tasks, game_id=jnp.arange(2, dtype=jnp.int32)))
+
+
+def pool_config() -> RunConfig:
+    """Six updates with a pool that changes before the third and the fifth; an episode outlasts a rollout."""
+    from tiny_rooms import SMALL_AGENT
+
+    from xworld.tasks import UniverseConfig
+    from xworld.training import PoolConfig, PPOConfig
+
+    config = RunConfig(
+        env=two_agents()[0],
+        universe=UniverseConfig(trial_length=(9, 9), num_trials=(2, 2)),  # of the tasks, which are given
+        agent=dataclasses.replace(SMALL_AGENT, encoder_size=16, memory_size=16, head_size=16),
+        learner=PPOConfig(rollout_length=10, num_minibatches=2, num_epochs=1),
+        partners=PoolConfig(capacity=2, updates_per_draw=2, draws_per_snapshot=1),
+        num_envs=32,
+        num_evaluation_tasks=4,
+        updates_per_chunk=2,
+        chunks_per_checkpoint=1,
+        chunks_per_evaluation=3,
+    )
+    return dataclasses.replace(config, total_steps=6 * config.steps_per_update)
+
+
 def main() -> None:
     """Trains, or goes on, and stops after the first chunk if told so."""
     options, folder = json.loads(sys.argv[1]), Path(sys.argv[2])
@@ -95,6 +133,8 @@ def main() -> None:
     has_curriculum = options.get("has_curriculum", False)
     config = curriculum_config() if has_curriculum else short_config(**options.get("changes", {}))
     given = {"tasks": known_tasks()} if has_curriculum else everything()
+    if options.get("has_pool", False):
+        config, given = pool_config(), {"tasks": two_agents()[1]}
     resume = options.get("resumes", False)
     is_finished = train(config, folder, resume=resume, **given, show_progress=False, on_row=stop)
     assert is_finished != options.get("stops", False)

@@ -65,7 +65,7 @@ class Nobody:
     def encode_briefing(self, briefing):
         return briefing.agent_id
 
-    def act(self, carry, keys, observation, told, is_reset):
+    def act(self, carry, keys, scene, told):
         return carry + 1, jnp.zeros(told.shape, jnp.int32), jnp.zeros(told.shape, bool)
 
 
@@ -80,7 +80,7 @@ class RandomPartners:
     def encode_briefing(self, briefing):
         return briefing.agent_id
 
-    def act(self, carry, keys, observation, told, is_reset):
+    def act(self, carry, keys, scene, told):
         num_agents = told.shape[-1]
         actions = jax.vmap(lambda key: jax.random.randint(key, (num_agents,), 0, NUM_ACTIONS, jnp.int32))(keys)
         return carry, actions, carry[:, None] & (jnp.arange(num_agents) == num_agents - 1)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from devices_worker import everything, short_config, untrained_teacher
+from devices_worker import everything, short_config, two_agents, untrained_teacher
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 from seams import Constant, Favourites, Nobody, RandomPartners, Zero
@@ -17,7 +17,7 @@ from xworld import ConfigError, Env, VectorEnv
 from xworld.agents import load as load_agent
 from xworld.agents import make_agent
 from xworld.base.xla.devices import make_mesh
-from xworld.tasks import TaskPool, TaskSet, Universe, probes
+from xworld.tasks import TaskPool, Universe
 from xworld.training import train
 from xworld.training.learners.learner import Batch, Trained
 from xworld.training.learners.optimiser import OptimiserConfig
@@ -56,7 +56,7 @@ def test_what_does_nothing_changes_nothing():
     assert_same(idle.learner.return_scale, plain.learner.return_scale)
     assert all((row["term_zero"] == 0).all() for row in rows)
     updates, length = 2 * config.updates_per_chunk, config.learner.rollout_length
-    assert (idle.terms[0] == updates).all() and (idle.actor.partners == updates * length).all()
+    assert (idle.terms[0] == updates).all() and (idle.actor.partners[1] == updates * length).all()
     assert (idle.curriculum != 0).any()
 
 
@@ -67,18 +67,6 @@ def test_prediction_is_learned():
     losses = np.concatenate([row["term_prediction"] for row in rows])
     uninformed = 2 * np.log(256)
     assert 0.5 * uninformed < losses[0] <= uninformed + 1 and losses[-1] < 0.5 * losses[0]
-
-
-def two_agents():
-    """An environment for two, with tasks in half of which the second agent is absent."""
-    probe = probes("joint_production")[0]
-    task = probe.task()
-    alone = dataclasses.replace(task, agent_position=task.agent_position.at[1].set(255))
-    tasks = jax.tree.map(lambda *leaves: jnp.stack(leaves), task, alone)
-    numbered = dataclasses.replace(
-        tasks, game_id=jnp.arange(2, dtype=jnp.int32), trial_length=tasks.trial_length * 0 + 9
-    )
-    return probe.config, TaskSet(numbered)
 
 
 def test_absent_agents_and_partners_change_nothing():

@@ -25,9 +25,13 @@ from xworld.training.learners.terms.teacher import Teacher, TeachingConfig, make
 from xworld.training.learners.terms.term import Advice, Evaluated, Guidance, Term
 from xworld.training.logs.loggers import Logger
 from xworld.training.logs.metrics import mean_row
+from xworld.training.partners.configs import PARTNERS, PartnersConfig, SelfConfig
+from xworld.training.partners.fixed import FixedConfig
+from xworld.training.partners.noisy_self import NoisySelfConfig
+from xworld.training.partners.pool import PoolConfig
 from xworld.training.rollouts.demonstrators import Demonstrators, make_demonstrators
 from xworld.training.rollouts.episodes import Episodes
-from xworld.training.rollouts.partners import Partners
+from xworld.training.rollouts.partners import Changing, Partners, Scene
 from xworld.training.rollouts.rollout import Rollout, Steps, unroll
 from xworld.training.rollouts.try_out import Search
 from xworld.training.run.checkpoint import load_config
@@ -41,15 +45,18 @@ from xworld.training.run.trainer import Trainer, make_trainer
 __all__ = [
     "CURRICULA",
     "LEARNERS",
+    "PARTNERS",
     "PRESETS",
     "AccelConfig",
     "Advice",
     "Batch",
+    "Changing",
     "Curriculum",
     "CurriculumConfig",
     "Demonstrators",
     "Episodes",
     "Evaluated",
+    "FixedConfig",
     "Given",
     "Guidance",
     "ImitateConfig",
@@ -61,19 +68,24 @@ __all__ = [
     "Learner",
     "LearnerConfig",
     "Logger",
+    "NoisySelfConfig",
     "NoopConfig",
     "OptimiserConfig",
     "PLRConfig",
     "PPOConfig",
     "Partners",
+    "PartnersConfig",
     "PlasticityConfig",
+    "PoolConfig",
     "Prediction",
     "ProgressConfig",
     "Report",
     "Rollout",
     "RunConfig",
+    "Scene",
     "Search",
     "Searching",
+    "SelfConfig",
     "Sizes",
     "Steps",
     "Teacher",

@@ -26,10 +26,11 @@ def train_command(arguments: list[str]) -> type:
     """The dataclass of `xworld train`, whose defaults depend on `--preset` or `--resume` among the arguments."""
     if arguments[:1] != ["train"]:
         return dataclasses.make_dataclass("Train", [], namespace={"__doc__": _TRAIN_HELP.partition("\n")[0]})
-    from xworld.training import CURRICULA, TeachingConfig
+    from xworld.training import CURRICULA, PARTNERS, TeachingConfig
 
     default, taught = _default(arguments), _taught(arguments)
     name = OneOf(CURRICULA).name_of(default.curriculum, "RunConfig.curriculum")
+    others = OneOf(PARTNERS).name_of(default.partners, "RunConfig.partners")
 
     @dataclass
     class Train:
@@ -37,6 +38,8 @@ def train_command(arguments: list[str]) -> type:
         preset: str = "demo"  # where the defaults of all other options come from
         # which tasks are trained on: uniform, noop, plr, learnability, progress or accel; it has options of its own
         curriculum: Annotated[str, arg(metavar="NAME")] = name
+        # who plays in the other seats: self, noisy-self, fixed or pool; each has options of its own
+        partners: Annotated[str, arg(metavar="NAME")] = others
         run_folder: Annotated[Path | None, arg(name="run")] = None  # new folder for the run; runs/PRESET by default
         resume: Path | None = None  # folder of a run to go on with
         continue_if_started: bool = False  # go on if the run's folder has a run already
@@ -182,8 +185,8 @@ can be overridden, as in --learner.learning-rate 1e-3; the defaults shown are th
 
 
 def _default(arguments: list[str]) -> "RunConfig":
-    """The run that options change, by `--preset` or `--resume`, and `--curriculum`, among the arguments."""
-    from xworld.training import CURRICULA, PRESETS, load_config
+    """The run that options change, by `--preset` or `--resume`, `--curriculum` and `--partners` among the arguments."""
+    from xworld.training import CURRICULA, PARTNERS, PRESETS, load_config
 
     preset, resumed = _option(arguments, "--preset"), _option(arguments, "--resume")
     if preset is not None and preset not in PRESETS:
@@ -193,7 +196,11 @@ def _default(arguments: list[str]) -> "RunConfig":
     chosen = _option(arguments, "--curriculum")
     if chosen is not None and chosen not in CURRICULA:
         raise ConfigError(f"--curriculum: {chosen!r} is unknown. {did_you_mean(chosen, CURRICULA)}")
-    return _with_choice(PRESETS[preset or "demo"]() if resumed is None else load_config(Path(resumed)), chosen)
+    others = _option(arguments, "--partners")
+    if others is not None and others not in PARTNERS:
+        raise ConfigError(f"--partners: {others!r} is unknown. {did_you_mean(others, PARTNERS)}")
+    config = PRESETS[preset or "demo"]() if resumed is None else load_config(Path(resumed))
+    return _with_choice(config, chosen, others)
 
 
 def _taught(arguments: list[str]) -> "TeachingConfig":
@@ -204,16 +211,18 @@ def _taught(arguments: list[str]) -> "TeachingConfig":
     return (None if resumed is None else read_teaching(Path(resumed))) or TeachingConfig()
 
 
-def _with_choice(config: "RunConfig", curriculum: str | None) -> "RunConfig":
-    """The run as tyro shows it: one kind of learner as plain fields, several as subcommands; fields of one curriculum.
+def _with_choice(config: "RunConfig", curriculum: str | None, partners: str | None) -> "RunConfig":
+    """The run as tyro shows it: one kind of learner as plain fields, several as subcommands.
 
-    That is the named one, or by default the configuration's own.
+    Of curricula and partners it has the fields of the named one, or by default of the configuration's own.
     """
-    from xworld.training import CURRICULA, LEARNERS, RunConfig
+    from xworld.training import CURRICULA, LEARNERS, PARTNERS, RunConfig
 
-    chosen, tasks = config.learner, config.curriculum
+    chosen, tasks, others = config.learner, config.curriculum, config.partners
     if curriculum is not None and type(tasks) is not CURRICULA[curriculum]:
         tasks = CURRICULA[curriculum]()
+    if partners is not None and type(others) is not PARTNERS[partners]:
+        others = PARTNERS[partners]()
     kinds = [
         Annotated[kind, subcommand(name, default=chosen) if type(chosen) is kind else subcommand(name)]
         for name, kind in LEARNERS.items()
@@ -224,8 +233,9 @@ def _with_choice(config: "RunConfig", curriculum: str | None) -> "RunConfig":
     class WithChoice(RunConfig):
         learner: learner_kind = chosen  # type: ignore[valid-type]
         curriculum: type(tasks) = tasks  # type: ignore[valid-type]
+        partners: type(others) = others  # type: ignore[valid-type]
 
-    return _as(WithChoice, dataclasses.replace(config, curriculum=tasks))
+    return _as(WithChoice, dataclasses.replace(config, curriculum=tasks, partners=others))
 
 
 def _own_network(name: str | None, config: "RunConfig") -> Any:

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 from xworld.agents import Agent, Params, distribution
 from xworld.base.checks import check_number
 from xworld.base.digest import digest
-from xworld.core.types import Briefing, Observation
+from xworld.core.types import Briefing
+from xworld.training.rollouts.partners import Scene, resets
 
 
 @jax.tree_util.register_dataclass
@@ -35,14 +36,13 @@ class Demonstrators:
         return self.agent.encode_briefing(self.params, briefing)
 
     def act(
-        self, carry: tuple[Any, jax.Array], keys: jax.Array, observation: Observation, told: Any, is_reset: jax.Array
+        self, carry: tuple[Any, jax.Array], keys: jax.Array, scene: Scene, told: Any
     ) -> tuple[tuple[Any, jax.Array], jax.Array, jax.Array]:
         """The demonstrator's actions; all seats are its own in the first trial of an episode with a demonstration."""
-        memory, is_shown = carry
+        (memory, is_shown), observation = carry, scene.observation
         is_drawn = jax.vmap(lambda key: jax.random.bernoulli(jax.random.fold_in(key, 1), self.share))(keys)
-        is_first = is_reset & (observation.trial == 0)  # a memory that is cleared at trials is reset in others, too
-        is_shown = jnp.where(is_first, is_drawn, is_shown)
-        output = self.agent.step(self.params, observation, told, memory, is_reset)
+        is_shown = jnp.where(scene.is_first & (observation.trial == 0), is_drawn, is_shown)
+        output = self.agent.step(self.params, observation, told, memory, resets(self.agent, scene))
         actions = jax.vmap(distribution.sample)(keys, output.logits).astype(jnp.int32)
         is_theirs = is_shown & (observation.trial == 0)
         return (output.memory, is_shown), actions, jnp.broadcast_to(is_theirs[:, None], actions.shape)

@@ -1,10 +1,22 @@
 """`Partners`: who plays the seats that the learner does not play."""
 
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
 import jax
+import jax.numpy as jnp
 
-from xworld.core.types import Briefing, Observation
+from xworld.agents import Agent, Params
+from xworld.core.types import Briefing, Observation, TimeStep
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What partners get to see in a step."""
+
+    observation: Observation  # [B, ...], of all agents
+    is_first: jax.Array  # [B] bool, whether an episode begins; or their part in it does, in a run's first step
+    own: jax.Array  # [B, A] int32, what the learner would do in each seat: its own memory has played along in all
 
 
 class Partners(Protocol):
@@ -21,19 +33,59 @@ class Partners(Protocol):
         """[B, ...] what they are told, from [B, ...] briefings; called once a rollout for this and the next task."""
         ...
 
-    def act(
-        self, carry: Any, keys: jax.Array, observation: Observation, told: Any, is_reset: jax.Array
-    ) -> tuple[Any, jax.Array, jax.Array]:
+    def act(self, carry: Any, keys: jax.Array, scene: Scene, told: Any) -> tuple[Any, jax.Array, jax.Array]:
         """One step.
 
         Args:
           carry: from `start` or the last step.
-          keys: [B] random keys.
-          observation: [B, ...], of all agents.
+          keys: [B] random keys, other than the learner's.
+          scene: what there is to see.
           told: from `encode_briefing`, of the tasks that are played.
-          is_reset: [B] bool, whether an episode begins.
 
         Returns:
           The next carry, [B, A] int32 actions, and [B, A] bool, which seats are theirs.
         """
         ...
+
+
+@runtime_checkable
+class Changing(Protocol):
+    """Partners that change along a run, such as a pool of snapshots. A pytree, which is in the run's checkpoint.
+
+    It is the same on all devices; both methods run on each device of the mesh axis `AXIS`.
+    """
+
+    def follow(self, key: jax.Array, params: Params, update: jax.Array) -> "Changing":
+        """What it is from now on, of the same shapes. Called before each update.
+
+        Args:
+          key: the same on all devices.
+          params: of the learner, whole.
+          update: [] int32, updates done.
+        """
+        ...
+
+    def players(self) -> Partners:
+        """Who plays this device's environments until the next update."""
+        ...
+
+
+def seated(partners: Partners | Changing | None) -> Partners | None:
+    """Who plays until the next update."""
+    return partners.players() if isinstance(partners, Changing) else partners
+
+
+def resets(agent: Agent, scene: Scene) -> jax.Array:
+    """[B] bool, where an agent empties its memory."""
+    observation, is_first = scene.observation, scene.is_first
+    return agent.is_reset(
+        TimeStep(
+            observation=observation,
+            reward=observation.last_reward,
+            discount=jnp.ones(is_first.shape, jnp.float32),
+            is_first=is_first,
+            is_trial_first=is_first | (observation.time_left == observation.trial_length),
+            is_last=jnp.zeros_like(is_first),
+            event=jnp.zeros(is_first.shape, jnp.int32),
+        )
+    )

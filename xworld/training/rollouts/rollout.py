@@ -15,7 +15,7 @@ from xworld.agents import Agent, Memory, Output, Params, distribution
 from xworld.core.step.goals import goals_of_trial, write_goal
 from xworld.core.types import Briefing, Observation, Task, TaskSource
 from xworld.core.vector import VectorEnv, VectorState, batch_first
-from xworld.training.rollouts.partners import Partners
+from xworld.training.rollouts.partners import Partners, Scene
 
 NUM_TRIAL_COLUMNS = 6  # returns are reported for this many trials, and for the last
 
@@ -29,7 +29,7 @@ class Actor:
     observation: Observation  # [B, ...]
     is_reset: jax.Array  # [B] bool, whether the memory is emptied before this observation
     memory: Memory  # arrays [B, A, ...]
-    partners: Any  # what partners carry, arrays [B, ...]; () without partners
+    partners: Any  # [B] bool, whether they have not begun yet, and what they carry, arrays [B, ...]; () without them
     trial_return: jax.Array  # [B] float32, since the trial began; mean over the learner's agents that are there
 
 
@@ -132,7 +132,7 @@ def start_actor(
         observation=observation,
         is_reset=agent.is_reset(timestep),
         memory=agent.start_memory(vec.num_envs),
-        partners=() if partners is None else partners.start(vec.num_envs),
+        partners=() if partners is None else (jnp.ones(vec.num_envs, bool), partners.start(vec.num_envs)),
         trial_return=jnp.zeros(vec.num_envs, jnp.float32),
     )
 
@@ -263,15 +263,21 @@ class _Seats:
     ) -> tuple[Any, jax.Array, jax.Array]:
         """What partners carry on, and [B, A] actions and weights in which their seats are theirs."""
         keys = jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, 1)  # the learner's chance is as without partners
-        told = pick_told(is_next_task, *self.told)
-        carry, theirs, is_theirs = self.partners.act(actor.partners, keys, actor.observation, told, actor.is_reset)
-        return carry, jnp.where(is_theirs, theirs, action), jnp.where(is_theirs, 0.0, weights)
+        told, (is_new, carry) = pick_told(is_next_task, *self.told), actor.partners
+        scene = Scene(actor.observation, is_new | begins(actor.observation), own=action)
+        carry, theirs, is_theirs = self.partners.act(carry, keys, scene, told)
+        return (jnp.zeros_like(is_new), carry), jnp.where(is_theirs, theirs, action), jnp.where(is_theirs, 0.0, weights)
 
 
 def is_present(observation: Observation) -> jax.Array:
     """[..., A] float32, 1 for agents that are in the world: these see the cell they stand on."""
     size = observation.view.shape[-2]
     return (observation.view[..., size - 1, size // 2, 0] != 0).astype(jnp.float32)
+
+
+def begins(observation: Observation) -> jax.Array:
+    """[...] bool, whether this is seen at the start of an episode."""
+    return (observation.trial == 0) & (observation.time_left == observation.trial_length)
 
 
 def _trial_returns(observation: Observation, trial_return: jax.Array, has_ended: jax.Array) -> TrialReturns:

@@ -13,10 +13,10 @@ import jax.numpy as jnp
 
 from xworld.agents import Agent, Params
 from xworld.core.step.actions import NOOP
-from xworld.core.types import Briefing, Observation, TaskSource
+from xworld.core.types import Briefing, TaskSource
 from xworld.core.vector import VectorEnv
 from xworld.training.rollouts.episodes import Episodes, Tally, finished_episodes, follow_trials
-from xworld.training.rollouts.partners import Partners
+from xworld.training.rollouts.partners import Partners, Scene
 from xworld.training.rollouts.rollout import Actor, Rollout, collect, start_actor
 
 
@@ -105,13 +105,11 @@ class _Idle:
         told = () if self.partners is None else self.partners.encode_briefing(briefing)
         return told, briefing.agent_id
 
-    def act(
-        self, carry: Any, keys: jax.Array, observation: Observation, told: Any, is_reset: jax.Array
-    ) -> tuple[Any, jax.Array, jax.Array]:
+    def act(self, carry: Any, keys: jax.Array, scene: Scene, told: Any) -> tuple[Any, jax.Array, jax.Array]:
         """The partners' actions; noops where all are idle."""
         (of_partners, is_idle), (told, seats) = carry, told
         actions, is_theirs = jnp.full(seats.shape, NOOP, jnp.int32), jnp.zeros(seats.shape, bool)
         if self.partners is not None:
-            of_partners, actions, is_theirs = self.partners.act(of_partners, keys, observation, told, is_reset)
+            of_partners, actions, is_theirs = self.partners.act(of_partners, keys, scene, told)
         actions = jnp.where(is_idle[:, None], NOOP, actions)
         return (of_partners, is_idle), actions, is_theirs | is_idle[:, None]

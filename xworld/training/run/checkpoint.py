@@ -26,6 +26,7 @@ from xworld.base.configs import differences, from_json, to_json
 from xworld.base.errors import ConfigError
 from xworld.base.files import LOCK, as_path, parse_json, read_text, write_atomically
 from xworld.training.devices.sharding import fetch
+from xworld.training.rollouts.partners import Changing
 from xworld.training.run.config import RunConfig
 from xworld.training.run.given import Given
 from xworld.training.run.trainer import TrainState
@@ -33,7 +34,7 @@ from xworld.training.run.trainer import TrainState
 T = TypeVar("T")
 
 _CONFIG, _OUTSIDE = "config.json", "given.json"
-_TASKS = "tasks"  # the part of a checkpoint with a curriculum
+_TASKS, _PARTNERS = "tasks", "partners"  # the parts of a checkpoint with a curriculum, and with partners that change
 _SPARE_BYTES = 4_000_000  # for metrics and the configuration
 
 
@@ -159,11 +160,12 @@ def agent_parts(state: TrainState) -> dict[str, Any]:
 
 
 def all_parts(state: TrainState, given: Given) -> dict[str, Any]:
-    """What a checkpoint consists of: the agent, the rest of the state, and the tasks where they change."""
+    """What a checkpoint consists of: the agent, the rest of the state, tasks and partners where they change."""
     names = [field.name for field in dataclasses.fields(TrainState) if field.name != "params"]
     rest = {name: getattr(state, name) for name in names}
     tasks = {} if given.curriculum is None else {_TASKS: given.tasks}
-    return agent_parts(state) | {"rest": rest} | tasks
+    partners = {_PARTNERS: given.partners} if isinstance(given.partners, Changing) else {}
+    return agent_parts(state) | {"rest": rest} | tasks | partners
 
 
 def save(folder: Path, which: Which, update: int, parts: Mapping[str, Any], texts: Mapping[str, str]) -> None:
@@ -185,12 +187,12 @@ def save(folder: Path, which: Which, update: int, parts: Mapping[str, Any], text
 
 
 def load(folder: Path, like: TrainState, given: Given, config: RunConfig) -> tuple[TrainState, Given]:
-    """The state in the newest checkpoint of the run in `folder`, in the host's memory, and its curriculum.
+    """The state in the newest checkpoint of the run in `folder`, in the host's memory, and its curriculum and partners.
 
     Args:
       folder: the run's.
       like: a state with the shapes and dtypes to expect, as from `jax.eval_shape`.
-      given: what the run is to go on with; a curriculum in it is replaced by the one in the checkpoint.
+      given: what the run is to go on with; a curriculum and changing partners are those of the checkpoint.
       config: what the run is to go on with; only `total_steps` may be another, and more.
 
     Raises:
@@ -209,6 +211,8 @@ def load(folder: Path, like: TrainState, given: Given, config: RunConfig) -> tup
     rest = _with_keys(parts["rest"], {name: getattr(like, name) for name in parts["rest"]})
     if given.curriculum is not None:
         given = dataclasses.replace(given, tasks=_with_keys(parts[_TASKS], given.tasks))
+    if _PARTNERS in parts:
+        given = dataclasses.replace(given, partners=parts[_PARTNERS])
     return TrainState(params=parts["params"], **rest), given
 
 

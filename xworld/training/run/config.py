@@ -15,6 +15,7 @@ from xworld.training.curriculum.rules.uniform import UniformConfig
 from xworld.training.curriculum.sizes import Sizes
 from xworld.training.learners.configs import LEARNERS, LearnerConfig
 from xworld.training.learners.ppo import PPOConfig
+from xworld.training.partners.configs import PARTNERS, PartnersConfig, SelfConfig
 from xworld.training.rollouts.try_out import Search
 
 
@@ -23,8 +24,8 @@ class RunConfig:
     """A training run. Equal configurations on equal devices give equal parameters.
 
     Raises:
-      ConfigError: a count below 1, a learner that is not in `LEARNERS`, a curriculum that is not in `CURRICULA`, or
-        minibatches that do not divide the environments.
+      ConfigError: a count below 1, a learner that is not in `LEARNERS`, a curriculum that is not in `CURRICULA`,
+        partners that are not in `PARTNERS`, or minibatches that do not divide the environments.
     """
 
     env: EnvConfig = field(default_factory=EnvConfig)
@@ -32,6 +33,7 @@ class RunConfig:
     agent: AgentConfig = field(default_factory=AgentConfig)
     learner: Annotated[LearnerConfig, OneOf(LEARNERS)] = field(default_factory=PPOConfig)
     curriculum: Annotated[CurriculumConfig, OneOf(CURRICULA)] = field(default_factory=UniformConfig)
+    partners: Annotated[PartnersConfig, OneOf(PARTNERS)] = field(default_factory=SelfConfig)
     seed: int = 0  # of parameters, tasks and actions; below 2^32
     num_envs: int = 256  # on all devices together
     num_groups: int = 8  # of environments; on any number of devices that divides it, a run does the same
@@ -53,6 +55,7 @@ class RunConfig:
         check(counts, partial(check_whole, low=1))
         OneOf(LEARNERS).name_of(self.learner, "RunConfig.learner")
         OneOf(CURRICULA).name_of(self.curriculum, "RunConfig.curriculum")
+        OneOf(PARTNERS).name_of(self.partners, "RunConfig.partners")
         self.check_devices(1)
 
     @property

@@ -1,10 +1,12 @@
 """`Given`: all that comes into a run from outside, as data."""
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
 import jax
 
+from xworld.agents import Agent, Params
 from xworld.base.errors import ConfigError
 from xworld.core.env import Env
 from xworld.core.types import TaskSource
@@ -13,7 +15,8 @@ from xworld.tasks.sets.task_set import check_tasks
 from xworld.training.curriculum.curriculum import Curriculum
 from xworld.training.curriculum.rules.uniform import UniformConfig
 from xworld.training.learners.terms.term import Term
-from xworld.training.rollouts.partners import Partners
+from xworld.training.partners.configs import SelfConfig
+from xworld.training.rollouts.partners import Changing, Partners
 from xworld.training.run.config import RunConfig
 
 
@@ -24,12 +27,18 @@ class Given:
 
     tasks: TaskSource  # or a Curriculum, to which flows back what became of its tasks
     terms: tuple[Term, ...] = ()
-    partners: Partners | None = None
+    partners: Partners | Changing | None = None
 
     @property
     def curriculum(self) -> Curriculum | None:
         """The tasks, if anything flows back to them."""
         return self.tasks if isinstance(self.tasks, Curriculum) else None
+
+    def after_partners(self, key: jax.Array, params: Params, update: jax.Array) -> "Given":
+        """With partners as they are from this update on: see `Changing.follow`."""
+        if not isinstance(self.partners, Changing):
+            return self
+        return dataclasses.replace(self, partners=self.partners.follow(key, params, update))
 
     def describe(self) -> dict[str, Any]:
         """What everything is, by which a run that goes on is compared with the one that was started.
@@ -56,6 +65,28 @@ def _about(thing: Any, pattern: str) -> str:
     """What a term or partners say of themselves, if they do: "about" in a pattern."""
     about = getattr(thing, "about", None)
     return "" if about is None else pattern.format(about)
+
+
+def make_partners(config: RunConfig, agent: Agent, partners: Partners | None) -> Partners | Changing | None:
+    """Who plays beside the learner with the network `agent`: as the configuration says, or `partners`.
+
+    Raises:
+      ConfigError: both say something, or the configuration's are not for the run.
+    """
+    is_self = isinstance(config.partners, SelfConfig)
+    if partners is None:
+        if config.env.num_agents < 2 and not is_self:
+            raise ConfigError(
+                f"RunConfig.partners is {config.partners!r}, but EnvConfig.num_agents is 1: there is no seat for a "
+                "partner. Raise num_agents to 2, or choose SelfConfig() (--partners self)."
+            )
+        return config.partners.make(agent, config.env, config.sizes)
+    if not is_self:
+        raise ConfigError(
+            f"RunConfig.partners is {config.partners!r}, and partners are given as well ({type(partners).__name__}). "
+            "Give one of the two."
+        )
+    return partners
 
 
 def make_source(config: RunConfig, tasks: TaskSource | None) -> TaskSource:

@@ -40,7 +40,7 @@ from xworld.training.run.checkpoint import (
     save_config,
 )
 from xworld.training.run.config import RunConfig
-from xworld.training.run.given import Given, check_source, make_source
+from xworld.training.run.given import Given, check_source, make_partners, make_source
 from xworld.training.run.held_out import Evaluator, make_evaluator
 from xworld.training.run.trainer import Trainer, TrainState, make_trainer
 
@@ -86,7 +86,7 @@ def train(
       resume: whether to go on from the folder's checkpoint, with the same tasks, terms, partners, learner and agent.
       tasks: where tasks come from, maybe a `Curriculum`; by default the configuration's universe.
       terms: further losses.
-      partners: who plays the seats that the learner does not; by default it plays all.
+      partners: who plays the seats that the learner does not; by default those of the configuration.
       learner: in place of the one that the configuration describes; hashable.
       agent: in place of the one that the configuration describes; hashable, with the methods of `xworld.agents.Agent`.
       params: what a new run starts with; by default fresh ones.
@@ -98,7 +98,8 @@ def train(
       on_start: called when the folder of a new run is ready, for more files in it.
       on_row: called with each chunk's row of metrics.
       on_chunk: called after each chunk with what is given to the run and the row, gives what the next chunk gets, of
-        the same shapes. In all processes; what it changes but for a curriculum is not in the checkpoint.
+        the same shapes. In all processes; of what it changes, a curriculum and a pool of partners are in the
+        checkpoint.
       on_evaluation: called in the lead process after each evaluation with the agent as it then is, the stacked tasks
         that it was evaluated on, and the row.
 
@@ -113,7 +114,7 @@ def train(
     trainer = make_trainer(config, agent, learner)
     source = make_source(config, tasks)
     check_source(config, source, has_evaluation_tasks=evaluation_tasks is not None)
-    given = trainer.given(source, tuple(terms), partners)
+    given = trainer.given(source, tuple(terms), make_partners(config, trainer.agent, partners))
     evaluator = make_evaluator(config, trainer.agent, tasks, evaluation_tasks)
     like = jax.eval_shape(trainer.start, given)
     is_lead = jax.process_index() == 0  # the process that writes

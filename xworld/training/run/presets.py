@@ -133,6 +133,45 @@ def s() -> RunConfig:
     )
 
 
+def duo() -> RunConfig:
+    """One room; half of the tasks are for two players, half of these need both. The learner plays all seats.
+
+    `partners` has other players in the second seat.
+    """
+    return RunConfig(
+        env=EnvConfig(
+            height=9,
+            width=9,
+            num_agents=2,
+            max_objects=6,
+            max_rules=3,
+            max_doors=1,
+            push=False,
+            relations=("touch", "hold"),
+        ),
+        universe=UniverseConfig(
+            world=_ONE_ROOM,
+            goal_relations=("hold",),
+            negated_goal_percent=0,
+            direction_percent=0,
+            chain_length=(1, 2),
+            num_distractors=(1, 2),
+            num_dead_ends=(0, 1),
+            frozen_task_percent=0,
+            two_player_percent=50,
+            together_percent=50,
+            hide_percent=50,
+            hidden_ways=("rule",),
+            hide="all",
+            trial_length=(25, 35),
+            num_trials=(1, 6),
+        ),
+        agent=agent_preset("mini", "gru"),
+        learner=_SLOWER,
+        total_steps=50_000_000,
+    )
+
+
 def smoke() -> RunConfig:
     """The demo in miniature, for tests: over in seconds, and hardly anything is learned."""
     config = demo()
@@ -156,5 +195,6 @@ PRESETS: dict[str, Callable[[], RunConfig]] = {
     "memory-search": memory_search,
     "memory-recall": memory_recall,
     "s": s,
+    "duo": duo,
     "smoke": smoke,
 }

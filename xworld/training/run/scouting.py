@@ -16,6 +16,7 @@ from xworld.training.curriculum.curriculum import Searching
 from xworld.training.curriculum.followed import td_errors
 from xworld.training.devices.sharding import gather_batch
 from xworld.training.learners.learner import Judge, Learner
+from xworld.training.rollouts.partners import seated
 from xworld.training.rollouts.try_out import Scouts, Search, note, play_scouts, start_scouts
 from xworld.training.run.config import RunConfig
 from xworld.training.run.given import Given
@@ -38,7 +39,7 @@ class Scouting:
     def start(self, key: jax.Array, given: Given) -> Scouts:
         """Scouts with tasks of the curriculum's choice."""
         source = _Proposals(_searching(given))
-        return start_scouts(self.agent, self.vec, key, source, self.plan, self.first_index, given.partners)
+        return start_scouts(self.agent, self.vec, key, source, self.plan, self.first_index, seated(given.partners))
 
     def search(
         self, key: jax.Array, params: Params, learner_state: Any, scouts: Scouts, given: Given
@@ -55,7 +56,7 @@ class Scouting:
             _Proposals(curriculum),
             self.plan,
             self.first_index,
-            given.partners,
+            seated(given.partners),
         )
         if not isinstance(self.learner, Judge):
             raise ConfigError(

@@ -26,7 +26,7 @@ from xworld.training.devices.sharding import (
 from xworld.training.learners.learner import Batch, Learner, Metrics, Trained
 from xworld.training.learners.terms.term import Term
 from xworld.training.logs.tasks import task_metrics
-from xworld.training.rollouts.partners import Partners
+from xworld.training.rollouts.partners import Changing, Partners, seated
 from xworld.training.rollouts.rollout import Actor, TrialReturns, collect, start_actor
 from xworld.training.rollouts.try_out import Scouts
 from xworld.training.run.config import RunConfig
@@ -62,7 +62,9 @@ class Trainer:
     whole_params: Callable[[Params], Params]  # a state's parameters, all of them on every device
     own_params: Callable[[Params], Params]  # whole parameters onto the devices, as a state has them
 
-    def given(self, tasks: TaskSource, terms: tuple[Term, ...] = (), partners: Partners | None = None) -> Given:
+    def given(
+        self, tasks: TaskSource, terms: tuple[Term, ...] = (), partners: Partners | Changing | None = None
+    ) -> Given:
         """What `start` and `chunk` take, on all devices. A change of its leaves needs no recompile."""
         given = jax.tree.map(jnp.asarray, Given(tasks, terms, partners))
         return place(given, make_mesh(), jax.tree.map(lambda _: P(), given))
@@ -85,7 +87,7 @@ class _Loop:
         key, reset_key = jax.random.split(key)
         params = self.agent.init(params_key)
         actor = start_actor(
-            self.agent, self.vec, reset_key, given.tasks, self.batch.first_index, partners=given.partners
+            self.agent, self.vec, reset_key, given.tasks, self.batch.first_index, partners=seated(given.partners)
         )
         learner_key, *keys = jax.random.split(jax.random.fold_in(reset_key, 1), 1 + len(given.terms))
         like = self._output(params, actor)
@@ -107,8 +109,10 @@ class _Loop:
         """Acts, has the terms follow, learns, tries tasks out, and tells the curriculum. `state.params` are whole."""
         key, act_key, learn_key = jax.random.split(state.key, 3)
         length, first_index = self.learner.rollout_length, self.batch.first_index
+        given = given.after_partners(jax.random.fold_in(act_key, 4), state.params, state.update)
+        players = seated(given.partners)
         actor, rollout, trials = collect(
-            self.agent, state.params, self.vec, state.actor, act_key, given.tasks, length, first_index, given.partners
+            self.agent, state.params, self.vec, state.actor, act_key, given.tasks, length, first_index, players
         )
         curriculum = given.curriculum
         if curriculum is not None:

@@ -1,0 +1,368 @@
+"""Who sits in the other seats: the learner with noise, a player that stays as it is, a pool of snapshots."""
+
+import dataclasses
+import functools
+import json
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from devices_worker import pool_config, two_agents
+from jax.sharding import PartitionSpec as P
+from test_devices import TOLERANCE, finish, start
+
+from xworld import ConfigError, Env, EnvConfig, VectorEnv
+from xworld.agents import AgentConfig, make_agent
+from xworld.agents import load as load_agent
+from xworld.agents import save as save_agent
+from xworld.apps.commands.main import main
+from xworld.base.configs import from_json, to_json
+from xworld.base.xla.devices import make_mesh
+from xworld.core.step.actions import NOOP
+from xworld.tasks import Universe
+from xworld.tasks.sets.task_set import sample_stacked
+from xworld.training import (
+    PARTNERS,
+    PRESETS,
+    FixedConfig,
+    NoisySelfConfig,
+    PoolConfig,
+    RunConfig,
+    SelfConfig,
+    Sizes,
+    train,
+)
+from xworld.training.partners.fixed import FixedAgent
+from xworld.training.partners.seats import is_of_partners, sit_down
+from xworld.training.rollouts.partners import Scene
+from xworld.training.rollouts.rollout import collect, is_present, start_actor
+from xworld.training.run.checkpoint import load
+from xworld.training.run.given import make_partners
+from xworld.training.run.trainer import make_trainer
+
+CONFIG = pool_config()
+ENV, TASKS = two_agents()
+AGENT = make_agent(CONFIG.agent, ENV)
+NUM_ENVS = 8
+
+
+def on_mesh(function):
+    """Compiled, on each device of the mesh."""
+    shard = functools.partial(jax.shard_map, mesh=make_mesh(), in_specs=P(), out_specs=P(), check_vma=False)
+    return jax.jit(shard(function))
+
+
+def params_of(seed):
+    """Parameters with which an agent has strong opinions."""
+    return jax.tree.map(lambda leaf: 3 * leaf, AGENT.init(jax.random.key(seed)))
+
+
+def assert_same(found, expected):
+    assert jax.tree.structure(found) == jax.tree.structure(expected)
+    for leaf, wanted in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_array_equal(leaf, wanted)
+
+
+@functools.cache
+def played(partners, length=40):
+    """The steps that a learner with these partners plays, and what they carry at the end."""
+    vec, key = VectorEnv(Env(ENV), NUM_ENVS), jax.random.key(3)
+
+    @jax.jit
+    def play():
+        params = params_of(1)
+        actor = start_actor(AGENT, vec, key, TASKS, partners=partners)
+        after, rollout, _ = collect(AGENT, params, vec, actor, key, TASKS, length, partners=partners)
+        return rollout.steps, after.partners
+
+    return jax.device_get(play())
+
+
+def test_the_learner_has_one_seat_of_those_that_are_taken_drawn_for_each_episode():
+    steps, _ = played(NoisySelfConfig(0.4, 0.6).make(AGENT, ENV, CONFIG.sizes))
+    is_alone = steps.task_id[..., 1] == 1
+    assert is_alone.any() and not is_alone.all()
+    assert (steps.weight.sum(-1) == 1).all() and (steps.weight[is_alone][:, 0] == 1).all()
+    seat = steps.weight.argmax(-1)
+    begins = (steps.observation.trial == 0) & (steps.observation.time_left == 9)
+    assert ((seat[1:] == seat[:-1]) | begins[1:]).all()  # one seat through an episode
+    assert set(seat[~is_alone]) == {0, 1}
+
+
+@pytest.mark.parametrize("num_agents", [3, 4])
+def test_partners_have_all_other_seats_of_more_agents(num_agents):
+    is_there = np.random.default_rng(0).random((200, num_agents)) < 0.6
+    is_there[~is_there.any(1), 1] = True
+    view = np.zeros((*is_there.shape, 5, 5, 3), np.uint8)
+    view[..., 4, 2, 0] = is_there  # an agent sees the cell it stands on
+    scene = Scene(SimpleNamespace(view=jnp.asarray(view)), jnp.arange(200) % 4 > 0, None)
+    seat = sit_down(jnp.full(200, 1, jnp.int32), jax.random.split(jax.random.key(0), 200), scene)
+    is_drawn = np.arange(200) % 4 > 0
+    assert (seat[~is_drawn] == 1).all() and is_there[is_drawn, seat[is_drawn]].all()
+    assert set(np.asarray(seat)) == set(range(num_agents))
+    theirs = np.asarray(is_of_partners(seat, scene.observation))
+    np.testing.assert_array_equal(theirs, is_there & (np.arange(num_agents) != np.asarray(seat)[:, None]))
+
+
+@pytest.mark.slow
+def test_noise_is_a_share_of_the_partners_actions_and_none_of_the_learners():
+    """With no noise, and as far as the first partner has acted, everything is as in self-play."""
+    plain, _ = played(None)
+    quiet, _ = played(NoisySelfConfig(0.0, 0.0).make(AGENT, ENV, CONFIG.sizes))
+    np.testing.assert_array_equal(quiet.action, plain.action)
+    noisy, (_, carry) = played(NoisySelfConfig(0.4, 0.6).make(AGENT, ENV, CONFIG.sizes))
+    assert ((carry.share >= 0.4) & (carry.share <= 0.6)).all() and np.ptp(carry.share) > 0
+    first, wanted = noisy.action[0], plain.action[0]
+    is_ours = noisy.weight[0] == 1
+    np.testing.assert_array_equal(first[is_ours], wanted[is_ours])
+    assert (noisy.action != plain.action).any()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("player", ["noop", "random"])
+def test_scripted_partners(player):
+    steps, _ = played(FixedConfig(player).make(AGENT, ENV, CONFIG.sizes))
+    theirs = steps.action[(steps.weight == 0) & (np.asarray(is_present(steps.observation)) == 1)]
+    assert len(theirs) > 50 and set(theirs) == ({NOOP} if player == "noop" else set(range(7)))
+
+
+def test_a_saved_partner_plays_by_its_own_memory_and_parameters(tmp_path):
+    """Its memory runs along, and is emptied with its episode; what it is told it reads by itself."""
+    save_agent(tmp_path / "agent", AGENT, params_of(2), env_config=ENV)
+    partners = FixedConfig(str(tmp_path / "agent")).make(AGENT, ENV, CONFIG.sizes)
+    assert isinstance(partners, FixedAgent)
+    assert_same(partners.params, load_agent(tmp_path / "agent").params)
+    steps, (_, carry) = played_by(partners)
+    alone, briefings, first_memory = steps
+    told = partners.encode_briefing(briefings)
+    expected = AGENT.unroll(partners.params, alone.observation, told_along(told, 5), first_memory, alone.is_reset)
+    np.testing.assert_allclose(carry.memory, expected.memory, rtol=1e-5, atol=1e-6)
+
+
+def told_along(told, length):
+    return jnp.broadcast_to(told, (length, *told.shape))
+
+
+def played_by(partners):
+    """Five steps of first episodes: these, what was told, the empty memory; and what partners carry then."""
+    vec, key = VectorEnv(Env(ENV), NUM_ENVS), jax.random.key(4)
+
+    @jax.jit
+    def play():
+        actor = start_actor(AGENT, vec, key, TASKS, partners=partners, is_spread=False)
+        after, rollout, _ = collect(AGENT, params_of(1), vec, actor, key, TASKS, 5, partners=partners)
+        return (rollout.steps, rollout.context.briefings[0], AGENT.start_memory(NUM_ENVS)), after.partners
+
+    return play()
+
+
+def a_pool(**changes):
+    options = {"capacity": 2, "updates_per_draw": 2, "draws_per_snapshot": 1} | changes
+    return PoolConfig(**options).make(AGENT, ENV, dataclasses.replace(CONFIG.sizes, num_groups=1))
+
+
+def test_a_pool_takes_snapshots_and_keeps_who_is_playing():
+    follow = on_mesh(lambda pool, key, params, update: pool.follow(key, params, update))
+    pool = a_pool()
+    snapshots, drawn = {}, set()
+    for update in range(24):
+        before, params = pool, params_of(update)
+        pool = follow(pool, jax.random.key(update), params, jnp.int32(update))
+        taken = [int(number) for number in pool.taken[1:]]
+        if update % 2 or update == 0:
+            assert_same(pool, before)  # between draws nothing changes
+            continue
+        assert pool.draw == before.draw + 1 and pool.before == before.now and pool.is_filled[pool.now].all()
+        snapshots[update] = params
+        assert update in taken  # one of the two places is free
+        drawn.add(int(pool.now[0]))
+        for place, number in enumerate(taken, start=1):
+            if pool.is_filled[place]:
+                assert_same(jax.tree.map(lambda leaf, at=place: leaf[at], pool.params), snapshots[number])
+        if before.now[0] > 0:
+            assert pool.taken[before.now[0]] == before.taken[before.now[0]]  # who plays on is kept
+    assert pool.is_filled.all() and drawn == {0, 1, 2}
+
+
+def test_a_snapshot_plays_as_when_it_was_taken_and_on_to_the_end_of_its_episodes():
+    """Those in an episode that began before the draw keep their partner; who begins gets the new one."""
+    old, new = params_of(5), params_of(6)
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), jax.tree.map(jnp.zeros_like, old), old, new)
+    pool = dataclasses.replace(
+        a_pool(),
+        params=stacked,
+        is_filled=jnp.ones(3, bool),
+        draw=jnp.int32(4),
+        now=jnp.array([2], jnp.int32),
+        before=jnp.array([1], jnp.int32),
+    )
+    vec = VectorEnv(Env(ENV), NUM_ENVS)
+    state, timestep = vec.reset(jax.random.key(0), TASKS)
+    briefing = vec.briefings(state)[0]
+    is_old = jnp.arange(NUM_ENVS) % 2 == 0
+    memory = jax.tree.map(lambda leaf: leaf + 0.5, AGENT.start_memory(NUM_ENVS))
+
+    def act(pool, draws, is_first):
+        players = pool.players()
+        carry = dataclasses.replace(players.start(NUM_ENVS), draw=draws, memory=memory)
+        scene = Scene(timestep.observation, is_first, jnp.zeros((NUM_ENVS, 2), jnp.int32))
+        keys = jax.random.split(jax.random.key(1), NUM_ENVS)
+        carry, _, _ = players.act(carry, keys, scene, players.encode_briefing(briefing))
+        return carry
+
+    def alone(params, is_reset):
+        told = AGENT.encode_briefing(params, briefing)
+        return AGENT.step(params, timestep.observation, told, memory, is_reset).memory
+
+    carry = on_mesh(act)(pool, jnp.full(NUM_ENVS, 3), ~is_old)
+    expected = jnp.where(is_old[:, None, None], alone(old, ~is_old), alone(new, ~is_old))
+    np.testing.assert_allclose(carry.memory, expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(carry.draw, jnp.where(is_old, 3, 4))
+    # Two draws later an episode that still goes on has a new partner, who remembers nothing.
+    carry = on_mesh(act)(pool, jnp.full(NUM_ENVS, 2), jnp.zeros(NUM_ENVS, bool))
+    np.testing.assert_allclose(carry.memory, alone(new, jnp.ones(NUM_ENVS, bool)), rtol=1e-5, atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def run_with_a_pool(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pool") / "run"
+    assert train(CONFIG, folder, tasks=TASKS, show_progress=False)
+    return folder
+
+
+def loaded(folder):
+    trainer = make_trainer(CONFIG)
+    given = trainer.given(TASKS, (), make_partners(CONFIG, trainer.agent, None))
+    state, given = load(folder, jax.eval_shape(trainer.start, given), given, CONFIG)
+    return dataclasses.replace(state, key=jax.random.key_data(state.key)), given.partners
+
+
+def test_a_run_with_a_pool_goes_on_bit_for_bit(run_with_a_pool, tmp_path):
+    rows = []
+
+    def stop(row):
+        rows.append(row)
+        if len(rows) == 3:
+            raise KeyboardInterrupt  # after the checkpoint of update 4, as if killed
+
+    with pytest.raises(KeyboardInterrupt):
+        train(CONFIG, tmp_path / "run", tasks=TASKS, show_progress=False, on_row=stop)
+    assert loaded(tmp_path / "run")[1].is_filled.tolist() == [True, True, False]
+    assert train(CONFIG, tmp_path / "run", tasks=TASKS, resume=True, show_progress=False)
+    assert_same(loaded(tmp_path / "run"), loaded(run_with_a_pool))
+    assert loaded(run_with_a_pool)[1].taken.tolist() == [0, 2, 4]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("num_devices", [2, 8])
+def test_a_pool_is_the_same_on_several_devices(run_with_a_pool, tmp_path, num_devices):
+    folder = tmp_path / "run"
+    finish(start(folder, num_devices=num_devices, total_devices=num_devices, has_pool=True))
+    (state, pool), (expected, expected_pool) = loaded(folder), loaded(run_with_a_pool)
+    for name in ("is_filled", "taken", "draw", "now", "before"):
+        np.testing.assert_array_equal(getattr(pool, name), getattr(expected_pool, name))
+    for one, other in ((state.params, expected.params), (pool.params, expected_pool.params)):
+        jax.tree.map(functools.partial(np.testing.assert_allclose, **TOLERANCE), one, other)
+
+
+@pytest.mark.slow
+def test_a_task_for_one_trains_as_without_partners():
+    alone = jax.tree.map(lambda leaf: leaf[1:], TASKS)
+    found = []
+    for partners in (SelfConfig(), NoisySelfConfig(), CONFIG.partners):
+        config = dataclasses.replace(CONFIG, partners=partners)
+        trainer = make_trainer(config)
+        given = trainer.given(alone, (), make_partners(config, trainer.agent, None))
+        found.append(trainer.chunk(trainer.start(given), given)[0])
+    for other in found[1:]:
+        assert_same(other.params, found[0].params)
+
+
+def test_the_preset_for_two_has_room_for_its_tasks():
+    config = PRESETS["duo"]()
+    assert config.env.num_agents == 2 and config.partners == SelfConfig()
+    for name, kind in PARTNERS.items():
+        if name != "self":
+            kind().make(make_agent(config.agent, config.env), config.env, config.sizes)
+    assert Universe(config.env, config.universe).with_split("validation")
+
+
+@pytest.mark.slow
+def test_the_preset_for_two_mixes_tasks_for_one_and_for_two():
+    config = PRESETS["duo"]()
+    tasks = sample_stacked(Universe(config.env, config.universe), jax.random.split(jax.random.key(0), 256))
+    assert 0.4 < (np.asarray(tasks.is_present).sum(-1) == 2).mean() < 0.6
+
+
+@pytest.fixture
+def runs(monkeypatch):
+    """The configurations that commands would train."""
+    found = []
+    monkeypatch.setattr("xworld.training.train", lambda config, *_, **__: found.append(config) or True)
+    monkeypatch.setattr("xworld.training.use_host_devices", lambda _: None)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("arguments", "partners"),
+    [
+        ([], SelfConfig()),
+        (["--partners", "noisy-self", "--partners.least", "0.2"], NoisySelfConfig(least=0.2)),
+        (["--partners=fixed", "--partners.player", "runs/demo"], FixedConfig("runs/demo")),
+        (["--partners.capacity", "4", "--partners", "pool"], PoolConfig(capacity=4)),
+    ],
+)
+def test_partners_on_the_command_line_and_in_json(runs, tmp_path, arguments, partners):
+    assert main(["train", "--preset", "smoke", "--run", str(tmp_path / "run"), *arguments]) == 0
+    config = dataclasses.replace(PRESETS["smoke"](), partners=partners)
+    assert runs == [config] and from_json(RunConfig, to_json(config)) == config
+    older = {name: value for name, value in json.loads(to_json(config)).items() if name != "partners"}
+    assert from_json(RunConfig, json.dumps(older)).partners == SelfConfig()  # of before there were partners
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--partners", "pol"], "--partners: 'pol' is unknown. Did you mean 'pool'?"),
+        (["--partners", "pool", "--partners.capacity", "0"], "PoolConfig.capacity is 0; write a whole number of at le"),
+        (["--partners", "noisy-self", "--partners.most", "2"], "NoisySelfConfig.most is 2.0; write a number from 0 to"),
+        (["--env.num-agents", "5"], "num_agents is 5; write a whole number from 1 to 4"),
+    ],
+)
+def test_what_cannot_be_meant_is_said_in_a_line(runs, tmp_path, capsys, arguments, message):
+    assert main(["train", "--preset", "smoke", "--run", str(tmp_path / "run"), *arguments]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1 and not runs
+
+
+def config_for(num_agents, partners):
+    return RunConfig(env=EnvConfig(num_agents=num_agents), partners=partners)
+
+
+@pytest.mark.parametrize(
+    ("num_agents", "partners", "message"),
+    [
+        (1, PoolConfig(), "EnvConfig.num_agents is 1: there is no seat for a partner. Raise num_agents to 2"),
+        (2, FixedConfig("pretrained"), "FixedConfig.player: The agent was trained in another environment"),
+        (2, FixedConfig("nowhere/at/all"), "'nowhere/at/all': there is no such folder, and no player of that name"),
+        (2, FixedConfig("expert"), "'expert', which plans for tasks that are known before. Write random, noop, or"),
+        (2, FixedConfig("searcher"), "'searcher', which moves the first agent only. Write random, noop, or the folder"),
+    ],
+)
+def test_partners_that_cannot_be_are_refused(num_agents, partners, message):
+    config = config_for(num_agents, partners)
+    with pytest.raises(ConfigError, match=message):
+        make_partners(config, make_agent(AgentConfig(), config.env), None)
+
+
+def test_partners_are_given_once_and_a_pool_draws_after_an_episode():
+    config, mine = config_for(2, NoisySelfConfig()), FixedConfig().make(AGENT, ENV, CONFIG.sizes)
+    with pytest.raises(ConfigError, match=r"partners are given as well \(Idler\). Give one of the two"):
+        make_partners(config, AGENT, mine)
+    sizes = Sizes(num_envs=8, num_groups=1, rollout_length=10, trial_length=(5, 20), num_trials=(1, 2))
+    with pytest.raises(ConfigError, match="updates_per_draw is 3: an episode of 40 steps lasts longer than .* least 4"):
+        PoolConfig(updates_per_draw=3).make(AGENT, ENV, sizes)
+    with pytest.raises(ConfigError, match=r"NoisySelfConfig.least is 0.5, above most, which is 0.1"):
+        NoisySelfConfig(0.5, 0.1)
