@@ -11,7 +11,7 @@ from xworld.agents.network.config import MEMORIES, AgentConfig
 from xworld.agents.network.memory.memory import Memory
 from xworld.agents.network.presets import AGENT_PRESETS, agent_preset
 from xworld.agents.players import Player, make_player, player_by_name
-from xworld.agents.policy import AgentPolicy, Decider, NoopPolicy, Policy, RandomPolicy
+from xworld.agents.policy import AgentPolicy, Decider, NoopPolicy, PairedPolicy, Policy, RandomPolicy
 from xworld.agents.saved.loaded import LoadedAgent
 from xworld.agents.saved.saved import PRETRAINED, load
 from xworld.agents.saved.saved import save_agent as save
@@ -33,6 +33,7 @@ __all__ = [
     "Memory",
     "NoopPolicy",
     "Output",
+    "PairedPolicy",
     "Params",
     "Plan",
     "PlanTable",

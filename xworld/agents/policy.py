@@ -12,6 +12,8 @@ from xworld.agents.network.memory.memory import Memory
 from xworld.core.step.actions import NOOP, NUM_ACTIONS
 from xworld.core.types import Briefing, State, TimeStep
 
+_DRAWN = -1  # in place of a seat
+
 
 class Policy(Protocol):
     """How one environment is played. Pure; `jax.vmap` it for many. A pytree, so that parameters are data.
@@ -107,3 +109,48 @@ class AgentPolicy:
         output = self.agent.step(self.params, timestep.observation, told, memory_, is_reset)
         actions = output.logits.argmax(-1) if self.is_greedy else distribution.sample(key, output.logits)
         return (told, output.memory), actions, output.logits, output.value
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class PairedMemory:
+    """What is remembered in an episode."""
+
+    player: Any
+    partner: Any
+    seat: jax.Array  # [] int32, the player's
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class PairedPolicy:
+    """The player in one seat, the partner in all others. Each has a memory and a chance of its own.
+
+    In a task for one the player has the only seat that is taken.
+    """
+
+    player: Policy
+    partner: Policy
+    seat: jax.Array = field(default_factory=lambda: jnp.int32(_DRAWN))  # [] int32, the player's; or drawn each episode
+
+    def start(self, key: jax.Array, state: State, briefing: Briefing) -> PairedMemory:
+        """What both remember, and who sits where."""
+        is_taken = state.task.is_present
+        drawn = jnp.where(is_taken, jax.random.uniform(jax.random.fold_in(key, 1), is_taken.shape, jnp.float32), -1)
+        asked = is_taken & (jnp.arange(is_taken.shape[0]) == self.seat)
+        seat = jnp.where(asked.any(), asked, drawn).argmax().astype(jnp.int32)
+        return PairedMemory(
+            player=self.player.start(key, state, briefing),
+            partner=self.partner.start(jax.random.fold_in(key, 2), state, briefing),
+            seat=seat,
+        )
+
+    def act(
+        self, memory: PairedMemory, key: jax.Array, state: State, timestep: TimeStep
+    ) -> tuple[PairedMemory, jax.Array]:
+        """[A] int32 actions: the player's in its seat, the partner's elsewhere."""
+        of_player, actions = self.player.act(memory.player, key, state, timestep)
+        other_key = jax.random.fold_in(key, 1)
+        of_partner, theirs = self.partner.act(memory.partner, other_key, state, timestep)
+        is_own = jnp.arange(actions.shape[0]) == memory.seat
+        return PairedMemory(of_player, of_partner, memory.seat), jnp.where(is_own, actions, theirs).astype(jnp.int32)

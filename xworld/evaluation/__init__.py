@@ -9,6 +9,7 @@ from xworld.evaluation.report.learning_curve import draw_learning_curve
 from xworld.evaluation.report.plots import draw_players, draw_trials
 from xworld.evaluation.report.tables import players_table, statistics_table, trials_table
 from xworld.evaluation.scores.comparison import compare, telling_episode
+from xworld.evaluation.scores.cross_play import CrossPlay, cross_play, cross_play_table, tasks_for_two
 from xworld.evaluation.scores.schema import read_scores
 from xworld.evaluation.scores.scores import AGENT, Scores
 from xworld.evaluation.scores.statistics import Estimate, difference, estimate, gain, most_telling, normalise
@@ -17,6 +18,7 @@ from xworld.evaluation.scores.sweep import SweepConfig, play_again, run_sweep, s
 
 __all__ = [
     "AGENT",
+    "CrossPlay",
     "Estimate",
     "Reference",
     "Returns",
@@ -24,6 +26,8 @@ __all__ = [
     "SweepConfig",
     "TaskRows",
     "compare",
+    "cross_play",
+    "cross_play_table",
     "difference",
     "draw_learning_curve",
     "draw_players",
@@ -47,6 +51,7 @@ __all__ = [
     "statistics_table",
     "summarise",
     "sweep_scores",
+    "tasks_for_two",
     "telling_episode",
     "trials_table",
     "write_comparison",

@@ -12,6 +12,7 @@ from xworld.base.errors import ConfigError
 from xworld.base.files import as_file_name
 
 if TYPE_CHECKING:
+    from xworld.agents import Player
     from xworld.evaluation.reference import Reference
     from xworld.tasks import TaskCollection
 
@@ -49,6 +50,8 @@ class Evaluate:
     # a history (.jsonl) of the one task
     demonstrator: Annotated[str | None, arg(metavar="NAME|FOLDER|module:function|HISTORY")] = None
     demonstrated_task: Literal["same", "next"] = "same"  # the control is "next": the demonstration is of another task
+    # with --task-set: who plays the other seats, any player as for --agent; the agent's seat is drawn for each episode
+    partner: Annotated[str | None, arg(metavar="NAME|FOLDER|module:function")] = None
     batch_size: int | None = None  # with --task-set: episodes played at a time, 2048 by default
     seed: int = 0  # decides directions and chance, and which tasks are sampled
     greedy: bool = False  # a trained agent takes the likeliest action instead of drawing one
@@ -63,6 +66,8 @@ class Evaluate:
         use_devices(num_cores())
         if self.demonstrator is None and self.demonstrated_task != "same":
             raise ConfigError("--demonstrated-task goes with --demonstrator. Name who shows it, such as expert.")
+        if self.partner is not None and self.demonstrator is not None:
+            raise ConfigError("--partner and --demonstrator exclude each other. Leave one out.")
         return self._compare() if self.task_set is None else self._sweep(self.task_set)
 
     def _compare(self) -> int:
@@ -82,7 +87,7 @@ class Evaluate:
         run = agent_folder(self.agent)
         if run is None:
             raise ConfigError(f"--agent {self.agent} goes with --task-set. Name a set of tasks.")
-        for name in ("repetitions", "normalise_by", "demonstrator", "batch_size"):
+        for name in ("repetitions", "normalise_by", "demonstrator", "partner", "batch_size"):
             if getattr(self, name) is not None:
                 raise ConfigError(f"--{name.replace('_', '-')} goes with --task-set. Name a set of tasks.")
         if self.num_trials is not None and len(self.num_trials) > 1:
@@ -148,6 +153,8 @@ class Evaluate:
                     of_another_task=self.demonstrated_task == "next",
                     show_progress=True,
                 )
+        if self.partner is not None:
+            player = self._seated(player, collection, self.partner)
         output = self.output or self._default_output(collection)
         about = {
             "player": player.about,
@@ -167,6 +174,23 @@ class Evaluate:
         print(f"Wrote scores.json, report.html and replays to {output}")
         return 0
 
+    def _seated(self, player: "Player", collection: "TaskCollection", name: str) -> "Player":
+        """The player with a partner in the other seats."""
+        from xworld.agents import PairedPolicy, Player
+        from xworld.agents.players import player_by_name
+        from xworld.base.errors import located
+
+        env, tasks = collection.env, collection.tasks
+        if env.config.num_agents < 2:
+            raise ConfigError(
+                f"--partner {name}: EnvConfig.num_agents of {collection.name} is 1, so that there is no other seat. "
+                "Choose tasks for two, or leave --partner out."
+            )
+        with located("--partner"):
+            partner = player_by_name(name, env, tasks, show_progress=True)
+        policy = PairedPolicy(player.policy, partner.policy)
+        return Player(f"{player.name} with {partner.name}", policy, {**player.about, "partner": partner.about})
+
     def _find_reference(self, collection: "TaskCollection") -> "Reference":
         from xworld.agents.players import EXPERT
         from xworld.evaluation.reference import expert_reference, fine_tuned_reference
@@ -181,6 +205,8 @@ class Evaluate:
         name = f"on-{as_file_name(collection.name)}"
         if self.demonstrator is not None:
             name += f"-shown-{self.demonstrated_task}-by-{as_file_name(self.demonstrator)}"
+        if self.partner is not None:
+            name += f"-with-{as_file_name(self.partner)}"
         if (Path(self.agent) / "config.json").exists():  # what else holds an agent may be replaced as a whole
             return Path(self.agent) / (f"best-{name}" if self.which == "best" else name)
         return Path("runs") / f"{as_file_name(self.agent)}-{name}"

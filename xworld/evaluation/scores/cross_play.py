@@ -1,0 +1,114 @@
+"""Cross-play: everybody with everybody. Agents that understand only copies of themselves are found out by it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from rich import box
+from rich.table import Table
+
+from xworld.agents.policy import PairedPolicy, Policy
+from xworld.base.errors import ConfigError
+from xworld.core.env import Env
+from xworld.core.types import Task
+from xworld.evaluation.protocol import evaluate, with_num_trials
+
+
+@dataclass(frozen=True)
+class CrossPlay:
+    """What each two players earn together."""
+
+    names: tuple[str, ...]
+    returns: np.ndarray  # [N, N, num_tasks] float64, of the last trial: player i in seat 0, player j in seat 1
+
+    @property
+    def matrix(self) -> np.ndarray:
+        """[N, N] float64 mean returns over tasks and both ways to sit; symmetric."""
+        one_way = self.returns.mean(-1)
+        return cast(np.ndarray, (one_way + one_way.T) / 2)
+
+    @property
+    def ratio(self) -> float:
+        """The mean return of players with others, divided by that with themselves; NaN where the latter is 0.
+
+        1 where it does not matter who the partner is, 0 where nobody but a copy will do.
+        """
+        matrix, is_self = self.matrix, np.eye(len(self.names), dtype=bool)
+        alike = matrix[is_self].mean()
+        return float(matrix[~is_self].mean() / alike) if alike else float("nan")
+
+
+def cross_play(
+    env: Env,
+    tasks: Task,
+    players: Mapping[str, Policy],
+    key: jax.Array,
+    *,
+    num_trials: int | None = None,
+    num_repetitions: int = 1,
+    batch_size: int = 256,
+) -> CrossPlay:
+    """Plays every task with each two of the players, both ways to sit, all with the same chance of the environment.
+
+    Args:
+      env: the environment the tasks are for.
+      tasks: stacked tasks for two, leaves [num_tasks, ...].
+      players: at least two, by name; one of them is also played with itself.
+      key: decides directions and chance.
+      num_trials: play this many trials of every task instead of the task's own number.
+      num_repetitions: episodes of each task for each way to sit.
+      batch_size: how many tasks are played at a time.
+
+    Raises:
+      ConfigError: fewer than two players, a task that is not for two, or tasks of another environment.
+    """
+    if len(players) < 2:
+        raise ConfigError(f"Cross-play needs at least two players, not {len(players)}. Add one.")
+    number = np.asarray(tasks.is_present).sum(-1)
+    if (number != 2).any():
+        raise ConfigError(
+            f"{int((number != 2).sum())} of {len(number)} tasks are not for two agents. Choose those that are, as in "
+            "tasks_for_two(tasks)."
+        )
+    tasks = with_num_trials(tasks, num_trials)
+    last = np.asarray(tasks.num_trials, np.int64) - 1
+
+    def play(player: Policy, partner: Policy) -> np.ndarray:
+        """[num_tasks] returns of the last trial."""
+        policy = PairedPolicy(player, partner, jnp.int32(0))
+        keys = jax.random.split(key, num_repetitions)
+        played = [evaluate(env, tasks, policy, one, batch_size=batch_size).returns for one in keys]
+        of_last = np.stack([returns[np.arange(len(last)), last] for returns in played])
+        return cast(np.ndarray, of_last.mean(axis=0, dtype=np.float64))
+
+    returns = [[play(player, partner) for partner in players.values()] for player in players.values()]
+    return CrossPlay(tuple(players), np.array(returns))
+
+
+def tasks_for_two(tasks: Task) -> Task:
+    """Those of stacked tasks in which two agents are there, in the host's memory.
+
+    Raises:
+      ConfigError: there is none.
+    """
+    tasks = jax.tree.map(np.asarray, tasks)
+    is_for_two = np.asarray(tasks.is_present).sum(-1) == 2
+    if not is_for_two.any():
+        raise ConfigError("None of the tasks is for two agents. Choose others, such as those of ada-two-player.")
+    return jax.tree.map(lambda leaf: leaf[is_for_two], tasks)
+
+
+def cross_play_table(found: CrossPlay) -> Table:
+    """A row and a column for each player: mean returns of the last trial, both ways to sit."""
+    title = f"Return of the last trial, mean over {found.returns.shape[-1]} tasks and both ways to sit"
+    table = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("with")
+    for name in found.names:
+        table.add_column(name, justify="right", overflow="fold")
+    for name, row in zip(found.names, found.matrix, strict=True):
+        table.add_row(name, *(f"{value:.2f}" for value in row))
+    table.caption = f"with others / with themselves: {found.ratio:.2f}"
+    return table
