@@ -167,6 +167,7 @@ def test_points_are_where_they_should_be(trained, tmp_path, family, arm, at):
         assert config.agent == default.agent
 
 
+@pytest.mark.slow
 def test_operations_grow_with_the_agent():
     config = PRESETS["smoke"]()
     counts = []

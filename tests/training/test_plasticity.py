@@ -133,6 +133,7 @@ def test_what_is_only_measured_changes_nothing():
         assert ((row["dead_units"] >= 0) & (row["dead_units"] < 0.5)).all()
 
 
+@pytest.mark.slow  # quicker: `test_resets_come_once_and_draw_their_layers_again`
 def test_a_run_resets_its_heads_and_their_moments():
     """At the end of four updates, with everything on; and without the reset units are replaced one by one."""
     plasticity = PlasticityConfig(reset="heads", reset_at=(0.9,), replacement=0.5, maturity=1, measures=True)

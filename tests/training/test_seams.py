@@ -69,6 +69,7 @@ def test_prediction_is_learned():
     assert 0.5 * uninformed < losses[0] <= uninformed + 1 and losses[-1] < 0.5 * losses[0]
 
 
+@pytest.mark.slow  # quicker: `test_what_does_nothing_changes_nothing`, and `test_partners.py`
 def test_absent_agents_and_partners_change_nothing():
     """Whatever stands in a rollout where nothing is learned from, parameters are the same, bit for bit."""
     env, tasks = two_agents()

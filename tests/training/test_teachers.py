@@ -47,6 +47,7 @@ def rough(params, size=0.3):
     return jax.tree.map(lambda leaf: leaf + size * jax.random.normal(jax.random.key(1), leaf.shape), params)
 
 
+@pytest.mark.slow  # quicker: `test_ppo_asks_the_teacher`
 def test_a_teacher_that_is_the_student_has_nothing_to_say():
     """Along episodes and rollouts that do not end together. Another has, or one whose values mean something else."""
     ppo = PPOConfig(
@@ -89,7 +90,8 @@ def played():
     return agent, params, rollouts
 
 
-@pytest.mark.parametrize("memory", ["gru", pytest.param("transformer_xl", marks=pytest.mark.slow)])
+@pytest.mark.slow  # quicker: `test_ppo_asks_the_teacher`
+@pytest.mark.parametrize("memory", ["gru", "transformer_xl"])
 def test_what_a_teacher_says_is_what_it_would_think_step_by_step(memory):
     """Across episodes and borders of rollouts, by a loop that empties its memory at first trials' first views alone."""
     _, _, rollouts = played()
