@@ -121,7 +121,7 @@ def test_watched_episodes_are_those_of_the_agent(collection, memory):
         assert (attention[..., 0] == 0).all() and (attention[..., 1:7] > 0).any((0, 1, 2)).all()  # never at itself
 
 
-@pytest.mark.parametrize("memory", ["gru_attention", _slow_unless("gru_txl"), "transformer_xl"])
+@pytest.mark.parametrize("memory", [_slow_unless("gru_attention"), _slow_unless("gru_txl"), "transformer_xl"])
 def test_attention_is_what_the_output_depends_on(memory):
     """Where the weight of an entry is 0, the entry does not matter; where it is not, it does."""
     one = an_agent(memory)

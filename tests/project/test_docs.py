@@ -31,7 +31,8 @@ NOT_RUN = "# Not run by the tests: "  # first line of Python that takes long, or
 NEEDS = "# Needs "  # first line of Python that needs a package that may be missing; the tests of clients have it
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 LEARNING = ("custom_loop", "custom_network", "several_devices")  # print returns that have to rise
-SLOW = (*LEARNING, "many")
+SLOW_PAGES = ("coming-from",)  # its parts are on the pages of the adapters
+SLOW = (*LEARNING, "many", "step", "evaluate_and_plot")
 TRAINING = ("own-curriculum", "own-learner", "own-loss")  # pages that train
 TASK = 'goal = "hold(agent, red ball)"\nmap = "0b"\nlegend.b = "red ball"'
 
@@ -71,7 +72,11 @@ def session(saved_agent, tmp_path, monkeypatch):
         (tmp_path / "runs" / run).symlink_to(saved_agent)
 
 
-@pytest.mark.parametrize("page", _pages_with("python"), ids=_name)
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, marks=pytest.mark.slow) if page.stem in SLOW_PAGES else page for page in _pages_with("python")],
+    ids=_name,
+)
 def test_python_runs_and_prints_what_is_shown(page, session, tmp_path, monkeypatch):
     """The Python of a page is one session. What it trains is traced: see `test_training_of_pages_runs`."""
     monkeypatch.setattr(xworld.training, "train", _trace)

@@ -109,7 +109,7 @@ def test_mutual_relations_hold_both_ways():
     assert num_one_sided > 50 and min(counts.values()) > 10
 
 
-@pytest.mark.slow  # quicker: `test_presets_split_by_content`, and `test_splits_share_no_world` in `test_worlds.py`
+@pytest.mark.slow  # quicker: `test_presets_split_by_content`, which does so by hashes
 @pytest.mark.parametrize("what", ["games", "worlds"])
 def test_splits_share_nothing(what):
     """By content, of 16,000 that are drawn, whatever hash the generator goes by."""

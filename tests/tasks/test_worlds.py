@@ -88,6 +88,7 @@ def test_a_world_is_its_id():
     assert hashlib.sha256(worlds.tobytes()).hexdigest()[:16] == GOLDEN
 
 
+@pytest.mark.slow  # quicker: `test_presets_split_by_content`
 def test_splits_share_no_world():
     """By content, on a grid so small that ids of the same world are common."""
     env_config, contents = EnvConfig(height=7, width=7, max_doors=1), {}

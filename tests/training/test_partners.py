@@ -239,6 +239,7 @@ def loaded(folder):
     return dataclasses.replace(state, key=jax.random.key_data(state.key)), given.partners
 
 
+@pytest.mark.slow  # quicker: `test_a_snapshot_plays_as_when_it_was_taken_and_on_to_the_end_of_its_episodes`
 def test_a_run_with_a_pool_goes_on_bit_for_bit(run_with_a_pool, tmp_path):
     rows = []
 

@@ -189,7 +189,8 @@ def test_first_episodes_start_at_random_moments(rooms, max_goals):
     assert actor.is_reset.all()  # the memory is empty
 
 
-@pytest.mark.parametrize("memory", ALL_MEMORIES)
+@pytest.mark.slow  # quicker: `test_bfloat16_stays_near_float32`
+@pytest.mark.parametrize("memory", MEMORIES)
 def test_bfloat16_learns_what_it_acted(memory):
     """Acting and unrolling round in different ways; the policy that learning starts from is the one it computes."""
     config = sanity_config(memory)

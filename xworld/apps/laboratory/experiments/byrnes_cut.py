@@ -22,6 +22,7 @@ import numpy as np
 from xworld.agents import LEARNERS, AgentPolicy, Expert, Policy, RandomPolicy, load, make_learner
 from xworld.apps.laboratory.experiment import Experiment, Job, Outcome
 from xworld.base.errors import ConfigError
+from xworld.base.files import read_text
 from xworld.base.hashing import hash_words
 from xworld.core.config import EnvConfig
 from xworld.core.env import Env
@@ -155,7 +156,7 @@ def run(job: Job) -> Outcome:
         "above_stopped_high": high,
         "best_seen": _best_seen(data, sizes, int(cut)),
         **{name: float(values[:, late].mean()) for name, values in controls.items()},
-        "updates_of_best": json.loads((agent / REPORT).read_text())["update"],
+        "updates_of_best": json.loads(read_text(agent / REPORT))["update"],
         "parameters": sum(leaf.size for leaf in jax.tree.leaves(loaded.params)),
     }
     return Outcome({NUM_BLOCKS: _in_blocks(returns, sizes)}, numbers)
