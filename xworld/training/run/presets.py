@@ -138,36 +138,19 @@ def duo() -> RunConfig:
 
     `partners` has other players in the second seat.
     """
-    return RunConfig(
-        env=EnvConfig(
-            height=9,
-            width=9,
-            num_agents=2,
-            max_objects=6,
-            max_rules=3,
-            max_doors=1,
-            push=False,
-            relations=("touch", "hold"),
-        ),
-        universe=UniverseConfig(
-            world=_ONE_ROOM,
-            goal_relations=("hold",),
-            negated_goal_percent=0,
-            direction_percent=0,
-            chain_length=(1, 2),
+    config = memory()
+    return dataclasses.replace(
+        config,
+        env=dataclasses.replace(config.env, height=9, width=9, num_agents=2),
+        universe=dataclasses.replace(
+            config.universe,
             num_distractors=(1, 2),
-            num_dead_ends=(0, 1),
-            frozen_task_percent=0,
             two_player_percent=50,
             together_percent=50,
             hide_percent=50,
-            hidden_ways=("rule",),
-            hide="all",
             trial_length=(25, 35),
             num_trials=(1, 6),
         ),
-        agent=agent_preset("mini", "gru"),
-        learner=_SLOWER,
         total_steps=50_000_000,
     )
 
