@@ -1,11 +1,11 @@
-"""A finished run that several modules of tests look at."""
+"""Runs that several modules of tests look at: a finished one, and those that commands would begin."""
 
 from pathlib import Path
 
 import pytest
 from devices_worker import everything, short_config
 
-from xworld.training import train
+from xworld.training import RunConfig, train
 
 
 @pytest.fixture(scope="session")
@@ -14,3 +14,12 @@ def run_with_everything(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("run_with_everything") / "run"
     assert train(short_config(), folder, **everything(), show_progress=False)
     return folder
+
+
+@pytest.fixture
+def runs(monkeypatch) -> list[RunConfig]:
+    """The configurations that commands would train."""
+    found: list[RunConfig] = []
+    monkeypatch.setattr("xworld.training.train", lambda config, *_, **__: found.append(config) or True)
+    monkeypatch.setattr("xworld.training.use_host_devices", lambda _: None)
+    return found

@@ -22,15 +22,6 @@ def test_a_curriculum_in_json():
         RunConfig(curriculum="plr")
 
 
-@pytest.fixture
-def runs(monkeypatch):
-    """The configurations that commands would train."""
-    found = []
-    monkeypatch.setattr("xworld.training.train", lambda config, *_, **__: found.append(config) or True)
-    monkeypatch.setattr("xworld.training.use_host_devices", lambda _: None)
-    return found
-
-
 @pytest.mark.parametrize(
     ("arguments", "curriculum"),
     [

@@ -297,15 +297,6 @@ def test_the_preset_for_two_mixes_tasks_for_one_and_for_two():
     assert 0.4 < (np.asarray(tasks.is_present).sum(-1) == 2).mean() < 0.6
 
 
-@pytest.fixture
-def runs(monkeypatch):
-    """The configurations that commands would train."""
-    found = []
-    monkeypatch.setattr("xworld.training.train", lambda config, *_, **__: found.append(config) or True)
-    monkeypatch.setattr("xworld.training.use_host_devices", lambda _: None)
-    return found
-
-
 @pytest.mark.parametrize(
     ("arguments", "partners"),
     [
