@@ -58,16 +58,20 @@ def test_families_of_tasks_have_a_table_and_a_panel_each(tmp_path):
 
 
 def test_the_course_of_runs_has_a_panel_for_each_pair_of_columns(tmp_path):
-    experiment = dataclasses.replace(EXPERIMENT, course=(("height", "steps"), ("height", "seconds")))
+    course = (("height", "steps"), ("height", "seconds"), ("height", "luck"))
+    experiment = dataclasses.replace(EXPERIMENT, course=course)
     run_experiment(EXPERIMENT, tmp_path, seeds=[2])  # all runs are done
     for arm in EXPERIMENT.arms:
         folder = tmp_path / f"{arm}-seed2"
         rows = [{"update": 1, "steps": 10, "seconds": 1, "height": 0.5}, {"update": 2, "steps": 20, "seconds": 3}]
         (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     content = run_experiment(experiment, tmp_path, seeds=[2])
-    assert [(panel["column"], panel["along"]) for panel in content["course"]] == list(experiment.course)
+    assert [(panel["column"], panel["along"]) for panel in content["course"]] == list(course)
     of_seconds = [(run["arm"], run["at"], run["values"]) for run in content["course"][1]["runs"]]
     assert of_seconds == [("high", [1], [0.5]), ("low", [1], [0.5])]
+    luck = {run["arm"]: run["numbers"]["luck"] for run in content["families"]["all"]["runs"]}
+    of_luck = {run["arm"]: run["at"] for run in content["course"][2]["runs"]}
+    assert of_luck == {arm: [pytest.approx(number / 2)] for arm, number in luck.items()}  # half of the steps
     assert (tmp_path / "toy-course.png").read_bytes()[:4] == b"\x89PNG"
     assert (tmp_path / "toy.html").read_text().count("<figure>") == 2
 

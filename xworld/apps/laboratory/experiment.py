@@ -50,7 +50,8 @@ class Experiment:
     baselines: Callable[[Job], Scores]  # of the family: what other players earn, and what scores 1
     families: tuple[str, ...] = ("all",)  # of tasks: each has a table and a panel of the figure
     against: str | None = None  # a number that runs measure: a second figure draws what arms gain against it
-    # pairs of columns of the runs' rows, such as ("task_firings", "steps"): a figure draws the first along the second
+    # pairs of columns of the runs' rows, such as ("task_firings", "steps"): a figure draws the first along the second,
+    # which may also be a number that runs measure and that grows evenly with the steps
     course: tuple[tuple[str, str], ...] = ()
     arms_of: Mapping[str, tuple[str, ...]] | None = None  # of each family, where it has not all of them
     fit_along: str | None = None  # a number that runs measure: scores of each family are fitted along it

@@ -16,6 +16,8 @@ _COLOURS = ("#2563c9", "#d9822b", "#2f8f5b", "#7d55b5", "#c2417c", "#1b8a9a")
 _BY_NUMBER = ("mean", "percentile_20")  # statistics that are drawn by the number of trials
 _WIDTH, _HEIGHT, _COLUMNS = 6.4, 4.4, 2  # of a panel in inches, and panels side by side
 
+_FAR = 4.0  # the longest run over the shortest
+
 
 def draw_families(content: Mapping[str, Any]) -> Figure:
     """Score from trial to trial, arms and baselines as lines; a panel for each family if there are several."""
@@ -83,7 +85,10 @@ def draw_gains(content: Mapping[str, Any], against: str) -> Figure:
 
 
 def draw_course(content: Mapping[str, Any]) -> Figure:
-    """Columns of the runs' rows along steps or seconds, a panel for each; a line for each run, arms by colour."""
+    """Columns of the runs' rows along steps, seconds or operations, a panel each; a line for each run, arms by colour.
+
+    Where runs end far apart, as they do in operations, they are drawn along a logarithm.
+    """
     panels = content["course"]
     num_rows = -(-len(panels) // _COLUMNS)
     figure = blank_figure(_WIDTH * _COLUMNS, _HEIGHT * num_rows)
@@ -97,6 +102,9 @@ def draw_course(content: Mapping[str, Any]) -> Figure:
             label = None if run["arm"] in labelled else run["arm"]
             labelled.add(run["arm"])
             axes.plot(run["at"], run["values"], color=colours[run["arm"]], linewidth=1.2, alpha=0.8, label=label)
+        ends = [run["at"][-1] for run in panel["runs"] if run["at"]]
+        if ends and max(ends) > _FAR * min(ends):
+            axes.set_xscale("log")
         axes.set_xlabel(panel["along"].replace("_", " "))
         axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.02, 0.5))
         write_title(axes, panel["column"].replace("_", " "), "a line for each seed")

@@ -41,7 +41,7 @@ def write_report(
             family: _of_family(experiment, [(job, outcome) for job, outcome in found if job.family == family])
             for family in families
         },
-        "course": _course(experiment, runs),
+        "course": _course(experiment, [(job, outcome["numbers"]) for job, outcome in found if job in runs]),
         "kept_tasks": kept_early_and_late(runs),
     }
     text = json.dumps(content, indent=1) + "\n"
@@ -88,14 +88,22 @@ def _of_family(experiment: Experiment, found: Sequence[tuple[Job, Mapping[str, A
     return {"runs": runs, **({} if fit is None else {"fit": fit}), **summarise(scores)}
 
 
-def _course(experiment: Experiment, jobs: Sequence[Job]) -> list[dict[str, Any]]:
-    """For each pair of columns, what is drawn: of each run two lists, of rows that have both."""
-    rows = {job: MetricsWriter.read(job.folder) for job in jobs} if experiment.course else {}
+def _course(experiment: Experiment, found: Sequence[tuple[Job, Mapping[str, float]]]) -> list[dict[str, Any]]:
+    """For each pair of columns, what is drawn: of each run two lists, of rows that have both.
+
+    A number that the whole run measures counts as a column, which grows evenly with its steps.
+    """
+    rows = {job: MetricsWriter.read(job.folder) for job, _ in found} if experiment.course else {}
     panels = []
     for column, along in experiment.course:
         runs = []
-        for job, of_run in rows.items():
-            points = [(row[along], row[column]) for row in of_run if not math.isnan(row.get(column, math.nan))]
+        for job, numbers in found:
+            of_run = rows[job]
+            kept = [row for row in of_run if not math.isnan(row.get(column, math.nan))]
+            if along in numbers:
+                points = [(numbers[along] * row["steps"] / of_run[-1]["steps"], row[column]) for row in kept]
+            else:
+                points = [(row[along], row[column]) for row in kept]
             at, values = [x for x, _ in points], [y for _, y in points]
             runs.append({"family": job.family, "arm": job.arm, "seed": job.seed, "at": at, "values": values})
         panels.append({"column": column, "along": along, "runs": runs})

@@ -166,5 +166,6 @@ EXPERIMENT = Experiment(
     baselines=lambda job: _exam(job).baselines(job.folder),
     families=tuple(AXES),
     arms_of={family: tuple(points) for family, points in AXES.items()},
+    course=tuple(("validation_last_trial", along) for along in ("steps", "seconds", "training_flops")),
     fit_along=AT,
 )
