@@ -121,6 +121,7 @@ def steps_that_differ(one, other) -> list[int]:
     return [int(index) for index in np.flatnonzero(differs)]
 
 
+@pytest.mark.slow
 def test_a_goal_that_is_observed_counts_as_one_that_is_told(recording):
     agent = make_agent(SMALL, env_config())
     params, goal = rough_params(agent), recording.briefing.goal
@@ -407,6 +408,7 @@ def num_parameters(config: AgentConfig) -> tuple[int, int]:
     return tuple(sum(leaf.size for leaf in jax.tree.leaves(tree)) for tree in (params, layers))
 
 
+@pytest.mark.slow
 def test_small_presets_have_the_same_size_with_every_memory():
     for memory in MEMORIES:
         assert num_parameters(agent_preset("mini", memory))[0] == pytest.approx(0.15e6, rel=0.05)

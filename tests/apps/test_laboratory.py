@@ -129,6 +129,7 @@ def test_finished_runs_are_not_done_again(tmp_path):
         run_experiment(EXPERIMENT, tmp_path)
 
 
+@pytest.mark.slow
 def test_runs_side_by_side_give_the_same(tmp_path, monkeypatch):
     helpers = Path(toy_experiment.__file__).parent
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(helpers), os.environ.get("PYTHONPATH", "")]))

@@ -166,6 +166,7 @@ def test_a_page_that_was_just_shown_is_not_left(study_file, tmp_path, window):
             assert sitting.draw(size).get_size() == size
 
 
+@pytest.mark.slow
 def test_the_report_compares_people_with_agents(sessions, study_file, tmp_path, capsys):
     def report(*arguments):
         common = ["--output", tmp_path / "report", "--best-returns", sessions.parent / "best", "--repetitions", "2"]

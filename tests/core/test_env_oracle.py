@@ -11,7 +11,7 @@ from strategies import Example, examples
 from xworld import EnvConfig
 
 NUM_EXAMPLES = 400
-SLOW = ("four agents, transparent", "two agents, occluded")  # quicker: two agents with several goals
+SLOW = ("four agents, transparent", "two agents, occluded", "few relations, no push")  # quicker: the other two
 # In what share of the examples, in percent, each of these happens at least; without them the test would prove little.
 EVERYWHERE = {
     "trial boundary": 50,

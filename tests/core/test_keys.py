@@ -42,6 +42,7 @@ def test_keys_of_both_styles_are_taken(name):
         take(jnp.zeros(3, jnp.uint32))
 
 
+@pytest.mark.slow
 def test_both_styles_give_the_same():
     new, old = jax.random.key(7), jax.random.PRNGKey(7)
     assert as_key(new) is new and (as_key(old) == new).item()

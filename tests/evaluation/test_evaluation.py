@@ -98,6 +98,7 @@ def test_the_random_policy_takes_every_action():
     assert counts.shape == (7,) and (np.abs(counts - 200) < 60).all()  # more than four standard deviations
 
 
+@pytest.mark.slow
 def test_the_key_decides_and_the_batch_size_does_not(tasks, agent):
     one = evaluate(ENV, tasks, RandomPolicy(), KEY, batch_size=12).returns
     np.testing.assert_array_equal(evaluate(ENV, tasks, RandomPolicy(), KEY, batch_size=12).returns, one)

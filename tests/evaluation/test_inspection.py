@@ -96,7 +96,7 @@ def test_a_probe_finds_what_is_there_and_guesses_what_is_not():
     assert abs(guessed - chance(candidates)) < 0.07 and 0.25 < chance(candidates) < 1 / 3
 
 
-@pytest.mark.parametrize("memory", [_slow_unless(name, ("transformer_xl",)) for name in CONFIGS])
+@pytest.mark.parametrize("memory", [_slow_unless(name) for name in CONFIGS])
 def test_watched_episodes_are_those_of_the_agent(collection, memory):
     one, tasks = an_agent(memory), collection.tasks
     watched = watch(one.agent, collection.env, NUM_TRIALS, one.params, tasks, jnp.int32(NUM_TRIALS * TRIAL_LENGTH), KEY)
@@ -146,6 +146,7 @@ def test_attention_is_what_the_output_depends_on(memory):
         assert bool((after != before).any()) == (last[place] > 0 and not is_itself), place
 
 
+@pytest.mark.slow
 def test_all_of_it_is_said(collection):
     content = inspect_agent(an_agent("transformer_xl"), collection, NUM_TRIALS, num_scored=20)
     assert content["num_tasks"] == 20  # and all are watched

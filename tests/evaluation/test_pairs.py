@@ -112,6 +112,7 @@ def test_tasks_for_two_are_chosen():
         tasks_for_two(alone)
 
 
+@pytest.mark.slow
 def test_a_partner_by_the_protocol(tasks, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     save_tasks(tmp_path / "pair.npz", TaskSet(tasks), CONFIG)

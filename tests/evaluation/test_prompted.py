@@ -179,6 +179,7 @@ def test_bad_commands_are_one_line(folder, capsys):
         assert message in error and error.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_prompted_agent_by_the_protocol(folder, tasks, capsys):
     save_tasks(folder / "rooms.npz", TaskSet(tasks), CONFIG)
     start = ["evaluate", "--agent", "agent", "--task-set", "rooms.npz", "--demonstrator", "expert"]

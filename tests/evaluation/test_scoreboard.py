@@ -127,6 +127,7 @@ def make_run(folder: Path, seed: int) -> str:
     return str(run.relative_to(folder))
 
 
+@pytest.mark.slow
 def test_entries_are_added_checked_and_shown(tiny, tmp_path, capsys, monkeypatch):
     runs = [make_run(tmp_path, seed) for seed in (4, 7)]
     for name in ("random", "expert"):

@@ -31,6 +31,7 @@ def site(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_every_public_name_is_in_the_reference(site):
     inventory = (site / "objects.inv").read_bytes().partition(b"zlib.\n")[2]
     described = {line.split()[0] for line in zlib.decompress(inventory).decode().splitlines()}

@@ -22,6 +22,7 @@ def _same(one, other):
     return digest(one) == digest(other)
 
 
+@pytest.mark.slow
 def test_an_environment_is_its_held_out_tasks(held_out):
     assert held_out.env == Env(TRIVIAL.env_config)
     one_by_one = [TRIVIAL.sample(key) for key in jax.random.split(jax.random.key(3), 3)]

@@ -87,6 +87,7 @@ def recall():
     return generate(RECALL)
 
 
+@pytest.mark.slow
 def test_every_goal_has_a_hidden_rule_of_its_own(recall):
     tasks, infos = recall
     check_form(RECALL.env_config, tasks, infos)
@@ -201,6 +202,7 @@ def test_chains_of_all_kinds_lie_beside_each_other():
     assert table.is_found.mean() >= 0.95
 
 
+@pytest.mark.slow
 def test_splits_part_games_by_all_of_their_goals():
     config = dataclasses.replace(RECALL.config, test_percent=30, validation_percent=20, shapes=("ball", "cube"))
     universes = (Universe(RECALL.env_config, dataclasses.replace(config, split=split)) for split in splits.SPLITS)

@@ -177,6 +177,7 @@ def check_chain(world, info):
     assert num_dead_ends == info.num_dead_ends
 
 
+@pytest.mark.slow
 def test_default_universe():
     tasks, infos = check_all(DEFAULT, 4096, num_walked=150, num_solved=60)
     assert [task_digest(take(tasks, index)) for index in range(len(GOLDEN_IDS))] == GOLDEN["default"]
@@ -303,6 +304,7 @@ PLAIN = Universe(
 )
 
 
+@pytest.mark.slow
 def test_plain_universe_in_a_pool():
     env_config = PLAIN.env_config
     source = TaskSet.from_source(TaskPool(PLAIN, 3, 50), jax.random.key(7), 1024)

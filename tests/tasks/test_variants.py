@@ -43,6 +43,7 @@ def edited(generated):
     return to_host(change(generated[0], jax.random.split(jax.random.key(4), NUM_TASKS)))
 
 
+@pytest.mark.slow
 def test_what_is_read_off_a_task_is_what_the_generator_knows(generated):
     tasks, known = generated
     found = jax.jit(jax.vmap(task_info))(tasks)

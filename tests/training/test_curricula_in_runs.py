@@ -72,6 +72,7 @@ def alone(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_all_that_is_tried_out_counts(alone):
     search = CONFIG.search
     assert search == Search(num_envs=32, length=16) and CONFIG.steps_per_update == 64 * 16 + 32 * 16
@@ -83,6 +84,7 @@ def test_all_that_is_tried_out_counts(alone):
     assert rows[-1]["curriculum_filled"] > rows[0]["curriculum_filled"] >= 4
 
 
+@pytest.mark.slow
 def test_a_run_with_a_curriculum_goes_on_bit_for_bit(alone, tmp_path):
     tasks = known_tasks()
     assert_same(

@@ -51,6 +51,7 @@ def played():
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 
 
+@pytest.mark.slow
 def test_some_first_trials_are_the_demonstrators_and_have_no_weight(played):
     trial, weight, _, logits, action = played
     is_shown = weight[..., 0] == 0

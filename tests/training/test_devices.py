@@ -49,6 +49,7 @@ def assert_same_run(folder: Path, expected: Path) -> None:
         np.testing.assert_allclose(leaf, other, **TOLERANCE)
 
 
+@pytest.mark.slow  # quicker: `tests/core/test_sharded.py`
 def test_eight_devices_do_the_same_and_one_goes_on(run_with_everything, tmp_path):
     folder = tmp_path / "run"
     finish(start(folder, num_devices=8, total_devices=8, stops=True))

@@ -48,6 +48,7 @@ def evaluate(texts):
     return evaluator(agent.init(jax.random.key(0)))
 
 
+@pytest.mark.slow
 def test_a_fixed_share_of_every_trial_is_the_score_whatever_the_lengths():
     """One of two agents is paid at every step, whatever they do: the return is half of the trial's length."""
     row = evaluate([HALF.format(length=length, trials=trials) for length, trials in ((3, 1), (40, 2), (7, 3))])

@@ -77,6 +77,7 @@ def test_who_is_not_told_the_trial_cannot_see_it():
         assert (features(later) == features(timestep.observation)).all() == (not sees)
 
 
+@pytest.mark.slow
 def test_an_imitator_does_what_was_recorded(data, tmp_path):
     learner = ImitationConfig(window=24, batch_size=32, num_updates=90, learning_rate=1e-2)
     sizes = {"held_out_percent": 30, "num_evaluations": 3, "num_played": 16}

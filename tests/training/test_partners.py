@@ -80,6 +80,7 @@ def played(partners, length=40):
     return jax.device_get(play())
 
 
+@pytest.mark.slow
 def test_the_learner_has_one_seat_of_those_that_are_taken_drawn_for_each_episode():
     steps, _ = played(NoisySelfConfig(0.4, 0.6).make(AGENT, ENV, CONFIG.sizes))
     is_alone = steps.task_id[..., 1] == 1
@@ -128,6 +129,7 @@ def test_scripted_partners(player):
     assert len(theirs) > 50 and set(theirs) == ({NOOP} if player == "noop" else set(range(7)))
 
 
+@pytest.mark.slow
 def test_a_saved_partner_plays_by_its_own_memory_and_parameters(tmp_path):
     """Its memory runs along, and is emptied with its episode; what it is told it reads by itself."""
     save_agent(tmp_path / "agent", AGENT, params_of(2), env_config=ENV)

@@ -48,6 +48,7 @@ def assert_same(found, expected):
         np.testing.assert_array_equal(leaf, wanted)
 
 
+@pytest.mark.slow
 def test_what_does_nothing_changes_nothing():
     config = sanity_config()  # whose plain run is compiled by other tests too
     plain, _, _ = after_chunks(config)

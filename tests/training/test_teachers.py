@@ -122,6 +122,7 @@ def test_what_a_teacher_says_is_what_it_would_think_step_by_step(memory):
     assert num_resets >= 3 * NUM_ENVS
 
 
+@pytest.mark.slow
 def test_ppo_asks_the_teacher():
     """An update's loss is what the teacher leaves of the student's own, and what it adds."""
     agent, params, (rollout, *_) = played()
