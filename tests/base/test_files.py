@@ -2,9 +2,12 @@
 
 import ast
 import contextlib
+import errno
+import fcntl
 import os
 import resource
 import signal
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -130,6 +133,52 @@ def test_a_lock_ends_with_its_process(tmp_path):
         other.wait()
     with locked(tmp_path):  # what it left behind is no lock
         pass
+
+
+class Msvcrt:
+    """What the lock uses of Python's module on Windows: a lock on bytes, which belongs to the open file."""
+
+    LK_NBLCK, LK_UNLCK = 2, 0
+
+    def locking(self, number, mode, num_bytes):
+        kind = fcntl.F_UNLCK if mode == self.LK_UNLCK else fcntl.F_WRLCK
+        start = os.lseek(number, 0, os.SEEK_CUR)
+        assert 100_000_000 < start < 2**31, "behind what others read of the file, and a 32-bit number as Windows has it"
+        try:
+            fcntl.fcntl(number, fcntl.F_OFD_SETLK, struct.pack("hhqqi0q", kind, os.SEEK_SET, start, num_bytes, 0))
+        except BlockingIOError:
+            raise PermissionError(errno.EACCES, "Permission denied") from None
+
+
+def unlink_on_windows(path, missing_ok=False):
+    """As there, a file that is open cannot be removed."""
+    if any(os.path.exists(one) and os.path.samefile(one, path) for one in Path("/proc/self/fd").iterdir()):
+        raise PermissionError(errno.EACCES, "Permission denied")
+    os.unlink(path)
+
+
+def test_a_folder_in_use_on_windows(tmp_path, monkeypatch):
+    with monkeypatch.context() as windows:
+        windows.setattr(sys, "platform", "win32")
+        windows.setitem(sys.modules, "msvcrt", Msvcrt())
+        windows.setattr(Path, "unlink", unlink_on_windows)
+        for _ in range(2):  # the second time after the first has ended
+            with locked(tmp_path):
+                with pytest.raises(ConfigError, match=f"is in use by process {os.getpid()} on "), locked(tmp_path):
+                    pass
+                with pytest.raises(PermissionError):
+                    (tmp_path / ".lock").unlink()
+            assert not any(tmp_path.iterdir())
+
+
+def test_a_disk_that_knows_no_locks_has_none(tmp_path, monkeypatch):
+    def refuse(file, operation):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with locked(tmp_path), locked(tmp_path):
+        pass
+    assert not any(tmp_path.iterdir())
 
 
 def test_names_of_files():

@@ -7,6 +7,7 @@ import os
 import re
 import socket
 import string
+import sys
 import tempfile
 import tomllib
 import zlib
@@ -18,13 +19,9 @@ import numpy as np
 
 from xworld.base.errors import ConfigError
 
-try:
-    import fcntl
-except ImportError:  # Windows has no such locks
-    fcntl = None  # type: ignore[assignment]
-
 LOCK = ".lock"  # in a folder that a process has for itself
 _MOST_BYTES = 100_000_000  # of a text that people write or a run describes itself with
+_LOCKED_BYTE = 1 << 30  # on Windows nobody can read what is locked, so that this lies behind all that `read_text` reads
 
 
 def as_path(path: str | Path) -> Path:
@@ -147,9 +144,7 @@ def locked(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        with contextlib.suppress(OSError):  # a network's disk may have lost it
-            path.unlink()
-        file.close()
+        _close_lock(path, file)
 
 
 def _open_lock(path: Path) -> io.FileIO:
@@ -157,9 +152,7 @@ def _open_lock(path: Path) -> io.FileIO:
     while True:
         file = io.FileIO(path, "a+")
         try:
-            if fcntl is not None:
-                with _no_locks_are_known():
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(file)
             there = os.fstat(file.fileno())
             if not path.exists() or not os.path.samestat(path.stat(), there):  # its holder has ended just now
                 file.close()
@@ -172,15 +165,40 @@ def _open_lock(path: Path) -> io.FileIO:
         return file
 
 
-@contextlib.contextmanager
-def _no_locks_are_known() -> Iterator[None]:
-    """Lets a lock pass that the disk cannot have; one that is held is a BlockingIOError."""
+def _lock(file: io.FileIO) -> None:
+    """Locks a file for this process; a lock that the disk cannot have is let pass.
+
+    Raises:
+      BlockingIOError: another process has locked it.
+    """
     try:
-        yield
-    except BlockingIOError:
-        raise
+        if sys.platform == "win32":
+            import msvcrt
+
+            file.seek(_LOCKED_BYTE)
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError) as error:  # the second is what Windows says
+        raise BlockingIOError(*error.args) from error
     except OSError:
         pass
+
+
+def _close_lock(path: Path, file: io.FileIO) -> None:
+    """Removes the file and ends the lock, in the order in which no other process is locked out or let in too early."""
+    if sys.platform == "win32":  # an open file cannot be removed there, nor what another process has opened since
+        import msvcrt
+
+        with contextlib.suppress(OSError):
+            file.seek(_LOCKED_BYTE)
+            msvcrt.locking(file.fileno(), msvcrt.LK_UNLCK, 1)
+        file.close()
+    with contextlib.suppress(OSError):  # a network's disk may have lost it
+        path.unlink()
+    file.close()
 
 
 def as_file_name(name: str) -> str:
