@@ -24,8 +24,9 @@ import numpy as np
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from xworld.base.xla.devices import AXIS, make_mesh
+
 RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results" / "speed"
-AXIS = "devices"
 Run = Callable[[Any, Any], tuple[Any, Any]]
 
 
@@ -59,21 +60,19 @@ def use_devices(num_devices: int) -> None:
 
 def over_devices(run: Run, num_devices: int) -> Run:
     """`run` on each of the first `num_devices` devices, on its part of a leading axis of devices."""
-    mesh = jax.make_mesh((num_devices,), (AXIS,), devices=jax.devices()[:num_devices])
 
     def run_part(state: Any, inputs: Any) -> tuple[Any, Any]:
         state, inputs = jax.tree.map(lambda leaf: leaf[0], (state, inputs))
         return jax.tree.map(lambda leaf: leaf[None], run(state, inputs))
 
     # The simulator's loops start from constants, which the check of what varies over devices would refuse.
-    return jax.shard_map(run_part, mesh=mesh, in_specs=P(AXIS), out_specs=P(AXIS), check_vma=False)
+    return jax.shard_map(run_part, mesh=make_mesh(num_devices), in_specs=P(AXIS), out_specs=P(AXIS), check_vma=False)
 
 
 def share_out(tree: Any) -> Any:
     """Puts a tree whose leaves have a leading axis of devices on the devices."""
     num_devices = jax.tree.leaves(tree)[0].shape[0]
-    mesh = jax.make_mesh((num_devices,), (AXIS,), devices=jax.devices()[:num_devices])
-    return jax.device_put(tree, NamedSharding(mesh, P(AXIS)))
+    return jax.device_put(tree, NamedSharding(make_mesh(num_devices), P(AXIS)))
 
 
 def make_case(labels: dict[str, Any], run: Run, state: Any, inputs: Any, num_steps: int) -> Case:

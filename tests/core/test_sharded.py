@@ -19,8 +19,16 @@ def test_a_sharded_batch_is_the_whole_batch():
         "4 4",
         "num_envs is 0; write a whole number of at least 1.",
         "num_envs is 13, which 4 devices do not divide. Write a multiple of 4, such as 16.",
+        "[1, 3, 4, 1, 4]",
         "the same [1, 4]",
     ]
+
+
+def test_a_mesh_has_the_devices_there_are():
+    assert devices.make_mesh(1).size == 1
+    for number in (0, jax.device_count() + 1):
+        with pytest.raises(xworld.ConfigError, match=f"num_devices is {number}; write a whole number from 1 to "):
+            devices.make_mesh(number)
 
 
 def test_cores_become_devices_before_jax_starts_or_never(monkeypatch):

@@ -28,6 +28,7 @@ def main(num_cores: int) -> None:
             xworld.ShardedVectorEnv(env, wrong)
         except xworld.ConfigError as error:
             print(error)
+    print([devices.make_mesh_for(batch).size for batch in (1, 6, num_cores, 3 * num_cores + 1, 5 * num_cores)])
     histories, shardings = [], set()
     for vec in (xworld.VectorEnv(env, 3 * num_cores), xworld.ShardedVectorEnv(env, 3 * num_cores)):
         reset, step, refill = jax.jit(vec.reset), jax.jit(vec.step), jax.jit(vec.refill)

@@ -17,12 +17,11 @@ from jax.sharding import PartitionSpec as P
 
 from xworld.agents.policy import Policy
 from xworld.base.errors import ConfigError
+from xworld.base.xla.devices import AXIS, make_mesh
 from xworld.base.xla.jit_key import jit_key
 from xworld.core.env import Env, Outcome
 from xworld.core.types import State, Task, TimeStep
 from xworld.core.vector import without_world
-
-_AXIS = "episodes"
 
 
 def make_batches(num_steps: np.ndarray, batch_size: int) -> list[np.ndarray]:
@@ -59,11 +58,11 @@ def play_batch(
       max_trials: at least the largest `num_trials` of the tasks; another one means compiling again.
     """
     num_episodes = len(episodes)
-    mesh = jax.make_mesh((jax.device_count(),), (_AXIS,), axis_types=(jax.sharding.AxisType.Auto,))
+    mesh = make_mesh()
     filled = np.resize(np.arange(num_episodes), -(-num_episodes // mesh.size) * mesh.size)
     batch = jax.tree.map(lambda leaf: leaf[filled], (tasks, episodes))
     num_steps = (tasks.trial_length.astype(np.int64) * tasks.num_trials).max()
-    sharding = NamedSharding(mesh, P(_AXIS))
+    sharding = NamedSharding(mesh, P(AXIS))
     placed = jax.tree.map(
         lambda leaf: jax.make_array_from_callback(leaf.shape, sharding, lambda index: leaf[index]), batch
     )
@@ -91,10 +90,10 @@ def _play(
     """[batch, max_trials] returns, on all devices; every device plays its share on its own."""
 
     def play(*args: Any) -> jax.Array:
-        return jax.lax.all_gather(_play_share(env, max_trials, *args), _AXIS, tiled=True)
+        return jax.lax.all_gather(_play_share(env, max_trials, *args), AXIS, tiled=True)
 
     # The simulator's loops start from constants, which the check of what varies over devices would refuse.
-    share = jax.shard_map(play, mesh=mesh, in_specs=(P(_AXIS), P(_AXIS), P(), P(), P()), out_specs=P(), check_vma=False)
+    share = jax.shard_map(play, mesh=mesh, in_specs=(P(AXIS), P(AXIS), P(), P(), P()), out_specs=P(), check_vma=False)
     return share(tasks, episodes, num_steps, policy, key)
 
 

@@ -42,7 +42,8 @@ class Scoreboard:
     entries: Path = Path("docs/results/scoreboard")  # folder of the entries
     page: Path = Path("docs/scoreboard.md")
     num_tasks: int | None = None  # with --add: the first so many tasks only, to try it out
-    repetitions: int = 10  # with --add: episodes of each task for each number of trials
+    # with --add: episodes of each task for each number of trials; by default the benchmark's
+    repetitions: int | None = None
     seed: int = 0  # with --add: decides directions and chance
     runs: Path = Path("runs/scoreboard")  # with --add: folder where returns are kept, so that what was stopped goes on
 

@@ -64,17 +64,26 @@ def num_cores() -> int:
 
 
 @functools.cache
-def make_mesh() -> Mesh:
-    """All devices of all processes, in one axis.
+def make_mesh(num_devices: int | None = None) -> Mesh:
+    """The first `num_devices` devices in one axis; by default all devices of all processes.
 
     Raises:
-      ConfigError: jax finds no device of the kind it was told to use.
+      ConfigError: jax finds no device of the kind it was told to use, or not so many devices.
     """
     try:
-        return jax.make_mesh((jax.device_count(),), (AXIS,), axis_types=(jax.sharding.AxisType.Auto,))
+        devices = jax.devices()
     except (RuntimeError, AssertionError) as error:  # jax asserts where its build has no such devices at all
         reason = " ".join(str(error).split()) or "it finds no device."
         raise ConfigError(
             f"jax cannot start: {reason} JAX_PLATFORMS is {os.environ.get('JAX_PLATFORMS', 'not set')}; set it to a "
             "kind of device that is there, such as cpu."
         ) from error
+    number = len(devices) if num_devices is None else num_devices
+    if not 1 <= number <= len(devices):
+        raise ConfigError(f"num_devices is {number}; write a whole number from 1 to {len(devices)}, the devices.")
+    return jax.make_mesh((number,), (AXIS,), (jax.sharding.AxisType.Auto,), devices=devices[:number])
+
+
+def make_mesh_for(batch_size: int) -> Mesh:
+    """As many of the devices as get equal shares of a batch."""
+    return make_mesh(max(number for number in range(1, make_mesh().size + 1) if batch_size % number == 0))

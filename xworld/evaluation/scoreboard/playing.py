@@ -16,6 +16,7 @@ from xworld.evaluation.scores.sweep import SweepConfig, mean_returns, run_sweep
 from xworld.tasks import TaskCollection, tasks_by_name
 
 BEST_RETURNS = "best-returns"  # folder among the entries, with the expert's best returns of the test set
+_NUM_REPETITIONS = 10  # episodes of each task for each number of trials, of an entry
 
 
 def benchmark_tasks(num_tasks: int | None = None) -> TaskCollection:
@@ -101,10 +102,10 @@ def locate(player: str, entries: Path) -> str:
     return player if agent_folder(player) is None else str(entries / player)
 
 
-def sweep_config(num_repetitions: int = 10, seed: int = 0) -> SweepConfig:
-    """What is played for an entry.
+def sweep_config(num_repetitions: int | None = None, seed: int = 0) -> SweepConfig:
+    """What is played for an entry; by default as many episodes of a task as the benchmark asks for.
 
     Raises:
       ConfigError: a value out of range.
     """
-    return SweepConfig(NUM_TRIALS, num_repetitions, seed)
+    return SweepConfig(NUM_TRIALS, _NUM_REPETITIONS if num_repetitions is None else num_repetitions, seed)

@@ -19,7 +19,7 @@ from xworld.base.errors import ConfigError
 from xworld.base.files import write_atomically
 from xworld.base.hashing import hash_words
 from xworld.base.progress import progress_bar
-from xworld.base.xla.devices import AXIS
+from xworld.base.xla.devices import AXIS, make_mesh_for
 from xworld.core.types import Task
 from xworld.evaluation import evaluate
 from xworld.evaluation.protocol import with_num_trials
@@ -128,9 +128,7 @@ class _Run:
     @cached_property
     def fixed(self) -> tuple[Any, ...]:
         """The static arguments of an update."""
-        divisors = [n for n in range(1, jax.device_count() + 1) if self.config.learner.batch_size % n == 0]
-        auto = (jax.sharding.AxisType.Auto,)
-        mesh = jax.make_mesh(divisors[-1:], (AXIS,), auto, devices=jax.devices()[: divisors[-1]])
+        mesh = make_mesh_for(self.config.learner.batch_size)
         return self.data.env, self.agent, self.learner, mesh, self.config.method == DPT, self.config.burn_in
 
     @cached_property
