@@ -5,6 +5,7 @@ import importlib.util
 import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -24,6 +25,7 @@ from xworld.agents import make_agent, save
 from xworld.apps.commands.main import main
 from xworld.apps.play import Bindings, Window, find_source, read_bindings
 from xworld.apps.play.bindings import ACTIONS, KEYS
+from xworld.apps.play.drawing import draw_meanwhile
 from xworld.apps.play.window import names_of
 from xworld.core.step.actions import NOOP
 from xworld.histories import history_of, play_actions, read_history, replay, write_history
@@ -96,7 +98,8 @@ def test_two_people_on_one_keyboard(window, begin, tmp_path):
     actions = perform(one, task, play.script).actions
     env = Env(one.config)
     controller = begin(alone(env, task, name))
-    assert "agent0 with Up Right Left" in controller.message and "agent1 with W D A" in controller.message
+    assert "the first is agent0's, the second agent1's" in controller.message
+    assert controller.keys[0] == "Up and W - forward      Right and D - turn right"
     press(window, controller, "up", "up")  # the first has changed his mind; the second has not chosen
     assert len(controller.session.turns) == 1
     keys = keys_for(actions, 2)
@@ -111,7 +114,6 @@ def test_two_people_on_one_keyboard(window, begin, tmp_path):
 def test_undo_restart_and_the_next_trial(window, begin, room, tmp_path):
     clock = Clock()
     controller = begin(find_source(str(room)), clock, history=tmp_path / "mine.jsonl")
-    press(window, controller, "tab")  # there is one agent only; the keys are no longer named
     first = pixels(window)
     clock.time = 2.0
     press(window, controller, "e", "u", "right", "u", "u")
@@ -139,8 +141,7 @@ def test_undo_restart_and_the_next_trial(window, begin, room, tmp_path):
 
 def test_what_is_shown_can_be_changed(window, begin, room, tmp_path):
     controller = begin(find_source(str(room)))
-    assert controller.message.startswith("Up forward   Right turn right")
-    press(window, controller, "tab")  # there is one agent only; the message is gone
+    assert controller.keys[1] == "Left or A - turn left      . or E - pick up"
     start = pixels(window)
     seen = [start]
     for key in ("v", "v", "m", "h"):
@@ -159,6 +160,21 @@ def test_what_is_shown_can_be_changed(window, begin, room, tmp_path):
     assert controller.message == "Pick up: nothing happened, and a step has passed."
     press(window, controller, "down")
     assert controller.message == ""
+
+
+def test_the_keys_can_be_read_while_a_task_is_prepared(window):
+    seen = [pixels(window)]
+
+    def prepare():
+        seen.append(pixels(window))
+        raise ConfigError("There is no task.")
+
+    for is_played in (True, False):
+        with pytest.raises(ConfigError, match="There is no task"):
+            window.play(prepare, partial(draw_meanwhile, bindings=Bindings(), is_played=is_played))
+    empty, played, watched = ((picture > 100).any(axis=-1) for picture in seen)  # where there are letters
+    assert empty.any(axis=1).mean() < 0.1 and watched.any(axis=1).mean() > 0.4
+    assert (watched != played).any()  # those who watch have other keys
 
 
 def test_nothing_is_drawn_while_nothing_happens(window, begin, room, tmp_path, monkeypatch):

@@ -157,6 +157,18 @@ def test_after_a_trial_it_says_what_the_goal_of_that_trial_was(tmp_path, window)
     assert "may have another goal" in said[2][1] and "may have another goal" not in said[3][1]
 
 
+def test_keys_do_not_run_together_in_the_instructions(study_file, tmp_path, window):
+    """Pages of text keep the ends of lines, but no other space between words."""
+    clock = Clock()
+    with contextlib.closing(sit(study_file, tmp_path / "out", "P1", clock)) as sitting:
+        window.start(sitting)
+        clock.time += 1
+        press(window, sitting, "y")
+        lines = sitting._text()[1].splitlines()
+    assert {", or Q - put down", "/ or F - open or close a door"} < set(lines)
+    assert all(line == " ".join(line.split()) for line in lines)
+
+
 def test_a_page_that_was_just_shown_is_not_left(study_file, tmp_path, window):
     with contextlib.closing(sit(study_file, tmp_path / "out", "P1", Clock())) as sitting:
         window.start(sitting)

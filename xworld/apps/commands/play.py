@@ -43,7 +43,7 @@ class Play:
         os.environ.setdefault("JAX_PLATFORMS", "cpu")
         from xworld.apps.play.bindings import Bindings, read_bindings
         from xworld.apps.play.controller import Controller, Settings
-        from xworld.apps.play.drawing import Look
+        from xworld.apps.play.drawing import Look, draw_meanwhile
         from xworld.apps.play.sources import find_source
         from xworld.apps.play.window import Window
         from xworld.base.xla.cache import keep_compiled
@@ -69,10 +69,10 @@ class Play:
 
         def make_controller() -> Controller:
             controller = Controller(source, settings, bindings)
-            if controller.message:
-                print(controller.message)
+            for line in filter(None, (controller.message, *controller.keys)):
+                print(line)
             return controller
 
         with contextlib.closing(Window(self.size)) as window:
-            window.play(make_controller)
+            window.play(make_controller, lambda size: draw_meanwhile(size, bindings, is_played=plays))
         return 0

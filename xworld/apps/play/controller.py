@@ -13,7 +13,7 @@ import numpy as np
 from xworld.apps.play.bindings import Bindings
 from xworld.apps.play.drawing import VIEWS, Look, Words, draw_window
 from xworld.apps.play.minds import Mind
-from xworld.apps.play.overlays import ACTION_WORDS, key_name, keys_line
+from xworld.apps.play.overlays import ACTION_WORDS, key_name, keys_lines
 from xworld.apps.play.recorder import Recorder
 from xworld.apps.play.session import Session
 from xworld.apps.play.window import Window
@@ -91,6 +91,11 @@ class Controller:
         """Whether nobody plays."""
         return not self.session.people
 
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The keys of those who play, in lines; none where nobody does."""
+        return keys_lines(self.bindings, len(self.session.people)) if self.session.people else ()
+
     def press(self, *keys: int) -> None:
         """Does what the first of a key's names means that means anything; else nothing."""
         self.message = ""
@@ -132,7 +137,8 @@ class Controller:
 
     def draw(self, size: tuple[int, int]) -> Surface:
         """The window of that many pixels."""
-        words = Words(self._banner(), self.message or self._status(), self._hint())
+        lines = self.keys if len(self.session.turns) == 1 else ()
+        words = Words(self._banner(), self.message or self._status(), self._hint(), lines)
         return draw_window(size, self.session, self.look, words, self.bindings)
 
     def note_shown(self, picture: Surface) -> bool:
@@ -311,11 +317,8 @@ class Controller:
         shows_thoughts = self.look.shows_thoughts or not people and mind is not None
         self.look = dataclasses.replace(self.look, agent=shown, shows_thoughts=shows_thoughts)
         if len(people) > 1:
-            tables = zip(people, (self.bindings.first, self.bindings.second), strict=True)
-            keys = (f"agent{agent} with {' '.join(map(key_name, table.values()))}" for agent, table in tables)
-            self.message = f"Two people on one keyboard play {' and '.join(keys)}."
-        elif people:
-            self.message = keys_line(self.bindings)
+            mine, yours = people
+            self.message = f"Two people: of an action's keys the first is agent{mine}'s, the second agent{yours}'s."
 
     def _warm_up(self) -> None:
         """Does what would let the first step take long."""

@@ -56,7 +56,7 @@ def draw_window(size: tuple[int, int], session: Session, look: Look, words: Word
       bindings: for the help.
     """
     width, height = size
-    unit = min(max(min(width // (2 * WIDTH + 7), height // 42), _MIN_UNIT), _MAX_UNIT)
+    unit = _unit(size)
     window = new_surface(width, height, PAGE)
     turns = session.turns
     snapshot, moment = _what_to_show(session, turns, look)
@@ -92,6 +92,18 @@ def draw_window(size: tuple[int, int], session: Session, look: Look, words: Word
     if look.shows_help:
         draw_help(window, bindings, session.people, unit)
     return window
+
+
+def draw_meanwhile(size: tuple[int, int], bindings: Bindings, *, is_played: bool) -> Surface:
+    """The keys in an empty window, to be read while the task is prepared that is played, or else watched."""
+    window = new_surface(*size, PAGE)
+    draw_help(window, bindings, (0,) if is_played else (), _unit(size))
+    return window
+
+
+def _unit(size: tuple[int, int]) -> int:
+    """The height of a line of text in a window of that size, in pixels."""
+    return min(max(min(size[0] // (2 * WIDTH + 7), size[1] // 42), _MIN_UNIT), _MAX_UNIT)
 
 
 def _what_to_show(session: Session, turns: list[Turn], look: Look) -> tuple[Snapshot, Moment]:

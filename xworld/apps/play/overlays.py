@@ -19,9 +19,10 @@ ACTION_WORDS = ("forward", "turn right", "turn left", "pick up", "put down", "op
 EXPLANATIONS = (
     "touch: directly beside each other, on the side that is named if one is.",
     "near: at most two rows and two columns apart.",
-    "hold: in the hand.   on: on floor of that colour.",
+    "hold: in the hand; on: on floor of that colour.",
     "see: in the view of the one who sees; a thing sees along its row and column.",
     "->: what is before it turns into what is behind it, or is gone if that is nothing.",
+    "?: hidden, and to be found out; where the number is the same, so is what is hidden.",
     "A frame of ice: frozen, and can be neither picked up nor pushed.",
 )
 
@@ -122,10 +123,11 @@ def draw_help(window: Surface, bindings: Bindings, people: tuple[int, ...], unit
         write_fitting(window, explanation, round(0.95 * unit), TEXT, card.left + unit, top, card.width - 2 * unit)
 
 
-def keys_line(bindings: Bindings) -> str:
-    """The keys of one person in one line."""
-    keys = (f"{key_name(bindings.first[action])} {word}" for action, word in zip(ACTIONS, ACTION_WORDS, strict=True))
-    return f"{'   '.join(keys)}   {key_name(bindings.commands['help'])} more"
+def keys_lines(bindings: Bindings, num_people: int, in_line: int = 2) -> tuple[str, ...]:
+    """The keys for so many actions in a line: of one person both for each action, of two one each."""
+    joint = " or " if num_people == 1 else " and "
+    keys = [f"{joint.join(keys)} - {meaning}" for keys, meaning in action_keys(bindings)]
+    return tuple("      ".join(keys[start : start + in_line]) for start in range(0, len(keys), in_line))
 
 
 def key_name(name: str) -> str:
@@ -134,10 +136,10 @@ def key_name(name: str) -> str:
     return signs.get(name, name.upper() if len(name) == 1 else name.capitalize())
 
 
-def action_keys(bindings: Bindings) -> list[tuple[str, str]]:
-    """Both keys that one person has for each action, and what it does."""
+def action_keys(bindings: Bindings) -> list[tuple[tuple[str, str], str]]:
+    """Both keys for each action, the first person's and the second's, and what it does."""
     return [
-        (f"{key_name(bindings.first[action])}  {key_name(bindings.second[action])}", ACTION_WORDS[number])
+        ((key_name(bindings.first[action]), key_name(bindings.second[action])), ACTION_WORDS[number])
         for number, action in enumerate(ACTIONS)
     ]
 
@@ -145,7 +147,8 @@ def action_keys(bindings: Bindings) -> list[tuple[str, str]]:
 def _action_lines(bindings: Bindings, people: tuple[int, ...]) -> list[tuple[str, str]]:
     """The keys of the people; of one person, both sets."""
     if len(people) == 1:
-        return [("", f"agent{people[0]}"), *action_keys(bindings)]
+        keys_of_one = [("  ".join(keys), meaning) for keys, meaning in action_keys(bindings)]
+        return [("", f"agent{people[0]}"), *keys_of_one]
     lines = []
     for agent, table in zip(people, (bindings.first, bindings.second), strict=True):
         lines.append(("", f"agent{agent}"))

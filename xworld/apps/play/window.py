@@ -96,8 +96,17 @@ class Window:
         """Width and height in pixels."""
         return self._surface.get_size()
 
-    def play(self, make_content: Callable[[], Content]) -> None:
-        """Prepares what is shown, and shows it until it is done or the window is closed."""
+    def play(
+        self, make_content: Callable[[], Content], meanwhile: Callable[[tuple[int, int]], Surface] | None = None
+    ) -> None:
+        """Prepares what is shown, and shows it until it is done or the window is closed.
+
+        Args:
+          make_content: prepares it.
+          meanwhile: draws, for a size in pixels, what can be read until then; by default there is nothing to read.
+        """
+        if meanwhile is not None:
+            self._show(meanwhile(self.size))
         content = self.work(_PREPARING, make_content)
         try:
             self.start(content)

@@ -17,7 +17,7 @@ import numpy as np
 from xworld.apps.play.bindings import KEYS, Bindings
 from xworld.apps.play.controller import NOBODY, PERSON
 from xworld.apps.play.drawing import Look, Words, draw_window
-from xworld.apps.play.overlays import EXPLANATIONS, action_keys
+from xworld.apps.play.overlays import EXPLANATIONS, keys_lines
 from xworld.apps.play.session import Session
 from xworld.apps.play.window import Window
 from xworld.apps.study.config import PRACTICE, Study, StudyTask
@@ -306,7 +306,7 @@ class Sitting:
         if self.stage == CONSENT:
             return self.study.title, self.study.consent, "Y: I agree     N: I do not agree"
         if self.stage == INSTRUCTIONS:
-            lines = [self.study.instructions, "", *self._keys(), "", *EXPLANATIONS]
+            lines = [self.study.instructions, "", *keys_lines(self._bindings, 1, in_line=1), "", *EXPLANATIONS]
             return "Instructions", "\n".join(lines), "Enter: go on"
         if self.stage == FEEDBACK:
             return f"{self._title()}: a trial is over", self._feedback(), "Enter: go on"
@@ -357,13 +357,8 @@ class Sitting:
     def _draw_world(self, size: tuple[int, int]) -> Surface:
         self._shown_left = max(math.ceil(self._left()), 0)
         look = Look(agent=self.task.agent, view=self.study.view, shows_events=False)
-        words = Words("", f"{self._title()}: {self._shown_left} seconds left", "", self._keys())
+        words = Words("", f"{self._title()}: {self._shown_left} seconds left", "", keys_lines(self._bindings, 1))
         return draw_window(size, self.session, look, words, self._bindings)
-
-    def _keys(self) -> tuple[str, ...]:
-        """The keys, in a few lines."""
-        keys = [f"{key.replace('  ', ' or ')} - {meaning}" for key, meaning in action_keys(self._bindings)]
-        return tuple("      ".join(keys[start : start + 2]) for start in range(0, len(keys), 2))
 
 
 def _best_return(env: Env, task: Task, folder: Path) -> float:
