@@ -62,6 +62,8 @@ def test_what_is_wrong_is_said(tasks):
     one = PettingZooEnv(source, env)
     with pytest.raises(ConfigError, match=r"Call reset\(\)"):
         one.step({})
+    with pytest.raises(ConfigError, match="seed is -1; write a whole number"):
+        one.reset(seed=-1)
     one.reset(seed=0)
     with pytest.raises(ConfigError, match="write one for each of"):
         one.step({"agent_0": 0})

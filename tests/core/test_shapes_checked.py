@@ -48,6 +48,12 @@ def test_steps_refuse_actions_of_another_shape():
             play_actions(env, TASK, 0, np.zeros(shape, np.uint8))
 
 
+@pytest.mark.parametrize("seed", [-1, 2**32, 1.5, "x", None])
+def test_an_episodes_seed_is_a_whole_number(seed):
+    with pytest.raises(ConfigError, match=f"seed is {seed!r}; write a whole number from 0 to 4294967295"):
+        play_actions(Env(CONFIG), TASK, seed, np.zeros((3, 2), np.uint8))
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [("height", 5), ("width", 9), ("num_agents", 1), ("max_objects", 3), ("max_rules", 2), ("max_doors", 2),

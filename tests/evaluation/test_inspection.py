@@ -175,7 +175,9 @@ def test_the_command_leaves_numbers_and_a_figure(collection, tmp_path, capsys):
     assert f"has {NUM_TASKS}: write 1 to {NUM_TASKS}" in capsys.readouterr().err
 
 
-def test_one_trial_is_refused(collection):
+def test_one_trial_is_refused_and_a_seed_that_would_be_another(collection):
+    with pytest.raises(ConfigError, match="seed is 4294967296; write a whole number from 0 to 4294967295"):
+        inspect_agent(an_agent("gru"), collection, 2, seed=2**32)
     with pytest.raises(ConfigError, match="With 1 trials there is nothing to remember. Write a number of at least 2"):
         inspect_agent(an_agent("gru"), collection, 1)
 

@@ -128,6 +128,12 @@ def test_what_comes_after_the_end_is_left_out(stepped, history):
     assert history_of(ENV, *longer, ["somebody"], "room").steps == history.steps
 
 
+def test_a_name_that_is_no_text_is_kept(history, tmp_path):
+    header = dataclasses.replace(history.header, task_name="\udcff\0é")
+    path = write_history(tmp_path / "a.jsonl", dataclasses.replace(history, header=header))
+    assert read_history(path).header.task_name == "\udcff\0é"
+
+
 def test_times_are_kept(history, tmp_path):
     steps = (dataclasses.replace(history.steps[0], time=1.25), history.steps[1])
     times = read_history(write_history(tmp_path / "timed.jsonl", History(history.header, steps))).times

@@ -96,6 +96,10 @@ def test_pictures_are_saved_as_png(tmp_path):
     assert (np.asarray(PIL.Image.open(path)) == picture).all()
     with pytest.raises(ConfigError, match="ends in .png"):
         save_picture(picture, tmp_path / "picture.jpg")
+    for wrong in (picture[..., 0], picture[..., :2], picture.astype(np.float32), picture[:0]):
+        with pytest.raises(ConfigError, match="The picture is .*; give uint8"):
+            save_picture(wrong, path)
+    assert (np.asarray(PIL.Image.open(path)) == picture).all()
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="cannot be written"):
         save_picture(picture, tmp_path / "file" / "picture.png")

@@ -123,6 +123,11 @@ def test_no_window_is_opened(start):
     assert not pygame.display.get_init()
 
 
+def test_text_that_no_font_has_is_escaped():
+    pictures = [canvas.to_array(canvas.write(text, 20, (255, 255, 255))) for text in ("a\udcff\0", "a\\udcff\\x00")]
+    np.testing.assert_array_equal(*pictures)
+
+
 def test_all_kinds_look_different_on_black_floor_and_on_their_own():
     for size, is_own in itertools.product((32, 64), (False, True)):
         pictures = {}

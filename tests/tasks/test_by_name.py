@@ -1,5 +1,7 @@
 """Tasks by name: every form of a name, what it stands for, and what is said of names of nothing."""
 
+import os
+
 import jax
 import numpy as np
 import pytest
@@ -86,6 +88,13 @@ def test_probes_are_one_or_many():
     assert tasks_by_name("probes:one_player").collect().tasks.terrain.shape[1:] == (13, 13)
     assert len(tasks_by_name("probes:crafting").collect(2).task_names) == 2
     assert tasks_by_name("probes").task(40) is not None and tasks_by_name("probes").task(1000) is None
+
+
+def test_a_files_name_that_is_no_text_is_escaped(tmp_path):
+    path = tmp_path / os.fsdecode(b"\xd0\xb0\xff.toml")
+    path.write_text(probe("two_doors").text)
+    found = tasks_by_name(str(path))
+    assert found.collect().name == "а\\udcff.toml" and found.task(0)[2] == "а\\udcff"
 
 
 def test_files_have_a_task_or_a_set(tmp_path):

@@ -85,10 +85,10 @@ class PettingZooEnv(ParallelEnv[str, Any, int]):
         """Starts an episode of a new task, or of the one under "task" in `options`, of which the rest is not looked at.
 
         Raises:
-          ConfigError: that task does not fit.
+          ConfigError: that task does not fit, or the seed is no whole number of at least 0.
         """
         if seed is not None:
-            self._random = np.random.default_rng(seed)
+            self._random = np.random.default_rng(check_whole("seed", seed, 0))
         key = jax.random.key(int(self._random.integers(2**31)))
         task = (options or {}).get("task")
         if task is None:

@@ -103,6 +103,11 @@ def reason_of(error: BaseException) -> str:
     return " ".join(words.split()).rstrip(".") or type(error).__name__
 
 
+def printable(text: str) -> str:
+    """The text with what is in no text escaped: zero bytes, and the bytes of a file's name that is no UTF-8."""
+    return re.sub("[\0\ud800-\udfff]", lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
 def check_folder(folder: str | Path) -> Path:
     """Makes the folder if need be, and makes sure that files can be written there; to be called before long work.
 

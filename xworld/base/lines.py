@@ -62,8 +62,8 @@ class LineWriter:
 
 
 def to_line(content: Mapping[str, Any]) -> bytes:
-    """The bytes of a line, its end included."""
-    return (json.dumps(content, ensure_ascii=False) + "\n").encode()
+    """The bytes of a line, its end included; what UTF-8 cannot say, as in some files' names, is escaped as in JSON."""
+    return (json.dumps(content, ensure_ascii=False) + "\n").encode(errors="backslashreplace")
 
 
 def read_lines(path: Path) -> list[bytes]:

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from xworld.base.checks import check_seed
 from xworld.base.errors import ConfigError
 from xworld.core.env import Env
 from xworld.core.step.actions import NOOP
@@ -48,7 +49,8 @@ def play_actions(env: Env, task: Task, seed: int, actions: np.ndarray) -> tuple[
     """States and timesteps of what [T, A] actions lead to: [T + 1, ...] on the host, those of `Env.reset` first.
 
     Raises:
-      ConfigError: actions of another shape, or that are no integers. One outside 0-6 is a noop.
+      ConfigError: actions of another shape, or that are no integers, or a seed that is none. An action outside 0-6 is
+        a noop.
     """
     if np.ndim(actions) != 2:
         raise ConfigError(f"The actions have the shape {list(np.shape(actions))}; give integers of the shape [T, A].")
@@ -98,8 +100,12 @@ def history_of(env: Env, states: State, timesteps: TimeStep, players: Sequence[s
 
 
 def start_episode(env: Env, seed: int, task: Task) -> tuple[State, TimeStep]:
-    """State and timestep with which the episode of a uint32 seed starts; compiled."""
-    return _reset(env, jnp.uint32(seed), task)
+    """State and timestep with which the episode of a seed starts; compiled.
+
+    Raises:
+      ConfigError: the seed is no whole number from 0 to 2^32 - 1.
+    """
+    return _reset(env, jnp.uint32(check_seed(seed, "seed")), task)
 
 
 @partial(jax.jit, static_argnums=0)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from xworld.agents import AgentPolicy, LoadedAgent
+from xworld.base.checks import check_seed
 from xworld.base.errors import ConfigError
 from xworld.core.types import Task
 from xworld.evaluation.episodes import make_batches
@@ -54,7 +55,7 @@ def inspect_agent(
     """
     if num_trials < 2:
         raise ConfigError(f"With {num_trials} trials there is nothing to remember. Write a number of at least 2.")
-    key, env = jax.random.key(seed), collection.env
+    key, env = jax.random.key(check_seed(seed, "seed")), collection.env
     watched_tasks = jax.device_get(with_num_trials(collection.tasks, num_trials))
     tasks = watched_tasks
     if num_scored is not None:

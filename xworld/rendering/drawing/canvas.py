@@ -4,6 +4,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from xworld.base.files import printable
 from xworld.rendering.drawing.backend import pygame
 from xworld.rendering.drawing.palette import Colour
 
@@ -81,7 +82,7 @@ def write(text: str, size: int, colour: Colour) -> Surface:
     # The font is made anew because one made before a `pygame.quit()` no longer works. Text is drawn larger than it is
     # shown, for at its own size the letters would snap to whole pixels, which spaces them unevenly.
     font = pygame.font.Font(None, round(size * 1.25) * _SUPERSAMPLE)
-    large = font.render(text, True, colour).premul_alpha()
+    large = font.render(printable(text), True, colour).premul_alpha()
     width, height = (-(-length // _SUPERSAMPLE) for length in large.get_size())
     return pygame.transform.smoothscale(large, (width, height))
 

@@ -12,6 +12,7 @@ from xworld.base.checks import check_number
 from xworld.base.errors import ConfigError
 from xworld.base.files import as_path, reason_of
 from xworld.rendering.drawing.backend import PIL, imageio_ffmpeg
+from xworld.rendering.files.still import check_picture
 
 _SUFFIXES = (".gif", ".mp4")
 _MIN_FPS, _MAX_FPS = 0.01, 1000.0  # a GIF's frame lasts 655 s at most
@@ -62,8 +63,7 @@ def _checked(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     """The frames; raises a `ConfigError` at one that does not belong, and when there are none."""
     shape: tuple[int, ...] | None = None
     for number, frame in enumerate(frames):
-        if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
-            raise ConfigError(f"Frame {number} is {frame.dtype} {frame.shape}; a frame is uint8 [h, w, 3].")
+        check_picture(f"Frame {number}", frame)
         if shape is not None and frame.shape != shape:
             raise ConfigError(f"Frame {number} is {frame.shape}, the ones before it {shape}; make them of one size.")
         shape = frame.shape

@@ -18,8 +18,9 @@ def save_picture(picture: np.ndarray, path: str | Path) -> Path:
       The path.
 
     Raises:
-      ConfigError: a suffix other than .png, or a path that cannot be written.
+      ConfigError: an array that is no picture, a suffix other than .png, or a path that cannot be written.
     """
+    check_picture("The picture", picture)
     path = as_path(path)
     if path.suffix.lower() != ".png":
         raise ConfigError(f"{path.name!r} has the suffix {path.suffix!r}; write a name that ends in .png.")
@@ -31,3 +32,9 @@ def save_picture(picture: np.ndarray, path: str | Path) -> Path:
     PIL.Image.fromarray(picture).save(file, "png")
     write_atomically(path, file.getvalue())
     return path
+
+
+def check_picture(name: str, picture: np.ndarray) -> None:
+    """Raises ConfigError unless an array, which errors call by `name`, is uint8 [h, w, 3] with at least one pixel."""
+    if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8 or not picture.size:
+        raise ConfigError(f"{name} is {picture.dtype} {picture.shape}; give uint8 [h, w, 3], of one pixel at least.")

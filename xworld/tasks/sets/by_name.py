@@ -16,7 +16,7 @@ from xworld.base.checks import check_seed, check_whole
 from xworld.base.configs import from_json
 from xworld.base.digest import digest
 from xworld.base.errors import ConfigError, did_you_mean, located
-from xworld.base.files import as_path, parse_json, read_text
+from xworld.base.files import as_path, parse_json, printable, read_text
 from xworld.core import kinds
 from xworld.core.config import EnvConfig
 from xworld.core.env import Env
@@ -135,7 +135,7 @@ def tasks_by_name(name: str, seed: int = 0) -> NamedTasks:
     universe = match and _universe(match["whose"])
     if match is None or universe is None:
         raise ConfigError(f"No tasks are called {name!r}. {_hint(name)}")
-    sampled = Sampled(match["whose"], universe.with_split(cast(Any, match["split"] or "test")), seed)
+    sampled = Sampled(printable(match["whose"]), universe.with_split(cast(Any, match["split"] or "test")), seed)
     return sampled if match["world"] is None else Stacked(sampled.by_ids(int(match["world"]), int(match["game"])))
 
 
@@ -250,9 +250,10 @@ def _in_file(path: Path) -> TaskCollection:
     """The task in a task file, or the tasks in a file that `xworld.tasks.save` wrote."""
     if has_task_set(path):
         config = load_config(path)
-        return TaskCollection(path.name, Env(config), load(path, config).tasks)
+        return TaskCollection(printable(path.name), Env(config), load(path, config).tasks)
     config, task = read_task(path)
-    return TaskCollection(path.name, Env(config), TaskSet.from_tasks([task]).tasks, (path.stem,))
+    names = (printable(path.stem),)
+    return TaskCollection(printable(path.name), Env(config), TaskSet.from_tasks([task]).tasks, names)
 
 
 def _starters(name: str) -> TaskCollection:
