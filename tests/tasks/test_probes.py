@@ -103,9 +103,10 @@ def _is_same(a: Task, b: Task) -> bool:
     return all(map(np.array_equal, jax.tree.leaves(a), jax.tree.leaves(b)))
 
 
-@pytest.mark.parametrize(
-    "shape", [pytest.param(shape, marks=pytest.mark.slow) if shape == "two_player" else shape for shape in SHAPES]
-)
+SLOW = ("two_player",)  # quicker: the others
+
+
+@pytest.mark.parametrize("shape", [pytest.param(s, marks=pytest.mark.slow) if s in SLOW else s for s in SHAPES])
 def test_solutions_pay_and_traps_work(shape):
     config, played = SHAPES[shape], replay(shape)
     for name in dict.fromkeys(played.names):
