@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import signal
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +14,7 @@ from xworld import ConfigError, Env
 from xworld.agents import Searcher, load, make_agent, make_learner
 from xworld.apps.commands.main import main
 from xworld.evaluation import TaskRows, record_episodes, sample_tasks
-from xworld.histories import Dataset, DatasetHeader, DatasetWriter, Recorded, derive_windows, read_windows
+from xworld.histories import Dataset, DatasetHeader, DatasetWriter, Recorded, derive_windows, draw_windows, read_windows
 from xworld.tasks import TaskSet
 from xworld.training.imitation.config import ImitateConfig, imitator
 from xworld.training.imitation.imitate import imitate
@@ -77,21 +78,75 @@ def test_who_is_not_told_the_trial_cannot_see_it():
         assert (features(later) == features(timestep.observation)).all() == (not sees)
 
 
-@pytest.mark.slow
-def test_an_imitator_does_what_was_recorded(data, tmp_path):
-    learner = ImitationConfig(window=24, batch_size=32, num_updates=90, learning_rate=1e-2)
-    sizes = {"held_out_percent": 30, "num_evaluations": 3, "num_played": 16}
-    config = ImitateConfig(method="bc", agent=SMALL_AGENT, learner=learner, **sizes)
-    content = imitate(data, config, tmp_path / "agent", show_progress=False)
-    assert json.loads((tmp_path / "agent" / "imitation.json").read_text()) == content
+CLONE = ImitateConfig(
+    method="bc",
+    agent=SMALL_AGENT,
+    learner=ImitationConfig(window=24, batch_size=32, num_updates=90, learning_rate=1e-2),
+    held_out_percent=30,
+    num_evaluations=3,
+    num_played=16,
+)
+
+
+@pytest.fixture(scope="module")
+def cloned(data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("clone")
+    return folder / "agent", imitate(data, CLONE, folder / "agent", show_progress=False)
+
+
+def test_an_imitator_does_what_was_recorded(cloned):
+    folder, content = cloned
+    assert json.loads((folder / "imitation.json").read_text()) == content
     rows = content["evaluations"]
     assert [row["update"] for row in rows] == [30, 60, 90] and rows[-1]["loss"] < 0.7 * rows[0]["loss"]
     assert content["update"] == max(rows, key=lambda row: row["last_return"])["update"]
     returns = content["returns"]["held_out"]
     assert set(returns) == {"sampled", "greedy"} and len(returns["greedy"]) == NUM_TRIALS
     assert np.mean(returns["sampled"]) > 1.2  # more than twice what random actions earn
-    loaded = load(tmp_path / "agent")
+    loaded = load(folder)
     assert loaded.config.clear_memory_at_trials and content["num_tasks"] == {"held_out": 16, "seen": 16}
+
+
+class Killed(Exception):
+    pass
+
+
+def test_who_is_stopped_and_killed_goes_on_bit_for_bit(data, cloned, tmp_path, monkeypatch):
+    """Stopped in update 36, killed in the 62nd, where the checkpoint of the 60th is the newest."""
+    number = 0
+
+    def draw(*args, **options):
+        nonlocal number
+        number += 1
+        if number == 1 + 36:  # the first is drawn to see whether there are windows
+            signal.raise_signal(signal.SIGTERM)
+        if number == 1 + 36 + 1 + 26:
+            raise Killed
+        return draw_windows(*args, **options)
+
+    monkeypatch.setattr("xworld.training.imitation.imitate.draw_windows", draw)
+    folder = tmp_path / "agent"
+    with pytest.raises(KeyboardInterrupt):
+        imitate(data, CLONE, folder, show_progress=False)
+    assert [path.name for path in folder.glob("checkpoint-*")] == ["checkpoint-36"]
+    with pytest.raises(Killed):
+        imitate(data, CLONE, folder, show_progress=False)
+    assert load(folder).config.clear_memory_at_trials  # what was kept is an agent too
+    with pytest.raises(ConfigError, match=r"has not ended, of something else \(seed: 0 -> 1\)"):
+        imitate(data, dataclasses.replace(CLONE, seed=1), folder)
+    assert imitate(data, CLONE, folder, show_progress=False) == cloned[1]
+    assert {path.name for path in folder.iterdir()} == {path.name for path in cloned[0].iterdir()}
+    for leaf, expected in zip(*(jax.tree.leaves(load(one).params) for one in (folder, cloned[0])), strict=True):
+        np.testing.assert_array_equal(leaf, expected)
+
+
+def test_folders_that_are_not_written_to(data, cloned, tmp_path, monkeypatch):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(ConfigError, match="holds no saved agent"):
+        imitate(data, CLONE, tmp_path)
+    monkeypatch.chdir(cloned[0])
+    with pytest.raises(ConfigError, match="is where you are"):
+        imitate(data, CLONE, cloned[0])
 
 
 @pytest.mark.slow  # compiles more; what it prints and saves

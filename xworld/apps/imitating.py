@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
+from xworld.apps.recording import INTERRUPTED
 from xworld.base.checks import check_seed
 
 
@@ -15,7 +16,8 @@ class Imitate:
 
     ad predicts the next action, dpt what the expert would do, bc the next action without memory of earlier trials. The
     result is a saved agent, which evaluate, play and inspect take: the best, on held-out tasks, of those that were
-    judged during training. Leaves imitation.json beside it.
+    judged during training. Leaves imitation.json beside it. Ctrl-C saves and stops; the same command goes on, bit for
+    bit.
     """
 
     data: Annotated[Positional[Path], arg(metavar="DATA")]  # the folder of a data set that `xworld record` made
@@ -71,7 +73,11 @@ class Imitate:
             num_trials=self.num_trials,
             seed=self.seed,
         )
-        content = imitate(Dataset(self.data), config, self.output)
+        try:
+            content = imitate(Dataset(self.data), config, self.output)
+        except KeyboardInterrupt:
+            print(f"Stopped and saved into {self.output}. The same command goes on.")
+            return INTERRUPTED
         for name, ways in content["returns"].items():
             for way, returns in ways.items():
                 part = max(len(returns) // 10, 1)

@@ -1,5 +1,6 @@
 """Reading a data set: its arrays are mapped into memory, so that only what is asked for is read."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -9,8 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from xworld.base.digest import digest
 from xworld.base.errors import ConfigError
 from xworld.base.files import as_path
+from xworld.base.lines import to_line
 from xworld.core.env import Env
 from xworld.core.step.actions import NOOP
 from xworld.core.types import Task, TimeStep
@@ -74,6 +77,16 @@ class Dataset:
     def env(self) -> Env:
         """The environment that was played in."""
         return Env(self.header.env)
+
+    @cached_property
+    def content_hash(self) -> str:
+        """SHA-256 of what it is of and of the hashes of all its parts: two data sets that have one are the same."""
+        total = hashlib.sha256(self.header.to_json().encode())
+        for part in self._parts:
+            total.update(to_line(part.to_json()))
+        if isinstance(self._tasks, StoredTasks):
+            total.update(digest(self._tasks.tasks).encode())
+        return total.hexdigest()
 
     def check(self) -> None:
         """Reads all of it, and makes sure that it is as it was written.

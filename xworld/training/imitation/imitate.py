@@ -1,7 +1,7 @@
 """Training an agent to imitate recorded histories, judged on tasks that it has not seen."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -13,10 +13,10 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from xworld.agents import Agent, AgentPolicy, Params, make_agent, save
+from xworld.agents import Agent, AgentPolicy, Params, make_agent
 from xworld.base.configs import as_dict
 from xworld.base.errors import ConfigError
-from xworld.base.files import write_atomically
+from xworld.base.files import as_path, write_atomically
 from xworld.base.hashing import hash_words
 from xworld.base.progress import progress_bar
 from xworld.base.xla.devices import AXIS, make_mesh_for
@@ -25,10 +25,12 @@ from xworld.evaluation import evaluate
 from xworld.evaluation.protocol import with_num_trials
 from xworld.histories import Dataset, Pieces, derive_windows, draw_windows
 from xworld.training.imitation.config import DPT, ImitateConfig
+from xworld.training.imitation.kept import Kept, Progress, kept_in
 from xworld.training.imitation.learner import Imitation
 from xworld.training.imitation.windows import as_rollout
 from xworld.training.learners.learner import Batch, Metrics, Trained
 from xworld.training.rollouts.rollout import Rollout
+from xworld.training.stopping import stop_signals
 
 REPORT = "imitation.json"
 _EXPERT_ACTION = "expert_action"
@@ -38,10 +40,13 @@ _LAST = 10  # the last tenth of the trials is what an agent has come to
 def imitate(data: Dataset, config: ImitateConfig, folder: Path, *, show_progress: bool = True) -> dict[str, Any]:
     """Trains an agent, and saves the best of those that were judged into `folder`, with `imitation.json` beside it.
 
+    SIGINT and SIGTERM let the current update finish, save, and stop. An imitation that was stopped or killed goes on
+    when it is called for again, and gives the same agent, bit for bit on as many devices.
+
     Args:
       data: what is imitated.
       config: how.
-      folder: new, empty, or with a saved agent, which is replaced.
+      folder: new, empty, with an imitation of the same that has not ended, or with a saved agent, which is replaced.
       show_progress: whether to draw a progress bar.
 
     Returns:
@@ -49,36 +54,63 @@ def imitate(data: Dataset, config: ImitateConfig, folder: Path, *, show_progress
       trial, of actions that are drawn and of the likeliest ones.
 
     Raises:
-      ConfigError: the data lack a label that the method needs, or are too short, or of several tasks in a stream; or no
-        task is held out, or all are.
+      ConfigError: the data lack a label that the method needs, or are too short, or of several tasks in a stream; no
+        task is held out, or all are; or the folder holds something else, or cannot be written.
+      KeyboardInterrupt: a signal stopped it; what was done is kept.
     """
     run = _Run(data, config)
     run.check()
-    save(folder, run.agent, run.first.agent)  # says now if it cannot be written
-    best: tuple[float, Params, int] = -np.inf, run.first.agent, 0
-    rows: list[dict[str, Any]] = []
-    trained, state = run.start()
-    num_updates = config.learner.num_updates
-    ends = {round(num_updates * (number + 1) / config.num_evaluations) for number in range(config.num_evaluations)}
+    with kept_in(folder, run.agent, config, data.content_hash) as kept:
+        progress = run.begin(kept)
+        with stop_signals() as stop:
+            _go_on(run, kept, progress, stop.is_set, show_progress)
+        report = run.report(progress.best)
+        content = {"config": as_dict(config), "update": progress.best_update, "evaluations": progress.rows, **report}
+        kept.finish(progress.best)
+    write_atomically(as_path(folder) / REPORT, (json.dumps(content, indent=1) + "\n").encode())
+    return content
+
+
+def _go_on(run: "_Run", kept: Kept, progress: Progress, is_stopped: Callable[[], bool], show_progress: bool) -> None:
+    """Trains to the end, and keeps the progress after each evaluation.
+
+    Raises:
+      KeyboardInterrupt: it was stopped before, and the progress is kept.
+    """
+    num_updates, parts = run.config.learner.num_updates, run.config.num_evaluations
+    ends = {round(num_updates * (number + 1) / parts) for number in range(parts)}
     with progress_bar(num_updates, show_progress) as advance:
-        advance(0, "imitating")
-        losses: list[Metrics] = []
-        for update in range(1, num_updates + 1):
-            progress = jnp.float32((update - 1) / max(num_updates - 1, 1))
-            trained, state, metrics = _update(*run.fixed, trained, state, run.draw(), progress)
+        advance(progress.update, "imitating")
+        losses: list[Mapping[str, Any]] = list(progress.losses)
+        while progress.update < num_updates:
+            share = jnp.float32(progress.update / max(num_updates - 1, 1))
+            progress.trained, progress.learner, metrics = _update(
+                *run.fixed, progress.trained, progress.learner, run.draw(), share
+            )
+            progress.update += 1
             losses.append(metrics)
             advance(1)
-            if update in ends:
-                means = {name: float(np.mean([one[name] for one in losses])) for name in losses[0]}
-                returns = run.play(trained.agent)
-                score = float(_last(returns).mean())
-                rows.append({"update": update, **means, "first_return": _first(returns), "last_return": score})
-                best, losses = max(best, (score, trained.agent, update), key=lambda one: one[0]), []
-    _, params, update = best
-    save(folder, run.agent, params)
-    content = {"config": as_dict(config), "update": update, "evaluations": rows, **run.report(params)}
-    write_atomically(folder / REPORT, (json.dumps(content, indent=1) + "\n").encode())
-    return content
+            is_end = progress.update in ends
+            if is_end:
+                _evaluate(run, progress, losses)
+                losses = []
+            if is_stopped() or is_end:
+                progress.losses = [{name: float(value) for name, value in one.items()} for one in losses]
+                progress.chance = dict(run.chance.bit_generator.state)
+                kept.write(progress)
+            if is_stopped():
+                raise KeyboardInterrupt
+
+
+def _evaluate(run: "_Run", progress: Progress, losses: Sequence[Mapping[str, Any]]) -> None:
+    """Plays, adds a row, and takes the agent if it is the best so far."""
+    means = {name: float(np.mean([np.float32(one[name]) for one in losses])) for name in losses[0]}
+    returns = run.play(progress.trained.agent)
+    score = float(_last(returns).mean())
+    row = {"update": progress.update, **means, "first_return": _first(returns), "last_return": score}
+    progress.rows.append(row)
+    if progress.best_score is None or score > progress.best_score:
+        progress.best, progress.best_score, progress.best_update = progress.trained.agent, score, progress.update
 
 
 @dataclass(frozen=True)
@@ -120,10 +152,18 @@ class _Run:
         """Fresh parameters."""
         return Trained(jax.jit(self.agent.init)(jax.random.key(self.config.seed)), ())
 
-    def start(self) -> tuple[Trained, Any]:
-        """Parameters and the learner's state before the first update, where an update leaves them."""
+    def begin(self, kept: Kept) -> Progress:
+        """What was kept, or all as it is before the first update; where an update leaves it."""
         state = self.learner.start(self.first, jax.random.key(self.config.seed))
-        return jax.device_put((self.first, state), NamedSharding(self.fixed[3], P()))
+        fresh = Progress(self.first, state, dict(self.chance.bit_generator.state), self.first.agent)
+        found = kept.read(fresh)
+        if found is None:
+            found = fresh
+            kept.write(found)  # says now if it cannot be written
+        self.chance.bit_generator.state = found.chance
+        where = NamedSharding(self.fixed[3], P())
+        found.trained, found.learner = jax.device_put((found.trained, found.learner), where)
+        return found
 
     @cached_property
     def fixed(self) -> tuple[Any, ...]:
@@ -156,9 +196,14 @@ class _Run:
     @cached_property
     def draw(self) -> Callable[[], Pieces]:
         """What draws the windows of an update."""
-        config, generator = self.config, np.random.default_rng(self.config.seed)
+        config = self.config
         sizes = config.learner.batch_size, config.learner.window, config.start_share
-        return partial(draw_windows, self.data, generator, *sizes, keep=config.keep, among=self.seen)
+        return partial(draw_windows, self.data, self.chance, *sizes, keep=config.keep, among=self.seen)
+
+    @cached_property
+    def chance(self) -> np.random.Generator:
+        """What windows are drawn by."""
+        return np.random.default_rng(self.config.seed)
 
     def play(self, params: Params, *, name: str | None = None, is_greedy: bool = False) -> np.ndarray:
         """[num_tasks, num_trials] returns on tasks of a name; by default the held-out ones, where there are any."""

@@ -2,12 +2,10 @@
 
 import dataclasses
 import math
-import signal
-import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,6 +41,7 @@ from xworld.training.run.config import RunConfig
 from xworld.training.run.given import Given, check_source, make_partners, make_source
 from xworld.training.run.held_out import Evaluator, make_evaluator
 from xworld.training.run.trainer import Trainer, TrainState, make_trainer
+from xworld.training.stopping import stop_signals
 
 _EXPLODED = 1e6  # of a loss or a gradient's norm; returns are normalised, so that both are of the order of 1
 
@@ -125,7 +124,7 @@ def train(
         _in_lead(is_lead, lambda: _prepare(folder, like, outside, resume, stack))
         if tasks is None and config.short_sight:
             warnings.warn(config.short_sight, stacklevel=2)
-        stop = stack.enter_context(_stop_signals())
+        stop = stack.enter_context(stop_signals())
         show = stack.enter_context(progress_display(config.num_updates, evaluator.columns, show_progress and is_lead))
         saved = stack.enter_context(CheckpointWriter(folder, config, trainer.agent, is_lead))
         if resume:
@@ -309,30 +308,3 @@ def _is_any(is_here: bool) -> bool:
     if jax.process_count() == 1:
         return is_here
     return bool(multihost_utils.process_allgather(np.asarray(is_here)).any())
-
-
-@contextmanager
-def _stop_signals() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set, unless they are ignored; a second one acts as if there were no event."""
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():  # Python gives signals to the main thread alone
-        yield stop
-        return
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    # A shell has background jobs ignore SIGINT; that is not undone.
-    before = {number: handler for number, handler in handlers.items() if handler is not signal.SIG_IGN}
-
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-    def ask_to_stop(number: int, frame: object) -> None:
-        stop.set()
-        restore()
-
-    for number in before:
-        signal.signal(number, ask_to_stop)
-    try:
-        yield stop
-    finally:
-        restore()

@@ -1,0 +1,145 @@
+"""What imitation keeps in its folder to go on from, until the agent that it was for takes its place.
+
+`imitate.json` says what is trained on what, and `checkpoint-UPDATE` has the whole state, as a training run's has; it is
+a saved agent too.
+"""
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from xworld.agents import Agent, Params
+from xworld.agents.saved.saved import checkpoint_folder, checkpoints, describe, remove_others
+from xworld.agents.saved.trees import MANIFEST, read_manifest, read_part, write_parts
+from xworld.base.configs import as_dict, differences, from_json
+from xworld.base.errors import ConfigError, located
+from xworld.base.files import LOCK, as_path, check_folder, locked, parse_json, read_text, write_atomically
+from xworld.training.devices.sharding import fetch
+from xworld.training.imitation.config import ImitateConfig
+from xworld.training.learners.learner import Trained
+
+_PLAN, _NOTES = "imitate.json", "notes.json"
+_PARAMS, _BEST, _REST = "params", "best", "rest"
+
+
+@dataclass
+class Progress:
+    """How far imitation is: all that it needs to go on, beside the data and the configuration."""
+
+    trained: Trained
+    learner: Any  # the learner's own state
+    chance: dict[str, Any]  # state of the generator that windows are drawn by
+    best: Params
+    update: int = 0  # updates done
+    best_update: int = 0
+    best_score: float | None = None  # None before the first evaluation
+    rows: list[dict[str, Any]] = field(default_factory=list)  # of evaluations
+    losses: list[dict[str, float]] = field(default_factory=list)  # metrics of the updates since the last evaluation
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The folder of one imitation, which has it for itself."""
+
+    folder: Path
+    agent: Agent
+
+    def read(self, like: Progress) -> Progress | None:
+        """The progress of the newest checkpoint, in the host's memory; None where there is none.
+
+        Raises:
+          ConfigError: the checkpoint is damaged, or of other shapes than `like`.
+        """
+        found = checkpoints(self.folder, "last")
+        if not found:
+            return None
+        parts = {name: read_part(found[-1], name, part) for name, part in _parts(like).items()}
+        read_manifest(found[-1], _NOTES)
+        with located(f"{found[-1]} is damaged"):
+            notes = parse_json(read_text(found[-1] / _NOTES))
+        heads, learner = parts[_REST]
+        return Progress(Trained(parts[_PARAMS], heads), learner, best=parts[_BEST], **notes)
+
+    def write(self, progress: Progress) -> None:
+        """Keeps the progress, in the place of what was kept before.
+
+        Raises:
+          ConfigError: the disk is full or read-only; what was kept before is there.
+        """
+        names = ("chance", "update", "best_update", "best_score", "rows", "losses")
+        notes = {_NOTES: json.dumps({name: getattr(progress, name) for name in names}) + "\n"}
+        checkpoint = checkpoint_folder(self.folder, "last", progress.update)
+        texts = describe(self.agent, self.agent.env_config) | notes
+        write_parts(checkpoint, fetch(_parts(progress)), texts)
+        remove_others(checkpoint, "last")
+
+    def finish(self, params: Params) -> None:
+        """Puts the agent in the place of all that was kept.
+
+        Raises:
+          ConfigError: the disk is full or read-only; what was kept is there.
+        """
+        write_parts(self.folder, {_PARAMS: params}, describe(self.agent, self.agent.env_config))
+
+
+@contextmanager
+def kept_in(folder: Path, agent: Agent, config: ImitateConfig, content_hash: str) -> Iterator[Kept]:
+    """The folder of an imitation; another that has not ended there is gone on with, if it is of the same.
+
+    Args:
+      folder: new, empty, with a saved agent, which is replaced, or with an imitation that has not ended.
+      agent: that is trained.
+      config: how it is trained.
+      content_hash: of the data.
+
+    Raises:
+      ConfigError: the folder holds something else, is in use or cannot be written.
+    """
+    folder = as_path(folder)
+    if folder.is_dir() and folder.samefile(Path.cwd()):
+        raise ConfigError(
+            f"{folder} is where you are, and it is to be replaced. Go elsewhere, or choose another folder."
+        )
+    if not (folder / _PLAN).exists():
+        if folder.exists() and not (folder / MANIFEST).is_file() and any(_but_lock(folder)):
+            raise ConfigError(f"{folder} exists and holds no saved agent. Choose another folder.")
+        check_folder(folder)
+    with locked(folder):
+        plan = {"config": as_dict(config), "data": content_hash}
+        if (folder / _PLAN).exists():
+            _check_same(folder, plan, config)
+        else:
+            for path in _but_lock(folder):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            write_atomically(folder / _PLAN, (json.dumps(plan, indent=1) + "\n").encode())
+        yield Kept(folder, agent)
+
+
+def _check_same(folder: Path, plan: dict[str, Any], config: ImitateConfig) -> None:
+    """Raises ConfigError unless the imitation in a folder is of the same configuration and data."""
+    path = folder / _PLAN
+    with located(f"{path} is damaged"):
+        found = parse_json(read_text(path))
+        if not isinstance(found, dict) or found.keys() != plan.keys():
+            raise ConfigError("It does not say what was begun.")
+        changed = differences(from_json(ImitateConfig, json.dumps(found["config"])), config)
+    changed += ["the data"] if found["data"] != plan["data"] else []
+    if changed:
+        raise ConfigError(
+            f"{folder} holds an imitation that has not ended, of something else ({'; '.join(changed)}). Go on with the "
+            "same, choose another folder, or remove it."
+        )
+
+
+def _parts(progress: Progress) -> dict[str, Any]:
+    """The arrays of a checkpoint, by part."""
+    rest = (progress.trained.heads, progress.learner)
+    return {_PARAMS: progress.trained.agent, _BEST: progress.best, _REST: rest}
+
+
+def _but_lock(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if path.name != LOCK]
