@@ -17,7 +17,8 @@ ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 FOLDER = ROOT / ".venv-clients"
 PYTEST = ["-m", "pytest", "-q", "-rs", "--lenient"]
-CHECKS = [*PYTEST, *(str(path.relative_to(ROOT)) for path in sorted(HERE.glob("check_*.py"))), "tests/adapters"]
+OURS = ["tests/adapters", "tests/histories/test_exchange.py"]
+CHECKS = [*PYTEST, *(str(path.relative_to(ROOT)) for path in sorted(HERE.glob("check_*.py"))), *OURS]
 DOCUMENTS = [*PYTEST, "tests/project/test_docs.py", "-k", "adapters or coming"]
 
 # By name of a list of packages beside this file: what is run there.

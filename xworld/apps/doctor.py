@@ -22,6 +22,8 @@ EXTRAS = {
     "imageio_ffmpeg": ("play", "films"),
     "tensorboardX": ("tensorboard", "--log tensorboard"),
     "wandb": ("wandb", "--log wandb"),
+    "h5py": ("hdf5", "HDF5 files of histories"),
+    "minari": ("minari", "histories for Minari"),
 }
 _NEEDED = ("jax", "jaxlib", "numpy")
 _VARIABLES = ("JAX_PLATFORMS", "JAX_COMPILATION_CACHE_DIR", "JAX_ENABLE_X64", "XLA_FLAGS", "CUDA_VISIBLE_DEVICES")

@@ -6,6 +6,8 @@ from xworld.histories.dataset.reader import Dataset, Episodes
 from xworld.histories.dataset.rearrange import rearrange_trials
 from xworld.histories.dataset.windows import draw_windows, read_windows
 from xworld.histories.dataset.writer import DatasetWriter, Recorded
+from xworld.histories.exchange.xland_100b import export_xland_100b, import_xland_100b
+from xworld.histories.exchange.xland_histories import XLandHistories
 from xworld.histories.files import SUFFIX, HistoryWriter, read_history, write_history
 from xworld.histories.history import Header, History, Step
 from xworld.histories.replay import check_step, history_of, play_actions, replay, start_episode
@@ -24,11 +26,14 @@ __all__ = [
     "Recorded",
     "Step",
     "Windows",
+    "XLandHistories",
     "check_step",
     "derive",
     "derive_windows",
     "draw_windows",
+    "export_xland_100b",
     "history_of",
+    "import_xland_100b",
     "play_actions",
     "read_history",
     "read_windows",

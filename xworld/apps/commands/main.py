@@ -20,6 +20,7 @@ from xworld.apps.commands.study import Study
 from xworld.apps.commands.tasks import Tasks
 from xworld.apps.commands.train import Finetune, train_command
 from xworld.apps.doctor import Doctor
+from xworld.apps.exchange.commands import Export, Import
 from xworld.apps.imitating import Imitate
 from xworld.apps.inspection import Inspect
 from xworld.apps.recording import Record
@@ -85,6 +86,8 @@ def _parse(arguments: list[str]) -> Command:
         | Annotated[Evaluate, subcommand("evaluate")]
         | Annotated[Inspect, subcommand("inspect")]
         | Annotated[Record, subcommand("record")]
+        | Annotated[Export, subcommand("export")]
+        | Annotated[Import, subcommand("import")]
         | Annotated[Imitate, subcommand("imitate")]
         | Annotated[Lab, subcommand("lab")]
         | Annotated[Scoreboard, subcommand("scoreboard")]
