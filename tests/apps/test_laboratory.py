@@ -17,7 +17,7 @@ from xworld import ConfigError, Env
 from xworld.agents import AgentPolicy, load, make_agent, save
 from xworld.apps.commands.main import main
 from xworld.apps.laboratory import Job, Outcome, SweepExam, known_experiments, run_experiment
-from xworld.evaluation import SweepConfig, run_sweep
+from xworld.evaluation import CrossPlay, SweepConfig, run_sweep
 from xworld.tasks import TaskCollection
 
 
@@ -91,6 +91,42 @@ def test_several_numbers_of_trials_have_a_table_each_and_a_figure(tmp_path):
     assert (tmp_path / "toy-numbers.png").read_bytes()[:4] == b"\x89PNG"
     page = (tmp_path / "toy.html").read_text()
     assert "Last trial of 1" in page and "Last trial of 3" in page and "<th>trial 3</th>" in page
+
+
+def test_several_exams_have_a_table_and_a_panel_each_and_agents_of_several_seeds_cross_play(tmp_path):
+    def run(job):
+        returns = toy_experiment.run(job).returns
+        return Outcome({}, {"luck": job.seed}, exams={"easy": returns, "hard": {3: returns[3][:4] / 2}})
+
+    def baselines(job):
+        scores = EXPERIMENT.baselines(job)
+        few = {name: {3: by_k[3][:, :4]} for name, by_k in scores.returns.items()}
+        reference = dataclasses.replace(scores.reference, best=scores.reference.best[:4])
+        return {"easy": scores, "hard": dataclasses.replace(scores, returns=few, reference=reference)}
+
+    def together(jobs):
+        played.append([job.arm for job in jobs])
+        return CrossPlay(tuple(f"seed {job.seed}" for job in jobs), np.array([[[4.0], [1.0]], [[2.0], [2.0]]]))
+
+    played = []
+    experiment = dataclasses.replace(EXPERIMENT, run=run, baselines=baselines, cross_play=together, num_columns=3)
+    content = run_experiment(experiment, tmp_path)
+    scores = {family: of_family["scores"]["high"]["3"] for family, of_family in content["families"].items()}
+    assert {family: of_high["num_tasks"] for family, of_high in scores.items()} == {"easy": 6, "hard": 4}
+    means = {family: of_high["last"]["mean"]["value"] for family, of_high in scores.items()}
+    assert means == pytest.approx({"easy": 0.51, "hard": 0.255})
+    assert [run["seed"] for run in content["families"]["hard"]["runs"]] == [0, 2, 0, 2]
+    assert played == [["high"] * 2, ["low"] * 2]
+    assert content["cross_play"]["low"]["ratio"]["value"] == 0.5 and (tmp_path / "toy-cross-play.png").exists()
+    page = (tmp_path / "toy.html").read_text()
+    assert "<th>hard</th>" in page and "with other seeds" in page and page.count("<figure>") == 2
+    assert run_experiment(experiment, tmp_path) == content and len(played) == 2  # kept
+    assert "cross_play" in run_experiment(experiment, tmp_path, arms=["low"], seeds=[2]) and len(played) == 2
+    run_experiment(experiment, tmp_path, arms=["low"], seeds=[2, 0])  # other seeds
+    assert played[2:] == [["low"] * 2]
+    (tmp_path / "low-cross-play.json").write_text("{")
+    with pytest.raises(ConfigError, match="low-cross-play.json is damaged; remove it, and it is played again"):
+        run_experiment(experiment, tmp_path)
 
 
 def test_a_sweep_plays_agents_and_baselines_by_the_same_protocol(tmp_path):

@@ -1,59 +1,21 @@
 """Evaluation for two: one player in one seat, another in the other; everybody with everybody."""
 
 import json
-from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from devices_worker import two_agents
+from pair_tasks import CONFIG, ENV, KEY, LENGTH, PAIR, always
 
-from xworld import ConfigError, Env, EnvConfig
+from xworld import ConfigError, Env
 from xworld.agents import PairedPolicy
 from xworld.apps.commands.main import main
 from xworld.core.step.actions import NOOP, PICK_UP, TURN_LEFT, TURN_RIGHT
 from xworld.evaluation import CrossPlay, cross_play, cross_play_table, record, tasks_for_two
 from xworld.tasks import TaskSet, parse
 from xworld.tasks import save as save_tasks
-
-CONFIG = EnvConfig(
-    height=5, width=5, num_agents=2, max_objects=1, max_rules=1, max_doors=1, push=False, relations=("hold",)
-)
-ENV, KEY, LENGTH = Env(CONFIG), jax.random.key(2), 6
-PAIR = """
-goal = "hold(agent, red ball)"
-trial_length = 6
-num_trials = 2
-facing = "east"
-map = \"\"\"
-#####
-#0b.#
-#...#
-#..1#
-#####
-\"\"\"
-[legend]
-b = "red ball"
-"""
-
-
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class Always:
-    """One action, in all seats; it remembers how often it acted."""
-
-    action: jax.Array
-
-    def start(self, key, state, briefing):
-        return jnp.int32(0)
-
-    def act(self, memory, key, state, timestep):
-        return memory + 1, jnp.full(state.last_action.shape, self.action)
-
-
-def always(action):
-    return Always(jnp.int32(action))
 
 
 @pytest.fixture(scope="module")
@@ -93,17 +55,65 @@ def test_cross_play(tasks):
     assert found.ratio == 1.0
     table = cross_play_table(found)
     assert [column.header for column in table.columns] == ["with", "picks", "idles"] and table.row_count == 2
-    assert list(table.columns[2].cells) == ["3.00", "0.00"] and "1.00" in table.caption
+    assert list(table.columns[2].cells) == ["3.00", "0.00"] and "1.00 (1.00 to 1.00 over tasks)" in table.caption
     selfish = CrossPlay(("a", "b"), np.array([[[4.0], [1.0]], [[2.0], [2.0]]]))
     assert selfish.ratio == 0.5
-    assert np.isnan(CrossPlay(("a", "b"), np.zeros((2, 2, 1))).ratio)
+    nothing = CrossPlay(("a", "b"), np.zeros((2, 2, 1)))
+    assert np.isnan(nothing.ratio) and nothing.describe()["ratio"] == {"value": None, "low": None, "high": None}
+
+
+def test_scores_of_cross_play_are_shares_of_the_best_and_their_ratio_has_an_interval_over_tasks():
+    returns = np.array([[[4.0, 8, 3], [1, 4, 3]], [[3, 4, 3], [4, 8, 3]]])
+    found = CrossPlay(("a", "b"), returns).to_scores(np.array([4.0, 8, 0]))
+    np.testing.assert_allclose(found.matrix, [[1, 0.5], [0.5, 1]])  # the third task has no score
+    described = found.describe()
+    assert described["measure"] == "score" and described["num_tasks"] == 2
+    assert described["by_seat"] == [[1, 0.375], [0.625, 1]]
+    assert described["with_others"] == 0.5 and described["with_themselves"] == 1
+    assert described["ratio"] == {"value": 0.5, "low": 0.5, "high": 0.5}  # the same in both tasks
+    low, high = CrossPlay(("a", "b"), returns[..., :2]).ratio_interval
+    assert low == high == 0.5
+    low, high = CrossPlay(("a", "b"), returns).ratio_interval
+    assert 0.5 <= low < 11 / 15 < high == 1
+    with pytest.raises(ConfigError, match="There are 3 tasks, and 2 best returns"):
+        CrossPlay(("a", "b"), returns).to_scores(np.ones(2))
+    with pytest.raises(ConfigError, match="No return above 0 is known for any of the 3 tasks"):
+        CrossPlay(("a", "b"), returns).to_scores(np.zeros(3))
+
+
+def test_the_command_writes_the_matrix_as_a_table_numbers_and_a_picture(tasks, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    save_tasks(tmp_path / "pair.npz", TaskSet(tasks), CONFIG)
+    arguments = ["cross-play", "noop", "expert", "--task-set", "pair.npz", "--num-trials", "1"]
+    assert main(arguments) == 0
+    printed = capsys.readouterr().out
+    assert "Score of the last trial" in printed and "Wrote cross-play.json and cross-play.png" in printed
+    content = json.loads((tmp_path / "runs" / "cross-play" / "cross-play.json").read_text())
+    assert content["about"]["expert"]["name"] == "expert" and content["num_trials"] == 1
+    np.testing.assert_allclose(content["cross_play"]["matrix"], [[0, 0.5], [0.5, 1]], atol=1e-6)
+    assert (tmp_path / "runs" / "cross-play" / "cross-play.png").read_bytes()[:4] == b"\x89PNG"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["noop"], "Cross-play needs at least two players, not 1. Add one."),
+        (["noop", "random", "noop"], "noop is there twice; each player also plays with itself. Write each once."),
+        (["noop", "random"], "noop is no run with tasks of its own. Name a set of tasks: --task-set."),
+        (["noop", "random", "--task-set", "probes:memory"], "None of the tasks is for two agents"),
+    ],
+)
+def test_bad_cross_play_is_one_line(arguments, message, capsys):
+    assert main(["cross-play", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
 
 
 def test_tasks_for_two_are_chosen():
     env, source = two_agents()
     assert len(tasks_for_two(source.tasks).trial_length) == 1
     players = {"one": always(NOOP), "other": always(NOOP)}
-    with pytest.raises(ConfigError, match=r"1 of 2 tasks are not for two agents. Choose those that are, as in tasks"):
+    with pytest.raises(ConfigError, match=r"1 of 2 tasks are for one agent. Choose those for two, as in tasks"):
         cross_play(Env(env), source.tasks, players, KEY)
     with pytest.raises(ConfigError, match="at least two players, not 1"):
         cross_play(Env(env), tasks_for_two(source.tasks), {"one": always(NOOP)}, KEY)
@@ -120,7 +130,11 @@ def test_a_partner_by_the_protocol(tasks, tmp_path, monkeypatch, capsys):
     assert main([*start, "--partner", "random"]) == 0
     content = json.loads((tmp_path / "runs" / "noop-on-pair.npz-with-random" / "scores.json").read_text())
     assert list(content["scores"]) == ["noop with random"]
-    assert "noop with random: score of the last trial" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "noop with random: score of the last trial" in printed and "What was done in a trial" in printed
+    done = content["cooperation"]
+    assert done["num_tasks"] == 3 and done["player"]["waiting"] == 1 and done["partner"]["waiting"] < 0.9
+    assert done["partner"]["handled"] > 0 and done["player"]["share_of_work"] == 0
     (about,) = content["players"].values() if isinstance(content["players"], dict) else content["players"]
     assert about["partner"]["name"] == "random"
 

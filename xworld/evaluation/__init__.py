@@ -6,9 +6,11 @@ from xworld.evaluation.recording import TaskRows, follow, record_episodes
 from xworld.evaluation.reference import Reference, expert_reference, fine_tuned_reference
 from xworld.evaluation.report.files import write_comparison, write_sweep
 from xworld.evaluation.report.learning_curve import draw_learning_curve
+from xworld.evaluation.report.matrix import draw_cross_play
 from xworld.evaluation.report.plots import draw_players, draw_trials
 from xworld.evaluation.report.tables import players_table, statistics_table, trials_table
 from xworld.evaluation.scores.comparison import compare, telling_episode
+from xworld.evaluation.scores.cooperation import cooperation_table, count_deeds, measure_cooperation
 from xworld.evaluation.scores.cross_play import CrossPlay, cross_play, cross_play_table, tasks_for_two
 from xworld.evaluation.scores.schema import read_scores
 from xworld.evaluation.scores.scores import AGENT, Scores
@@ -26,9 +28,12 @@ __all__ = [
     "SweepConfig",
     "TaskRows",
     "compare",
+    "cooperation_table",
+    "count_deeds",
     "cross_play",
     "cross_play_table",
     "difference",
+    "draw_cross_play",
     "draw_learning_curve",
     "draw_players",
     "draw_trials",
@@ -39,6 +44,7 @@ __all__ = [
     "fine_tuned_reference",
     "follow",
     "gain",
+    "measure_cooperation",
     "most_telling",
     "normalise",
     "play_again",

@@ -3,7 +3,7 @@
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import arg
 
@@ -14,6 +14,7 @@ from xworld.base.files import as_file_name
 if TYPE_CHECKING:
     from xworld.agents import Player
     from xworld.evaluation.reference import Reference
+    from xworld.evaluation.scores.sweep import SweepConfig
     from xworld.tasks import TaskCollection
 
 INTERRUPTED = 130
@@ -119,7 +120,7 @@ class Evaluate:
     def _sweep(self, task_set: str) -> int:
         from xworld.agents.players import player_by_name
         from xworld.base.errors import located
-        from xworld.evaluation import statistics_table, write_sweep
+        from xworld.evaluation import write_sweep
         from xworld.evaluation.scores.sweep import NUM_TRIALS, SweepConfig, run_sweep
         from xworld.tasks import tasks_by_name
 
@@ -153,8 +154,9 @@ class Evaluate:
                     of_another_task=self.demonstrated_task == "next",
                     show_progress=True,
                 )
-        if self.partner is not None:
-            player = self._seated(player, collection, self.partner)
+        pair = None if self.partner is None else (player, self._find_partner(collection, self.partner))
+        if pair is not None:
+            player = _seated(*pair)
         output = self.output or self._default_output(collection)
         about = {
             "player": player.about,
@@ -164,19 +166,17 @@ class Evaluate:
         try:
             reference = self._find_reference(collection)
             returns = run_sweep(collection.env, collection.tasks, player.policy, config, output, about)
-            content = write_sweep(output, collection, player, config, returns, reference)
+            cooperation = None if pair is None else _cooperation(*pair, collection, config)
+            content = write_sweep(output, collection, player, config, returns, reference, cooperation)
         except KeyboardInterrupt:
             print(f"Stopped. What was played is kept in {output}; the same command goes on.")
             return INTERRUPTED
-        import rich
-
-        rich.print(statistics_table(content))
+        _print_tables(content)
         print(f"Wrote scores.json, report.html and replays to {output}")
         return 0
 
-    def _seated(self, player: "Player", collection: "TaskCollection", name: str) -> "Player":
-        """The player with a partner in the other seats."""
-        from xworld.agents import PairedPolicy, Player
+    def _find_partner(self, collection: "TaskCollection", name: str) -> "Player":
+        """Who plays the other seats."""
         from xworld.agents.players import player_by_name
         from xworld.base.errors import located
 
@@ -187,9 +187,7 @@ class Evaluate:
                 "Choose tasks for two, or leave --partner out."
             )
         with located("--partner"):
-            partner = player_by_name(name, env, tasks, show_progress=True)
-        policy = PairedPolicy(player.policy, partner.policy)
-        return Player(f"{player.name} with {partner.name}", policy, {**player.about, "partner": partner.about})
+            return player_by_name(name, env, tasks, show_progress=True)
 
     def _find_reference(self, collection: "TaskCollection") -> "Reference":
         from xworld.agents.players import EXPERT
@@ -210,3 +208,42 @@ class Evaluate:
         if (Path(self.agent) / "config.json").exists():  # what else holds an agent may be replaced as a whole
             return Path(self.agent) / (f"best-{name}" if self.which == "best" else name)
         return Path("runs") / f"{as_file_name(self.agent)}-{name}"
+
+
+def _seated(player: "Player", partner: "Player") -> "Player":
+    """The player with a partner in the other seats."""
+    from xworld.agents import PairedPolicy, Player
+
+    policy = PairedPolicy(player.policy, partner.policy)
+    return Player(f"{player.name} with {partner.name}", policy, {**player.about, "partner": partner.about})
+
+
+def _cooperation(
+    player: "Player", partner: "Player", collection: "TaskCollection", config: "SweepConfig"
+) -> dict[str, Any] | None:
+    """What both did in one more episode of each task for two, with the most trials; None where all are for one."""
+    from xworld.evaluation import measure_cooperation
+
+    if not (collection.tasks.is_present.sum(-1) > 1).any():
+        return None
+    num_trials = config.num_trials[-1]
+    return measure_cooperation(
+        collection.env,
+        collection.tasks,
+        player.policy,
+        partner.policy,
+        config.key(num_trials),
+        num_trials=num_trials,
+        batch_size=config.batch_size,
+    )
+
+
+def _print_tables(content: dict[str, Any]) -> None:
+    """Scores, and of a player with a partner what both did."""
+    import rich
+
+    from xworld.evaluation import cooperation_table, statistics_table
+
+    rich.print(statistics_table(content))
+    if "cooperation" in content:
+        rich.print(cooperation_table(content["cooperation"]))

@@ -20,9 +20,10 @@ from xworld.apps.commands.study import Study
 from xworld.apps.commands.tasks import Tasks
 from xworld.apps.commands.train import Finetune, train_command
 from xworld.apps.doctor import Doctor
+from xworld.apps.examining.crossing import CrossPlaying
+from xworld.apps.examining.inspection import Inspect
 from xworld.apps.exchange.commands import Export, Import
 from xworld.apps.imitating import Imitate
-from xworld.apps.inspection import Inspect
 from xworld.apps.recording import Record
 from xworld.base.errors import ConfigError
 from xworld.base.files import reason_of
@@ -84,6 +85,7 @@ def _parse(arguments: list[str]) -> Command:
         Annotated[train_command(arguments), subcommand("train")]
         | Annotated[Finetune, subcommand("finetune")]
         | Annotated[Evaluate, subcommand("evaluate")]
+        | Annotated[CrossPlaying, subcommand("cross-play")]
         | Annotated[Inspect, subcommand("inspect")]
         | Annotated[Record, subcommand("record")]
         | Annotated[Export, subcommand("export")]

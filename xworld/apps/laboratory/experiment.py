@@ -6,14 +6,14 @@ arms and the baselines on the same tasks, so `runner.py` and `report.py` serve a
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from xworld.base.errors import ConfigError, did_you_mean
-from xworld.evaluation import Scores
+from xworld.evaluation import CrossPlay, Scores
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,8 @@ class Outcome:
     # by number of trials k, [num_tasks, k] of the family's tasks, the same for all arms and baselines
     returns: Mapping[int, np.ndarray]
     numbers: Mapping[str, float] = field(default_factory=dict)  # what else was measured, by name
+    # of an experiment with several exams, the same for each of them by its name; `returns` is empty
+    exams: Mapping[str, Mapping[int, np.ndarray]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,8 @@ class Experiment:
     seeds: tuple[int, ...]
     cost: str  # about how long it takes, and on what
     run: Callable[[Job], Outcome]
-    baselines: Callable[[Job], Scores]  # of the family: what other players earn, and what scores 1
+    # of the family: what other players earn, and what scores 1; of an experiment with several exams, by their names
+    baselines: Callable[[Job], Scores | Mapping[str, Scores]]
     families: tuple[str, ...] = ("all",)  # of tasks: each has a table and a panel of the figure
     against: str | None = None  # a number that runs measure: a second figure draws what arms gain against it
     # pairs of columns of the runs' rows, such as ("task_firings", "steps"): a figure draws the first along the second,
@@ -55,6 +58,8 @@ class Experiment:
     course: tuple[tuple[str, str], ...] = ()
     arms_of: Mapping[str, tuple[str, ...]] | None = None  # of each family, where it has not all of them
     fit_along: str | None = None  # a number that runs measure: scores of each family are fitted along it
+    cross_play: Callable[[Sequence[Job]], CrossPlay] | None = None  # of an arm's runs of several seeds, with each other
+    num_columns: int = 2  # panels side by side in figures of several families or exams
 
     def has(self, family: str, arm: str) -> bool:
         """Whether the arm is one of the family's."""

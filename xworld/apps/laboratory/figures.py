@@ -14,7 +14,7 @@ from xworld.evaluation.scores.summary import STATISTIC_NAMES
 
 _COLOURS = ("#2563c9", "#d9822b", "#2f8f5b", "#7d55b5", "#c2417c", "#1b8a9a")
 _BY_NUMBER = ("mean", "percentile_20")  # statistics that are drawn by the number of trials
-_WIDTH, _HEIGHT, _COLUMNS = 6.4, 4.4, 2  # of a panel in inches, and panels side by side
+_WIDTH, _HEIGHT, _COLUMNS = 6.4, 4.4, 2  # of a panel in inches, and panels of a course side by side
 
 _FAR = 4.0  # the longest run over the shortest
 
@@ -25,12 +25,13 @@ def draw_families(content: Mapping[str, Any]) -> Figure:
     if len(families) == 1:
         (only,) = families.values()
         return draw_trials(only, main=content["arms"])
-    num_rows = -(-len(families) // _COLUMNS)
-    figure = blank_figure(_WIDTH * _COLUMNS, _HEIGHT * num_rows)
+    num_columns = content["num_columns"]
+    num_rows = -(-len(families) // num_columns)
+    figure = blank_figure(_WIDTH * num_columns, _HEIGHT * num_rows)
     for place, (family, of_family) in enumerate(families.items()):
-        row, column = divmod(place, _COLUMNS)
-        left, bottom = (column + 0.1) / _COLUMNS, 1 - (row + 1 - 0.14) / num_rows
-        axes = add_axes(figure, (left, bottom, 0.57 / _COLUMNS, 0.66 / num_rows))
+        row, column = divmod(place, num_columns)
+        left, bottom = (column + 0.1) / num_columns, 1 - (row + 1 - 0.14) / num_rows
+        axes = add_axes(figure, (left, bottom, 0.57 / num_columns, 0.66 / num_rows))
         k = trials_panel(axes, of_family, None, content["arms"])
         about = f"mean over {of_family['num_scored'][k]} tasks, shaded: 95 % interval"
         write_title(axes, family, about)

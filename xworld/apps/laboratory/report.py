@@ -3,7 +3,7 @@
 import html
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,35 +14,36 @@ from xworld.apps.laboratory.figures import draw_course, draw_families, draw_gain
 from xworld.apps.laboratory.fits import describe_fit, draw_fits, fit_runs
 from xworld.apps.laboratory.gallery import draw_gallery, kept_early_and_late
 from xworld.base.files import write_atomically
-from xworld.evaluation import Reference, Scores, summarise
+from xworld.evaluation import CrossPlay, Reference, Scores, draw_cross_play, summarise
 from xworld.evaluation.report.look import to_png
 from xworld.evaluation.report.page import embed, html_table, wrap_page
 from xworld.evaluation.scores.summary import STATISTIC_NAMES
 from xworld.training.logs.metrics import MetricsWriter
 
+Found = Sequence[tuple[Job, Mapping[str, Any]]]  # runs and baselines, and what they have written
+
 
 def write_report(
-    experiment: Experiment, folder: Path, found: Sequence[tuple[Job, Mapping[str, Any]]]
+    experiment: Experiment, folder: Path, found: Found, cross_plays: Mapping[str, CrossPlay]
 ) -> dict[str, Any]:
     """Writes NAME.json, NAME.png and NAME.html into the folder, of runs and baselines; the content of the first.
 
     NAME-numbers.png too, of an experiment that plays several numbers of trials, NAME-gain.png of one that says what
     gains are drawn against, NAME-course.png of one that says which columns of its runs are drawn, NAME-fit.png of one
-    that is fitted, and NAME-gallery.png of one whose curricula keep tasks.
+    that is fitted, NAME-gallery.png of one whose curricula keep tasks, and NAME-cross-play.png of one whose
+    agents have played with each other.
     """
-    families = list(dict.fromkeys(job.family for job, _ in found))
     arms = list(dict.fromkeys(job.arm for job, _ in found if job.arm in experiment.arms))
     runs = [job for job, _ in found if job.arm in experiment.arms]
     content = {
         "experiment": experiment.name,
         "question": experiment.question,
         "arms": arms,
-        "families": {
-            family: _of_family(experiment, [(job, outcome) for job, outcome in found if job.family == family])
-            for family in families
-        },
+        "num_columns": experiment.num_columns,
+        "families": {family: _of_family(experiment, of_it) for family, of_it in _by_family(experiment, found).items()},
         "course": _course(experiment, [(job, outcome["numbers"]) for job, outcome in found if job in runs]),
         "kept_tasks": kept_early_and_late(runs),
+        "cross_play": {title: one.describe() for title, one in cross_plays.items()},
     }
     text = json.dumps(content, indent=1) + "\n"
     content = json.loads(text)
@@ -57,6 +58,8 @@ def write_report(
         figures[f"{experiment.name}-fit.png"] = to_png(draw_fits(content))
     if content["kept_tasks"]:
         figures[f"{experiment.name}-gallery.png"] = to_png(draw_gallery(content["kept_tasks"]))
+    if content["cross_play"]:
+        figures[f"{experiment.name}-cross-play.png"] = to_png(draw_cross_play(content["cross_play"]))
     page = _page(content, list(figures.values()))
     files = {f"{experiment.name}.json": text.encode(), **figures, f"{experiment.name}.html": page.encode()}
     for name, written in files.items():
@@ -64,7 +67,26 @@ def write_report(
     return content
 
 
-def _of_family(experiment: Experiment, found: Sequence[tuple[Job, Mapping[str, Any]]]) -> dict[str, Any]:
+def _by_family(experiment: Experiment, found: Found) -> dict[str, list[tuple[Job, Mapping[str, Any]]]]:
+    """What is told of each family; of an experiment with several exams each of them is told of as a family is."""
+    parts: dict[str, list[tuple[Job, Mapping[str, Any]]]] = {}
+    for job, outcome in found:
+        for name, of_exam in _exams(outcome):
+            several = len(experiment.families) > 1
+            title = ", ".join(part for part in (job.family if several or not name else "", name) if part)
+            parts.setdefault(title, []).append((job, of_exam))
+    return parts
+
+
+def _exams(outcome: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The outcome by exam; "" where there is one."""
+    if "exams" not in outcome:
+        yield "", outcome
+    for name, of_exam in outcome.get("exams", {}).items():
+        yield name, {**outcome, **of_exam}
+
+
+def _of_family(experiment: Experiment, found: Found) -> dict[str, Any]:
     """What each run was and measured, and the scores.
 
     An arm's seeds are its rows, so that intervals are over seeds and tasks.
@@ -115,6 +137,8 @@ def _page(content: Mapping[str, Any], figures: Sequence[bytes]) -> str:
     families = content["families"]
     parts = [f"<h1>{html.escape(content['experiment'])}</h1><p>{html.escape(content['question'])}</p>"]
     parts += [f"<figure>{embed(figure, 'png')}</figure>" for figure in figures]
+    parts += [_over_families(content)] * (len(families) > 1)
+    parts += [_about_cross_play(content["cross_play"])] * bool(content["cross_play"])
     for family, of_family in families.items():
         parts += [f"<h2>{html.escape(family)}</h2>"] * (len(families) > 1)
         first = of_family["runs"][0]["arm"] if of_family["runs"] else content["arms"][0]
@@ -122,6 +146,36 @@ def _page(content: Mapping[str, Any], figures: Sequence[bytes]) -> str:
         parts += [describe_fit(of_family["fit"])] if "fit" in of_family else []
         parts += [_runs(of_family["runs"])]
     return wrap_page(content["experiment"], parts)
+
+
+def _over_families(content: Mapping[str, Any]) -> str:
+    """Two tables, mean and 20th percentile of the last trial with the most trials: a column for each family."""
+    families = content["families"]
+    players = dict.fromkeys(player for of_family in families.values() for player in of_family["scores"])
+    parts = []
+    for statistic in ("mean", "percentile_20"):
+        rows = {player: [_last(of_family, player, statistic) for of_family in families.values()] for player in players}
+        parts.append(f"<h3>Last trial: {STATISTIC_NAMES[statistic]}</h3>{html_table(rows, ('player', *families))}")
+    return "".join(parts)
+
+
+def _last(of_family: Mapping[str, Any], player: str, statistic: str) -> Mapping[str, float] | None:
+    by_k = of_family["scores"].get(player)
+    return list(by_k.values())[-1]["last"][statistic] if by_k else None
+
+
+def _about_cross_play(cross_play: Mapping[str, Any]) -> str:
+    """A table of what the agents of each arm earn with themselves and with those of other seeds."""
+    lines = []
+    for title, one in cross_play.items():
+        ratio = one["ratio"]
+        cells = [one["with_themselves"], one["with_others"], ratio["value"], ratio["low"], ratio["high"]]
+        texts = ("" if cell is None else f"{cell:.3f}" for cell in cells)
+        lines.append(f"<tr><th>{html.escape(title)}</th>{''.join(f'<td>{text}</td>' for text in texts)}</tr>")
+    names = ("arm", "with themselves", "with other seeds", "ratio", "low", "high")
+    head = "".join(f"<th>{name}</th>" for name in names)
+    about = "Last trials of tasks for two, both ways to sit. Low and high: the ratio's 95 % interval over tasks."
+    return f"<h2>Cross-play</h2><table><tr>{head}</tr>{''.join(lines)}</table><p><small>{about}</small></p>"
 
 
 def _by_trial(first: str, content: Mapping[str, Any]) -> str:

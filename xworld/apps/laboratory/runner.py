@@ -24,6 +24,7 @@ from xworld.base.checks import check_set, check_whole
 from xworld.base.errors import ConfigError, located
 from xworld.base.files import check_folder, locked, parse_json, read_text, write_atomically
 from xworld.base.xla.devices import num_cores, use_devices
+from xworld.evaluation import CrossPlay, Scores
 
 BASELINES = "baselines"
 _OUTCOME = "outcome.json"
@@ -112,26 +113,78 @@ def _run_all(experiment: Experiment, folder: Path, jobs: Sequence[Job], num_jobs
         for job in pending:
             print(f"{job.folder.name} begins.", flush=True)
             run_job(experiment, job)
-    return write_report(experiment, folder, [(job, found) for job in jobs if (found := _read(job)) is not None])
+    found = [(job, outcome) for job in jobs if (outcome := _read(job)) is not None]
+    return write_report(experiment, folder, found, _cross_plays(experiment, folder, jobs))
 
 
 def run_job(experiment: Experiment, job: Job) -> None:
     """Does one run, or plays the baselines, and writes what comes out."""
     content: dict[str, Any] = {"options": _options(job)}
-    returns: dict[str, Mapping[int, np.ndarray]]
     if job.arm == BASELINES:
-        scores = experiment.baselines(job)
-        returns = {name: {k: rows[0] for k, rows in by_k.items()} for name, by_k in scores.returns.items()}
-        content["reference"] = {"kind": scores.reference.kind, "best": _rounded(scores.reference.best)}
+        found = experiment.baselines(job)
+        content |= {"returns": {}} if isinstance(found, Mapping) else _of_baselines(found)
+        exams = {name: _of_baselines(one) for name, one in found.items()} if isinstance(found, Mapping) else {}
     else:
         outcome: Outcome = experiment.run(job)
-        returns, content["numbers"] = {job.arm: outcome.returns}, dict(outcome.numbers)
-    content["returns"] = {
-        player: {str(k): _rounded(values) for k, values in by_k.items()} for player, by_k in returns.items()
-    }
+        content |= {"returns": _as_json({job.arm: outcome.returns}), "numbers": dict(outcome.numbers)}
+        exams = {name: {"returns": _as_json({job.arm: returns})} for name, returns in outcome.exams.items()}
+    content |= {"exams": exams} if exams else {}
     content["machine"] = _machine()
     text = json.dumps(content, separators=(",", ":")) + "\n"
     write_atomically(check_folder(job.folder) / _OUTCOME, text.encode())
+
+
+def _of_baselines(scores: Scores) -> dict[str, Any]:
+    """Returns of other players, and what scores 1."""
+    returns = {name: {k: rows[0] for k, rows in by_k.items()} for name, by_k in scores.returns.items()}
+    reference = {"kind": scores.reference.kind, "best": _rounded(scores.reference.best)}
+    return {"returns": _as_json(returns), "reference": reference}
+
+
+def _as_json(returns: Mapping[str, Mapping[int, np.ndarray]]) -> dict[str, dict[str, Any]]:
+    """By player and number of trials."""
+    return {player: {str(k): _rounded(values) for k, values in by_k.items()} for player, by_k in returns.items()}
+
+
+def _cross_plays(experiment: Experiment, folder: Path, jobs: Sequence[Job]) -> dict[str, CrossPlay]:
+    """Of each arm that has runs of several seeds how these play with each other; what was played is kept in a file.
+
+    Raises:
+      ConfigError: such a file is damaged.
+    """
+    found: dict[str, CrossPlay] = {}
+    of_arms: dict[tuple[str, str], list[Job]] = {}
+    for job in jobs:
+        if job.arm != BASELINES:
+            of_arms.setdefault((job.family, job.arm), []).append(job)
+    for (family, arm), runs in of_arms.items():
+        if experiment.cross_play is None or len(runs) < 2:
+            continue
+        title = f"{family}, {arm}" if len(experiment.families) > 1 else arm
+        path = folder / f"{title.replace(', ', '-')}-cross-play.json"
+        about = {"seeds": [job.seed for job in runs], **_options(runs[0])}
+        kept = _read_cross_play(path, about)
+        if kept is None:
+            print(f"{path.stem} begins.", flush=True)
+            use_devices(num_cores())
+            kept = experiment.cross_play(runs)
+            content = {**about, "players": kept.names, "measure": kept.measure, "returns": _rounded(kept.returns)}
+            write_atomically(path, (json.dumps(content, separators=(",", ":")) + "\n").encode())
+        found[title] = kept
+    return found
+
+
+def _read_cross_play(path: Path, about: Mapping[str, Any]) -> CrossPlay | None:
+    """What a file has of these runs; None if there is none, or it is of others."""
+    if not path.exists():
+        return None
+    with located(f"{path} is damaged; remove it, and it is played again"):
+        content = parse_json(read_text(path))
+        if not isinstance(content, dict) or not {"players", "measure", "returns"} <= content.keys():
+            raise ConfigError("It has not what cross-play writes.")
+    if {name: content.get(name) for name in about} != about:
+        return None
+    return CrossPlay(tuple(content["players"]), np.array(content["returns"]), content["measure"])
 
 
 def _rounded(values: np.ndarray) -> Any:

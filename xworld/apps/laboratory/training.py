@@ -47,7 +47,7 @@ class Exam:
 
     def play(self, folder: Path) -> Mapping[int, np.ndarray]:
         """[num_tasks, num_trials] returns of the newest agent of the run in a folder, which draws its actions."""
-        played = evaluate(Env(self.config.env), self._tasks, _policy(folder), self._key, self.num_trials)
+        played = evaluate(Env(self.config.env), self._tasks, newest_policy(folder), self._key, self.num_trials)
         return {self.num_trials: played.returns}
 
     def baselines(self, folder: Path) -> Scores:
@@ -73,7 +73,7 @@ class SweepExam:
 
     def play(self, folder: Path) -> Mapping[int, np.ndarray]:
         """By number of trials, mean returns of the newest agent of the run in a folder, which draws its actions."""
-        return self._sweep(_policy(folder))
+        return self._sweep(newest_policy(folder))
 
     def baselines(self, folder: Path) -> Scores:
         """Doing nothing and doing anything; the folder keeps the expert's best returns."""
@@ -102,7 +102,8 @@ def _few_tasks() -> TaskCollection:
     return TaskCollection("smoke", Env(config.env), sample_tasks(universe, jax.random.key(0), 16))
 
 
-def _policy(folder: Path) -> AgentPolicy:
+def newest_policy(folder: Path) -> AgentPolicy:
+    """The newest agent of the run in a folder, which draws its actions."""
     loaded = load(folder)
     return AgentPolicy(loaded.params, loaded.agent)
 
@@ -126,10 +127,18 @@ def with_reach(agent: AgentConfig, num_steps: int) -> AgentConfig:
 def train_to_end(config: RunConfig, job: Job, exam: Plays, tasks: TaskSource | None = None) -> Outcome:
     """Trains the job's run, which goes on if it was stopped, and plays the exam with its agent.
 
+    Args and errors are those of `train_run`; `exam` is what is played.
+    """
+    numbers = train_run(config, job, tasks)
+    return Outcome(exam.play(job.folder), numbers)
+
+
+def train_run(config: RunConfig, job: Job, tasks: TaskSource | None = None) -> dict[str, float]:
+    """Trains the job's run to its end; how many seconds that took, and how many parameters its agent has.
+
     Args:
       config: of the run; the job's seed and number of steps take the place of its own.
-      job: where it is.
-      exam: what is played.
+      job: where it is. A run that was stopped goes on.
       tasks: where tasks come from; by default the configuration's universe.
 
     Raises:
@@ -144,4 +153,4 @@ def train_to_end(config: RunConfig, job: Job, exam: Plays, tasks: TaskSource | N
     rows = list(csv.DictReader(read_text(job.folder / "metrics.csv").splitlines()))
     seconds = float(rows[-1]["seconds"])
     num_parameters = sum(leaf.size for leaf in jax.tree.leaves(load(job.folder).params))
-    return Outcome(exam.play(job.folder), {"training_seconds": round(seconds, 1), "parameters": num_parameters})
+    return {"training_seconds": round(seconds, 1), "parameters": num_parameters}

@@ -69,6 +69,7 @@ def write_sweep(
     config: SweepConfig,
     returns: Mapping[int, np.ndarray],
     reference: Reference,
+    cooperation: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Writes `scores.json`, `report.html` and up to three replays, as films and as histories, into the folder.
 
@@ -79,6 +80,7 @@ def write_sweep(
       config: what was played.
       returns: from `run_sweep`.
       reference: of the tasks.
+      cooperation: from `measure_cooperation`, of a player with a partner.
 
     Returns:
       The content of `scores.json`.
@@ -96,6 +98,7 @@ def write_sweep(
         task_set={"name": collection.name, "content_hash": collection.content_hash},
         env=asdict(collection.env.config),
         protocol=asdict(config),
+        **({} if cooperation is None else {"cooperation": cooperation}),
     )
     content = write_json(check_folder(folder), content)
     films = list(_film_tasks(folder, collection, player, config, returns, content))

@@ -1,8 +1,9 @@
 """Cross-play: everybody with everybody. Agents that understand only copies of themselves are found out by it."""
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +16,9 @@ from xworld.base.errors import ConfigError
 from xworld.core.env import Env
 from xworld.core.types import Task
 from xworld.evaluation.protocol import evaluate, with_num_trials
+from xworld.evaluation.scores.statistics import interval
+
+SCORE, RETURN = "score", "return"
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,8 @@ class CrossPlay:
     """What each two players earn together."""
 
     names: tuple[str, ...]
-    returns: np.ndarray  # [N, N, num_tasks] float64, of the last trial: player i in seat 0, player j in seat 1
+    returns: np.ndarray  # [N, N, num_tasks] float64, of the last trial: player i in seat 0, player j in all others
+    measure: str = RETURN  # what `returns` are: returns, or scores
 
     @property
     def matrix(self) -> np.ndarray:
@@ -36,9 +41,56 @@ class CrossPlay:
 
         1 where it does not matter who the partner is, 0 where nobody but a copy will do.
         """
-        matrix, is_self = self.matrix, np.eye(len(self.names), dtype=bool)
-        alike = matrix[is_self].mean()
-        return float(matrix[~is_self].mean() / alike) if alike else float("nan")
+        apart, alike = (values.mean() for values in self._by_task())
+        return float(apart / alike) if alike else float("nan")
+
+    @property
+    def ratio_interval(self) -> tuple[float, float]:
+        """The 95 % interval of the ratio over tasks, for these players. It says nothing of other training seeds."""
+        apart, alike = self._by_task()
+
+        def statistic(drawn: np.ndarray) -> np.ndarray:
+            below = alike[drawn].mean(-1)
+            return cast(np.ndarray, apart[drawn].mean(-1) / np.where(below > 0, below, np.nan))
+
+        return interval(np.arange(len(apart)), statistic)
+
+    def to_scores(self, best: np.ndarray) -> "CrossPlay":
+        """Returns divided by [num_tasks] best ones, without the tasks in which the best is 0.
+
+        Raises:
+          ConfigError: other tasks, or none with a return above 0.
+        """
+        if best.shape != self.returns.shape[2:]:
+            raise ConfigError(
+                f"There are {self.returns.shape[-1]} tasks, and {len(best)} best returns. Give one of each."
+            )
+        if not (best > 0).any():
+            raise ConfigError(f"No return above 0 is known for any of the {len(best)} tasks: there are no scores.")
+        scores = self.returns[..., best > 0] / best[best > 0]
+        return dataclasses.replace(self, returns=scores, measure=SCORE)
+
+    def describe(self) -> dict[str, Any]:
+        """All of it but what single tasks paid, as JSON types."""
+        (low, high), (apart, alike) = self.ratio_interval, self._by_task()
+        return {
+            "players": list(self.names),
+            "measure": self.measure,
+            "num_tasks": self.returns.shape[-1],
+            "matrix": self.matrix.tolist(),
+            "by_seat": self.returns.mean(-1).tolist(),
+            "with_others": float(apart.mean()),
+            "with_themselves": float(alike.mean()),
+            "ratio": {
+                name: None if np.isnan(value) else value
+                for name, value in (("value", self.ratio), ("low", low), ("high", high))
+            },
+        }
+
+    def _by_task(self) -> tuple[np.ndarray, np.ndarray]:
+        """[num_tasks] mean returns of players with others, and with themselves."""
+        is_self = np.eye(len(self.names), dtype=bool)
+        return self.returns[~is_self].mean(0), self.returns[is_self].mean(0)
 
 
 def cross_play(
@@ -55,7 +107,8 @@ def cross_play(
 
     Args:
       env: the environment the tasks are for.
-      tasks: stacked tasks for two, leaves [num_tasks, ...].
+      tasks: stacked tasks for two agents or more, leaves [num_tasks, ...]. Of more, one player has seat 0 and the
+        other all other seats.
       players: at least two, by name; one of them is also played with itself.
       key: decides directions and chance.
       num_trials: play this many trials of every task instead of the task's own number.
@@ -63,14 +116,14 @@ def cross_play(
       batch_size: how many tasks are played at a time.
 
     Raises:
-      ConfigError: fewer than two players, a task that is not for two, or tasks of another environment.
+      ConfigError: fewer than two players, a task for one agent, or tasks of another environment.
     """
     if len(players) < 2:
         raise ConfigError(f"Cross-play needs at least two players, not {len(players)}. Add one.")
     number = np.asarray(tasks.is_present).sum(-1)
-    if (number != 2).any():
+    if (number < 2).any():
         raise ConfigError(
-            f"{int((number != 2).sum())} of {len(number)} tasks are not for two agents. Choose those that are, as in "
+            f"{int((number < 2).sum())} of {len(number)} tasks are for one agent. Choose those for two, as in "
             "tasks_for_two(tasks)."
         )
     tasks = with_num_trials(tasks, num_trials)
@@ -89,26 +142,28 @@ def cross_play(
 
 
 def tasks_for_two(tasks: Task) -> Task:
-    """Those of stacked tasks in which two agents are there, in the host's memory.
+    """Those of stacked tasks in which two agents are there, or more, in the host's memory.
 
     Raises:
       ConfigError: there is none.
     """
     tasks = jax.tree.map(np.asarray, tasks)
-    is_for_two = np.asarray(tasks.is_present).sum(-1) == 2
+    is_for_two = np.asarray(tasks.is_present).sum(-1) >= 2
     if not is_for_two.any():
         raise ConfigError("None of the tasks is for two agents. Choose others, such as those of ada-two-player.")
     return jax.tree.map(lambda leaf: leaf[is_for_two], tasks)
 
 
 def cross_play_table(found: CrossPlay) -> Table:
-    """A row and a column for each player: mean returns of the last trial, both ways to sit."""
-    title = f"Return of the last trial, mean over {found.returns.shape[-1]} tasks and both ways to sit"
+    """A row and a column for each player: mean returns or scores of the last trial, both ways to sit."""
+    measure = found.measure.capitalize()
+    title = f"{measure} of the last trial, mean over {found.returns.shape[-1]} tasks and both ways to sit"
     table = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("with")
     for name in found.names:
         table.add_column(name, justify="right", overflow="fold")
     for name, row in zip(found.names, found.matrix, strict=True):
         table.add_row(name, *(f"{value:.2f}" for value in row))
-    table.caption = f"with others / with themselves: {found.ratio:.2f}"
+    low, high = found.ratio_interval
+    table.caption = f"with others / with themselves: {found.ratio:.2f} ({low:.2f} to {high:.2f} over tasks)"
     return table

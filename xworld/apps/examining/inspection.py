@@ -1,4 +1,4 @@
-"""The command `xworld inspect`. As in `commands/main.py`, heavy imports happen inside."""
+"""The command `xworld inspect`. As in `apps/commands/main.py`, heavy imports happen inside."""
 
 from dataclasses import dataclass
 from pathlib import Path

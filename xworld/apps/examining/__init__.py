@@ -1,0 +1,1 @@
+"""Commands that ask more of agents than a score: what one remembers, and who plays well with whom."""
