@@ -3,13 +3,15 @@
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from evaluation_tasks import CONFIG, make_tasks
 from tiny_rooms import TinyRooms, env_config
 
 from xworld import ConfigError, Env
-from xworld.agents import NoopPolicy, RandomPolicy
+from xworld.agents import NoopPolicy, RandomPolicy, Searcher
+from xworld.agents.scripted.adviser import advise
 from xworld.apps.commands.main import main
 from xworld.evaluation import evaluate, recording, sample_tasks
 from xworld.evaluation.recording import TaskRows, record_episodes
@@ -98,6 +100,41 @@ def test_the_expert_labels_its_actions(rooms):
     episodes = data.episodes(np.arange(3))
     assert (episodes.labels["expert_action"] == episodes.action).all()
     assert (np.asarray(episodes.derive(data.env).reward).sum((0, 2)) >= 5).all()
+
+
+def test_the_expert_is_asked_while_others_play(tasks, tmp_path):
+    """Who does what the labels say, from wherever chance has led, is paid as soon as can be."""
+    header = DatasetHeader(ENV.config, labels=("expert_action",))
+    with DatasetWriter(tmp_path / "data", header, TaskSet(tasks)) as writer:
+        record_episodes(writer, TaskRows(tasks, np.arange(NUM_TASKS)[:, None]), RandomPolicy(), KEY, batch_size=4)
+    episodes = Dataset(tmp_path / "data").episodes(np.arange(NUM_TASKS))
+    actions, advice = episodes.action[..., 0], episodes.labels["expert_action"][..., 0]
+    assert (actions != advice).mean() > 0.5 and set(np.unique(advice)) <= {0, 1, 2, 3, 4, 6}
+
+    @jax.jit
+    def advised(tasks):
+        def step(carry, _):
+            state, timestep = carry
+            action = advise(state, timestep)
+            return ENV.step(state, action), (action, timestep.reward)
+
+        def play(task, seed):
+            return jax.lax.scan(step, ENV.reset_from_seed(seed, task), length=12)[1]
+
+        return jax.vmap(play)(tasks, jnp.asarray(episodes.seed))
+
+    actions_of_adviser, rewards = jax.device_get(advised(jax.tree.map(jnp.asarray, tasks)))
+    assert (advice[0] == actions_of_adviser[:, 0, 0]).all()  # all are in the same state then
+    knows, searches = rewards[..., 0].sum(1), evaluate(ENV, tasks, Searcher(), KEY).returns[:, :2].sum(1)
+    assert (knows >= searches - 2).all() and knows.mean() > 1.2 * searches.mean()
+
+
+def test_tasks_that_nobody_advises_on_are_told(tmp_path, capsys):
+    options = ["--task-set", "two_doors", "--output", str(tmp_path / "data"), "--expert-actions"]
+    assert main(["record", "--agent", "random", *options]) == 2
+    complaint = capsys.readouterr().err
+    assert "or has doors; the label" in complaint and complaint.count("\n") == 1
+    assert not (tmp_path / "data").exists()
 
 
 def test_bad_input_is_told_in_a_line(rooms, capsys):

@@ -69,7 +69,7 @@ def test_what_is_exported_comes_back(tmp_path, h5py, labels, capsys):
         assert ("expert_actions" in file["0"]) == bool(labels)
         file["1/rewards"][0, 3] += 1
     assert main(["import", str(tmp_path / "file.hdf5"), "--output", str(tmp_path / "again")]) == 2
-    assert "Task 1 of" in capsys.readouterr().err
+    assert "Task 1 of" in capsys.readouterr().err and not (tmp_path / "again").exists()
 
 
 def test_what_a_stored_file_shows_is_what_was_seen(tmp_path, h5py):

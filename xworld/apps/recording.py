@@ -42,6 +42,9 @@ class Record:
     network: Annotated[str | None, arg(metavar="module:function")] = None
     greedy: bool = False  # a trained agent takes the likeliest action instead of drawing one
     log_probabilities: bool = False  # keep how likely each action was; 4 bytes more
+    # keep what the expert would do at each step, whoever plays, for imitate --method dpt; for tasks without doors
+    # in which an object pays as soon as it is held
+    expert_actions: bool = False
     batch_size: int = 1024  # episodes that are played at a time
     seed: int = 0  # decides directions and chance, and which tasks are sampled
 
@@ -83,7 +86,7 @@ class Record:
 
         about = dataclasses.asdict(self) | {"output": None, "batch_size": None}
         labels: tuple[str, ...] = ("log_probability",) if self.log_probabilities else ()
-        labels += ("expert_action",) if self.agent == "expert" else ()
+        labels += ("expert_action",) if self.agent == "expert" or self.expert_actions else ()
         labels += ("update", "stream") if self.which == "all" else ()
         rest: dict[str, Any] = {"players": (self.agent,), "labels": labels, "about": about}
         if isinstance(named, Sampled):
@@ -158,7 +161,10 @@ class Record:
         """Raises ConfigError unless there is who is to play; before anything is written."""
         from xworld.agents import Decider
         from xworld.agents.players import EXPERT
+        from xworld.agents.scripted.adviser import check_advised
 
+        if self.expert_actions and self.agent != EXPERT:
+            check_advised(tasks.tasks, tasks.rows)
         is_decider = self.agent != EXPERT  # who would plan all of it now
         for _, checkpoint in self._checkpoints() if is_decider else ():
             is_decider &= isinstance(self._policy({}, config, tasks, checkpoint), Decider)

@@ -7,8 +7,11 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 
 @contextmanager
-def progress_bar(total: int, is_shown: bool) -> Iterator[Callable[..., None]]:
-    """A function that advances the bar, `advance(amount, line="")`; a line stays until the next."""
+def progress_bar(total: int | None, is_shown: bool) -> Iterator[Callable[..., None]]:
+    """A function that advances the bar, `advance(amount, line="")`; a line stays until the next.
+
+    Without a total it shows that something is going on.
+    """
     columns = (BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
     with Progress(*columns, disable=not is_shown) as progress:
         bar = progress.add_task("", total=total)

@@ -14,8 +14,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from xworld.agents import distribution
+from xworld.agents import ExpertPolicy, distribution
 from xworld.agents.policy import Decider, Policy
+from xworld.agents.scripted.adviser import advise, check_advised
 from xworld.base.errors import ConfigError
 from xworld.base.xla.jit_key import jit_key
 from xworld.core.env import Env, Outcome
@@ -51,8 +52,8 @@ def record_episodes(
     """Plays an episode of each of n tasks, and adds it to a data set.
 
     Args:
-      writer: of the data set. Of its labels, "log_probability" and "expert_action" are made here: the second is what
-        was done, for an expert that plays.
+      writer: of the data set. Of its labels, "log_probability" and "expert_action" are made here. The second is what
+        was done, for an expert that plays; while others play, what `advise` says.
       tasks: what is played.
       policy: who plays.
       key: of the recording.
@@ -61,10 +62,14 @@ def record_episodes(
       labels: the others: [n] for each episode, by name.
 
     Raises:
-      ConfigError: the policy does not say how likely its actions are, and they are to be kept.
+      ConfigError: the policy does not say how likely its actions are, and they are to be kept; or tasks are such that
+        nobody advises on them, and another than the expert plays.
     """
     env, num_tasks, given = Env(writer.header.env), len(tasks.rows), labels or {}
     keeps = PROBABILITY in writer.header.labels
+    asks = EXPERT_ACTION in writer.header.labels and not isinstance(policy, ExpertPolicy)
+    if asks:
+        check_advised(tasks.tasks, tasks.rows)
     if keeps and not isinstance(policy, Decider):
         raise ConfigError(f"{type(policy).__name__} does not say how likely its actions are. Leave {PROBABILITY} out.")
     size = min(batch_size, num_tasks)
@@ -74,13 +79,14 @@ def record_episodes(
         length = (tasks.tasks.trial_length.astype(np.int64) * tasks.tasks.num_trials)[some]
         batch = jax.tree.map(lambda leaf, filled=filled: np.asarray(leaf)[filled], tasks.tasks)
         numbers = jnp.asarray(first_number + filled, jnp.uint32)
-        seeds, actions, probabilities = _play(env, batch, numbers, int(length.max()), policy, as_key(key), keeps)
-        is_played = np.arange(len(actions)) < length[:, None]  # [n, T]
-        made = {EXPERT_ACTION: _flat(actions, is_played), PROBABILITY: _flat(probabilities, is_played)}
+        seeds, steps = _play(env, batch, numbers, int(length.max()), policy, as_key(key), _Kept(keeps, asks))
+        is_played = np.arange(len(steps[0])) < length[:, None]  # [n, T]
+        actions, probabilities, advice = (_flat(values, is_played) for values in steps)
+        made = {PROBABILITY: probabilities, EXPERT_ACTION: advice if asks else actions}
         for name, values in given.items():
             made[name] = values[some] if name == STREAM else np.repeat(values[some], length)
         kept = {name: made[name] for name in writer.header.labels}
-        writer.append(Recorded(tasks.rows[some], seeds[: len(some)], np.asarray(length), made[EXPERT_ACTION], kept))
+        writer.append(Recorded(tasks.rows[some], seeds[: len(some)], np.asarray(length), actions, kept))
 
 
 def _flat(values: np.ndarray, is_played: np.ndarray) -> np.ndarray:
@@ -88,10 +94,18 @@ def _flat(values: np.ndarray, is_played: np.ndarray) -> np.ndarray:
     return np.swapaxes(values, 0, 1)[: len(is_played)][is_played]
 
 
+@dataclass(frozen=True)
+class _Kept:
+    """What is kept of each step, beside the actions."""
+
+    log_probability: bool
+    advice: bool
+
+
 def _play(
-    env: Env, tasks: Task, numbers: jax.Array, num_steps: int, policy: Policy, key: jax.Array, keeps: bool
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """[B] seeds, [T, B, A] uint8 actions and [T, B, A] float32 log-probabilities, zeros unless they are kept."""
+    env: Env, tasks: Task, numbers: jax.Array, num_steps: int, policy: Policy, key: jax.Array, keeps: _Kept
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """[B] seeds; [T, B, A] uint8 actions, float32 log-probabilities and uint8 advice, zeros unless they are kept."""
     of_policy = jit_key(policy)
     task, sight_lines, moment, keys = _begin(env, of_policy, tasks, numbers, policy, key)
     seeds, parts = np.asarray(moment[0].seed), []
@@ -100,8 +114,7 @@ def _play(
         times = jnp.arange(start, start + chunk)
         moment, part = _go_on(env, of_policy, keeps, task, sight_lines, moment, keys, times, policy)
         parts.append(jax.device_get(part))
-    actions, probabilities = (np.concatenate(values)[:num_steps] for values in zip(*parts, strict=True))
-    return seeds, actions, probabilities
+    return seeds, [np.concatenate(values)[:num_steps] for values in zip(*parts, strict=True)]
 
 
 @partial(jax.jit, static_argnums=(0, 1))
@@ -123,24 +136,24 @@ def _begin(
 def _go_on(
     env: Env,
     _key: tuple[Any, ...],
-    keeps: bool,
+    keeps: _Kept,
     task: Task,
     sight_lines: jax.Array,
     moment: tuple[State, Outcome, Any],
     keys: jax.Array,
     times: jax.Array,
     policy: Any,
-) -> tuple[tuple[State, Outcome, Any], tuple[jax.Array, jax.Array]]:
+) -> tuple[tuple[State, Outcome, Any], tuple[jax.Array, ...]]:
     """The moment after some steps, and what was done in them."""
 
     def act(memory: Any, key: jax.Array, state: State, timestep: Any) -> tuple[Any, jax.Array, jax.Array]:
-        if not keeps:
+        if not keeps.log_probability:
             memory, actions = policy.act(memory, key, state, timestep)
             return memory, actions, jnp.zeros(actions.shape, jnp.float32)
         memory, actions, logits, _ = policy.decide(memory, key, state, timestep)
         return memory, actions, distribution.log_probability(logits, actions)
 
-    def step(moment: tuple[State, Outcome, Any], time: jax.Array) -> tuple[Any, tuple[jax.Array, jax.Array]]:
+    def step(moment: tuple[State, Outcome, Any], time: jax.Array) -> tuple[Any, tuple[jax.Array, ...]]:
         state, outcome, memory = moment
         state = dataclasses.replace(state, task=task, sight_lines=sight_lines)
         timestep = env.timestep(state, outcome, is_first=jnp.broadcast_to(time == 0, state.time.shape))
@@ -149,7 +162,8 @@ def _go_on(
         memory, actions, probabilities = jax.vmap(act, in_axes=(0, 0, -1, 0))(memory, step_keys, state, timestep)
         following, outcome = env.advance(state, actions.T)
         done = legal_actions(state.scene, actions.T).T.astype(jnp.uint8)
-        return (without_world(following), outcome, memory), (done, probabilities)
+        advice = jax.vmap(advise, (-1, 0))(state, timestep).astype(jnp.uint8) if keeps.advice else jnp.zeros_like(done)
+        return (without_world(following), outcome, memory), (done, probabilities, advice)
 
     return jax.lax.scan(step, moment, times)
 

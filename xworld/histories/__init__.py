@@ -6,6 +6,7 @@ from xworld.histories.dataset.reader import Dataset, Episodes
 from xworld.histories.dataset.rearrange import rearrange_trials
 from xworld.histories.dataset.windows import draw_windows, read_windows
 from xworld.histories.dataset.writer import DatasetWriter, Recorded
+from xworld.histories.exchange.sessions import collect_histories
 from xworld.histories.exchange.xland_100b import export_xland_100b, import_xland_100b
 from xworld.histories.exchange.xland_histories import XLandHistories
 from xworld.histories.files import SUFFIX, HistoryWriter, read_history, write_history
@@ -28,6 +29,7 @@ __all__ = [
     "Windows",
     "XLandHistories",
     "check_step",
+    "collect_histories",
     "derive",
     "derive_windows",
     "draw_windows",

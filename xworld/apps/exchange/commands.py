@@ -44,22 +44,27 @@ class Export:
 
 @dataclass
 class Import:
-    """Make a data set of what `xworld export` has written; all that was seen is derived again and compared with it."""
+    """Make a data set of what `xworld export` has written, or of the histories of people.
 
-    source: Annotated[Positional[Path], arg(metavar="SOURCE")]  # an HDF5 file, or a folder of Minari's
+    What came of the actions is derived again and compared with what is there.
+    """
+
+    # an HDF5 file; a folder of Minari's; a history that `xworld play` or `xworld study run` left, or a folder of them
+    source: Annotated[Positional[Path], arg(metavar="SOURCE")]
     output: Path  # folder of the data set
 
     def run(self) -> int:
         """Imports."""
         from xworld.base.progress import progress_bar
-        from xworld.histories import import_xland_100b
+        from xworld.histories import SUFFIX, collect_histories, import_xland_100b
 
         if not self.source.exists():
-            raise ConfigError(f"There is no {self.source}. Name an HDF5 file, or a folder of Minari's.")
-        if (self.output / "header.json").exists():
-            raise ConfigError(f"{self.output} holds a data set already. Choose another folder, or remove it.")
-        with progress_bar(0, True) as advance:
-            if self.source.is_dir():
+            raise ConfigError(f"There is no {self.source}. Name an HDF5 file, a folder of Minari's, or histories.")
+        with progress_bar(None, True) as advance:
+            advance(0, "importing")
+            if self.source.suffix == SUFFIX or (self.source.is_dir() and any(self.source.rglob(f"*{SUFFIX}"))):
+                data = collect_histories(self.source, self.output, advance)
+            elif self.source.is_dir():
                 from xworld.apps.exchange.minari import import_minari
 
                 data = import_minari(self.source, self.output, advance)

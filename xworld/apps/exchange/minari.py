@@ -21,6 +21,7 @@ from xworld.base.files import as_path, reason_of, write_atomically
 from xworld.histories import Dataset, DatasetHeader, DatasetWriter, Episodes, Recorded
 from xworld.histories.dataset.derive import derive
 from xworld.histories.dataset.header import HEADER, TASKS, read_header
+from xworld.histories.exchange.placing import placed
 from xworld.tasks import TaskSet, load
 
 _NAME = re.compile(r"[-_\w]*\w-v\d+")
@@ -99,13 +100,13 @@ def import_minari(source: str | Path, folder: str | Path, advance: Advance = lam
         raise ConfigError(f"{source} is no data set of Minari's that can be read: {reason_of(error)}.") from error
     header, tasks = _read_header(found.storage.metadata, source)
     observer = Observer(header.env, "structured")
-    with DatasetWriter(folder, header, tasks) as writer:
+    with placed(folder) as place, DatasetWriter(place, header, tasks) as writer:
         for start in range(0, found.total_episodes, _BATCH):
             numbers = list(range(start, min(start + _BATCH, found.total_episodes)))
             episodes = list(found.storage.get_episodes(numbers))
             about = list(found.storage.get_episode_metadata(numbers))
             writer.append(_recorded(header, episodes, about))
-            _compare(Dataset(folder), observer, np.array(numbers), episodes, source)
+            _compare(Dataset(place), observer, np.array(numbers), episodes, source)
             advance(sum(len(one["rewards"]) for one in episodes))
     return Dataset(folder)
 

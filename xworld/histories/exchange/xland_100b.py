@@ -23,6 +23,7 @@ from xworld.histories.dataset.reader import Dataset
 from xworld.histories.dataset.windows import read_windows
 from xworld.histories.dataset.writer import DatasetWriter, Recorded
 from xworld.histories.exchange.codes import encode_views
+from xworld.histories.exchange.placing import placed
 from xworld.tasks import TaskSet, load
 
 CHUNK = 4096  # steps in a chunk of the file; what is derived and written at a time
@@ -94,17 +95,16 @@ def import_xland_100b(path: str | Path, folder: str | Path, advance: Advance = l
 
     path = as_path(path)
     try:
-        with h5py.File(path, "r") as file:
+        with h5py.File(path, "r") as file, placed(folder) as place:
             header, tasks = _read_header(file, path)
             episodes = _read_episodes(file)
-            with DatasetWriter(folder, header, tasks) as writer:
+            with DatasetWriter(place, header, tasks) as writer:
                 for start in range(0, len(episodes), _BATCH):
                     writer.append(_recorded(file, header, episodes[start : start + _BATCH]))
-            data = Dataset(folder)
-            _compare(file, path, data, advance)
+            _compare(file, path, Dataset(place), advance)
     except (OSError, KeyError) as error:
         raise ConfigError(f"{path} cannot be read: {reason_of(error)}. Export it again.") from error
-    return data
+    return Dataset(folder)
 
 
 def _groups(data: Dataset, streams: np.ndarray) -> list[np.ndarray]:

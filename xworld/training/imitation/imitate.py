@@ -125,7 +125,8 @@ class _Run:
         labels, folder = self.data.header.labels, self.data.folder
         if self.config.method == DPT and _EXPERT_ACTION not in labels:
             raise ConfigError(
-                f"{folder} has no label {_EXPERT_ACTION}, which dpt imitates. Record the expert, or use --method ad."
+                f"{folder} has no label {_EXPERT_ACTION}, which dpt imitates. Record with --expert-actions, or use "
+                "--method ad."
             )
         if not self.data.num_episodes:
             raise ConfigError(f"{folder} has no episodes. Record some by xworld record.")
