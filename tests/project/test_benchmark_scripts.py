@@ -210,6 +210,19 @@ def test_histories(run, monkeypatch, tmp_path):
     assert [bar["limit"] for bar in found["bars"]] == [3_000_000, 5, 1.3]
 
 
+def test_large_dataset(run, monkeypatch, tmp_path):
+    script, path = load("speed.large_dataset"), tmp_path / "large.json"
+    monkeypatch.setattr(xworld, "make", lambda name: Env(env_config(side=5)))
+    monkeypatch.setattr(xworld, "make_universe", lambda name: SANITY_TASKS)
+    for name, value in {"NUM_TASKS": 2, "STEPS_AT_A_TIME": 200, "NUM_WINDOWS": 2, "WINDOW": 8}.items():
+        monkeypatch.setattr(script, name, value)
+    run("speed.large_dataset", "--steps", 1e3, "--episode", 20, "--batches", 10, "--folder", tmp_path, "--output", path)
+    found = json.loads(path.read_text())
+    assert (found["sizes"]["steps"], found["sizes"]["episodes"]) == (1000, 50)
+    assert len(found["results"]["memory_mb"]) == 5 + 10 and min(found["results"]["memory_mb"]) > 0
+    assert found["results"]["written_steps_per_s"] > 0 and found["results"]["drawn_steps_per_s"] > 0
+
+
 @pytest.mark.slow
 def test_adapters(run, traced, monkeypatch, tmp_path):
     script, path = load("speed.adapters"), tmp_path / "adapters.json"
