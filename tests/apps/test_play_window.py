@@ -5,6 +5,7 @@ import importlib.util
 import json
 import subprocess
 import sys
+import time
 from functools import partial
 from pathlib import Path
 
@@ -175,6 +176,23 @@ def test_the_keys_can_be_read_while_a_task_is_prepared(window):
     empty, played, watched = ((picture > 100).any(axis=-1) for picture in seen)  # where there are letters
     assert empty.any(axis=1).mean() < 0.1 and watched.any(axis=1).mean() > 0.4
     assert (watched != played).any()  # those who watch have other keys
+
+
+def test_a_window_that_is_closed_while_a_task_is_prepared(window, begin, room, monkeypatch):
+    controller, said = begin(find_source(str(room))), []
+    monkeypatch.setattr(window, "_show", lambda picture, words="": said.append(words))
+    monkeypatch.setattr(window, "start", lambda content: pytest.fail("it goes on"))
+
+    def prepare():
+        pygame.event.post(pygame.Event(pygame.QUIT))
+        until = time.monotonic() + 20
+        while not any("Closing" in words for words in said) and time.monotonic() < until:
+            time.sleep(0.01)
+        return controller
+
+    window.play(prepare)
+    assert said[-1].startswith("Closing as soon as this is done: ")
+    pygame.event.clear()
 
 
 def test_nothing_is_drawn_while_nothing_happens(window, begin, room, tmp_path, monkeypatch):

@@ -169,11 +169,19 @@ def test_output_may_be_closed(monkeypatch):
         "\x1b[1m╭─ Parsing error ──╮\x1b[0m\n\x1b[31m│\x1b[0m Unrecognized: trian \x1b[31m│\x1b[0m\n"
         "│ ────────────────── │\n│ For full helptext, run xworld --help │\n╰────────────────────╯",
         "+- Parsing error -----+\n| Unrecognized: trian |\n| ------------------- |\n"
-        "| For full helptext, see xworld |\n+---------------------+",
+        "| For full helptext, see xworld --help |\n+---------------------+",
     ],
 )
 def test_complaints_of_the_parser_lose_colours_and_frames(box):
     assert cli._one_line(box) == "Unrecognized: trian. See xworld --help."
+
+
+def test_complaints_name_the_help_of_the_command_and_are_sentences(capsys):
+    assert cli.main(["imitate", "x"]) == 2
+    assert capsys.readouterr().err.endswith("(required). See xworld imitate --help.\n")
+    box = "╭─ a ─╮\n│ Missing: │\n│   --x │\n│ ─────── │\n│ Unrecognized: y. │\n│ ──────── │\n"
+    pointer = "│ For full helptext, run: │\n│     xworld imitate --help │\n╰───────╯"
+    assert cli._one_line(box + pointer) == "Missing: --x. Unrecognized: y. See xworld imitate --help."
 
 
 def test_a_home_folder_is_found_in_every_argument(monkeypatch, tmp_path):

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import itertools
 import os
 import re
 import sys
@@ -110,9 +111,10 @@ def _parse(arguments: list[str]) -> Command:
 
 
 def _one_line(box: str) -> str:
-    """The words in tyro's box of complaints, without its colours, its frame and its pointer to the help."""
+    """The words in tyro's box of complaints, a sentence for each part of it, without its colours and its frame."""
     plain = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", box)
     lines = [re.sub(r"^\s*[|+│╭╰]|[|+│╮╯]\s*$|[─━]|-{4,}", " ", line).strip() for line in plain.splitlines()[1:]]
-    words = [line for line in lines if line and not line.startswith("For full helptext")]
-    line = re.sub(r"Error parsing __tyro-dummy-inner__\S*: ", "", " ".join(words))  # tyro's name for no argument
-    return line.rstrip(".") + ". See xworld --help."
+    parts = [" ".join(part).rstrip(".") for is_said, part in itertools.groupby(lines, bool) if is_said]
+    line = re.sub(r"Error parsing __tyro-dummy-inner__\S*: ", "", ". ".join(parts))  # tyro's name for no argument
+    words, _, pointer = line.partition(". For full helptext, ")
+    return f"{words}. See {pointer.partition(' ')[2] or 'xworld --help'}."

@@ -20,7 +20,7 @@ _MAX_SIDE = 16_384
 _REPEAT_AFTER_S, _REPEAT_EVERY_S = 0.3, 0.11  # of a key that is held down
 _IDLE_MS = 500  # how long to wait for an event, so that Ctrl-C is noticed
 _KNOWN_KEYS = frozenset(KEYS.values())
-_TITLE, _PREPARING = "xworld", "Preparing the task"
+_TITLE, _PREPARING, _CLOSING = "xworld", "Preparing the task", "Closing as soon as this is done"
 _WORK_S = 0.03  # how often the window is kept alive while something else is done
 
 T = TypeVar("T")
@@ -109,9 +109,10 @@ class Window:
             self._show(meanwhile(self.size))
         content = self.work(_PREPARING, make_content)
         try:
-            self.start(content)
-            while self.turn(content):
-                pass
+            if not pygame.event.peek(pygame.QUIT):  # it was closed meanwhile
+                self.start(content)
+                while self.turn(content):
+                    pass
         finally:
             content.close()
 
@@ -165,8 +166,10 @@ class Window:
         return future.result()
 
     def _tell(self, words: str, seconds: int, before: Surface) -> None:
-        """Says how long something has taken by now."""
-        if words:
+        """Says how long something has taken by now, or that the window closes once it is done."""
+        if pygame.event.peek(pygame.QUIT):
+            self._show(before.copy(), f"{_CLOSING}: {seconds} s")
+        elif words:
             self._show(before.copy(), f"{words}: {seconds} s")
         else:
             pygame.display.set_caption(f"{_TITLE}: preparing, {seconds} s")
