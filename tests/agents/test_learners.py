@@ -119,7 +119,8 @@ def test_who_has_learned_takes_the_best_action_and_learns_no_more():
     learner = QLearner(5, 5, TRIAL_LENGTH)
     (tables, logits), (stopped, greedy) = lives(learner), lives(dataclasses.replace(learner, num_learned=60))
     end = 60 * TRIAL_LENGTH
-    assert (tables[: end + 1] == stopped[: end + 1]).all() and (logits[:end] == greedy[:end]).all()
+    assert (tables[: end + 1] == stopped[: end + 1]).all()
+    np.testing.assert_allclose(logits[:end], greedy[:end], rtol=1e-5, atol=1e-5)  # of two compiled functions
     assert (stopped[end:] == stopped[end]).all() and not (tables[-1] == tables[end]).all()
     assert np.allclose(greedy[end:].max(1), 0, atol=1e-6)
 
