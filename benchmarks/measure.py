@@ -100,14 +100,22 @@ def measure(cases: Sequence[Case], repetitions: int) -> list[dict[str, Any]]:
     Returns:
       For each case its labels, sizes, compile time, and median, min and max of environment steps per second.
     """
-    rates: list[list[float]] = [[] for _ in cases]
-    for repetition in range(repetitions + 1):
-        for case, seen in zip(cases, rates, strict=True):
-            seconds = case.run()
-            if repetition > 0:
-                seen.append(case.num_steps / seconds)
+    return summarize(cases, seconds_in_turn([case.run for case in cases], repetitions))
+
+
+def seconds_in_turn(runs: Sequence[Callable[[], float]], repetitions: int) -> list[list[float]]:
+    """For each of `runs` the seconds that it returns, `repetitions` times, in turn; a first round warms up."""
+    for run in runs:
+        run()
+    rounds = [[run() for run in runs] for _ in range(repetitions)]
+    return [list(seconds) for seconds in zip(*rounds, strict=True)]
+
+
+def summarize(cases: Sequence[Case], seconds: Sequence[Sequence[float]]) -> list[dict[str, Any]]:
+    """What `measure` returns, of the seconds that each run of each case took."""
     results = []
-    for case, seen in zip(cases, rates, strict=True):
+    for case, taken in zip(cases, seconds, strict=True):
+        seen = [case.num_steps / each for each in taken]
         result = {
             **case.labels,
             "environment_steps_per_run": case.num_steps,

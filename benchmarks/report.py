@@ -167,12 +167,15 @@ def _estimate_tables(results: Results) -> list[str]:
 def _adapters_tables(results: Results) -> list[str]:
     rows = [
         [row["num_envs"], row["loop"], row["system"], row["observation"]]
-        + [f"{row['steps_per_s'][key]:,}" for key in ("median", "min", "max")]
-        + [row["of_vector_env"].get(loop, "") for loop in ("scan", "Python")]
+        + [_median_and_range(row["of_vector_env"].get(loop)) for loop in ("scan", "Python")]
         for row in results["results"]
     ]
-    head = ("environments", "loop", "interface", "observation", "steps/s, median", "min", "max")
+    head = ("environments", "loop", "interface", "observation")
     return [table((*head, "of `VectorEnv` in a scan", "of `VectorEnv` in Python"), rows)]
+
+
+def _median_and_range(found: Results | None) -> str:
+    return "" if found is None else f"{found['median']:.2f} ({found['min']:.2f} to {found['max']:.2f})"
 
 
 def _train_tables(results: Results) -> list[str]:

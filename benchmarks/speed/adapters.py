@@ -124,45 +124,54 @@ def python_loops(env: xworld.Env, tasks: TaskSource, num_envs: int, num_steps: i
     return {("VectorEnv", ""): plain} | {("gymnasium", form): partial(gymnasium, form) for form in FORMS}
 
 
-def measure_loops(loops: Loops, num_envs: int, num_steps: int, repetitions: int) -> list[dict[str, Any]]:
-    """Environment steps per second of the loops, in turn; the first round warms up."""
-    rates: dict[tuple[str, str], list[float]] = {name: [] for name in loops}
-    for repetition in range(repetitions + 1):
-        for name, loop in loops.items():
-            seconds = loop()
-            if repetition:
-                rates[name].append(num_envs * num_steps / seconds)
+def label_loops(loops: Loops, num_envs: int, num_steps: int, seconds: list[list[float]]) -> list[dict[str, Any]]:
+    """The results of the loops, of the seconds that each run took."""
     return [
         {
             "system": system,
             "observation": form,
             "loop": "Python",
             "num_envs": num_envs,
-            "steps_per_s": measure.summary(seen),
+            "steps_per_s": measure.summary([num_envs * num_steps / each for each in taken]),
         }
-        for (system, form), seen in rates.items()
+        for (system, form), taken in zip(loops, seconds, strict=True)
     ]
+
+
+def beside(results: list[dict[str, Any]], seconds: list[list[float]]) -> None:
+    """Adds how fast each is as a share of `VectorEnv` in the same loop or scan: median, min and max over the rounds.
+
+    Each run is compared with the one of its own round: a machine that others use is faster at one time than at another.
+    """
+    for result, taken in zip(results, seconds, strict=True):
+        result["of_vector_env"] = {
+            row["loop"]: measure.summary([of / each for of, each in zip(base, taken, strict=True)], digits=3)
+            for row, base in zip(results, seconds, strict=True)
+            if row["system"] == "VectorEnv"
+        }
 
 
 def main() -> None:
     """Measures and writes the results."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--steps", type=int, default=1000, help=f"of a run, a multiple of {REFILL_EVERY}")
-    parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--repetitions", type=int, default=15)
     parser.add_argument("--output", type=Path, default=measure.RESULTS / "adapters.json")
     args = parser.parse_args()
     machine, env = measure.machine(), xworld.make(NAME)
     tasks = TaskSet.from_source(xworld.make_universe(NAME), KEY, NUM_TASKS)
     scans = [vector_case(env, tasks, GYMNAX_ENVS, args.steps), *gymnax_cases(env, tasks, GYMNAX_ENVS, args.steps)]
-    results = measure.measure(scans, args.repetitions)
+    seconds = measure.seconds_in_turn([case.run for case in scans], args.repetitions)
+    results = measure.summarize(scans, seconds)
+    beside(results, seconds)
     if find_spec("gymnasium") is not None:
-        results += measure.measure([vector_case(env, tasks, GYMNASIUM_ENVS, args.steps)], args.repetitions)
+        scan = vector_case(env, tasks, GYMNASIUM_ENVS, args.steps)
         loops = python_loops(env, tasks, GYMNASIUM_ENVS, args.steps)
-        results += measure_loops(loops, GYMNASIUM_ENVS, args.steps, args.repetitions)
-    for result in results:
-        beside = [row for row in results if row["system"] == "VectorEnv" and row["num_envs"] == result["num_envs"]]
-        rate = result["steps_per_s"]["median"]
-        result["of_vector_env"] = {row["loop"]: round(rate / row["steps_per_s"]["median"], 3) for row in beside}
+        seconds = measure.seconds_in_turn([scan.run, *loops.values()], args.repetitions)
+        rows = measure.summarize([scan], seconds[:1])
+        rows += label_loops(loops, GYMNASIUM_ENVS, args.steps, seconds[1:])
+        beside(rows, seconds)
+        results += rows
     sizes = {"environment": NAME, "steps_per_run": args.steps, "repetitions": args.repetitions}
     written = {"benchmark": "adapters", "machine": machine, "sizes": sizes, "results": results}
     measure.write(args.output, written)

@@ -238,7 +238,7 @@ def test_adapters(run, traced, monkeypatch, tmp_path):
         *((system, "scan") for system in ("VectorEnv", "gymnax, vmap", "gymnax, batched")),
         *((system, "Python") for system in ("VectorEnv", "gymnasium")),
     }
-    assert found["VectorEnv", "Python"]["of_vector_env"]["Python"] == 1
+    assert found["VectorEnv", "Python"]["of_vector_env"]["Python"]["median"] == 1
     page = "<!-- results: adapters -->\n<!-- end -->"
     assert "| 2 | scan | gymnax, batched | flat |" in load("report").fill(page, {"adapters": results}, "results")
     assert all(row["steps_per_s"]["median"] > 0 for row in found.values())
