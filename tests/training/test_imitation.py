@@ -63,11 +63,17 @@ def test_what_is_learned_from_in_a_window(data):
     assert (remembers.task_id == -1).all() and not remembers.is_next_task.any()
 
 
-def test_who_is_not_told_the_trial_cannot_see_it():
+@pytest.mark.parametrize("field", ["sees_trial_number", "sees_things"])
+def test_what_an_agent_does_not_see_changes_nothing(field):
     state, timestep = ENV.reset(jax.random.key(0), TinyRooms(side=5).sample(jax.random.key(1)))
-    later = dataclasses.replace(timestep.observation, trial=jnp.int32(2), trials_left=jnp.int32(1))
+    seen = timestep.observation
+    view = seen.view.at[..., 1:].add(1)
+    changed = {
+        "sees_trial_number": dataclasses.replace(seen, trial=jnp.int32(2), trials_left=jnp.int32(1)),
+        "sees_things": dataclasses.replace(seen, view=view),
+    }
     for sees in (True, False):
-        agent = make_agent(dataclasses.replace(SMALL_AGENT, sees_trial_number=sees), ENV.config)
+        agent = make_agent(dataclasses.replace(SMALL_AGENT, **{field: sees}), ENV.config)
 
         @jax.jit
         def features(observation, agent=agent):
@@ -75,7 +81,7 @@ def test_who_is_not_told_the_trial_cannot_see_it():
             told = agent.encode_briefing(params, ENV.briefing(state.task))
             return agent.step(params, observation, told, agent.start_memory(), jnp.asarray(False)).features
 
-        assert (features(later) == features(timestep.observation)).all() == (not sees)
+        assert (features(changed[field]) == features(seen)).all() == (not sees)
 
 
 CLONE = ImitateConfig(

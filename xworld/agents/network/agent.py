@@ -160,10 +160,13 @@ class Agent:
     def _seen(self, observation: Observation, is_reset: jax.Array) -> Observation:
         """What of an observation the network is given."""
         observation = _forget_last_step(observation, is_reset)
-        if self.config.sees_trial_number:
-            return observation
-        nothing = jnp.zeros_like(observation.trial)
-        return dataclasses.replace(observation, trial=nothing, trials_left=nothing)
+        if not self.config.sees_trial_number:
+            nothing = jnp.zeros_like(observation.trial)
+            observation = dataclasses.replace(observation, trial=nothing, trials_left=nothing)
+        if not self.config.sees_things:
+            view = observation.view.at[..., 1:].set(0)  # what stands there, and more about it
+            observation = dataclasses.replace(observation, view=view)
+        return observation
 
     def _network(self, params: Params) -> Network:
         return nnx.merge(self.graphdef, params)
