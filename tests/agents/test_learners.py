@@ -10,7 +10,7 @@ import pytest
 from tiny_rooms import TinyRooms, env_config
 
 from xworld import ConfigError, Env
-from xworld.agents import LEARNERS, ActorCritic, QLearner, ScriptedLearner, make_learner
+from xworld.agents import LEARNERS, ActorCritic, QLearner, ScriptedLearner, Stopping, has_reached, make_learner
 from xworld.core.config import EnvConfig
 from xworld.evaluation import TaskRows, follow, record_episodes, sample_tasks
 from xworld.histories import Dataset, DatasetHeader, DatasetWriter
@@ -123,6 +123,30 @@ def test_who_has_learned_takes_the_best_action_and_learns_no_more():
     np.testing.assert_allclose(logits[:end], greedy[:end], rtol=1e-5, atol=1e-5)  # of two compiled functions
     assert (stopped[end:] == stopped[end]).all() and not (tables[-1] == tables[end]).all()
     assert np.allclose(greedy[end:].max(1), 0, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_who_stops_at_a_level_takes_the_best_action_from_then_on(name):
+    learner, level = make_learner(name, ENV.config, TRIAL_LENGTH), 0.1
+    actions = np.random.default_rng(0).integers(0, 5, (100 * TRIAL_LENGTH, 1))
+    states, timesteps = jax.jit(observed)(one_room(), 3, actions)
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def chances(who):
+        def step(life, moment):
+            life, _, logits, _ = who.decide(life, jax.random.key(0), *moment)
+            return life, jax.nn.softmax(logits[0])
+
+        start = who.start(jax.random.key(0), jax.tree.map(lambda leaf: leaf[0], states), None)
+        return jax.lax.scan(step, start, (states, timesteps))[1]
+
+    returns = np.asarray(timesteps.observation.last_reward)[1:, 0]  # a step's reward is seen after it
+    returns = np.append(returns, 0)[: 99 * TRIAL_LENGTH].reshape(99, TRIAL_LENGTH).sum(1)
+    end = (np.flatnonzero(has_reached(returns, level))[0] + 1) * TRIAL_LENGTH + 1
+    goes_on, stops = chances(learner), chances(Stopping(learner, level))
+    np.testing.assert_allclose(stops[:end], goes_on[:end], rtol=1e-5, atol=1e-5)
+    assert np.isclose(stops[end:].max(1), 1, atol=1e-5).all() and end < len(stops)
+    assert not np.isclose(goes_on[end:].max(1), 1, atol=1e-5).all()
 
 
 def test_schedules_go_from_the_first_values_to_the_last():

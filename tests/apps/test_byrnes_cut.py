@@ -11,19 +11,34 @@ from xworld import ConfigError
 from xworld.agents import load
 from xworld.apps.laboratory import Job
 from xworld.apps.laboratory.experiments import byrnes_cut
-from xworld.apps.laboratory.experiments.byrnes_cut import ARMS, CUTS, EXPERIMENT, NUM_BLOCKS, SIZES, TRIAL_LENGTH, Sizes
+from xworld.apps.laboratory.experiments.byrnes_cut import (
+    CUTS,
+    EXPERIMENT,
+    FAMILIES,
+    LEVELS,
+    NUM_BLOCKS,
+    SIZES,
+    SMALL_WORLD,
+    Lives,
+    Sizes,
+    World,
+)
 from xworld.histories import Dataset
 
 
 @pytest.mark.parametrize("is_quick", [False, True])
-@pytest.mark.parametrize("arm", ARMS)
-def test_windows_fit_into_what_is_kept(arm, is_quick, tmp_path):
-    sizes, (kind, cut) = SIZES[is_quick], arm.split("-")
-    config = byrnes_cut._config(Job("q-learner", arm, 0, tmp_path, is_quick), sizes, kind, int(cut))
-    kept = max(sizes.num_trials * int(cut) // 100 // (10 if kind == "bc" else 1), 1)
-    assert config.learner.window <= kept * TRIAL_LENGTH
-    assert config.agent.window == config.learner.window >= config.agent.reach > 0
-    assert (config.method == "bc") == (kind == "bc") and not config.agent.sees_trial_number
+@pytest.mark.parametrize("family", FAMILIES)
+def test_windows_fit_into_what_is_kept(family, is_quick, tmp_path):
+    lives = Lives(family, SIZES[is_quick])
+    for arm in EXPERIMENT.arms_of[family]:
+        kind, cut = arm.split("-")
+        config = byrnes_cut._config(Job(family, arm, 0, tmp_path, is_quick), lives)
+        share = 100 if cut in LEVELS else int(cut)
+        kept = max(lives.sizes.num_trials * share // 100 // (10 if kind == "bc" else 1), 1)
+        assert config.learner.window <= kept * lives.world.trial_length
+        assert config.agent.window == config.learner.window >= config.agent.reach > 0
+        assert (config.method == "bc") == (kind == "bc") and not config.agent.sees_trial_number
+        assert (config.stop_at is not None) == (cut in LEVELS)
 
 
 def test_steps_in_an_environment_are_refused(tmp_path):
@@ -39,7 +54,7 @@ def test_blocks_are_means_of_trials_in_a_row():
 
 @pytest.mark.slow  # compiles the generator
 def test_no_teacher_has_had_a_layout_of_the_test():
-    taught, played = (byrnes_cut._tasks(split, 3, 40, 20) for split in ("train", "test"))
+    taught, played = (SMALL_WORLD.tasks(split, 3, 40, 20) for split in ("train", "test"))
     cells = (np.concatenate([tasks.agent_position, tasks.object_position], axis=1) for tasks in (taught, played))
     layouts = [{layout.tobytes() for layout in some} for some in cells]
     assert layouts[0] and layouts[1] and not layouts[0] & layouts[1]
@@ -51,25 +66,25 @@ def test_a_tiny_run(tmp_path, monkeypatch):
     sizes = Sizes(num_lives=12, num_trials=40, num_tasks=3, num_updates=2, window=32, reach=16, batch_size=2)
     monkeypatch.setattr(byrnes_cut, "SIZES", {True: sizes})
 
-    def tasks(split, seed, number, num_trials):  # the generator takes long to compile
-        rooms = TinyRooms(side=5, trial_length=TRIAL_LENGTH, num_trials=num_trials)
+    def tasks(world, split, seed, number, num_trials):  # the generator takes long to compile
+        rooms = TinyRooms(side=5, trial_length=world.trial_length, num_trials=num_trials)
         some = jax.device_get(jax.vmap(rooms.sample)(jax.random.split(jax.random.key(seed), number)))
         return dataclasses.replace(some, agent_facing=np.zeros((number, 1), np.uint8))
 
-    monkeypatch.setattr(byrnes_cut, "_tasks", tasks)
+    monkeypatch.setattr(World, "tasks", tasks)
     job = Job("q-learner", "shuffled-100", 0, tmp_path / "run", is_quick=True)
     outcome = EXPERIMENT.run(job)
     (returns,) = outcome.returns.values()
     assert returns.shape == (3, NUM_BLOCKS) and (returns >= 0).all()
     numbers = outcome.numbers
     assert numbers["above_stopped_low"] <= numbers["above_stopped"] <= numbers["above_stopped_high"]
-    assert 0 <= numbers["best_seen"] <= TRIAL_LENGTH
-    lives, shuffled = (Dataset(job.folder / name) for name in ("lives", "rearranged"))
-    assert (lives.num_steps, shuffled.num_steps) == (12 * 40 * TRIAL_LENGTH,) * 2
+    assert 0 <= numbers["return_seen"] <= 8 and 0 <= numbers["policy_seen"] <= 8
+    folders = tmp_path / "lives" / "q-learner-seed0", job.folder / "rearranged"
+    assert [Dataset(folder).num_steps for folder in folders] == [12 * 40 * 8] * 2
     monkeypatch.setattr(byrnes_cut, "imitate", None)  # it is done
     again = EXPERIMENT.run(job)
     assert again.numbers == numbers and load(job.folder / "agent")
 
     scores = EXPERIMENT.baselines(dataclasses.replace(job, folder=tmp_path / "baselines"))
-    assert list(scores.returns) == ["teacher", *(f"stopped-{cut}" for cut in CUTS), "random"]
+    assert list(scores.returns) == ["teacher", *(f"stopped-{cut}" for cut in (*CUTS, *LEVELS)), "random"]
     assert scores.returns["teacher"][NUM_BLOCKS].shape == (1, 3, NUM_BLOCKS)

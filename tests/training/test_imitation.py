@@ -11,12 +11,13 @@ import pytest
 from tiny_rooms import SMALL_AGENT, TinyRooms, env_config
 
 from xworld import ConfigError, Env
-from xworld.agents import Searcher, load, make_agent, make_learner
+from xworld.agents import Searcher, has_reached, load, make_agent, make_learner
 from xworld.apps.commands.main import main
 from xworld.evaluation import TaskRows, record_episodes, sample_tasks
 from xworld.histories import Dataset, DatasetHeader, DatasetWriter, Recorded, derive_windows, draw_windows, read_windows
 from xworld.tasks import TaskSet
 from xworld.training.imitation.config import ImitateConfig, imitator
+from xworld.training.imitation.ends import find_ends
 from xworld.training.imitation.imitate import imitate
 from xworld.training.imitation.learner import ImitationConfig
 from xworld.training.imitation.windows import as_rollout
@@ -61,6 +62,40 @@ def test_what_is_learned_from_in_a_window(data):
     assert ([time >= 0, time >= 5, time >= 6] == forgets.weight[..., 0].T).all()
     assert (remembers.action[:, 1] == data.episodes([1]).action[3:15, 0]).all()
     assert (remembers.task_id == -1).all() and not remembers.is_next_task.any()
+
+
+def test_what_is_not_kept_has_no_weight(data):
+    """Windows of a stream whose end comes early begin with it, and go on beyond."""
+    ends = np.where(np.arange(NUM_TASKS) % 2, 9, 10**6)
+    pieces = draw_windows(data, np.random.default_rng(0), 64, 12, 0.5, ends=ends)
+    windows = jax.device_get(jax.jit(lambda pieces: derive_windows(ENV, pieces))(pieces))
+    is_cut = windows.num_kept < 12
+    assert (
+        is_cut.any() and not is_cut.all() and (windows.num_kept[is_cut] == 9).all() and windows.is_start[is_cut].all()
+    )
+    agent = make_agent(SMALL_AGENT, ENV.config)
+    weight = as_rollout(ENV, agent, windows, windows.action, 0).steps.weight[..., 0]
+    np.testing.assert_array_equal(weight, np.arange(12)[:, None] < windows.num_kept)
+
+
+def test_a_stream_ends_when_its_last_five_trials_earned_the_level():
+    returns = np.array([0, 9, 0, 3, 3, 0, 3, 3, 3])
+    assert np.flatnonzero(has_reached(returns, 3)).tolist() == [4, 5]
+    assert np.flatnonzero(has_reached(returns, 2)).tolist() == [4, 5, 7, 8]
+    assert not has_reached(returns[:4], 1).any()
+
+
+def test_the_ends_of_streams(tmp_path):
+    data = make_data(tmp_path / "data", Searcher(), 12, 7)
+    reward = np.asarray(data.episodes(np.arange(12)).derive(ENV).reward)[1:, :, 0]
+    returns = reward.reshape(7, TRIAL_LENGTH, 12).sum(1)
+    level = np.median(returns[:5].mean(0))
+    ends = find_ends(data, level)
+    first = returns[:5].mean(0) >= level
+    assert (ends[first] == 5 * TRIAL_LENGTH).all() and (ends[~first] > 5 * TRIAL_LENGTH).all() and first.any()
+    assert (find_ends(data, 1e6) == 7 * TRIAL_LENGTH).all()
+    with pytest.raises(ConfigError, match="stop_at"):
+        ImitateConfig(stop_at="much")
 
 
 @pytest.mark.parametrize("field", ["sees_trial_number", "sees_things"])

@@ -2,8 +2,9 @@
 
 from xworld.agents.expert.expert import Expert, Plan, PlanTable
 from xworld.agents.expert.policy import ExpertPolicy, make_expert_policy
-from xworld.agents.learners.by_name import LEARNERS, make_learner
+from xworld.agents.learners.by_name import LEARNERS, Learner, make_learner
 from xworld.agents.learners.scripted import ScriptedLearner
+from xworld.agents.learners.stopping import Stopping, has_reached
 from xworld.agents.learners.tabular import ActorCritic, QLearner
 from xworld.agents.network import distribution as distribution
 from xworld.agents.network.agent import Agent, Output, Params, make_agent
@@ -20,6 +21,7 @@ from xworld.agents.scripted.searcher import Searcher
 __all__ = [
     "AGENT_PRESETS",
     "LEARNERS",
+    "Learner",
     "MEMORIES",
     "PRETRAINED",
     "ActorCritic",
@@ -42,6 +44,8 @@ __all__ = [
     "QLearner",
     "RandomPolicy",
     "ScriptedLearner",
+    "Stopping",
+    "has_reached",
     "Searcher",
     "agent_preset",
     "load",

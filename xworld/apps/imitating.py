@@ -31,6 +31,7 @@ class Imitate:
     batch_size: int = 32  # windows of an update
     learning_rate: float = 3e-3  # at the start; 0 at the end
     keep: float = 1.0  # share of each stream, from its start on, that is learned from
+    stop_at: float | None = None  # each stream is learned from until its last five trials earned so much on average
     start_share: float = 0.5  # how many windows begin where their stream does
     held_out_percent: int = 10  # share of the tasks that are kept for judging
     num_evaluations: int = 10  # during training
@@ -66,6 +67,7 @@ class Imitate:
                 learning_rate=self.learning_rate,
             ),
             keep=self.keep,
+            stop_at=self.stop_at,
             start_share=self.start_share,
             held_out_percent=self.held_out_percent,
             num_evaluations=self.num_evaluations,

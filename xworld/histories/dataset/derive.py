@@ -55,6 +55,7 @@ class Pieces:
     piece: jax.Array  # [L, B] int32, which piece a window's step is in ...
     time: jax.Array  # [L, B] int32, ... and which of its steps it is
     is_start: jax.Array  # [B] bool, whether a window begins where its stream does
+    num_kept: jax.Array  # [B] int32 steps, from a window's start on, that are to be learned from
     labels: dict[str, jax.Array]  # [L, B, A] or [L, B], by name
 
 
@@ -66,6 +67,7 @@ class Windows:
     tasks: Task  # [R, ...], of the pieces
     piece: jax.Array  # [L, B] int32, whose task it is
     is_start: jax.Array  # [B] bool, whether a window begins where its stream does
+    num_kept: jax.Array  # [B] int32 steps, from a window's start on, that are to be learned from
     observation: Observation  # [L, B, ...], before the action
     is_first: jax.Array  # [L, B] bool, whether an episode begins with it
     is_trial_first: jax.Array  # [L, B] bool, whether a trial does
@@ -88,6 +90,7 @@ def derive_windows(env: Env, pieces: Pieces) -> Windows:
         tasks=pieces.tasks,
         piece=pieces.piece,
         is_start=pieces.is_start,
+        num_kept=pieces.num_kept,
         observation=pick(timesteps.observation, before),
         is_first=pick(timesteps.is_first, before),
         is_trial_first=pick(timesteps.is_trial_first, before),

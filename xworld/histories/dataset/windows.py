@@ -33,6 +33,7 @@ def draw_windows(
     start_share: float = 0.0,
     *,
     keep: float = 1.0,
+    ends: np.ndarray | None = None,
     among: np.ndarray | None = None,
 ) -> Pieces:
     """Windows of `length` steps at random: every stream is as likely, and in it every place.
@@ -44,6 +45,8 @@ def draw_windows(
       length: L, steps of a window.
       start_share: how many of the windows begin where their stream does.
       keep: the share of a stream, from its start on, that windows lie in.
+      ends: [num_streams] steps of each stream, from its start on, that are to be learned from, where they are fewer
+        than `keep` keeps. A window of a stream with less than `length` of them goes on beyond.
       among: [n] numbers of the streams that are drawn from; by default all.
 
     Raises:
@@ -60,24 +63,33 @@ def draw_windows(
             "kept. Ask for shorter windows, keep more, or record longer streams."
         )
     streams: list[int] = []
-    spare: list[int] = []  # steps of the stream that are in no window that begins with it
+    kept: list[int] = []  # steps of the stream
     num_tried = 0
     while len(streams) < num_windows:
         stream = int(generator.integers(data.num_streams) if among is None else generator.choice(among))
-        left = int(data.stream_lengths(stream).sum() * keep) - length
+        within = int(data.stream_lengths(stream).sum() * keep)
         num_tried += 1
         if num_tried > _MOST_TRIED * num_windows:
             raise ConfigError(f"Hardly any stream of {data.folder} has {length} steps that are kept. Ask for less.")
-        if left >= 0:
+        if within >= length:
             streams.append(stream)
-            spare.append(left)
+            kept.append(within if ends is None else min(within, int(ends[stream])))
     is_at_start = generator.random(num_windows) < start_share
-    starts = np.where(is_at_start, 0, generator.integers(np.array(spare) + 1))
-    return read_windows(data, np.array(streams), starts, length)
+    starts = np.where(is_at_start, 0, generator.integers(np.maximum(np.array(kept) - length, 0) + 1))
+    return read_windows(data, np.array(streams), starts, length, np.minimum(np.array(kept) - starts, length))
 
 
-def read_windows(data: Dataset, streams: np.ndarray, starts: np.ndarray, length: int) -> Pieces:
+def read_windows(
+    data: Dataset, streams: np.ndarray, starts: np.ndarray, length: int, num_kept: np.ndarray | None = None
+) -> Pieces:
     """The windows of `length` steps that begin at the [B] steps `starts` of [B] streams.
+
+    Args:
+      data: where they are read from.
+      streams: [B] numbers.
+      starts: [B] steps.
+      length: of all windows.
+      num_kept: [B] steps of each that are to be learned from; by default all.
 
     Raises:
       ConfigError: a window does not lie within its stream.
@@ -112,6 +124,7 @@ def read_windows(data: Dataset, streams: np.ndarray, starts: np.ndarray, length:
         "piece": piece,
         "time": time,
         "is_start": np.asarray(starts) == 0,
+        "num_kept": np.full(num_windows, length, np.int32) if num_kept is None else num_kept.astype(np.int32),
         "labels": labels,
     }
     return Pieces(**fields)

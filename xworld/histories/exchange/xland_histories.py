@@ -132,6 +132,7 @@ def _windows(steps: dict[str, np.ndarray], tasks: Task) -> Windows:
         "tasks": tasks,
         "piece": zeros,
         "is_start": np.zeros(shape[1], bool),
+        "num_kept": np.full(shape[1], shape[0], np.int32),
         "observation": Observation(**fields),
         "is_first": np.zeros(shape, bool),
         "is_trial_first": before["dones"],

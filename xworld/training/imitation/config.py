@@ -3,6 +3,7 @@
 import dataclasses
 from dataclasses import dataclass, field
 from functools import partial
+from math import inf
 
 from xworld.agents import AgentConfig
 from xworld.base.checks import check_fields, check_number, check_whole
@@ -47,6 +48,7 @@ class ImitateConfig:
     agent: AgentConfig = field(default_factory=imitator)
     learner: ImitationConfig = field(default_factory=ImitationConfig)
     keep: float = 1.0  # share of each stream, from its start on, that is learned from
+    stop_at: float | None = None  # a stream is learned from until its last five trials earned so much on average
     start_share: float = 0.5  # how many windows begin where their stream does; the others may lie anywhere
     held_out_percent: int = 10  # share of the tasks, by a hash, whose streams are not learned from
     num_evaluations: int = 10  # during training; the best of these agents is kept
@@ -59,6 +61,8 @@ class ImitateConfig:
             raise ConfigError(f"method is {self.method!r}. {did_you_mean(str(self.method), METHODS)}")
         check = partial(check_fields, self, owner="ImitateConfig")
         check(("keep",), partial(check_number, low=0, high=1, excludes_low=True))
+        if self.stop_at is not None:
+            check(("stop_at",), partial(check_number, low=-inf))
         check(("start_share",), partial(check_number, low=0, high=1))
         check(("held_out_percent",), partial(check_whole, low=0, high=99))
         check(("num_evaluations", "num_played"), partial(check_whole, low=1))

@@ -25,6 +25,7 @@ from xworld.evaluation import evaluate
 from xworld.evaluation.protocol import with_num_trials
 from xworld.histories import Dataset, Pieces, derive_windows, draw_windows
 from xworld.training.imitation.config import DPT, ImitateConfig
+from xworld.training.imitation.ends import find_ends
 from xworld.training.imitation.kept import Kept, Progress, kept_in
 from xworld.training.imitation.learner import Imitation
 from xworld.training.imitation.windows import as_rollout
@@ -199,7 +200,8 @@ class _Run:
         """What draws the windows of an update."""
         config = self.config
         sizes = config.learner.batch_size, config.learner.window, config.start_share
-        return partial(draw_windows, self.data, self.chance, *sizes, keep=config.keep, among=self.seen)
+        ends = None if config.stop_at is None else find_ends(self.data, config.stop_at)
+        return partial(draw_windows, self.data, self.chance, *sizes, keep=config.keep, ends=ends, among=self.seen)
 
     @cached_property
     def chance(self) -> np.random.Generator:

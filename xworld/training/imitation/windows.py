@@ -13,9 +13,9 @@ from xworld.training.rollouts.rollout import Context, Rollout, Steps, is_present
 def as_rollout(env: Env, agent: Agent, windows: Windows, target: jax.Array, burn_in: int) -> Rollout:
     """The rollout [L, B, ...] of windows, each of one task, of whose steps `target` is to be done.
 
-    The memory is empty at a window's start. Of windows that do not begin where their stream does, the first `burn_in`
-    steps have no weight: what came before them would have to be known. An agent that forgets at trials counts from the
-    first trial on that is seen to begin.
+    The memory is empty at a window's start. What is not kept has no weight. Of windows that do not begin where their
+    stream does, the first `burn_in` steps have none: what came before them would have to be known. An agent that
+    forgets at trials counts from the first trial on that is seen to begin.
 
     Args:
       env: that was played in.
@@ -26,6 +26,7 @@ def as_rollout(env: Env, agent: Agent, windows: Windows, target: jax.Array, burn
     """
     length, num_windows = windows.is_first.shape
     number = jnp.arange(length)[:, None]
+    is_kept = number < windows.num_kept
     is_counted = windows.is_start | (number >= burn_in)
     is_reset = windows.is_first & (number == 0)  # memory lasts through a stream, also where episodes follow each other
     if agent.config.clear_memory_at_trials:
@@ -35,7 +36,7 @@ def as_rollout(env: Env, agent: Agent, windows: Windows, target: jax.Array, burn
     briefings = jax.vmap(env.briefing)(tasks)
     nothing = jnp.zeros(target.shape, jnp.float32)
     steps = Steps(
-        weight=is_present(windows.observation) * is_counted[..., None],
+        weight=is_present(windows.observation) * (is_counted & is_kept)[..., None],
         task_id=jnp.broadcast_to(task_ids(tasks), (length, num_windows, 2)),
         observation=windows.observation,
         is_reset=is_reset,
