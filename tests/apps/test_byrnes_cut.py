@@ -52,6 +52,14 @@ def test_blocks_are_means_of_trials_in_a_row():
     assert blocks.shape == (2, NUM_BLOCKS) and blocks[0, 0] == 1.5 and blocks[1, -1] == 157.5
 
 
+def test_after_a_stop_enough_trials_follow():
+    def stop(*returns):
+        return byrnes_cut._stop(np.array(returns), "level2")
+
+    assert stop(*[2] * 12) == 5 and stop(*[0] * 4, *[2] * 20) == 9
+    assert stop(*[0] * 12) == stop(*[0] * 7, *[2] * 5) == 7
+
+
 @pytest.mark.slow  # compiles the generator
 def test_no_teacher_has_had_a_layout_of_the_test():
     taught, played = (SMALL_WORLD.tasks(split, 3, 40, 20) for split in ("train", "test"))

@@ -322,9 +322,9 @@ def _policy_seen(lives: Lives, cut: str) -> float:
 
 
 def _stop(returns: np.ndarray, cut: str) -> int:
-    """After how many trials a life got to the level; if it never did, at its end, but for what is averaged."""
+    """After how many trials a life got to the level; at most so many that enough of them follow to be averaged."""
     reached = np.flatnonzero(has_reached(returns, LEVELS[cut]))
-    return int(reached[0]) + 1 if len(reached) else len(returns) - NUM_AVERAGED
+    return min([*(reached[:1] + 1).tolist(), len(returns) - NUM_AVERAGED])
 
 
 def _in_blocks(returns: np.ndarray, sizes: Sizes) -> np.ndarray:
