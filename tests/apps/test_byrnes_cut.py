@@ -52,6 +52,18 @@ def test_blocks_are_means_of_trials_in_a_row():
     assert blocks.shape == (2, NUM_BLOCKS) and blocks[0, 0] == 1.5 and blocks[1, -1] == 157.5
 
 
+def test_intervals_are_over_layouts():
+    """Twice as many tasks of the same layouts say no more about other layouts."""
+    rooms = TinyRooms(side=5, trial_length=8, num_trials=1)
+    tasks = jax.device_get(jax.jit(jax.vmap(rooms.sample))(jax.random.split(jax.random.key(0), 40)))
+    values = np.random.default_rng(0).normal(size=40)
+    once = byrnes_cut._interval_over_layouts(values, tasks)
+    twice = byrnes_cut._interval_over_layouts(
+        np.tile(values, 2), jax.tree.map(lambda leaf: np.concatenate([leaf, leaf]), tasks)
+    )
+    assert once == pytest.approx(twice) and once[0] < values.mean() < once[1]
+
+
 def test_after_a_stop_enough_trials_follow():
     def stop(*returns):
         return byrnes_cut._stop(np.array(returns), "level2")

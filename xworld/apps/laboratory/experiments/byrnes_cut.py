@@ -46,7 +46,6 @@ from xworld.core.types import Task
 from xworld.evaluation import Scores, TaskRows, evaluate, expert_reference, record_episodes, sample_tasks
 from xworld.evaluation.protocol import with_num_trials
 from xworld.evaluation.scores.statistics import interval
-from xworld.evaluation.scores.summary import STATISTICS
 from xworld.histories import Dataset, DatasetHeader, DatasetWriter, rearrange_trials
 from xworld.tasks import TaskSet, Universe, UniverseConfig, WorldConfig
 from xworld.training.imitation.config import AD, BC, ImitateConfig, imitator
@@ -58,6 +57,7 @@ LEVELS = {"level2": 2.0}  # or each life until its last five trials earned so mu
 ARMS = (*(f"ad-{cut}" for cut in (*CUTS, *LEVELS)), "shuffled-10", "shuffled-100", "bc-10")
 _FEW_ARMS = ("ad-10", "ad-100", "shuffled-10")  # of the larger world
 NUM_BLOCKS = 20  # of trials, for twice a life
+_BATCH = 512  # lives that are derived at once
 _SEED = 70_000  # of what is played at the end
 _HELD_OUT_PERCENT = 25  # of the layouts
 
@@ -223,7 +223,7 @@ def run(job: Job) -> Outcome:
     policy = AgentPolicy(loaded.params, loaded.agent)
     returns, late = lives.play(policy), sizes.late
     above = returns[:, late].mean(1) - lives.stopped(cut)
-    low, high = interval(above, STATISTICS["mean"])
+    low, high = _interval_over_layouts(above, lives.held_out)
     controls = {
         "greedy": lives.play(dataclasses.replace(policy, is_greedy=True), num_lives=1),
         "forgetful": lives.play(dataclasses.replace(policy, clear_memory_at_trials=True), num_lives=1),
@@ -298,14 +298,14 @@ def _gain(returns: np.ndarray, late: slice) -> float:
 
 
 def _return_seen(data: Dataset, lives: Lives, cut: str) -> float:
-    """The best quarter of a block of trials in what is kept, mean over lives; at a level, the last five of each life.
-
-    Of the first 512 lives.
-    """
+    """The best quarter of a block of trials in what is kept, mean over lives; at a level, the last five of each."""
     sizes, length = lives.sizes, lives.world.trial_length
-    episodes = data.episodes(np.arange(min(data.num_episodes, 512)))
-    reward = np.asarray(episodes.derive(data.env).reward)[1:, :, 0]
-    returns = reward.reshape(-1, length, reward.shape[1]).sum(1).T  # [lives, trials]
+    parts = []  # [lives, trials] returns
+    for start in range(0, data.num_episodes, _BATCH):
+        episodes = data.episodes(np.arange(start, min(start + _BATCH, data.num_episodes)))
+        reward = np.asarray(episodes.derive(data.env).reward)[1:, :, 0]
+        parts.append(reward.reshape(-1, length, reward.shape[1]).sum(1).T)
+    returns = np.concatenate(parts)
     if cut in LEVELS:
         return float(np.mean([life[: _stop(life, cut)][-NUM_AVERAGED:].mean() for life in returns]))
     by_trial = returns[:, : _kept(sizes.num_trials, int(cut))].mean(0)
@@ -332,10 +332,22 @@ def _in_blocks(returns: np.ndarray, sizes: Sizes) -> np.ndarray:
     return returns.reshape(len(returns), NUM_BLOCKS, sizes.block).mean(2)
 
 
+def _interval_over_layouts(values: np.ndarray, tasks: Task) -> tuple[float, float]:
+    """The 95 % interval of the mean of [num_tasks] values, for other layouts: all tasks of one are drawn together."""
+    _, layout = np.unique(_cells(tasks), axis=0, return_inverse=True)
+    sums, numbers = np.bincount(layout.ravel(), values), np.bincount(layout.ravel())
+    return interval(np.arange(len(sums)), lambda drawn: sums[drawn].sum(-1) / numbers[drawn].sum(-1))
+
+
 def _is_held_out(tasks: Task) -> np.ndarray:
     """[n] bool, by a hash of the cells of the agent and of the objects."""
+    return np.asarray(hash_words(*_cells(tasks).T)) % 100 < _HELD_OUT_PERCENT
+
+
+def _cells(tasks: Task) -> np.ndarray:
+    """[n, X] uint8 where the agent and the objects are."""
     cells = np.concatenate([np.asarray(tasks.agent_position), np.asarray(tasks.object_position)], axis=1)
-    return np.asarray(hash_words(*cells.reshape(len(cells), -1).T)) % 100 < _HELD_OUT_PERCENT
+    return cells.reshape(len(cells), -1)
 
 
 EXPERIMENT = Experiment(
