@@ -49,6 +49,7 @@ from xworld.evaluation.scores.statistics import interval
 from xworld.histories import Dataset, DatasetHeader, DatasetWriter, rearrange_trials
 from xworld.tasks import TaskSet, Universe, UniverseConfig, WorldConfig
 from xworld.training.imitation.config import AD, BC, ImitateConfig, imitator
+from xworld.training.imitation.ends import derive_trials
 from xworld.training.imitation.imitate import REPORT, imitate
 from xworld.training.imitation.learner import ImitationConfig
 
@@ -57,7 +58,6 @@ LEVELS = {"level2": 2.0}  # or each life until its last five trials earned so mu
 ARMS = (*(f"ad-{cut}" for cut in (*CUTS, *LEVELS)), "shuffled-10", "shuffled-100", "bc-10")
 _FEW_ARMS = ("ad-10", "ad-100", "shuffled-10")  # of the larger world
 NUM_BLOCKS = 20  # of trials, for twice a life
-_BATCH = 512  # lives that are derived at once
 _SEED = 70_000  # of what is played at the end
 _HELD_OUT_PERCENT = 25  # of the layouts
 
@@ -299,13 +299,7 @@ def _gain(returns: np.ndarray, late: slice) -> float:
 
 def _return_seen(data: Dataset, lives: Lives, cut: str) -> float:
     """The best quarter of a block of trials in what is kept, mean over lives; at a level, the last five of each."""
-    sizes, length = lives.sizes, lives.world.trial_length
-    parts = []  # [lives, trials] returns
-    for start in range(0, data.num_episodes, _BATCH):
-        episodes = data.episodes(np.arange(start, min(start + _BATCH, data.num_episodes)))
-        reward = np.asarray(episodes.derive(data.env).reward)[1:, :, 0]
-        parts.append(reward.reshape(-1, length, reward.shape[1]).sum(1).T)
-    returns = np.concatenate(parts)
+    sizes, returns = lives.sizes, np.stack(derive_trials(data)[1])  # [lives, trials]
     if cut in LEVELS:
         return float(np.mean([life[: _stop(life, cut)][-NUM_AVERAGED:].mean() for life in returns]))
     by_trial = returns[:, : _kept(sizes.num_trials, int(cut))].mean(0)
@@ -355,7 +349,7 @@ EXPERIMENT = Experiment(
     question="Does an imitator of learners that were stopped early go on learning, above all that it has seen?",
     arms=ARMS,
     seeds=(0, 1, 2),
-    cost="81 runs of 5.5 million recorded steps and 1000 updates: 5 to 7 minutes of a core each, a clone 2",
+    cost="81 runs of 5.5 million recorded steps and 1000 updates, about 5 minutes of a core each",
     run=run,
     baselines=baselines,
     families=tuple(FAMILIES),
