@@ -75,6 +75,6 @@ trainer = make_trainer(config, PlainRNN())
 given = trainer.given(tasks)
 state = trainer.start(given)
 for _ in range(config.num_chunks):
-    state, given, metrics = trainer.chunk(state, given)
+    state, given, metrics, _ = trainer.chunk(state, given)
     row = mean_row(metrics)
     print(f"return {row['return_trial_1']:.2f} of 10 in the first trial, {row['return_last_trial']:.2f} in the last")

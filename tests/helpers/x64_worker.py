@@ -53,5 +53,5 @@ if __name__ == "__main__":
     trainer = make_trainer(sanity_config())
     given = trainer.given(SANITY_TASKS)
     before = jax.eval_shape(trainer.start, given)
-    after, _, metrics = jax.eval_shape(trainer.chunk, before, given)
+    after, _, metrics, _ = jax.eval_shape(trainer.chunk, before, given)
     print(f"trained {_dtypes(after.params)} {_dtypes(metrics)} {_dtypes(before) == _dtypes(after)}")

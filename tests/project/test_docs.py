@@ -98,7 +98,7 @@ def _trace(config, folder, *, tasks=None, terms=(), learner=None, show_progress=
     few = TaskSet.from_tasks([parse(TASK, config.env)])  # so that no generator is traced
     given = trainer.given(few if tasks is None else tasks, tuple(terms))
     state = jax.eval_shape(trainer.start, given)
-    after, _, metrics = jax.eval_shape(trainer.chunk, state, given)
+    after, _, metrics, _ = jax.eval_shape(trainer.chunk, state, given)
     assert jax.tree.structure(after) == jax.tree.structure(state)
     assert {f"term_{term.name}" for term in terms} <= set(metrics)
 

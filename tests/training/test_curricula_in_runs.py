@@ -131,7 +131,7 @@ def test_what_is_tried_out_changes_nothing_in_what_is_learned():
         given = trainer.given(make_source(config, tasks))
         state = trainer.start(given)
         for _ in range(2):
-            state, given, _ = trainer.chunk(state, given)
+            state, given, *_ = trainer.chunk(state, given)
         assert trainer.chunk._cache_size() == 1
         params.append(state.params)
     assert int(given.tasks.archive.num_filled) > 0 and not given.tasks.is_ready

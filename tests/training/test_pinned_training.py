@@ -24,7 +24,7 @@ def train() -> dict[str, np.ndarray]:
     given = trainer.given(universe)
     state = trainer.start(given)
     for _ in range(2):
-        state, given, _ = trainer.chunk(state, given)
+        state, given, *_ = trainer.chunk(state, given)
     leaves = jax.tree.leaves_with_path(trainer.whole_params(state.params))
     return {jax.tree_util.keystr(path, simple=True, separator="."): np.asarray(leaf) for path, leaf in leaves}
 

@@ -117,7 +117,7 @@ def run(plasticity):
     given = trainer.given(SANITY_TASKS)
     state, rows = trainer.start(given), []
     for _ in range(2):
-        state, given, metrics = trainer.chunk(state, given)
+        state, given, metrics, _ = trainer.chunk(state, given)
         rows.append(jax.device_get(metrics))
     return dataclasses.replace(state, key=None), rows
 

@@ -37,7 +37,7 @@ def after_chunks(config=CONFIG, num_chunks=2, tasks=SANITY_TASKS, terms=(), part
     given = trainer.given(tasks, terms, partners)
     state, rows = trainer.start(given), []
     for _ in range(num_chunks):
-        state, given, metrics = trainer.chunk(state, given)
+        state, given, metrics, _ = trainer.chunk(state, given)
         rows.append(jax.device_get(metrics))
     return state, given, rows
 

@@ -63,7 +63,7 @@ def test_a_teacher_that_is_the_student_has_nothing_to_say():
         given = trainer.given(TASKS, (Teacher(teacher, trainer.agent, scale, teaching),))
         state = trainer.start(given)
         state = dataclasses.replace(state, learner=dataclasses.replace(state.learner, return_scale=SCALE))
-        _, _, metrics = trainer.chunk(state, given)
+        _, _, metrics, _ = trainer.chunk(state, given)
         said = np.asarray(metrics["term_teacher"])
         assert (said < 1e-6).all() if is_same else (said > 1e-3).all()
         np.testing.assert_array_equal(metrics["weight_teacher"], 1)

@@ -198,7 +198,7 @@ def test_bfloat16_learns_what_it_acted(memory):
     agent = make_agent(replace(config.agent, dtype="bfloat16"), config.env)
     trainer = make_trainer(replace(config, learner=learner, agent=agent.config, updates_per_chunk=1))
     given = trainer.given(SANITY_TASKS)
-    *_, metrics = trainer.chunk(trainer.start(given), given)
+    *_, metrics, _ = trainer.chunk(trainer.start(given), given)
     assert float(metrics["clip_fraction"].max()) == 0
     assert float(metrics["kl"].max()) < 1e-10
 
@@ -251,7 +251,7 @@ def test_a_sanity_task_is_learned(memory):
     given, rows = trainer.given(tasks), []
     state = trainer.start(given)
     for _ in range(config.num_chunks):
-        state, given, metrics = trainer.chunk(state, given)
+        state, given, metrics, _ = trainer.chunk(state, given)
         rows.append(mean_row(metrics))
     assert rows[0]["return_trial_1"] < 1.5
     assert rows[-1]["return_trial_1"] > 2

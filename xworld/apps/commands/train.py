@@ -51,6 +51,8 @@ def train_command(arguments: list[str]) -> type:
         teaching: TeachingConfig = taught  # with --teacher: how much the student listens to it, and for how long
         num_devices: int | None = None  # devices to make of a CPU; by default one a core
         log: tuple[Literal["tensorboard", "wandb"], ...] = ()  # where metrics go, beside the run's folder
+        # keep every episode that is played to learn from, in a new folder: a data set, as xworld record makes them
+        record: Path | None = None
         film: bool = False  # film an episode after the first evaluation, into first.gif in the run's folder
         coordinator: str | None = None  # address:port of process 0, or "auto": train in several processes
         num_processes: int = 1  # with --coordinator: how many there are
@@ -94,7 +96,7 @@ def _train(command: Any) -> int:
         raise ConfigError("--teaching and --teacher-which need --teacher, the run of an agent that teaches.")
     try:
         film = FirstFilm(folder / "first.gif") if command.film else None
-        options = {"agent": agent, "loggers": command.log, "on_evaluation": film}
+        options = {"agent": agent, "loggers": command.log, "on_evaluation": film, "record": command.record}
         if school is not None:
             options |= school.options(folder, config, agent, command.teaching)
         is_finished = train(config, folder, resume=is_resumed, **options)

@@ -134,11 +134,20 @@ class CheckpointWriter:
         update = int(state.update)
         parts = agent_parts(state) if which == "best" else all_parts(state, given)
         host = fetch(parts)  # all processes take part
-        self._wait()
+        self.wait()
         if which == "last":
             self.newest = update
         if self._is_writing:
             self._pending.append(self._thread.submit(save, self._folder, which, update, host, self._texts))
+
+    def wait(self) -> None:
+        """Returns when what was begun is written.
+
+        Raises:
+          ConfigError: it could not be.
+        """
+        while self._pending:
+            self._pending.pop().result()
 
     def __enter__(self) -> "CheckpointWriter":
         return self
@@ -146,11 +155,7 @@ class CheckpointWriter:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._thread.shutdown(wait=True)
         if kind is None:
-            self._wait()
-
-    def _wait(self) -> None:
-        while self._pending:
-            self._pending.pop().result()
+            self.wait()
 
 
 def agent_parts(state: TrainState) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from xworld.training.logs.kept_tasks import write_kept_tasks
 from xworld.training.logs.loggers import Logger, check_loggers, open_loggers
 from xworld.training.logs.metrics import WATCHED, MetricsWriter, Row, columns_of, mean_row
 from xworld.training.logs.progress import progress_display
+from xworld.training.logs.recorder import Recorder, open_recording
 from xworld.training.rollouts.partners import Partners
 from xworld.training.run.checkpoint import (
     CheckpointWriter,
@@ -67,6 +68,7 @@ def train(
     params: Params | None = None,
     return_scale: ReturnScale | None = None,
     evaluation_tasks: Task | None = None,
+    record: Path | None = None,
     show_progress: bool = True,
     loggers: Sequence[str | Logger] = (),
     on_start: Callable[[], None] | None = None,
@@ -92,6 +94,8 @@ def train(
       return_scale: what the values of `params` mean (`LoadedAgent.return_scale`).
       evaluation_tasks: stacked tasks, leaves [num_tasks, ...], to be evaluated on now and then. By default of the
         validation split of `tasks`, or, if they are a curriculum, of the configuration's universe; of others, some.
+      record: a folder for a data set of whole episodes, as they were played to learn from; with `resume` it is gone
+        on with. For tasks of the configuration's universe, in one process.
       show_progress: whether to draw a progress bar.
       loggers: what rows of metrics are sent to, beside the files: "tensorboard", "wandb", or a `Logger` of one's own.
       on_start: called when the folder of a new run is ready, for more files in it.
@@ -110,7 +114,7 @@ def train(
         devices, the checkpoint does not fit, or the disk is full.
       TrainingDiverged: a loss or a gradient was not finite, or huge.
     """
-    trainer = make_trainer(config, agent, learner)
+    trainer = make_trainer(config, agent, learner, is_recorded=record is not None)
     source = make_source(config, tasks)
     check_source(config, source, has_evaluation_tasks=evaluation_tasks is not None)
     given = trainer.given(source, tuple(terms), make_partners(config, trainer.agent, partners))
@@ -122,6 +126,7 @@ def train(
     folder = as_path(folder)
     with ExitStack() as stack:
         _in_lead(is_lead, lambda: _prepare(folder, like, outside, resume, stack))
+        recorder = None if record is None else _recorder(record, config, tasks, resume, stack)
         if tasks is None and config.short_sight:
             warnings.warn(config.short_sight, stacklevel=2)
         stop = stack.enter_context(stop_signals())
@@ -147,7 +152,19 @@ def train(
         metrics = jax.eval_shape(trainer.chunk, state, given)[2]
         writer = MetricsWriter(folder, columns_of(metrics, evaluator.columns), update, is_lead)
         run = _Run(
-            folder, is_lead, config, trainer, evaluator, saved, writer, logs, show, on_row, on_chunk, on_evaluation
+            folder,
+            is_lead,
+            config,
+            trainer,
+            evaluator,
+            saved,
+            recorder,
+            writer,
+            logs,
+            show,
+            on_row,
+            on_chunk,
+            on_evaluation,
         )
         return run.go_on(state, given, lambda: _is_any(stop.is_set()))
 
@@ -162,6 +179,7 @@ class _Run:
     trainer: Trainer
     evaluator: Evaluator
     saved: CheckpointWriter
+    recorder: Recorder | None
     writer: MetricsWriter
     loggers: Sequence[Logger]
     show: Callable[[int, Row | None], None]
@@ -180,9 +198,11 @@ class _Run:
         self.show(update, None)
         while update < config.num_updates and not is_stopped():
             began = time.perf_counter()
-            state, given, metrics = chunk(state, given)
+            state, given, metrics, taken = chunk(state, given)
             row = mean_row(metrics)  # waits for the devices
             seconds = time.perf_counter() - began
+            if self.recorder is not None:
+                self.recorder.add(taken, update)
             update += config.updates_per_chunk
             _check_finite(row, update, self.saved.newest)
 
@@ -200,10 +220,17 @@ class _Run:
             if self.on_chunk is not None:
                 given = self._changed(given, row)
             if num_chunks % config.chunks_per_checkpoint == 0 and not is_end:
-                self.saved.write(state, given, "last")
+                self._save(state, given)
         if self.saved.newest != update:
-            self.saved.write(state, given, "last")
+            self._save(state, given)
         return update >= config.num_updates
+
+    def _save(self, state: TrainState, given: Given) -> None:
+        """Writes a checkpoint; then what was done before it: a run that goes on does not do that again."""
+        self.saved.write(state, given, "last")
+        if self.recorder is not None:
+            self.saved.wait()
+            self.recorder.write()
 
     def _evaluated(self, state: TrainState, row: Row) -> Row:
         """What an evaluation adds to a row."""
@@ -257,6 +284,20 @@ def _prepare(
     prepare_folder(folder, like, is_resumed=is_resumed)
     if not is_resumed:
         whole_run.enter_context(locked(folder))
+
+
+def _recorder(
+    folder: Path, config: RunConfig, tasks: TaskSource | None, is_resumed: bool, whole_run: ExitStack
+) -> Recorder:
+    """What records a run, and has the folder for itself until `whole_run` is over."""
+    if tasks is not None:
+        raise ConfigError(
+            "record keeps tasks by their ids in the configuration's universe. Leave tasks out, or record "
+            "the run's checkpoints with xworld record."
+        )
+    if jax.process_count() > 1:
+        raise ConfigError("record is for training in one process. Leave it out, or train in one.")
+    return Recorder(whole_run.enter_context(open_recording(folder, config, goes_on=is_resumed)), config.num_envs)
 
 
 def _first_state(trainer: Trainer, given: Given, params: Params | None, return_scale: ReturnScale | None) -> TrainState:

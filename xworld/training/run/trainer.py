@@ -28,6 +28,7 @@ from xworld.training.learners.terms.term import Term
 from xworld.training.logs.tasks import task_metrics
 from xworld.training.rollouts.partners import Changing, Partners, seated
 from xworld.training.rollouts.rollout import Actor, TrialReturns, collect, start_actor
+from xworld.training.rollouts.taken import take
 from xworld.training.rollouts.try_out import Scouts
 from xworld.training.run.config import RunConfig
 from xworld.training.run.given import Given
@@ -57,7 +58,8 @@ class Trainer:
     agent: Agent
     learner: Learner
     start: jax.stages.Wrapped  # given -> the state before the first update
-    chunk: jax.stages.Wrapped  # state, given -> state, given, [updates_per_chunk, ...] metrics
+    # state, given -> state, given, [updates_per_chunk, ...] metrics, and `Taken` where that is recorded, else ()
+    chunk: jax.stages.Wrapped
     place: Callable[[TrainState], TrainState]  # a state in the host's memory onto the devices
     whole_params: Callable[[Params], Params]  # a state's parameters, all of them on every device
     own_params: Callable[[Params], Params]  # whole parameters onto the devices, as a state has them
@@ -80,6 +82,7 @@ class _Loop:
     vec: VectorEnv  # with this device's share of the environments
     batch: Batch
     scouting: Scouting | None
+    is_recorded: bool
 
     def start(self, given: Given) -> TrainState:
         """The state before the first update, whole."""
@@ -105,7 +108,7 @@ class _Loop:
             update=jnp.int32(0),
         )
 
-    def update(self, state: TrainState, given: Given) -> tuple[TrainState, Given, Metrics]:
+    def update(self, state: TrainState, given: Given) -> tuple[TrainState, Given, Metrics, Any]:
         """Acts, has the terms follow, learns, tries tasks out, and tells the curriculum. `state.params` are whole."""
         key, act_key, learn_key = jax.random.split(state.key, 3)
         length, first_index = self.learner.rollout_length, self.batch.first_index
@@ -114,6 +117,7 @@ class _Loop:
         actor, rollout, trials = collect(
             self.agent, state.params, self.vec, state.actor, act_key, given.tasks, length, first_index, players
         )
+        taken = take(state.actor.env_state, actor.env_state, rollout.steps) if self.is_recorded else ()
         curriculum = given.curriculum
         if curriculum is not None:
             is_learned_from = curriculum.is_learned_from(rollout.steps.task_id)[..., None]
@@ -146,7 +150,8 @@ class _Loop:
         after = TrainState(
             trained.agent, trained.heads, learner_state, actor, carries, carry, scouts, key, state.update + 1
         )
-        return after, given, report.metrics | _sum_trials(trials) | task_metrics(rollout, given.tasks)
+        metrics = report.metrics | _sum_trials(trials) | task_metrics(rollout, given.tasks)
+        return after, given, metrics, taken
 
     def _output(self, params: Params, actor: Actor) -> Output:
         """The shapes of one step's output."""
@@ -158,7 +163,9 @@ class _Loop:
         return jax.eval_shape(decide)
 
 
-def make_trainer(config: RunConfig, agent: Agent | None = None, learner: Learner | None = None) -> Trainer:
+def make_trainer(
+    config: RunConfig, agent: Agent | None = None, learner: Learner | None = None, *, is_recorded: bool = False
+) -> Trainer:
     """A trainer on all devices of all processes. Equal arguments share one, and what it compiled.
 
     `chunk` gives the memory of its first argument away: use what it returns.
@@ -167,22 +174,23 @@ def make_trainer(config: RunConfig, agent: Agent | None = None, learner: Learner
       config: the run.
       agent: hashable, with the methods of `Agent`, in place of the one that the configuration describes.
       learner: in place of the one that the configuration describes.
+      is_recorded: whether chunks give what was done in them.
 
     Raises:
       ConfigError: the environments do not divide into equal minibatches on each device.
     """
-    return _make_trainer(config, agent, learner)
+    return _make_trainer(config, agent, learner, is_recorded)
 
 
 @functools.lru_cache(maxsize=4)
-def _make_trainer(config: RunConfig, agent: Agent | None, learner: Learner | None) -> Trainer:
+def _make_trainer(config: RunConfig, agent: Agent | None, learner: Learner | None, is_recorded: bool) -> Trainer:
     mesh = make_mesh()
     config.check_devices(mesh.size)
     agent = make_agent(config.agent, config.env) if agent is None else agent
     learner = config.learner.make(agent) if learner is None else learner
     vec = VectorEnv(Env(config.env), config.num_envs // mesh.size)
     batch = Batch(vec.num_envs, config.num_groups // mesh.size, config.shard_params)
-    loop = _Loop(config, agent, learner, vec, batch, make_scouting(config, agent, learner, mesh.size))
+    loop = _Loop(config, agent, learner, vec, batch, make_scouting(config, agent, learner, mesh.size), is_recorded)
     # The simulator's loops start from constants, which the check of what varies over devices would refuse.
     shard = functools.partial(jax.shard_map, mesh=mesh, check_vma=False)
     specs_like = functools.partial(_specs, num_devices=mesh.size, is_sharded=config.shard_params)
@@ -193,20 +201,22 @@ def _make_trainer(config: RunConfig, agent: Agent | None, learner: Learner | Non
         part = functools.partial(_own_parts, specs=specs)
         return shard(lambda given: _batch_first(part(first_state(given))), in_specs=P(), out_specs=specs)(given)
 
-    def chunk(state: TrainState, given: Given) -> tuple[TrainState, Given, Metrics]:
+    def chunk(state: TrainState, given: Given) -> tuple[TrainState, Given, Metrics, Any]:
         specs = specs_like(state)
 
-        def update(carry: tuple[TrainState, Given], _: None) -> tuple[tuple[TrainState, Given], Metrics]:
+        def update(carry: tuple[TrainState, Given], _: None) -> tuple[tuple[TrainState, Given], tuple[Metrics, Any]]:
             state, given = carry
             whole = dataclasses.replace(state, params=gather(state.params, specs.params))
-            state, given, metrics = loop.update(whole, given)
-            return (dataclasses.replace(state, params=own_part(state.params, specs.params)), given), metrics
+            state, given, *seen = loop.update(whole, given)
+            return (dataclasses.replace(state, params=own_part(state.params, specs.params)), given), tuple(seen)
 
-        def updates(state: TrainState, given: Given) -> tuple[TrainState, Given, Metrics]:
-            (state, given), metrics = jax.lax.scan(update, (_batch_last(state), given), length=config.updates_per_chunk)
-            return _batch_first(state), given, metrics
+        def updates(state: TrainState, given: Given) -> tuple[TrainState, Given, Metrics, Any]:
+            carry = (_batch_last(state), given)
+            (state, given), (metrics, taken) = jax.lax.scan(update, carry, length=config.updates_per_chunk)
+            return _batch_first(state), given, metrics, taken
 
-        return shard(updates, in_specs=(specs, P()), out_specs=(specs, P(), P()))(state, given)
+        by_env = P(None, None, AXIS)  # of arrays [updates, steps, environments, ...]
+        return shard(updates, in_specs=(specs, P()), out_specs=(specs, P(), P(), by_env))(state, given)
 
     specs = specs_of(jax.eval_shape(agent.init, jax.random.key(0)), mesh.size, is_sharded=config.shard_params)
     parts = jax.jit(shard(functools.partial(own_part, specs=specs), in_specs=P(), out_specs=specs))
