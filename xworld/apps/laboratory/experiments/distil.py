@@ -1,0 +1,158 @@
+"""Algorithm Distillation, DPT and RL^2: three ways to the same network, on the same tasks, with as much experience.
+
+The families are how many tasks there are to train on. The arms are the methods, and how many steps back the network
+looks. `ad` predicts the actions of scripted learners, each of which learned one of these tasks; `dpt` predicts,
+in the same streams, what who knows the right object would do; `rl2` is trained by PPO on the same tasks, for at least
+as many steps as the streams of all families together have. All play the same held-out tasks, their actions drawn.
+"""
+
+import dataclasses
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from xworld.agents import AgentConfig, ScriptedLearner
+from xworld.apps.laboratory.experiment import Experiment, Job, Outcome
+from xworld.apps.laboratory.training import Exam, train_to_end
+from xworld.base.errors import ConfigError
+from xworld.base.files import read_text
+from xworld.evaluation import TaskRows, record_episodes, sample_tasks
+from xworld.evaluation.protocol import with_num_trials
+from xworld.evaluation.recording import EXPERT_ACTION
+from xworld.histories import Dataset, DatasetHeader, DatasetWriter
+from xworld.tasks import TaskSet, Universe
+from xworld.training import PRESETS, ImitateConfig, ImitationConfig, PPOConfig, RunConfig, imitate
+from xworld.training.imitation.config import AD, DPT, imitator
+from xworld.training.imitation.imitate import REPORT
+
+TEACHER = ScriptedLearner(num_trials=5)  # as good as the searcher once five trials have paid
+RL2 = "rl2"
+NUM_TASKS = {"tasks-64": 64, "tasks-512": 512, "tasks-4096": 4096}  # of each family
+REACHES = (24, 96)  # steps that the network looks back: two trials, eight trials
+ARMS = tuple(f"{method}-{reach}" for reach in reversed(REACHES) for method in (AD, DPT, RL2))
+_MOST, _LONG_ARMS = "tasks-4096", ARMS[:3]  # how far back is asked where there are most tasks
+TRIAL_LENGTH = 12
+_SEED = 80_000  # of the exam
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How large it is."""
+
+    share: float = 1.0  # of the tasks of a family
+    num_trials: int = 40  # of a stream
+    num_updates: int = 3000
+    window: int = 192
+    batch_size: int = 16
+    total_steps: int = 4_000_000  # of RL^2
+    num_played: int = 20  # trials at the end
+    num_exam_tasks: int = 512
+
+
+SIZES = {False: Sizes(), True: Sizes(1 / 32, 20, 4, 192, 4, 2 * 32 * 96, 6, 8)}
+
+
+def run(job: Job) -> Outcome:
+    """Trains by the arm's method on the family's tasks, and plays the exam.
+
+    Raises:
+      KeyboardInterrupt: a signal stopped it; what was done is kept.
+      ConfigError: steps are asked for; the budget is the streams'.
+    """
+    if job.total_steps is not None:
+        raise ConfigError("distil gives all arms the experience of the same streams. Leave --total-steps out.")
+    sizes = SIZES[job.is_quick]
+    method, reach = job.arm.split("-")
+    config, exam, tasks = _config(sizes, int(reach)), _exam(sizes), _tasks(job, sizes)
+    if method == RL2:
+        short = jax.tree.map(jnp.asarray, with_num_trials(tasks.tasks, sizes.num_played))
+        return train_to_end(config, job, exam, TaskSet(short))
+    agent = job.folder / "agent"
+    data = _record(job.folder / "streams", tasks, sizes, job.seed)
+    if not (agent / REPORT).exists():
+        imitate(data, _imitation(job, sizes, method, int(reach)), agent, show_progress=False)
+    update = json.loads(read_text(agent / REPORT))["update"]
+    return Outcome(exam.play(agent), {"updates_of_best": update, "recorded_steps": data.num_steps})
+
+
+def _config(sizes: Sizes, reach: int) -> RunConfig:
+    """The demo's rooms, in which episodes have as many trials as are played, and the network that all arms train."""
+    config = PRESETS["demo"]()
+    universe = dataclasses.replace(config.universe, num_trials=(sizes.num_played, sizes.num_played))
+    learner = PPOConfig(rollout_length=sizes.window // 2, final_entropy_weight=0.01)
+    is_quick = sizes.num_updates < 100
+    return dataclasses.replace(
+        config,
+        universe=universe,
+        agent=_network(sizes.window // 2, reach),
+        learner=learner,
+        num_envs=32 if is_quick else config.num_envs,
+        num_groups=4 if is_quick else config.num_groups,
+        updates_per_chunk=1 if is_quick else config.updates_per_chunk,
+        num_evaluation_tasks=8 if is_quick else config.num_evaluation_tasks,
+        total_steps=sizes.total_steps,
+    )
+
+
+def _network(window: int, reach: int) -> AgentConfig:
+    """The same for all arms but for the steps that are unrolled at once."""
+    return imitator(window, min(reach, window))
+
+
+def _imitation(job: Job, sizes: Sizes, method: str, reach: int) -> ImitateConfig:
+    return ImitateConfig(
+        method=method,
+        agent=_network(sizes.window, reach),
+        learner=ImitationConfig(window=sizes.window, batch_size=sizes.batch_size, num_updates=sizes.num_updates),
+        num_evaluations=2 if job.is_quick else 5,
+        num_played=4 if job.is_quick else 64,
+        num_trials=sizes.num_played,
+        held_out_percent=50 if job.is_quick else 10,
+        seed=job.seed,
+    )
+
+
+def _exam(sizes: Sizes) -> Exam:
+    return Exam(_config(sizes, REACHES[0]), sizes.num_exam_tasks, sizes.num_played, _SEED)
+
+
+def _tasks(job: Job, sizes: Sizes) -> TaskSet:
+    """The family's tasks for a seed, of the training split, on the host."""
+    config = _config(sizes, REACHES[0])
+    number = max(round(NUM_TASKS[job.family] * sizes.share), 8)
+    return TaskSet(
+        jax.device_get(sample_tasks(Universe(config.env, config.universe), jax.random.key(job.seed), number))
+    )
+
+
+def _record(folder: Path, tasks: TaskSet, sizes: Sizes, seed: int) -> Dataset:
+    """A stream of a learner for each task, labelled; recorded unless it is there."""
+    if folder.is_dir() and (found := Dataset(folder, only_whole=True)).num_episodes == len(tasks):
+        return found
+    shutil.rmtree(folder, ignore_errors=True)
+    env = _config(sizes, REACHES[0]).env
+    long = with_num_trials(tasks.tasks, sizes.num_trials)
+    with DatasetWriter(
+        folder, DatasetHeader(env, players=("scripted-learner",), labels=(EXPERT_ACTION,)), TaskSet(long)
+    ) as writer:
+        rows = TaskRows(jax.device_get(long), np.arange(len(tasks))[:, None])
+        record_episodes(writer, rows, TEACHER, jax.random.key(seed))
+    return Dataset(folder)
+
+
+EXPERIMENT = Experiment(
+    name="distil",
+    question="Which way to an agent that learns in context needs fewest tasks: imitating learners, experts, or RL^2?",
+    arms=ARMS,
+    seeds=(0, 1, 2),
+    cost="36 runs: 24 imitators with 3000 updates, and 12 of PPO with 4 million steps; not measured yet",
+    run=run,
+    baselines=lambda job: _exam(SIZES[job.is_quick]).baselines(job.folder),
+    families=tuple(NUM_TASKS),
+    arms_of={family: ARMS if family == _MOST else _LONG_ARMS for family in NUM_TASKS},
+)
