@@ -27,8 +27,8 @@ class Imitate:
     reach: int = 80  # how many steps back the agent looks, this one included
     size: int = 64  # of the layers
     num_layers: int = 2
-    num_updates: int = 1000
-    batch_size: int = 32  # windows of an update
+    num_updates: int = 2000
+    batch_size: int = 16  # windows of an update
     learning_rate: float = 3e-3  # at the start; 0 at the end
     keep: float = 1.0  # share of each stream, from its start on, that is learned from
     stop_at: float | None = None  # each stream is learned from until its last five trials earned so much on average

@@ -29,8 +29,8 @@ class ImitationConfig:
     """
 
     window: int = 160  # steps in a row that are learned from at once
-    batch_size: int = 32  # windows of an update
-    num_updates: int = 1000
+    batch_size: int = 16  # windows of an update
+    num_updates: int = 2000
     learning_rate: float = 3e-3  # of Adam, at the start ...
     final_learning_rate: float = 0.0  # ... and at the end
     warm_up: float = 0.05  # fraction of the updates over which the learning rate warms up linearly

@@ -1,0 +1,115 @@
+"""Writes the tables of docs/imitation.md from the outcomes of xworld lab byrnes-cut.
+
+python docs/tools/tabulate_byrnes_cut.py
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xworld.apps.laboratory.experiments.byrnes_cut import ARMS, CUTS, FAMILIES, LEVELS, NUM_BLOCKS
+
+PAGE = Path(__file__).parents[1] / "imitation.md"
+OUTCOMES = Path(__file__).parents[1] / "results" / "lab" / "byrnes-cut"
+SEEDS = range(3)
+BLOCKS = {0: "1 to 20", 1: "21 to 40", 4: "81 to 100", 9: "181 to 200", 19: "381 to 400"}
+MEANS = ("return_seen", "policy_seen", "gain", "greedy", "gain_forgetful")
+NULLS = ("teacher", *(f"stopped-{cut}" for cut in (*CUTS, *LEVELS)), "random")
+
+
+def main() -> None:
+    """Puts each table between the lines that begin and end it."""
+    text = PAGE.read_text()
+    for family in ("q-learner", "reinforce"):
+        text = replaced(text, family, arms_table(family))
+    PAGE.write_text(replaced(text, "teachers", teachers_table()))
+
+
+def replaced(text: str, name: str, table: Sequence[str]) -> str:
+    """The page with another table of a name."""
+    begin, end = f"<!-- table {name} -->\n", "<!-- end -->"
+    before, _, rest = text.partition(begin)
+    return before + begin + "\n" + "\n".join(table) + "\n\n" + end + rest.partition(end)[2]
+
+
+def arms_table(family: str) -> list[str]:
+    """A row for each arm, mean of its seeds, and for each null."""
+    lines = head(["", *(f"trials {name}" for name in BLOCKS.values()), *MEANS, "seeds", "above_stopped"])
+    for arm in ARMS:
+        found = outcomes(family, arm)
+        if found:
+            means = [f"{np.mean([one['numbers'][name] for one in found]):.2f}" for name in MEANS]
+            blocks = np.mean([returns(one, arm) for one in found], axis=0)
+            lines.append(row([f"`{arm}`", *chosen(blocks), *means, str(len(found)), margins(found)]))
+    nulls = read(f"{family}-baselines")
+    for name in NULLS:
+        lines.append(row([f"`{name}`", *chosen(returns(nulls, name)), *[""] * (len(MEANS) + 2)]))
+    return lines
+
+
+def teachers_table() -> list[str]:
+    """A row for each teacher: what it is worth at the cut and later, and what becomes of its imitator."""
+    columns = [
+        "teacher",
+        "trials 1 to 20",
+        "at the cut",
+        "trials 181 to 200",
+        "stopped at the cut",
+        "imitator",
+        "seeds",
+    ]
+    lines = [*head([*columns, "above_stopped"])]
+    for family in FAMILIES:
+        found, nulls = outcomes(family, "ad-10"), read(f"{family}-baselines")
+        if found:
+            teacher, stopped = returns(nulls, "teacher"), returns(nulls, "stopped-10")
+            student = np.mean([returns(one, "ad-10")[9] for one in found])
+            seen = np.mean([one["numbers"]["policy_seen"] for one in found])
+            values = [teacher[0], seen, teacher[9], stopped[9], student]
+            lines.append(row([f"`{family}`", *(f"{value:.2f}" for value in values), str(len(found)), margins(found)]))
+    return lines
+
+
+def outcomes(family: str, arm: str) -> list[dict[str, Any]]:
+    """Those of the seeds that are there."""
+    found = [read(f"{family}-{arm}-seed{seed}") for seed in SEEDS]
+    return [one for one in found if one]
+
+
+def read(name: str) -> dict[str, Any]:
+    """The outcome of a run; nothing if it is not there."""
+    path = OUTCOMES / name / "outcome.json"
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def returns(outcome: dict[str, Any], player: str) -> np.ndarray:
+    """[blocks] mean over tasks."""
+    return np.array(outcome["returns"][player][str(NUM_BLOCKS)]).reshape(-1, NUM_BLOCKS).mean(0)
+
+
+def margins(found: Sequence[dict[str, Any]]) -> str:
+    """By how much the stopped teachers were beaten, seed by seed, with its interval."""
+    keys = ("above_stopped", "above_stopped_low", "above_stopped_high")
+    return ", ".join("{:.2f} ({:.2f} to {:.2f})".format(*(one["numbers"][key] for key in keys)) for one in found)
+
+
+def chosen(blocks: np.ndarray) -> list[str]:
+    """The cells of some blocks."""
+    return [f"{blocks[number]:.2f}" for number in BLOCKS]
+
+
+def head(cells: Sequence[str]) -> list[str]:
+    """The first two lines of a table."""
+    return [row(cells), "|" + "---|" * len(cells)]
+
+
+def row(cells: Sequence[str]) -> str:
+    """A line of a table."""
+    return f"| {' | '.join(cells)} |"
+
+
+if __name__ == "__main__":
+    main()
