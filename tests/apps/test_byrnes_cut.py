@@ -72,6 +72,17 @@ def test_after_a_stop_enough_trials_follow():
     assert stop(*[0] * 12) == stop(*[0] * 7, *[2] * 5) == 7
 
 
+def test_mastery_is_counted_from_the_first_reward():
+    at_once, slowly, never, always = [0] * 9 + [4] * 11, [0, 0, 1, 1, 2, 2, 2, 3] + [4] * 12, [0] * 20, [4] * 20
+
+    def count(*lives):
+        return byrnes_cut.trials_to_master(np.array(lives), slice(15, 20))
+
+    assert count(at_once) == count(always) == 0 and count(never) == 20
+    assert count(slowly) == 5  # 2, 3, 4, 4, 4 are 0.85 of 4; 3, 4, 4, 4, 4 are 0.95
+    assert count(at_once, slowly, never) == 2.5
+
+
 @pytest.mark.slow  # compiles the generator
 def test_no_teacher_has_had_a_layout_of_the_test():
     taught, played = (SMALL_WORLD.tasks(split, 3, 40, 20) for split in ("train", "test"))

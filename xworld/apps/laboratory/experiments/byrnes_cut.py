@@ -60,6 +60,7 @@ _FEW_ARMS = ("ad-10", "ad-100", "shuffled-10")
 NUM_BLOCKS = 20  # of trials, for twice a life
 _SEED = 70_000  # of what is played at the end
 _HELD_OUT_PERCENT = 25  # of the layouts
+_LEAST = 0.5  # what a life earns a trial that has learned anything
 
 
 @dataclass(frozen=True)
@@ -216,6 +217,11 @@ class Lives:
         return self.play(self.policy(num_learned))[:, num_learned:].mean(1)
 
     @cached_property
+    def taught(self) -> np.ndarray:
+        """[num_tasks, 2 * num_trials] returns of each held-out task's own teacher, which goes on."""
+        return self.play(self.policy())
+
+    @cached_property
     def held_out(self) -> Task:
         """The tasks that are played at the end."""
         return self.world.tasks("test", _SEED, self.sizes.num_tasks, 2 * self.sizes.num_trials)
@@ -252,7 +258,8 @@ def run(job: Job) -> Outcome:
         "above_stopped_low": low,
         "above_stopped_high": high,
         "return_seen": _return_seen(data, lives, cut),
-        "policy_seen": _policy_seen(lives, cut),
+        "policy_seen": _policy_seen(lives.taught, lives, cut),
+        "trials_to_master": trials_to_master(lives.taught, late),
         **{name: float(values[:, late].mean()) for name, values in controls.items()},
         "gain_forgetful": _gain(controls["forgetful"], late),
         "updates_of_best": json.loads(read_text(agent / REPORT))["update"],
@@ -265,7 +272,7 @@ def baselines(job: Job) -> Scores:
     """The teacher going on, the teachers that stop, and chance; 1 is the expert's best known return."""
     sizes = SIZES[job.is_quick]
     lives = Lives(job.family, sizes)
-    returns = {"teacher": _in_blocks(lives.play(lives.policy()), sizes)}
+    returns = {"teacher": _in_blocks(lives.taught, sizes)}
     for cut in (*CUTS, *LEVELS):
         returns[f"stopped-{cut}"] = np.repeat(lives.stopped(cut)[:, None], NUM_BLOCKS, axis=1)
     returns["random"] = _in_blocks(lives.play(RandomPolicy()), sizes)
@@ -325,9 +332,27 @@ def _return_seen(data: Dataset, lives: Lives, cut: str) -> float:
     return float(max(by_trial[start : start + size].mean() for start in range(len(by_trial) - size + 1)))
 
 
-def _policy_seen(lives: Lives, cut: str) -> float:
-    """What teachers of held-out tasks earn in the five trials that follow the cut."""
-    returns = lives.play(lives.policy())
+def trials_to_master(returns: np.ndarray, late: slice) -> float:
+    """How long learning takes once there is something to learn from: the median over lives.
+
+    It is counted from the first trial that paid until five in a row earn 0.9 of what the life earns in late trials.
+    Lives that earn next to nothing then are left out; without any others it is as long as all trials.
+
+    Args:
+      returns: [lives, trials].
+      late: the late trials.
+    """
+    counts = []
+    for life in returns[returns[:, late].mean(1) > _LEAST]:
+        first = int(np.flatnonzero(life > 0)[0])
+        means = np.convolve(life[first:], np.full(NUM_AVERAGED, 1 / NUM_AVERAGED), "valid")
+        is_master = means >= 0.9 * life[late].mean()
+        counts.append(int(is_master.argmax()) if is_master.any() else len(means))
+    return float(np.median(counts)) if counts else float(returns.shape[1])
+
+
+def _policy_seen(returns: np.ndarray, lives: Lives, cut: str) -> float:
+    """What teachers of held-out tasks earn in the five trials that follow the cut, of [tasks, trials] returns."""
     starts = [_stop(life, cut) if cut in LEVELS else _kept(lives.sizes.num_trials, int(cut)) for life in returns]
     after = [life[start : start + NUM_AVERAGED] for life, start in zip(returns, starts, strict=True)]
     return float(np.mean(after))
