@@ -13,9 +13,9 @@ import dataclasses
 import json
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,6 @@ import jax
 import numpy as np
 
 from xworld.agents import (
-    LEARNERS,
     AgentPolicy,
     Expert,
     Learner,
@@ -127,13 +126,16 @@ class Teacher:
 
     learner: str  # by name
     world: World = SMALL_WORLD
-    learning_rate: float | None = None  # by default its own
+    changes: Mapping[str, Any] = field(default_factory=dict)  # of its settings
 
 
-FAMILIES = {name: Teacher(name) for name in LEARNERS} | {
+FAMILIES = {
+    "q-learner": Teacher("q-learner"),
+    "reinforce": Teacher("reinforce"),
+    "scripted-learner": Teacher("scripted-learner", changes={"num_trials": 5}),
     "q-learner-6x6": Teacher("q-learner", World(4, 4, 10)),
-    "q-learner-slow": Teacher("q-learner", learning_rate=0.03),
-    "reinforce-fast": Teacher("reinforce", learning_rate=1.0),
+    "q-learner-slow": Teacher("q-learner", changes={"learning_rate": 0.03}),
+    "reinforce-fast": Teacher("reinforce", changes={"learning_rate": 1.0}),
 }
 
 
@@ -178,10 +180,8 @@ class Lives:
     def policy(self, num_learned: int | None = None) -> Learner:
         """The teacher, which stops learning after so many trials."""
         teacher = FAMILIES[self.family]
-        changes: dict[str, Any] = {"num_learned": num_learned}
-        if teacher.learning_rate is not None:
-            changes["learning_rate"] = teacher.learning_rate
-        return dataclasses.replace(make_learner(teacher.learner, self.world.env, self.world.trial_length), **changes)
+        learner = make_learner(teacher.learner, self.world.env, self.world.trial_length)
+        return dataclasses.replace(learner, num_learned=num_learned, **teacher.changes)
 
     def record(self, folder: Path, seed: int) -> Dataset:
         """Their lives, recorded unless they are there; several processes may do so at once."""
