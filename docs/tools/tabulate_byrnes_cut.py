@@ -68,8 +68,9 @@ def teachers_table() -> list[str]:
             teacher, stopped = returns(nulls, "teacher"), returns(nulls, "stopped-10")
             student = np.mean([returns(one, "ad-10")[9] for one in found])
             seen = np.mean([one["numbers"]["policy_seen"] for one in found])
-            values = [teacher[0], seen, teacher[9], stopped[9], student]
-            lines.append(row([f"`{family}`", *(f"{value:.2f}" for value in values), str(len(found)), margins(found)]))
+            trials = f"{found[0]['numbers']['trials_to_master']:.0f}"
+            values = [f"{value:.2f}" for value in (teacher[0], seen, teacher[9], stopped[9], student)]
+            lines.append(row([f"`{family}`", trials, *values, str(len(found)), margins(found)]))
     return lines
 
 
