@@ -83,6 +83,13 @@ def test_mastery_is_counted_from_the_first_reward():
     assert count(at_once, slowly, never) == 2.5
 
 
+def test_what_is_found_after_the_cut_is_followed():
+    early, late, too_late = (np.zeros(100) for _ in range(3))
+    early[5:], late[30:41], late[41:51], late[51:71], late[71:], too_late[80:] = 8, 1, 2, 4, 8, 8
+    assert byrnes_cut.after_late(np.stack([early, late, too_late, np.zeros(100)]), 20) == 4
+    assert byrnes_cut.after_late(np.stack([early, too_late]), 20) == 0
+
+
 @pytest.mark.slow  # compiles the generator
 def test_no_teacher_has_had_a_layout_of_the_test():
     taught, played = (SMALL_WORLD.tasks(split, 3, 40, 20) for split in ("train", "test"))

@@ -60,6 +60,7 @@ NUM_BLOCKS = 20  # of trials, for twice a life
 _SEED = 70_000  # of what is played at the end
 _HELD_OUT_PERCENT = 25  # of the layouts
 _LEAST = 0.5  # what a life earns a trial that has learned anything
+_FOLLOWED = slice(20, 40)  # of the trials after the first reward
 
 
 @dataclass(frozen=True)
@@ -259,7 +260,7 @@ def run(job: Job) -> Outcome:
         "above_stopped_high": high,
         "return_seen": _return_seen(data, lives, cut),
         "policy_seen": _policy_seen(lives.taught, lives, cut),
-        "trials_to_master": trials_to_master(lives.taught, late),
+        **learning_times(returns, lives, cut),
         **{name: float(values[:, late].mean()) for name, values in controls.items()},
         "gain_forgetful": _gain(controls["forgetful"], late),
         "updates_of_best": json.loads(read_text(agent / REPORT))["update"],
@@ -330,6 +331,32 @@ def _return_seen(data: Dataset, lives: Lives, cut: str) -> float:
     by_trial = returns[:, : _kept(sizes.num_trials, int(cut))].mean(0)
     size = max(min(sizes.block, len(by_trial)) // 4, 1)
     return float(max(by_trial[start : start + size].mean() for start in range(len(by_trial) - size + 1)))
+
+
+def learning_times(returns: np.ndarray, lives: Lives, cut: str) -> dict[str, float]:
+    """How long the teacher takes to learn what it has found, and whether what is found after the cut is learned.
+
+    Args:
+      returns: [tasks, trials] of an imitator.
+      lives: its teacher's.
+      cut: what it has seen of these. Of levels only the first is said: they are no moment.
+    """
+    times = {"trials_to_master": trials_to_master(lives.taught, lives.sizes.late)}
+    if cut in LEVELS:
+        return times
+    seen = _kept(lives.sizes.num_trials, int(cut))
+    return times | {"after_late": after_late(returns, seen), "after_late_teacher": after_late(lives.taught, seen)}
+
+
+def after_late(returns: np.ndarray, seen: int) -> float:
+    """What is earned in trials 21 to 40 after the first that paid, mean over lives in which that was not `seen`.
+
+    Lives that are found to pay too late to be followed are left out; 0 if none is left.
+    """
+    first = np.where((returns > 0).any(1), (returns > 0).argmax(1), returns.shape[1])
+    late = np.flatnonzero((first >= seen) & (first + _FOLLOWED.stop < returns.shape[1]))
+    found = [returns[life, first[life] + 1 :][_FOLLOWED] for life in late]
+    return float(np.mean(found)) if found else 0.0
 
 
 def trials_to_master(returns: np.ndarray, late: slice) -> float:
