@@ -260,7 +260,7 @@ def run(job: Job) -> Outcome:
         "above_stopped_high": high,
         "return_seen": _return_seen(data, lives, cut),
         "policy_seen": _policy_seen(lives.taught, lives, cut),
-        **learning_times(returns, lives, cut),
+        **learning_times(returns, lives),
         **{name: float(values[:, late].mean()) for name, values in controls.items()},
         "gain_forgetful": _gain(controls["forgetful"], late),
         "updates_of_best": json.loads(read_text(agent / REPORT))["update"],
@@ -333,19 +333,19 @@ def _return_seen(data: Dataset, lives: Lives, cut: str) -> float:
     return float(max(by_trial[start : start + size].mean() for start in range(len(by_trial) - size + 1)))
 
 
-def learning_times(returns: np.ndarray, lives: Lives, cut: str) -> dict[str, float]:
-    """How long the teacher takes to learn what it has found, and whether what is found after the cut is learned.
+def learning_times(returns: np.ndarray, lives: Lives) -> dict[str, float]:
+    """How long the teacher takes to learn what it has found, and whether what is found after the first cut is learned.
 
     Args:
       returns: [tasks, trials] of an imitator.
       lives: its teacher's.
-      cut: what it has seen of these. Of levels only the first is said: they are no moment.
     """
-    times = {"trials_to_master": trials_to_master(lives.taught, lives.sizes.late)}
-    if cut in LEVELS:
-        return times
-    seen = _kept(lives.sizes.num_trials, int(cut))
-    return times | {"after_late": after_late(returns, seen), "after_late_teacher": after_late(lives.taught, seen)}
+    seen = _kept(lives.sizes.num_trials, int(CUTS[0]))
+    return {
+        "trials_to_master": trials_to_master(lives.taught, lives.sizes.late),
+        "after_late": after_late(returns, seen),
+        "after_late_teacher": after_late(lives.taught, seen),
+    }
 
 
 def after_late(returns: np.ndarray, seen: int) -> float:
