@@ -16,7 +16,7 @@ PAGE = Path(__file__).parents[1] / "imitation.md"
 OUTCOMES = Path(__file__).parents[1] / "results" / "lab" / "byrnes-cut"
 SEEDS = range(3)
 BLOCKS = {0: "1 to 20", 1: "21 to 40", 4: "81 to 100", 9: "181 to 200", 19: "381 to 400"}
-MEANS = ("return_seen", "policy_seen", "gain", "greedy", "gain_forgetful")
+MEANS = ("return_seen", "policy_seen", "gain", "after_late", "greedy", "gain_forgetful")
 NULLS = ("teacher", *(f"stopped-{cut}" for cut in (*CUTS, *LEVELS)), "random")
 
 
@@ -37,7 +37,15 @@ def replaced(text: str, name: str, table: Sequence[str]) -> str:
 
 def arms_table(family: str) -> list[str]:
     """A row for each arm, mean of its seeds, and for each null."""
-    lines = head(["", *(f"trials {name}" for name in BLOCKS.values()), *MEANS, "seeds", "above_stopped"])
+    lines = head(
+        [
+            "",
+            *(f"trials {name}" for name in BLOCKS.values()),
+            *(f"`{name}`" for name in MEANS),
+            "seeds",
+            "`above_stopped`",
+        ]
+    )
     for arm in ARMS:
         found = outcomes(family, arm)
         if found:
@@ -67,10 +75,11 @@ def teachers_table() -> list[str]:
         if found:
             teacher, stopped = returns(nulls, "teacher"), returns(nulls, "stopped-10")
             student = np.mean([returns(one, "ad-10")[9] for one in found])
-            seen = np.mean([one["numbers"]["policy_seen"] for one in found])
-            trials = f"{found[0]['numbers']['trials_to_master']:.0f}"
-            values = [f"{value:.2f}" for value in (teacher[0], seen, teacher[9], stopped[9], student)]
-            lines.append(row([f"`{family}`", trials, *values, str(len(found)), margins(found)]))
+            numbers = {name: np.mean([one["numbers"][name] for one in found]) for name in found[0]["numbers"]}
+            values = [teacher[0], numbers["policy_seen"], teacher[9], stopped[9], student]
+            values += [numbers["after_late_teacher"], numbers["after_late"]]
+            cells = [f"{numbers['trials_to_master']:.0f}", *(f"{value:.2f}" for value in values), str(len(found))]
+            lines.append(row([f"`{family}`", *cells, margins(found)]))
     return lines
 
 
