@@ -53,7 +53,7 @@ def arms_table(family: str) -> list[str]:
             blocks = np.mean([returns(one, arm) for one in found], axis=0)
             lines.append(row([f"`{arm}`", *chosen(blocks), *means, str(len(found)), margins(found)]))
     nulls = read(f"{family}-baselines")
-    for name in NULLS:
+    for name in filter(nulls["returns"].__contains__, NULLS):
         lines.append(row([f"`{name}`", *chosen(returns(nulls, name)), *[""] * (len(MEANS) + 2)]))
     return lines
 

@@ -56,6 +56,14 @@ CUTS = ("10", "25", "50", "100")  # percents of a teacher's life that are kept
 LEVELS = {f"level{level}": float(level) for level in (1, 2, 3)}  # or until the last five trials earned so much
 ARMS = (*(f"ad-{cut}" for cut in (*CUTS, *LEVELS)), "shuffled-10", "shuffled-100", "bc-10")
 _FEW_ARMS = ("ad-10", "ad-100", "shuffled-10")
+ARMS_OF = {  # by teacher
+    "q-learner": ARMS,
+    "reinforce": tuple(arm for arm in ARMS if arm not in ("ad-level1", "ad-level3", "shuffled-100")),
+    "scripted-learner": _FEW_ARMS,
+    "q-learner-6x6": _FEW_ARMS,
+    "q-learner-slow": ("ad-10",),
+    "reinforce-fast": ("ad-10",),
+}
 NUM_BLOCKS = 20  # of trials, for twice a life
 _SEED = 70_000  # of what is played at the end
 _HELD_OUT_PERCENT = 25  # of the layouts
@@ -274,7 +282,7 @@ def baselines(job: Job) -> Scores:
     sizes = SIZES[job.is_quick]
     lives = Lives(job.family, sizes)
     returns = {"teacher": _in_blocks(lives.taught, sizes)}
-    for cut in (*CUTS, *LEVELS):
+    for cut in dict.fromkeys(arm.split("-")[1] for arm in ARMS_OF[job.family]):
         returns[f"stopped-{cut}"] = np.repeat(lives.stopped(cut)[:, None], NUM_BLOCKS, axis=1)
     returns["random"] = _in_blocks(lives.play(RandomPolicy()), sizes)
     reference = expert_reference(lives.held_out, Expert(Env(lives.world.env)), job.folder)
@@ -423,12 +431,5 @@ EXPERIMENT = Experiment(
     run=run,
     baselines=baselines,
     families=tuple(FAMILIES),
-    arms_of={
-        "q-learner": ARMS,
-        "reinforce": tuple(arm for arm in ARMS if arm not in ("ad-level1", "ad-level3", "shuffled-100")),
-        "scripted-learner": _FEW_ARMS,
-        "q-learner-6x6": _FEW_ARMS,
-        "q-learner-slow": ("ad-10",),
-        "reinforce-fast": ("ad-10",),
-    },
+    arms_of=ARMS_OF,
 )
