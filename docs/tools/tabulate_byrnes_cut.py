@@ -59,17 +59,10 @@ def arms_table(family: str) -> list[str]:
 
 
 def teachers_table() -> list[str]:
-    """A row for each teacher: what it is worth at the cut and later, and what becomes of its imitator."""
-    columns = [
-        "teacher",
-        "trials 1 to 20",
-        "at the cut",
-        "trials 181 to 200",
-        "stopped at the cut",
-        "imitator",
-        "seeds",
-    ]
-    lines = [*head([*columns, "above_stopped"])]
+    """A row for each teacher, the quickest first: what it is worth, and what becomes of its imitator."""
+    worth = ["trials 1 to 20", "`policy_seen`", "181 to 200", "stopped", "`ad-10`"]
+    late = ["`after_late`, teacher", "`after_late`, `ad-10`"]
+    lines = []
     for family in FAMILIES:
         found, nulls = outcomes(family, "ad-10"), read(f"{family}-baselines")
         if found:
@@ -79,8 +72,9 @@ def teachers_table() -> list[str]:
             values = [teacher[0], numbers["policy_seen"], teacher[9], stopped[9], student]
             values += [numbers["after_late_teacher"], numbers["after_late"]]
             cells = [f"{numbers['trials_to_master']:.0f}", *(f"{value:.2f}" for value in values), str(len(found))]
-            lines.append(row([f"`{family}`", *cells, margins(found)]))
-    return lines
+            lines.append((numbers["trials_to_master"], row([f"`{family}`", *cells, margins(found)])))
+    heading = head(["teacher", "`trials_to_master`", *worth, *late, "seeds", "`above_stopped`"])
+    return [*heading, *(line for _, line in sorted(lines))]
 
 
 def outcomes(family: str, arm: str) -> list[dict[str, Any]]:
