@@ -101,7 +101,7 @@ def test_a_run_records_and_goes_on(tmp_path, monkeypatch):
     options = {"evaluation_tasks": tasks.tasks, "show_progress": False}
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     assert train(CONFIG, tmp_path / "run", record=whole, **options)
-    stop = {"on_row": lambda row: signal.raise_signal(signal.SIGINT)}
+    stop = {"on_row": lambda row: signal.raise_signal(signal.SIGTERM)}
     assert not train(CONFIG, tmp_path / "other", record=parts, **options, **stop)
     assert train(CONFIG, tmp_path / "other", record=parts, resume=True, **options)
     found = [episodes_in(folder) for folder in (whole, parts)]
