@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xworld.base.configs import as_dict
+from xworld.base.configs import OneOf, as_dict
 from xworld.base.errors import ConfigError
 from xworld.histories import DatasetHeader, DatasetWriter, Recorded
 from xworld.training.curriculum.rules.accel import AccelConfig
@@ -93,7 +93,7 @@ def open_recording(folder: Path, config: RunConfig, *, goes_on: bool) -> Dataset
             "accel plays edited tasks, which no universe has: they cannot be recorded by their ids. "
             "Choose another curriculum, or record the run's checkpoints with xworld record."
         )
-    partners = next(name for name, kind in PARTNERS.items() if type(config.partners) is kind)
+    partners = OneOf(PARTNERS).name_of(config.partners, "RunConfig.partners")
     players = ("learner",) if config.env.num_agents == 1 else ("learner", partners)
     about = {"run": {name: value for name, value in as_dict(config).items() if name != "total_steps"}}
     header = DatasetHeader(config.env, config.universe, players=players, labels=_LABELS, about=about)

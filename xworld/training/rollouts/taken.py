@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 
 from xworld.core.step.actions import NOOP
-from xworld.core.types import Task
 from xworld.core.vector import VectorState
+from xworld.training.rollouts.episodes import task_ids
 from xworld.training.rollouts.rollout import Steps, is_present
 
 
@@ -31,9 +31,5 @@ def take(before: VectorState, after: VectorState, steps: Steps) -> Taken:
         log_probability=jnp.where(steps.weight > 0, steps.log_probability, jnp.nan),
         is_last=steps.discount == 0,
         seed=jnp.stack([episode.seed for episode in episodes]),
-        task_id=jnp.stack([_ids(episode.task) for episode in episodes]),
+        task_id=jnp.stack([task_ids(episode.task) for episode in episodes]),
     )
-
-
-def _ids(task: Task) -> jax.Array:
-    return jnp.stack([task.world_id, task.game_id], axis=-1)
