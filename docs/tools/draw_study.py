@@ -17,6 +17,8 @@ from xworld.rendering.drawing.canvas import to_array
 
 IMAGES = Path(__file__).parents[1] / "images"
 SIZE = 800, 600
+SIZE_FOR_TWO = 1000, 600
+FIRST_STEPS = [("up", "w"), ("up", "d"), ("left", "w"), ("up",)]  # of both people; the second is to choose
 NUM_PARTICIPANTS = 4
 DRAWN = CONSENT, READING, PLAYING, FEEDBACK
 DRAWN_STEP = 26  # of the first practice task, so that something has happened
@@ -37,11 +39,27 @@ def main() -> None:
     """Draws what the first of some made-up participants sees, and the figure of the report about all of them."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        draw_two(folder / "two")
         for number in range(NUM_PARTICIPANTS):
             take_part(folder, f"P{number}", IMAGES if number == 0 else None)
         make_report([folder], ReportConfig(num_repetitions=10), folder / "report", folder / "best")
         picture = (folder / "report" / "people.png").read_bytes()
         (IMAGES / "study_people.png").write_bytes(picture)
+
+
+def draw_two(folder: Path) -> None:
+    """What two people see in a trial."""
+    study, bindings, clock = find_study("two"), Bindings(), Clock()
+    record = open_record(study, "P1", folder, "person")
+    with closing(Sitting(study, record, bindings, folder / "best", clock)) as sitting:
+        while sitting.stage != PLAYING:
+            sitting.note_shown(sitting.draw(SIZE_FOR_TWO))
+            clock.seconds += SECONDS_TO_READ
+            sitting.press(KEYS[AGREE if sitting.stage == CONSENT else GO_ON])
+        for keys in FIRST_STEPS:
+            for name in keys:
+                sitting.press(KEYS[name])
+        print(save_picture(to_array(sitting.draw(SIZE_FOR_TWO)), IMAGES / "study_two.png"))
 
 
 def take_part(folder: Path, participant: str, images: Path | None, size: tuple[int, int] = SIZE) -> None:

@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from xworld.apps.laboratory.experiments.byrnes_cut import ARMS, CUTS, FAMILIES, LEVELS, NUM_BLOCKS
+from xworld.apps.laboratory.experiments.byrnes_cut.arms import ARMS
+from xworld.apps.laboratory.experiments.byrnes_cut.cuts import CUTS, LEVELS, NUM_BLOCKS
+from xworld.apps.laboratory.experiments.byrnes_cut.lives import FAMILIES
 
 PAGE = Path(__file__).parents[1] / "imitation.md"
 OUTCOMES = Path(__file__).parents[1] / "results" / "lab" / "byrnes-cut"

@@ -12,9 +12,8 @@ from tiny_rooms import TinyRooms, env_config
 from xworld import ConfigError, Env
 from xworld.agents import LEARNERS, ActorCritic, QLearner, ScriptedLearner, Stopping, has_reached, make_learner
 from xworld.core.config import EnvConfig
-from xworld.evaluation import TaskRows, follow, record_episodes, sample_tasks
-from xworld.histories import Dataset, DatasetHeader, DatasetWriter
-from xworld.tasks import TaskSet
+from xworld.evaluation import follow, record_tasks, sample_tasks
+from xworld.histories import DatasetHeader
 
 ENV = Env(env_config(5))
 TRIAL_LENGTH, NUM_TRIALS, NUM_TASKS = 8, 200, 32
@@ -33,10 +32,7 @@ def lived(request, tasks, tmp_path_factory):
     learner = make_learner(request.param, ENV.config, TRIAL_LENGTH)
     folder = tmp_path_factory.mktemp("lives") / "data"
     header = DatasetHeader(ENV.config, labels=("log_probability",))
-    with DatasetWriter(folder, header, TaskSet(tasks)) as writer:
-        rows = TaskRows(tasks, np.arange(NUM_TASKS)[:, None])
-        record_episodes(writer, rows, learner, jax.random.key(1), batch_size=NUM_TASKS)
-    return learner, Dataset(folder)
+    return learner, record_tasks(folder, header, tasks, learner, jax.random.key(1), batch_size=NUM_TASKS)
 
 
 def test_they_get_better(lived):

@@ -10,19 +10,12 @@ from tiny_rooms import TinyRooms
 from xworld import ConfigError
 from xworld.agents import load
 from xworld.apps.laboratory import Job
-from xworld.apps.laboratory.experiments import byrnes_cut
-from xworld.apps.laboratory.experiments.byrnes_cut import (
-    ARMS_OF,
-    EXPERIMENT,
-    FAMILIES,
-    LEVELS,
-    NUM_BLOCKS,
-    SIZES,
-    SMALL_WORLD,
-    Lives,
-    Sizes,
-    World,
-)
+from xworld.apps.laboratory.experiments.byrnes_cut import arms
+from xworld.apps.laboratory.experiments.byrnes_cut.arms import ARMS_OF, EXPERIMENT
+from xworld.apps.laboratory.experiments.byrnes_cut.cuts import LEVELS, NUM_BLOCKS, SIZES, Sizes, trials_to_level
+from xworld.apps.laboratory.experiments.byrnes_cut.learning import after_late, in_blocks, trials_to_master
+from xworld.apps.laboratory.experiments.byrnes_cut.lives import FAMILIES, Lives
+from xworld.apps.laboratory.experiments.byrnes_cut.worlds import SMALL_WORLD, World, interval_over_layouts
 from xworld.histories import Dataset
 
 
@@ -32,7 +25,7 @@ def test_windows_fit_into_what_is_kept(family, is_quick, tmp_path):
     lives = Lives(family, SIZES[is_quick])
     for arm in EXPERIMENT.arms_of[family]:
         kind, cut = arm.split("-")
-        config = byrnes_cut._config(Job(family, arm, 0, tmp_path, is_quick), lives)
+        config = arms._config(Job(family, arm, 0, tmp_path, is_quick), lives)
         share = 100 if cut in LEVELS else int(cut)
         kept = max(lives.sizes.num_trials * share // 100 // (10 if kind == "bc" else 1), 1)
         assert config.learner.window <= kept * lives.world.trial_length
@@ -48,7 +41,7 @@ def test_steps_in_an_environment_are_refused(tmp_path):
 
 def test_blocks_are_means_of_trials_in_a_row():
     sizes = Sizes(num_trials=40)
-    blocks = byrnes_cut._in_blocks(np.arange(160.0).reshape(2, 80), sizes)
+    blocks = in_blocks(np.arange(160.0).reshape(2, 80), sizes)
     assert blocks.shape == (2, NUM_BLOCKS) and blocks[0, 0] == 1.5 and blocks[1, -1] == 157.5
 
 
@@ -57,16 +50,14 @@ def test_intervals_are_over_layouts():
     rooms = TinyRooms(side=5, trial_length=8, num_trials=1)
     tasks = jax.device_get(jax.jit(jax.vmap(rooms.sample))(jax.random.split(jax.random.key(0), 40)))
     values = np.random.default_rng(0).normal(size=40)
-    once = byrnes_cut._interval_over_layouts(values, tasks)
-    twice = byrnes_cut._interval_over_layouts(
-        np.tile(values, 2), jax.tree.map(lambda leaf: np.concatenate([leaf, leaf]), tasks)
-    )
+    once = interval_over_layouts(values, tasks)
+    twice = interval_over_layouts(np.tile(values, 2), jax.tree.map(lambda leaf: np.concatenate([leaf, leaf]), tasks))
     assert once == pytest.approx(twice) and once[0] < values.mean() < once[1]
 
 
 def test_after_a_stop_enough_trials_follow():
     def stop(*returns):
-        return byrnes_cut._stop(np.array(returns), "level2")
+        return trials_to_level(np.array(returns), "level2")
 
     assert stop(*[2] * 12) == 5 and stop(*[0] * 4, *[2] * 20) == 9
     assert stop(*[0] * 12) == stop(*[0] * 7, *[2] * 5) == 7
@@ -76,7 +67,7 @@ def test_mastery_is_counted_from_the_first_reward():
     at_once, slowly, never, always = [0] * 9 + [4] * 11, [0, 0, 1, 1, 2, 2, 2, 3] + [4] * 12, [0] * 20, [4] * 20
 
     def count(*lives):
-        return byrnes_cut.trials_to_master(np.array(lives), slice(15, 20))
+        return trials_to_master(np.array(lives), slice(15, 20))
 
     assert count(at_once) == count(always) == 0 and count(never) == 20
     assert count(slowly) == 5  # 2, 3, 4, 4, 4 are 0.85 of 4; 3, 4, 4, 4, 4 are 0.95
@@ -86,8 +77,8 @@ def test_mastery_is_counted_from_the_first_reward():
 def test_what_is_found_after_the_cut_is_followed():
     early, late, too_late = (np.zeros(100) for _ in range(3))
     early[5:], late[30:41], late[41:51], late[51:71], late[71:], too_late[80:] = 8, 1, 2, 4, 8, 8
-    assert byrnes_cut.after_late(np.stack([early, late, too_late, np.zeros(100)]), 20) == 4
-    assert byrnes_cut.after_late(np.stack([early, too_late]), 20) == 0
+    assert after_late(np.stack([early, late, too_late, np.zeros(100)]), 20) == 4
+    assert after_late(np.stack([early, too_late]), 20) == 0
 
 
 @pytest.mark.slow  # compiles the generator
@@ -102,7 +93,7 @@ def test_no_teacher_has_had_a_layout_of_the_test():
 @pytest.mark.slow  # compiles half a dozen players and an update
 def test_a_tiny_run(tmp_path, monkeypatch):
     sizes = Sizes(num_lives=12, num_trials=40, num_tasks=3, num_updates=2, window=32, reach=16, batch_size=2)
-    monkeypatch.setattr(byrnes_cut, "SIZES", {True: sizes})
+    monkeypatch.setattr(arms, "SIZES", {True: sizes})
 
     def tasks(world, split, seed, number, num_trials):  # the generator takes long to compile
         rooms = TinyRooms(side=5, trial_length=world.trial_length, num_trials=num_trials)
@@ -119,7 +110,7 @@ def test_a_tiny_run(tmp_path, monkeypatch):
     assert 0 <= numbers["return_seen"] <= 8 and 0 <= numbers["policy_seen"] <= 8
     folders = tmp_path / "lives" / "q-learner-seed0", job.folder / "rearranged"
     assert [Dataset(folder).num_steps for folder in folders] == [12 * 40 * 8] * 2
-    monkeypatch.setattr(byrnes_cut, "imitate", None)  # it is done
+    monkeypatch.setattr(arms, "imitate", None)  # it is done
     again = EXPERIMENT.run(job)
     assert again.numbers == numbers and load(job.folder / "agent")
 

@@ -14,7 +14,7 @@ from xworld.agents import NoopPolicy, RandomPolicy, Searcher
 from xworld.agents.scripted.adviser import advise
 from xworld.apps.commands.main import main
 from xworld.evaluation import evaluate, recording, sample_tasks
-from xworld.evaluation.recording import TaskRows, record_episodes
+from xworld.evaluation.recording import TaskRows, record_episodes, record_tasks
 from xworld.histories import Dataset, DatasetHeader, DatasetWriter
 from xworld.tasks import TaskSet, save
 
@@ -105,9 +105,8 @@ def test_the_expert_labels_its_actions(rooms):
 def test_the_expert_is_asked_while_others_play(tasks, tmp_path):
     """Who does what the labels say, from wherever chance has led, is paid as soon as can be."""
     header = DatasetHeader(ENV.config, labels=("expert_action",))
-    with DatasetWriter(tmp_path / "data", header, TaskSet(tasks)) as writer:
-        record_episodes(writer, TaskRows(tasks, np.arange(NUM_TASKS)[:, None]), RandomPolicy(), KEY, batch_size=4)
-    episodes = Dataset(tmp_path / "data").episodes(np.arange(NUM_TASKS))
+    data = record_tasks(tmp_path / "data", header, tasks, RandomPolicy(), KEY, batch_size=4)
+    episodes = data.episodes(np.arange(NUM_TASKS))
     actions, advice = episodes.action[..., 0], episodes.labels["expert_action"][..., 0]
     assert (actions != advice).mean() > 0.5 and set(np.unique(advice)) <= {0, 1, 2, 3, 4, 6}
 

@@ -13,7 +13,7 @@ from tiny_rooms import SMALL_AGENT, TinyRooms, env_config
 from xworld import ConfigError, Env
 from xworld.agents import Searcher, has_reached, load, make_agent, make_learner
 from xworld.apps.commands.main import main
-from xworld.evaluation import TaskRows, record_episodes, sample_tasks
+from xworld.evaluation import record_tasks, sample_tasks
 from xworld.histories import Dataset, DatasetHeader, DatasetWriter, Recorded, derive_windows, draw_windows, read_windows
 from xworld.tasks import TaskSet
 from xworld.training.imitation.config import ImitateConfig, imitator
@@ -31,9 +31,7 @@ def make_data(folder, policy, num_tasks, num_trials, num_candidates=1):
     rooms = TinyRooms(side=5, num_candidates=num_candidates, trial_length=TRIAL_LENGTH, num_trials=num_trials)
     tasks = jax.device_get(sample_tasks(rooms, jax.random.key(0), num_tasks))
     tasks = dataclasses.replace(tasks, agent_facing=np.zeros((num_tasks, 1), np.uint8))
-    with DatasetWriter(folder, DatasetHeader(ENV.config), TaskSet(tasks)) as writer:
-        record_episodes(writer, TaskRows(tasks, np.arange(num_tasks)[:, None]), policy, jax.random.key(1))
-    return Dataset(folder)
+    return record_tasks(folder, DatasetHeader(ENV.config), tasks, policy, jax.random.key(1))
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from tiny_rooms import TinyRooms, sanity_config
 
 from xworld import ConfigError, Env
 from xworld.agents import AgentPolicy
-from xworld.apps.laboratory.experiments.byrnes_cut import SMALL_WORLD
+from xworld.apps.laboratory.experiments.byrnes_cut.worlds import SMALL_WORLD
 from xworld.evaluation import follow, sample_tasks
 from xworld.histories import Dataset, DatasetHeader, DatasetWriter, Recorded
 from xworld.tasks import TaskSet

@@ -2,7 +2,7 @@
 
 from xworld.evaluation.episodes import episode_key
 from xworld.evaluation.protocol import Returns, evaluate, record, sample_tasks
-from xworld.evaluation.recording import TaskRows, follow, record_episodes
+from xworld.evaluation.recording import TaskRows, follow, record_episodes, record_tasks
 from xworld.evaluation.reference import Reference, expert_reference, fine_tuned_reference
 from xworld.evaluation.report.files import write_comparison, write_sweep
 from xworld.evaluation.report.learning_curve import draw_learning_curve
@@ -52,6 +52,7 @@ __all__ = [
     "read_scores",
     "record",
     "record_episodes",
+    "record_tasks",
     "run_sweep",
     "sample_tasks",
     "statistics_table",

@@ -8,6 +8,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -25,7 +26,8 @@ from xworld.core.step.actions import legal_actions
 from xworld.core.types import State, Task
 from xworld.core.vector import without_world
 from xworld.evaluation.episodes import begin_episode, episode_key
-from xworld.histories import DatasetWriter, Episodes, Recorded
+from xworld.histories import Dataset, DatasetHeader, DatasetWriter, Episodes, Recorded
+from xworld.tasks import TaskSet
 
 _CHUNK = 64  # steps that are played at a time: one compiled function serves episodes of any length
 PROBABILITY, EXPERT_ACTION, UPDATE, STREAM = "log_probability", "expert_action", "update", "stream"
@@ -87,6 +89,29 @@ def record_episodes(
             made[name] = values[some] if name == STREAM else np.repeat(values[some], length)
         kept = {name: made[name] for name in writer.header.labels}
         writer.append(Recorded(tasks.rows[some], seeds[: len(some)], np.asarray(length), actions, kept))
+
+
+def record_tasks(
+    folder: str | Path, header: DatasetHeader, tasks: Task, policy: Policy, key: jax.Array, *, batch_size: int = 1024
+) -> Dataset:
+    """A new data set that stores n tasks, with an episode of each.
+
+    Args:
+      folder: of the data set.
+      header: its environment, and what is kept.
+      tasks: [n, ...] what is played.
+      policy: who plays.
+      key: of the recording.
+      batch_size: how many are played at a time.
+
+    Raises:
+      ConfigError: there is a folder already; or for one of the reasons of `record_episodes`.
+    """
+    tasks = jax.device_get(tasks)
+    with DatasetWriter(folder, header, TaskSet(tasks)) as writer:
+        rows = TaskRows(tasks, np.arange(len(tasks.trial_length))[:, None])
+        record_episodes(writer, rows, policy, key, batch_size=batch_size)
+    return Dataset(folder)
 
 
 def _flat(values: np.ndarray, is_played: np.ndarray) -> np.ndarray:

@@ -19,6 +19,9 @@ class StudyRun:
 
     study: Annotated[Positional[str], arg(metavar="STUDY")]  # a .toml file, or a study that comes with xworld
     participant: str | None = None  # an id that does not say who it is, such as P07; a new one is made without it
+    # who plays beside the participant, one of the study's `partners`: person, for two people at one keyboard, or a
+    # player's name; needed where it has several
+    partner: str | None = None
     output: Path = Path("runs/study")  # folder for the participants' folders
     keys: Path | None = None  # TOML file that gives other keys to actions, as for `xworld play`
     best_returns: Path = Path("runs/best-returns")  # folder where the expert's best returns are kept
@@ -41,7 +44,7 @@ class StudyRun:
         study = find_study(self.study)
         check_signs(study)
         participant = make_id() if self.participant is None else self.participant
-        record = open_record(study, participant, self.output)
+        record = open_record(study, participant, self.output, self.partner)
         print(f"Participant {participant}. What is done is written to {record.folder}.")
         with locked(record.folder), contextlib.closing(Window(self.size)) as window:
             record = record.read_again()

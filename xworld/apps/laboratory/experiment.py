@@ -1,7 +1,7 @@
 """An experiment: a question, arms that differ in one thing, and a function that runs one arm with one seed.
 
-Each file of `experiments/` has one, called `EXPERIMENT`. All of them end in one `Scores` for each family of tasks: the
-arms and the baselines on the same tasks, so `runner.py` and `report.py` serve all.
+Each module of `experiments/` has one, called `EXPERIMENT`. All of them end in one `Scores` for each family of tasks:
+the arms and the baselines on the same tasks, so `runner.py` and `report.py` serve all.
 """
 
 import importlib

@@ -2,7 +2,9 @@
 
 import csv
 import dataclasses
+import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -122,6 +124,17 @@ def with_reach(agent: AgentConfig, num_steps: int) -> AgentConfig:
     if agent.memory == "transformer_xl":
         return dataclasses.replace(agent, cache_size=num_steps)
     return dataclasses.replace(agent, num_kept=-(-num_steps // agent.keep_every))
+
+
+def made_once(folder: Path, make: Callable[[Path], object]) -> Path:
+    """The folder, made unless it is there; several processes may ask for the same at once."""
+    if not folder.is_dir():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+            make(Path(temporary) / folder.name)
+            with suppress(OSError):  # somebody else was quicker, and has the same
+                (Path(temporary) / folder.name).rename(folder)
+    return folder
 
 
 def train_to_end(config: RunConfig, job: Job, exam: Plays, tasks: TaskSource | None = None) -> Outcome:

@@ -195,7 +195,7 @@ class Controller:
         self.look = dataclasses.replace(self.look, view=view)
 
     def _do_agent(self) -> None:
-        there = self._present
+        there = [agent for agent in self._present if agent not in self.session.people[1:]]  # people are shown together
         agent = there[(there.index(self.look.agent) + 1) % len(there)]
         self.look = dataclasses.replace(self.look, agent=agent)
 

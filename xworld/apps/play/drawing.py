@@ -1,5 +1,6 @@
 """What the window shows: the grid and the panel as in films, below them what happened, over them help and banners."""
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,7 +28,7 @@ _THOUGHT_HEIGHT = 9  # in units
 class Look:
     """What the person at the window chose to see."""
 
-    agent: int = 0  # whose view, goal and rules are shown
+    agent: int = 0  # whose view, goal and rules are shown; if people play it, all of theirs
     view: str = "shaded"  # one of VIEWS
     reveal: bool = False  # whether what is hidden from the agent is shown
     shows_events: bool = True  # whether rules that fire are marked and noted, which agents are not told
@@ -56,25 +57,28 @@ def draw_window(size: tuple[int, int], session: Session, look: Look, words: Word
       bindings: for the help.
     """
     width, height = size
-    unit = _unit(size)
+    agents = session.people if look.agent in session.people else (look.agent,)
+    unit = _unit(size, len(agents))
     window = new_surface(width, height, PAGE)
     turns = session.turns
-    snapshot, moment = _what_to_show(session, turns, look)
+    shown = [_what_to_show(session, turns, dataclasses.replace(look, agent=agent)) for agent in agents]
+    snapshot = dataclasses.replace(shown[0][0], is_visible=np.any([one.is_visible for one, _ in shown], axis=0))
+    moment = max((moment for _, moment in shown), key=lambda moment: moment.reward)
     # What is below and to the right of the world is left out.
     rows, columns = np.nonzero(snapshot.terrain)
     extent = int(rows.max()) + 1, int(columns.max()) + 1
     if look.view == "seen":
         snapshot = only_seen(snapshot)
+    left_width = width - len(agents) * (WIDTH + 1) * unit - 2 * unit
     thought = turns[-1].thought if look.shows_thoughts else None
 
     panel_height = height - 2 * unit
     if thought is not None:
         panel_height -= (_THOUGHT_HEIGHT + 1) * unit
     panel_height = max(panel_height, MIN_HEIGHT * unit)
-    left_width = width - (WIDTH + 3) * unit
-    window.blit(
-        draw_panel(snapshot, moment, look.agent, look.reveal, unit, panel_height), (left_width + 2 * unit, unit)
-    )
+    for number, (agent, (seen, of_agent)) in enumerate(zip(agents, shown, strict=True)):
+        panel = draw_panel(seen, of_agent, agent, look.reveal, unit, panel_height)
+        window.blit(panel, (left_width + 2 * unit + number * (WIDTH + 1) * unit, unit))
     if thought is not None:
         _draw_thought(window, thought, session, look, (left_width + 2 * unit, panel_height + 2 * unit), unit)
 
@@ -97,13 +101,13 @@ def draw_window(size: tuple[int, int], session: Session, look: Look, words: Word
 def draw_meanwhile(size: tuple[int, int], bindings: Bindings, *, is_played: bool) -> Surface:
     """The keys in an empty window, to be read while the task is prepared that is played, or else watched."""
     window = new_surface(*size, PAGE)
-    draw_help(window, bindings, (0,) if is_played else (), _unit(size))
+    draw_help(window, bindings, (0,) if is_played else (), _unit(size, 1))
     return window
 
 
-def _unit(size: tuple[int, int]) -> int:
-    """The height of a line of text in a window of that size, in pixels."""
-    return min(max(min(size[0] // (2 * WIDTH + 7), size[1] // 42), _MIN_UNIT), _MAX_UNIT)
+def _unit(size: tuple[int, int], num_panels: int) -> int:
+    """The height of a line of text in a window of that size with so many panels, in pixels."""
+    return min(max(min(size[0] // ((1 + num_panels) * WIDTH + 7), size[1] // 42), _MIN_UNIT), _MAX_UNIT)
 
 
 def _what_to_show(session: Session, turns: list[Turn], look: Look) -> tuple[Snapshot, Moment]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import itertools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from xworld.apps.play.controller import PERSON
 from xworld.apps.play.drawing import VIEWS
 from xworld.base.checks import check_whole
 from xworld.base.errors import ConfigError, did_you_mean, located
@@ -21,12 +23,14 @@ from xworld.core.types import Task
 from xworld.histories import SUFFIX
 from xworld.rendering.drawing.canvas import unknown_signs
 from xworld.tasks import tasks_by_name, to_text
+from xworld.tasks.sets.by_name import Sampled
 
 PRACTICE, PROBES = "practice", "probes"
+_MOST_SKIPPED = 50  # generated tasks for another number of agents, for each that is taken
 MAX_TRIALS, _MAX_SEED, _MAX_SECONDS = 100, 2**32 - 1, 24 * 3600
 _FIELDS = (
     *("title", "consent", "consent_file", "instructions", "instructions_file", "num_trials"),
-    *("seconds_per_step", "seconds_per_trial", "view", "seed", PRACTICE, PROBES),
+    *("seconds_per_step", "seconds_per_trial", "view", "seed", "partners", PRACTICE, PROBES),
 )
 
 
@@ -40,9 +44,14 @@ class StudyTask:
     num_trials: tuple[int, ...]  # a participant plays it with one of these
 
     @property
-    def agent(self) -> int:
-        """The one that there is, whom the participant plays."""
-        return int(np.flatnonzero(self.task.is_present)[0])
+    def present(self) -> list[int]:
+        """The agents that there are."""
+        return np.flatnonzero(self.task.is_present).tolist()
+
+    def people(self, seat: int, num_people: int) -> tuple[int, ...]:
+        """The agents that people play: the first of them the one in a seat, the second the one after it."""
+        present = self.present
+        return (*present[seat:], *present[:seat])[:num_people]
 
 
 @dataclass(frozen=True)
@@ -58,6 +67,9 @@ class Study:
     seconds_per_trial: float | None  # ... or this; one of them is None
     view: str  # one of `VIEWS`: how much of the world a participant sees
     seed: int  # decides orders, numbers of trials and directions
+    # who may play beside a participant: `PERSON`, or a player's name, with what `player_by_name` takes for it; of a
+    # study of tasks for one nobody
+    partners: Mapping[str, str]
 
     def tasks(self, part: str) -> tuple[StudyTask, ...]:
         """Those of "practice" or of "probes"."""
@@ -81,7 +93,8 @@ class Study:
         }
         texts = {"title": self.title, "consent": self.consent, "instructions": self.instructions}
         limits = {"step": self.seconds_per_step, "trial": self.seconds_per_trial, "view": self.view, "seed": self.seed}
-        return hashlib.sha256(json.dumps([texts, limits, tasks], sort_keys=True).encode()).hexdigest()
+        partners = list(self.partners)
+        return hashlib.sha256(json.dumps([texts, limits, tasks, partners], sort_keys=True).encode()).hexdigest()
 
 
 def study_names() -> tuple[str, ...]:
@@ -156,22 +169,52 @@ def parse_study(text: str, folder: Path) -> Study:
     if len(set(of_probes)) < len(of_probes):
         raise ConfigError(f"num_trials is {num_trials!r}, with one twice; {wanted}")
     practice = table.get(PRACTICE, [])
+    partners = _read_partners(table["partners"], folder) if "partners" in table else {}
+    where = folder, seed, 2 if partners else 1
     return Study(
         title=_text(table, "title"),
         consent=_text_or_file(table, "consent", folder),
         instructions=_text_or_file(table, "instructions", folder),
-        practice=_read_tasks(practice, PRACTICE, None, folder, seed) if practice else (),
-        probes=_read_tasks(table.get(PROBES), PROBES, of_probes, folder, seed),
+        practice=_read_tasks(practice, PRACTICE, None, where) if practice else (),
+        probes=_read_tasks(table.get(PROBES), PROBES, of_probes, where),
         **limits,
         view=view,
         seed=seed,
+        partners=partners,
     )
 
 
+def _read_partners(names: Any, folder: Path) -> dict[str, str]:
+    """Who may play beside a participant, by the names that the file has; folders are looked for from its own."""
+    from xworld.agents.players import PRETRAINED, SEARCHER, SEARCHER_WITHOUT_MEMORY, agent_folder
+
+    wanted = f'write who may play beside a participant, as ["{PERSON}", "{PRETRAINED}"].'
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        raise ConfigError(f"partners is {names!r}; {wanted}")
+    if len(set(names)) < len(names):
+        raise ConfigError(f"partners is {names!r}, with one twice; {wanted}")
+    found = {}
+    for name in names:
+        if name in (SEARCHER, SEARCHER_WITHOUT_MEMORY):
+            raise ConfigError(f"partners: a {name} moves the first agent only. Name another player.")
+        found[name] = str(folder / name) if (folder / name).exists() else name
+        path = None if name == PERSON else agent_folder(found[name])
+        if path is not None and not path.exists():
+            raise ConfigError(f"partners: there is no player and no folder {name!r}; {wanted}")
+    return found
+
+
 def _read_tasks(
-    entries: Any, part: str, num_trials: tuple[int, ...] | None, folder: Path, seed: int
+    entries: Any, part: str, num_trials: tuple[int, ...] | None, where: tuple[Path, int, int]
 ) -> tuple[StudyTask, ...]:
-    """The tasks of [[practice]] or [[probes]]; those of practice have their own numbers of trials."""
+    """The tasks of [[practice]] or [[probes]]; those of practice have their own numbers of trials.
+
+    Args:
+      entries: the tables.
+      part: "practice" or "probes".
+      num_trials: of each probe.
+      where: the folder of the file, the study's seed, and for how many agents tasks are.
+    """
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise ConfigError(f'{part} is {entries!r}; write one or more tables [[{part}]] with source = "...".')
     found: list[StudyTask] = []
@@ -182,27 +225,34 @@ def _read_tasks(
             if num_trials is None and "num_trials" in entry:
                 of_entry = (check_whole("num_trials", entry["num_trials"], 1, MAX_TRIALS),)
             size = check_whole("number", entry.get("number", 1), 1, 10_000)
-            found += _take(_text(entry, "source"), size, of_entry, folder, seed)
+            found += _take(_text(entry, "source"), size, of_entry, where)
     return tuple(found)
 
 
-def _take(name: str, size: int, num_trials: tuple[int, ...] | None, folder: Path, seed: int) -> list[StudyTask]:
-    """The first tasks of a source."""
+def _take(name: str, size: int, num_trials: tuple[int, ...] | None, where: tuple[Path, int, int]) -> list[StudyTask]:
+    """The first tasks of a source; of an environment that has tasks for one and for two, those for as many as asked."""
+    folder, seed, num_agents = where
     suffix = Path(name).suffix
     if suffix == SUFFIX:
         raise ConfigError(f"{name} is a history, which has been played already. Name tasks.")
     source = tasks_by_name(str(folder / name) if suffix in (".toml", ".npz") else name, seed)
-    taken = []
-    for number in range(size):
+    taken: list[StudyTask] = []
+    for number in itertools.count():
+        if len(taken) == size:
+            return taken
         found = source.task(number)
         if found is None:
             raise ConfigError(f"number is {size}, but {name} has {number} tasks only.")
         env, task, task_name = found
-        num_people = int(task.is_present.sum())
-        if num_people != 1:
-            raise ConfigError(f"{task_name} is for {num_people} agents; a study has one person. Name tasks for one.")
-        taken.append(StudyTask(task_name, env, task, num_trials or (int(task.num_trials),)))
-    return taken
+        num_present = int(task.is_present.sum())
+        if num_present == num_agents:
+            taken.append(StudyTask(task_name, env, task, num_trials or (int(task.num_trials),)))
+        elif not isinstance(source, Sampled) or number == _MOST_SKIPPED * size:
+            advice = "Name tasks for two, or leave partners out." if num_agents == 2 else "Name tasks for one."
+            if num_agents == 1 and num_present == 2:
+                advice = 'Name tasks for one, or write who plays the other, as partners = ["person"].'
+            raise ConfigError(f"{task_name} is for {num_present} agents, the study for {num_agents}. {advice}")
+    raise AssertionError("numbers have no end")
 
 
 def _check_known(table: Mapping[str, Any], known: tuple[str, ...]) -> None:

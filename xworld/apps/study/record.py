@@ -35,6 +35,7 @@ class Record:
     title: str  # of the study
     digest: str  # of the study
     participant: str
+    partner: str | None  # who plays beside them, as the study calls them; None in tasks for one
     rotation: int
     schedule: tuple[Item, ...]
     events: tuple[
@@ -104,19 +105,34 @@ def check_id(name: str) -> str:
     return name
 
 
-def open_record(study: Study, participant: str, output: Path, now: Callable[[], float] = time.time) -> Record:
+def open_record(
+    study: Study,
+    participant: str,
+    output: Path,
+    partner: str | None = None,
+    now: Callable[[], float] = time.time,
+) -> Record:
     """The record of a participant, to be gone on with; a new one if there is none in the folder `output`.
 
+    Args:
+      study: what is gone through.
+      participant: their id; two people who play together have one.
+      output: folder of the participants' folders.
+      partner: one of those of the study; None if there is one only, or none, or to go on.
+      now: seconds since 1970.
+
     Raises:
-      ConfigError: the record is damaged, of another study, or of somebody who has declined or finished; or it cannot
-        be written.
+      ConfigError: the record is damaged, of another study, with another partner, or of somebody who has declined or
+        finished; or it cannot be written; or a partner is not the study's, or missing.
     """
     folder = output / check_id(participant)
     path = folder / JOURNAL
     if not path.exists() or not read_lines(path):  # nothing was written before the first line
         if any(folder.glob("*.jsonl")) and not path.exists():
             raise ConfigError(f"{folder} has histories but no {JOURNAL}. Put it back, or move the folder away.")
-        taken = [other.rotation for other in _others(output) if other.status != "declined"]
+        partner = _find_partner(study, partner)
+        others = [other for other in _others(output) if other.partner == partner]
+        taken = [other.rotation for other in others if other.status != "declined"]
         rotation = next_rotation(study, taken)
         begun = {
             "event": "began",
@@ -125,6 +141,7 @@ def open_record(study: Study, participant: str, output: Path, now: Callable[[], 
             "title": study.title,
             "study": study.digest,
             "participant": participant,
+            "partner": partner,
             "rotation": rotation,
             "schedule": [dataclasses.asdict(item) for item in make_schedule(study, participant, rotation)],
         }
@@ -137,9 +154,23 @@ def open_record(study: Study, participant: str, output: Path, now: Callable[[], 
             f"{folder} is of another study, or the study's file was changed since {participant} began (hash "
             f"{record.digest[:12]} there, {study.digest[:12]} here). Take the study as it was, or another --output."
         )
+    if partner not in (None, record.partner):
+        raise ConfigError(f"--partner is {partner}, and {participant} has begun with {record.partner}. Leave it out.")
     if record.status != "unfinished":
         raise ConfigError(f"{participant} has {record.status} already. Take another id for another participant.")
     return record
+
+
+def _find_partner(study: Study, partner: str | None) -> str | None:
+    """The partner of a new participant."""
+    known = list(study.partners)
+    if partner is None and len(known) < 2:
+        return known[0] if known else None
+    if not known:
+        raise ConfigError(f"--partner is {partner}, and the study has tasks for one. Leave it out.")
+    if partner not in known:
+        raise ConfigError(f"--partner is {partner}; write one of those of the study: {', '.join(known)}.")
+    return partner
 
 
 def read_record(folder: Path) -> Record:
@@ -163,6 +194,7 @@ def read_record(folder: Path) -> Record:
             title=str(first["title"]),
             digest=str(first["study"]),
             participant=str(first["participant"]),
+            partner=None if first["partner"] is None else str(first["partner"]),
             rotation=int(first["rotation"]),
             schedule=tuple(from_json(Item, json.dumps(item)) for item in first["schedule"]),
             events=tuple(lines[1:]),

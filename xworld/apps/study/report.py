@@ -19,7 +19,7 @@ from xworld.evaluation import Scores, SweepConfig, draw_players, draw_trials, pl
 from xworld.evaluation.report.files import write_json
 from xworld.evaluation.report.look import to_png
 from xworld.evaluation.report.page import embed, html_table, wrap_page
-from xworld.evaluation.scores.scores import PEOPLE
+from xworld.evaluation.scores.scores import people_with
 from xworld.evaluation.scores.summary import make_content
 
 _BATCH_SIZE = 512
@@ -63,7 +63,11 @@ def make_report(folders: Sequence[Path], config: ReportConfig, output: Path, bes
     sweep = SweepConfig(num_trials, config.num_repetitions, config.seed, _BATCH_SIZE)
     scores, notes = find_scores(people, config.agents, sweep, output, best_returns, config.network)
     content = write_json(output, _collect(people, scores, notes, sweep))
-    figures = {"people.png": to_png(draw_players(content)), "trials.png": to_png(draw_trials(content))}
+    main = _people(content)
+    figures = {
+        "people.png": to_png(draw_players(content, main=main)),
+        "trials.png": to_png(draw_trials(content, main=main)),
+    }
     files = {
         "scores.csv": _csv(content).encode(),
         **figures,
@@ -109,7 +113,7 @@ def _collect(people: People, scores: Scores, notes: Sequence[str], sweep: SweepC
 
 
 _COLUMNS = (
-    *("player", "participant", "task_number", "task", "num_trials", "score", "best_return", "last_return"),
+    *("player", "participant", "partner", "task_number", "task", "num_trials", "score", "best_return", "last_return"),
     *("reading_seconds", "playing_seconds", "num_timed_out", "num_resumed"),
 )
 
@@ -123,8 +127,9 @@ def _csv(content: Mapping[str, Any]) -> str:
     timed = ("reading_seconds", "playing_seconds", "num_timed_out", "num_resumed")
     for episode in content["study"]["episodes"]:
         row = {
-            "player": PEOPLE,
+            "player": people_with(episode["partner"]),
             "participant": episode["participant"],
+            "partner": episode["partner"],
             "task_number": episode["number"],
             "task": episode["name"],
             "num_trials": len(episode["returns"]),
@@ -136,7 +141,7 @@ def _csv(content: Mapping[str, Any]) -> str:
     for task in content["tasks"]:
         common = {"task_number": task["number"], "task": task["name"], "best_return": task["best"]}
         for player, of_player in task["score"].items():
-            for k, score in of_player.items() if player != PEOPLE else ():
+            for k, score in of_player.items() if player not in _people(content) else ():
                 returns = task["return_by_trial"][player][k]
                 last = None if returns is None else returns[-1]
                 writer.writerow(common | {"player": player, "num_trials": k, "score": score, "last_return": last})
@@ -168,6 +173,7 @@ def _page(content: Mapping[str, Any], pictures: Sequence[bytes]) -> str:
     notes = "".join(f"<p>{html.escape(note)}</p>" for note in content["study"]["notes"])
     parts = [
         f"<h1>{html.escape(title)}</h1><p>{html.escape(about)}</p><p>{_num_tasks(content)}</p>{notes}",
+        *(f"<p>{html.escape(line)}</p>" for line in _between_partners(content)),
         *(f"<h2>{name.capitalize()} over tasks</h2>{_players_table(content, name)}" for name in ("median", "mean")),
         *(f"<figure>{embed(picture, 'png')}</figure>" for picture in pictures),
         f"<h2>Time</h2><p>{times}</p>",
@@ -178,7 +184,7 @@ def _page(content: Mapping[str, Any], pictures: Sequence[bytes]) -> str:
 
 
 def _players_table(content: Mapping[str, Any], statistic: str) -> str:
-    names = list(content["scores"][PEOPLE])
+    names = list(content["scores"][_people(content)[0]])
     rows = {
         player: [of_player[k]["last"][statistic] if k in of_player else None for k in names]
         for player, of_player in content["scores"].items()
@@ -186,9 +192,28 @@ def _players_table(content: Mapping[str, Any], statistic: str) -> str:
     return html_table(rows, ("trials", *names))
 
 
+def _between_partners(content: Mapping[str, Any]) -> list[str]:
+    """Lines that compare people who played with other partners."""
+    first, *others = _people(content)
+    lines = []
+    for name in others:
+        for k, of_k in content["scores"][name].items():
+            found = of_k["difference"]
+            lines.append(
+                f"With {k} trials {name} score {found['value']:+.2f} ({found['low']:+.2f} to {found['high']:+.2f}) "
+                f"beside {first}, mean over tasks."
+            )
+    return lines
+
+
+def _people(content: Mapping[str, Any]) -> tuple[str, ...]:
+    """What people are called, with each of their partners."""
+    return tuple(dict.fromkeys(people_with(episode["partner"]) for episode in content["study"]["episodes"]))
+
+
 def _num_tasks(content: Mapping[str, Any]) -> str:
     """A line about how many tasks people played with each number of trials."""
-    numbers = (f"{of_k['num_tasks']} with {k}" for k, of_k in content["scores"][PEOPLE].items())
+    numbers = (f"{of_k['num_tasks']} with {k}" for k, of_k in content["scores"][_people(content)[0]].items())
     return f"Tasks by number of trials: {', '.join(numbers)}."
 
 

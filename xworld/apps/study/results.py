@@ -20,9 +20,10 @@ class Episode:
     """A probe task that a person finished."""
 
     participant: str
+    partner: str | None  # who played beside them
     number: int  # of the probe in the study
     name: str
-    returns: tuple[float, ...]  # of each trial
+    returns: tuple[float, ...]  # of each trial, mean over the agents that there are
     reading_seconds: float  # before all trials together
     playing_seconds: float  # in them
     num_timed_out: int  # trials of which the time was up before the steps were
@@ -141,10 +142,12 @@ def _episodes(record: Record) -> list[tuple[Episode, History]]:
             continue
         if item.part != PROBES:
             continue
-        rewards = history.rewards.sum(axis=1).reshape(item.num_trials, length)  # of the one agent that there is
+        num_agents = int(history.header.task.is_present.sum())
+        rewards = (history.rewards.sum(axis=1) / num_agents).reshape(item.num_trials, length)
         last = np.nan_to_num(history.times.reshape(item.num_trials, length)[:, -1])
         episode = Episode(
             participant=record.participant,
+            partner=record.partner,
             number=item.number,
             name=item.name,
             returns=tuple(rewards.sum(axis=1).tolist()),

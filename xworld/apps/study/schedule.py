@@ -22,10 +22,11 @@ class Item:
     num_trials: int
     seed: int  # of the episode, uint32
     seconds: float  # time limit of a trial
+    seat: int  # of the (first) person, among the agents that there are
 
     def __post_init__(self) -> None:
         check_fields(self, ("part",), partial(check_word, known=(PRACTICE, PROBES)), "Item")
-        check_fields(self, ("number",), partial(check_whole, low=0), "Item")
+        check_fields(self, ("number", "seat"), partial(check_whole, low=0), "Item")
         check_fields(self, ("num_trials",), partial(check_whole, low=1, high=MAX_TRIALS), "Item")
         check_fields(self, ("seed",), lambda name, value: check_seed(value, name), "Item")
         check_fields(self, ("seconds",), partial(check_number, low=0), "Item")
@@ -36,7 +37,8 @@ def make_schedule(study: Study, participant: str, rotation: int) -> tuple[Item, 
 
     A Latin square decides the numbers of trials. The study's seed puts the probes in some order; the probe at place p
     there has the number of trials at place (p + rotation) mod K of the study's K. So a participant meets all K about
-    equally often, and a probe is met with each of them once in any K rotations that follow each other.
+    equally often, and a probe is met with each of them once in any K rotations that follow each other. In tasks for two
+    the seats take turns.
 
     Args:
       study: the study.
@@ -49,7 +51,7 @@ def make_schedule(study: Study, participant: str, rotation: int) -> tuple[Item, 
     numbers = [(PRACTICE, number, 0) for number in range(len(study.practice))]
     numbers += [(PROBES, number, places.index(number) + rotation) for number in order]
     schedule = []
-    for part, number, turn in numbers:
+    for place, (part, number, turn) in enumerate(numbers, start=_hash(study.seed, participant, "seat") % 2):
         one = study.tasks(part)[number]
         schedule.append(
             Item(
@@ -59,6 +61,7 @@ def make_schedule(study: Study, participant: str, rotation: int) -> tuple[Item, 
                 num_trials=one.num_trials[turn % len(one.num_trials)],
                 seed=_hash(study.seed, participant, part, number) % 2**32,
                 seconds=study.seconds(one.task),
+                seat=place % len(one.present),
             )
         )
     return tuple(schedule)

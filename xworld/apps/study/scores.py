@@ -17,7 +17,7 @@ from xworld.core.env import Env
 from xworld.core.types import Task
 from xworld.evaluation import Reference, Scores, SweepConfig, expert_reference, run_sweep
 from xworld.evaluation.reference import BY_EXPERT
-from xworld.evaluation.scores.scores import PEOPLE
+from xworld.evaluation.scores.scores import people_with
 from xworld.evaluation.scores.sweep import mean_returns
 from xworld.tasks import TaskCollection, TaskSet
 
@@ -36,6 +36,7 @@ def find_scores(
 
     A score is a trial's return divided by the expert's best known return of the task, mean over ways of facing. Players
     have their mean over `config.num_repetitions` episodes, on those tasks only that people played with as many trials.
+    People with several partners are each a row of their own, on the tasks that all of them played so.
 
     Args:
       people: what people did.
@@ -46,7 +47,8 @@ def find_scores(
       network: `module:function`, which makes the network of one's own of those agents that were saved.
 
     Raises:
-      ConfigError: there is no player of a name, or one can play none of the tasks.
+      ConfigError: there is no player of a name, or one can play none of the tasks; or people with different partners
+        have no task in common.
     """
     numbers = list(people.tasks)
     groups: dict[EnvConfig, list[int]] = {}  # places of tasks by their environment
@@ -60,13 +62,7 @@ def find_scores(
     for group, places in groups.items():
         best[places] = expert_reference(stacked[group], Expert(Env(group)), best_returns).best
 
-    of_people = {k: np.full((len(people.participants), len(numbers), k), np.nan) for k in config.num_trials}
-    for episode in people.episodes:
-        row, place = people.participants.index(episode.participant), numbers.index(episode.number)
-        of_people[len(episode.returns)][row, place] = episode.returns
-
-    is_played = {k: ~np.isnan(played).all(axis=(0, 2)) for k, played in of_people.items()}
-    returns: dict[str, dict[int, np.ndarray]] = {PEOPLE: of_people}
+    returns, is_played = _of_people(people, config.num_trials)
     notes: list[str] = []
     for name in dict.fromkeys((*PLAYERS, *agents)):
         of_player = {k: np.full((1, len(numbers), k), np.nan) for k in config.num_trials}
@@ -82,8 +78,41 @@ def find_scores(
         if len(reasons) == len(groups):
             raise ConfigError(reasons[0])
         notes += reasons
-        returns[name] = {k: np.where(is_played[k][:, None], of_k, np.nan) for k, of_k in of_player.items()}
+        returns[name] = {k: np.where(found[:, None], of_player[k], np.nan) for k, found in is_played.items()}
     return Scores(returns, Reference(BY_EXPERT, best)), notes
+
+
+def _of_people(
+    people: People, num_trials: Sequence[int]
+) -> tuple[dict[str, dict[int, np.ndarray]], dict[int, np.ndarray]]:
+    """What people earned, [people, tasks, k] by partner and number of trials k; and by k, [tasks] which all played."""
+    numbers = list(people.tasks)
+    rows: dict[str | None, list[str]] = {}  # the participants of each partner
+    for episode in people.episodes:
+        of_partner = rows.setdefault(episode.partner, [])
+        if episode.participant not in of_partner:
+            of_partner.append(episode.participant)
+    returns = {
+        partner: {k: np.full((len(of_partner), len(numbers), k), np.nan) for k in num_trials}
+        for partner, of_partner in rows.items()
+    }
+    for episode in people.episodes:
+        row, place = rows[episode.partner].index(episode.participant), numbers.index(episode.number)
+        returns[episode.partner][len(episode.returns)][row, place] = episode.returns
+    is_played = {
+        k: np.all([~np.isnan(of_partner[k]).all(axis=(0, 2)) for of_partner in returns.values()], axis=0)
+        for k in num_trials
+    }
+    common = {k: found for k, found in is_played.items() if found.any()}
+    if not common:
+        raise ConfigError(
+            "People with different partners have finished no task with the same number of trials: let more take part."
+        )
+    of_common = {
+        people_with(partner): {k: np.where(found[:, None], of_partner[k], np.nan) for k, found in common.items()}
+        for partner, of_partner in returns.items()
+    }
+    return of_common, common
 
 
 def _play(

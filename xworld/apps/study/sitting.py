@@ -5,6 +5,7 @@ happens is written at once, so that the next sitting goes on where this one stop
 """
 
 import dataclasses
+import json
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -17,6 +18,7 @@ import numpy as np
 from xworld.apps.play.bindings import KEYS, Bindings
 from xworld.apps.play.controller import NOBODY, PERSON
 from xworld.apps.play.drawing import Look, Words, draw_window
+from xworld.apps.play.minds import Mind
 from xworld.apps.play.overlays import EXPLANATIONS, keys_lines
 from xworld.apps.play.session import Session
 from xworld.apps.play.window import Window
@@ -37,6 +39,7 @@ from xworld.tasks import goal_text
 CONSENT, INSTRUCTIONS, END = "consent", "instructions", "end"
 READING, PLAYING, FEEDBACK = "reading", "playing", "feedback"
 AGREE, DECLINE, GO_ON, BACK = "y", "n", "return", "backspace"
+_PERSONS = "First person", "Second person"
 MIN_SHOWN_S = 0.3  # before which a page is not left, so that a key that is held down does not skip it
 
 
@@ -112,11 +115,13 @@ class Sitting:
     def press(self, *keys: int) -> None:
         """Does what the first of a key's names means that means anything at this stage; else nothing."""
         if self.stage == PLAYING:
-            actions = (self._bindings.action(key, 1) for key in keys)
+            actions = (self._bindings.action(key, len(self.people)) for key in keys)
             bound = next((action for action in actions if action is not None), None)
             if bound is not None and self._left() > 0:
-                self.session.choose(self.task.agent, bound[1])
-                self._step()
+                person, action = bound
+                self.session.choose(self.people[person], action)
+                if not self.session.waits_for:
+                    self._step()
         elif self._shown_at is not None and self._clock() - self._shown_at >= MIN_SHOWN_S:
             known = {KEYS[name] for name in (AGREE, DECLINE, GO_ON, BACK)}
             for key in [key for key in keys if key in known][:1]:
@@ -168,6 +173,15 @@ class Sitting:
     def task(self) -> StudyTask:
         """The task that is played."""
         return self.study.tasks(self.item.part)[self.item.number]
+
+    @property
+    def people(self) -> tuple[int, ...]:
+        """The agents that people play, those of the first keys first."""
+        return self.task.people(self.item.seat, self._num_people)
+
+    @property
+    def _num_people(self) -> int:
+        return 2 if self.record.partner == PERSON else 1
 
     @property
     def trial(self) -> int:
@@ -268,7 +282,9 @@ class Sitting:
         """The history of the task that is played."""
         if self._writer is not None:
             self._writer.close()
-        players = tuple(PERSON if agent == one.agent else NOBODY for agent in range(one.env.config.num_agents))
+        others = NOBODY if self.record.partner is None else self.record.partner
+        is_there = {agent: PERSON if agent in self.people else others for agent in one.present}
+        players = tuple(is_there.get(agent, NOBODY) for agent in range(one.env.config.num_agents))
         header = Header(one.env.config, task, self.item.seed, players, self.item.name)
         self._writer = HistoryWriter(self.record.history_path(self._place), header, goes_on=True)
         return self._writer
@@ -276,17 +292,38 @@ class Sitting:
     def _start(self, one: StudyTask, task: Task, writer: HistoryWriter) -> None:
         """Starts the episode, and takes the steps that are in its history."""
         session = Session(
-            one.env, task, self.item.seed, people=(one.agent,), make_writer=lambda: writer, clock=self._clock
+            one.env,
+            task,
+            self.item.seed,
+            people=self.people,
+            mind=self._find_mind(one.env, task),
+            make_writer=lambda: writer,
+            clock=self._clock,
         )
         trial, in_trial = divmod(len(writer.steps), int(task.trial_length))
         stops = self.record.happened("stopped", place=self._place, trial=trial)
         spent = [stop["seconds"] for stop in stops] + ([writer.steps[-1].time or 0.0] if in_trial else [])
         session.catch_up(writer.steps, max(spent, default=0.0))
         session.warm_up()
-        take_snapshot(one.env, session.turn.state, one.agent)  # compiled, so that the first picture does not take long
+        take_snapshot(one.env, session.turn.state, 0)  # compiled, so that the first picture does not take long
         if self.item.part == PRACTICE:
             self._best = _best_return(one.env, task, self._best_returns)
         self._session = session
+
+    def _find_mind(self, env: Env, task: Task) -> Mind | None:
+        """Who plays beside the participant, the same in every sitting."""
+        if self.record.partner in (None, PERSON):
+            return None
+        from xworld.agents.players import player_by_name  # needs much that the window does not
+
+        name = self.study.partners[self.record.partner]
+        player = player_by_name(name, env, jax.tree.map(lambda leaf: np.asarray(leaf)[None], task))
+        met = self.record.read_again().happened("met", place=self._place)
+        if not met:
+            self._write("met", place=self._place, partner=player.about)
+        elif json.loads(json.dumps(player.about)) != met[0]["partner"]:
+            raise ConfigError(f"{name} is another player than when {self.record.participant} began this task.")
+        return Mind(self.record.partner, player.policy)
 
     def _write(self, event: str, **about: object) -> None:
         self._journal.write({"event": event, "at": round(self._now(), 3), **about})
@@ -306,7 +343,10 @@ class Sitting:
         if self.stage == CONSENT:
             return self.study.title, self.study.consent, "Y: I agree     N: I do not agree"
         if self.stage == INSTRUCTIONS:
-            lines = [self.study.instructions, "", *keys_lines(self._bindings, 1, in_line=1), "", *EXPLANATIONS]
+            keys = keys_lines(self._bindings, self._num_people, in_line=1)
+            whose = ["Of two keys the first is the first person's, and the second the second person's."]
+            about_keys = [*keys, *(whose if self._num_people == 2 else [])]
+            lines = [self.study.instructions, "", *about_keys, "", *EXPLANATIONS]
             return "Instructions", "\n".join(lines), "Enter: go on"
         if self.stage == FEEDBACK:
             return f"{self._title()}: a trial is over", self._feedback(), "Enter: go on"
@@ -315,21 +355,21 @@ class Sitting:
         return "The end", "This was the last task. Thank you for taking part.", "Enter: close"
 
     def _feedback(self) -> str:
-        task, agent = self.session.turn.state.task, self.task.agent
-        of_trial = self.session.turns[-2].state  # of the trial that is over
-        goal = goal_text(np.asarray(take_snapshot(self.session.env, of_trial, agent).goal))
-        returns = [float(trial[agent]) for trial in self.session.turn.returns]
+        task, turn = self.session.turn.state.task, self.session.turn
         is_over = self.session.is_over
-        number = len(returns) if is_over else len(returns) - 1
-        lines = [
-            f"Trial {number} of {self.item.num_trials} is over.",
-            f"The goal was: {goal}.",
-            f"It held on {returns[number - 1]:g} of {int(task.trial_length)} steps.",
-        ]
+        number = len(turn.returns) if is_over else len(turn.returns) - 1
+        means = [float(np.mean([trial[agent] for agent in self.task.present])) for trial in turn.returns]
+        lines = [f"Trial {number} of {self.item.num_trials} is over."]
+        for person, agent in enumerate(self.people):
+            whose = f"{_PERSONS[person]}: " if len(self.people) > 1 else ""
+            of_trial = take_snapshot(self.session.env, self.session.turns[-2].state, agent)  # the one that is over
+            lines.append(f"{whose}The goal was: {goal_text(np.asarray(of_trial.goal))}.")
+            held = float(turn.returns[number - 1][agent])
+            lines.append(f"{whose}It held on {held:g} of {int(task.trial_length)} steps.")
         if self._best:
-            best = max(self._best, *returns)
+            best = max(self._best, *means)
             lines.append(f"At least {best:g} are possible for somebody who knows all rules.")
-        before = ", ".join(f"{return_:g}" for return_ in returns[: number - 1])
+        before = ", ".join(f"{return_:g}" for return_ in means[: number - 1])
         if before:
             lines.append(f"In the trials before: {before}.")
         goes_on = "The next trial starts in the same way as this one."
@@ -339,25 +379,32 @@ class Sitting:
         return "\n\n".join(lines)
 
     def _draw_reading(self, size: tuple[int, int]) -> Surface:
-        turn, agent = self.session.turn, self.task.agent
+        turn, people = self.session.turn, self.people
+        self._num_pages = len(people)  # one for each of them
+        agent = people[self._page]
         left = math.ceil(self._left())
         lines = [f"{int(turn.state.task.trial_length)} steps, {math.ceil(self.item.seconds)} seconds"]
         if turn.timestep.observation.time_left < turn.state.task.trial_length:
             lines = [f"You were interrupted. {int(turn.timestep.observation.time_left)} steps, {left} seconds left"]
+        whose = f": {_PERSONS[self._page].lower()}" if len(people) > 1 else ""
+        is_last = self._page == len(people) - 1
         return draw_reading(
             size,
-            f"{self._title()}, trial {self.trial + 1} of {self.item.num_trials}",
+            f"{self._title()}, trial {self.trial + 1} of {self.item.num_trials}{whose}",
             take_snapshot(self.session.env, turn.state, agent),
             tuple(float(trial[agent]) for trial in turn.returns),
             agent,
             lines,
-            "Take your time to read. Enter: start the trial",
+            "Take your time to read. Enter: start the trial" if is_last else "Take your time to read. Enter: go on",
         )
 
     def _draw_world(self, size: tuple[int, int]) -> Surface:
         self._shown_left = max(math.ceil(self._left()), 0)
-        look = Look(agent=self.task.agent, view=self.study.view, shows_events=False)
-        words = Words("", f"{self._title()}: {self._shown_left} seconds left", "", keys_lines(self._bindings, 1))
+        look = Look(agent=self.people[0], view=self.study.view, shows_events=False)
+        status = f"{self._title()}: {self._shown_left} seconds left"
+        if self.session.choices:
+            status += f". {_PERSONS[self.people.index(self.session.waits_for[0])]} is to choose"
+        words = Words("", status, "", keys_lines(self._bindings, self._num_people))
         return draw_window(size, self.session, look, words, self._bindings)
 
 

@@ -83,10 +83,12 @@ def trials_panel(axes: Axes, content: Mapping[str, Any], num_trials: int | None,
     return k
 
 
-def draw_players(content: Mapping[str, Any], statistic: str = "median") -> Figure:
-    """A statistic of the last trial's score against the number of trials, a line for each player."""
+def draw_players(
+    content: Mapping[str, Any], statistic: str = "median", main: Sequence[str] = (AGENT, PEOPLE)
+) -> Figure:
+    """A statistic of the last trial's score against the number of trials, a line for each player; some stand out."""
     figure, axes = new_figure(width=0.65)
-    players_panel(axes, content, statistic)
+    players_panel(axes, content, statistic, main)
     write_title(axes, "Players by number of trials", f"{STATISTIC_NAMES[statistic]} over tasks, shaded: 95 % interval")
     return figure
 

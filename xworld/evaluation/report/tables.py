@@ -103,7 +103,7 @@ def _remarks(player: str, of_k: Mapping[str, Any]) -> list[str]:
 
 
 def _style(player: str) -> str | None:
-    return "bold" if player in (AGENT, PEOPLE) else None
+    return "bold" if player == AGENT or player.split()[0] == PEOPLE else None
 
 
 def _fold(words: str, width: int) -> str:

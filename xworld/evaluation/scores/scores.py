@@ -18,6 +18,13 @@ AGENT = "agent"
 PEOPLE = "people"
 
 
+def people_with(partner: str | None) -> str:
+    """What people are called who play beside a partner, `person` for other people; of tasks for one without any."""
+    if partner is None:
+        return PEOPLE
+    return f"{PEOPLE} with {PEOPLE if partner == 'person' else partner}"
+
+
 @dataclass(frozen=True)
 class Scores:
     """Returns of players and their reference, on the host.

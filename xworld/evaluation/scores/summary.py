@@ -204,9 +204,24 @@ def _compare(values: np.ndarray, others: np.ndarray, name: str) -> dict[str, Any
     elif not np.isnan(values).any():
         # People play some of the tasks each: each person's difference to the player's mean.
         found = _estimate(values.mean(axis=0) - others)
-    else:
+    elif not np.isnan(others).any():
         found = _estimate(values - np.nanmean(others, axis=0))
+    else:
+        found = _between_people(values, others)
     return {"to": name, **as_json(_first(found))}
+
+
+def _between_people(values: np.ndarray, others: np.ndarray) -> Estimate:
+    """Values minus others, both [num_people, num_tasks, 1] of other people, who played some of the tasks each.
+
+    The chance of either is that of their people; that of the tasks, which is in both, is counted once.
+    """
+    mean, mean_of_others = np.nanmean(values, axis=0), np.nanmean(others, axis=0)
+    one, other = _estimate(values - mean_of_others), _estimate(mean - others)
+    both = crossed_interval((mean - mean_of_others).T, STATISTICS["mean"])
+    squares = [((found.high - found.low) / 2) ** 2 for found in (one, other)]
+    half = (sum(squares) - ((both[1] - both[0]) / 2) ** 2) ** 0.5
+    return Estimate(one.mean, one.mean - half, one.mean + half)
 
 
 def _first(found: Estimate) -> Estimate:

@@ -8,23 +8,22 @@ as many steps as the streams of all families together have. All play the same he
 
 import dataclasses
 import json
-import shutil
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from xworld.agents import AgentConfig, ScriptedLearner
 from xworld.apps.laboratory.experiment import Experiment, Job, Outcome
-from xworld.apps.laboratory.training import Exam, train_to_end
+from xworld.apps.laboratory.training import Exam, made_once, train_to_end
 from xworld.base.errors import ConfigError
 from xworld.base.files import read_text
-from xworld.evaluation import TaskRows, record_episodes, sample_tasks
+from xworld.evaluation import record_tasks, sample_tasks
 from xworld.evaluation.protocol import with_num_trials
 from xworld.evaluation.recording import EXPERT_ACTION
-from xworld.histories import Dataset, DatasetHeader, DatasetWriter
+from xworld.histories import Dataset, DatasetHeader
 from xworld.tasks import TaskSet, Universe
 from xworld.training import PRESETS, ImitateConfig, ImitationConfig, PPOConfig, RunConfig, imitate
 from xworld.training.imitation.config import AD, DPT, imitator
@@ -73,7 +72,7 @@ def run(job: Job) -> Outcome:
         short = jax.tree.map(jnp.asarray, with_num_trials(tasks.tasks, sizes.num_played))
         return train_to_end(config, job, exam, TaskSet(short))
     agent = job.folder / "agent"
-    data = _record(job.folder / "streams", tasks, sizes, job.seed)
+    data = Dataset(made_once(job.folder / "streams", partial(_record, tasks, sizes, job.seed)))
     if not (agent / REPORT).exists():
         imitate(data, _imitation(job, sizes, method, int(reach)), agent, show_progress=False)
     update = json.loads(read_text(agent / REPORT))["update"]
@@ -130,19 +129,11 @@ def _tasks(job: Job, sizes: Sizes) -> TaskSet:
     )
 
 
-def _record(folder: Path, tasks: TaskSet, sizes: Sizes, seed: int) -> Dataset:
-    """A stream of a learner for each task, labelled; recorded unless it is there."""
-    if folder.is_dir() and (found := Dataset(folder, only_whole=True)).num_episodes == len(tasks):
-        return found
-    shutil.rmtree(folder, ignore_errors=True)
+def _record(tasks: TaskSet, sizes: Sizes, seed: int, folder: Path) -> Dataset:
+    """A stream of a learner for each task, labelled."""
     env = _config(sizes, REACHES[0]).env
-    long = with_num_trials(tasks.tasks, sizes.num_trials)
-    with DatasetWriter(
-        folder, DatasetHeader(env, players=("scripted-learner",), labels=(EXPERT_ACTION,)), TaskSet(long)
-    ) as writer:
-        rows = TaskRows(jax.device_get(long), np.arange(len(tasks))[:, None])
-        record_episodes(writer, rows, TEACHER, jax.random.key(seed))
-    return Dataset(folder)
+    header = DatasetHeader(env, players=("scripted-learner",), labels=(EXPERT_ACTION,))
+    return record_tasks(folder, header, with_num_trials(tasks.tasks, sizes.num_trials), TEACHER, jax.random.key(seed))
 
 
 EXPERIMENT = Experiment(

@@ -1,0 +1,211 @@
+"""Studies for two: a person with another, and a person with a player, who take turns in the seats; and their report."""
+
+import contextlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from window_fixtures import Clock, press
+
+from xworld import ConfigError
+from xworld.agents.players import EXPERT, NOOP, RANDOM
+from xworld.apps.commands.main import main
+from xworld.apps.play import Bindings, Window
+from xworld.apps.study import Sitting, find_study, make_schedule, open_record, parse_study, read_record
+from xworld.apps.study.sitting import CONSENT, END, FEEDBACK, PLAYING, READING
+from xworld.histories import replay
+
+pytestmark = pytest.mark.usefixtures("display")
+
+LENGTH = 6
+# The second agent, who can do nothing for itself, is paid while the first holds the ball.
+ROOM = """
+goals = ["hold(agent0, red ball)", "hold(agent0, red ball)"]
+trial_length = 6
+num_trials = 2
+facing = "north"
+map = '''
+#####
+#.b.#
+#.01#
+#####
+'''
+[legend]
+b = "red ball"
+"""
+STUDY = """
+title = "Rooms for two"
+seconds_per_step = 10
+num_trials = [1, 2]
+consent = "Your keys are recorded."
+instructions = "Reach the goal."
+partners = ["person", "random"]
+practice = [{ source = "room.toml", num_trials = 1 }]
+probes = [{ source = "room.toml" }, { source = "other.toml" }]
+"""
+
+
+@pytest.fixture(scope="module")
+def study_file(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("study")
+    for name in ("room", "other"):
+        (folder / f"{name}.toml").write_text(ROOM)
+    (folder / "two.toml").write_text(STUDY)
+    return folder / "two.toml"
+
+
+@contextlib.contextmanager
+def sitting_of(study_file, output, participant, partner=None, clock=None):
+    study = find_study(str(study_file))
+    record = open_record(study, participant, output, partner)
+    with contextlib.closing(Sitting(study, record, Bindings(), output.parent / "best", clock or Clock())) as sitting:
+        yield sitting
+
+
+def keys_of_a_step(sitting):
+    """The ball is taken at once by who plays agent 0; a person who plays agent 1 waits."""
+    is_first = (len(sitting.session.turns) - 1) % LENGTH == 0
+    keys = {0: ("period", "e") if is_first else ("down", "s"), 1: ("down", "s")}
+    return [keys[agent][person] for person, agent in enumerate(sitting.people)]
+
+
+def go_through(window, sitting, clock, num_trials=100):
+    """Plays so many trials, or to the end; the stages that were shown."""
+    stages = []
+    while sitting.stage != END and num_trials:
+        clock.time += 1.0
+        stages.append(sitting.stage)
+        if sitting.stage == PLAYING:
+            press(window, sitting, *keys_of_a_step(sitting))
+            num_trials -= sitting.stage != PLAYING
+        else:
+            press(window, sitting, "y" if sitting.stage == CONSENT else "return")
+    return stages
+
+
+@pytest.fixture(scope="module")
+def sessions(study_file, tmp_path_factory, display):
+    output = tmp_path_factory.mktemp("two") / "sessions"
+    with contextlib.closing(Window((640, 480))) as window:
+        for participant, partner in (("P1", "person"), ("P2", "random"), ("P3", "person"), ("P4", "random")):
+            clock = Clock()
+            with sitting_of(study_file, output, participant, partner, clock) as sitting:
+                window.start(sitting)
+                go_through(window, sitting, clock)
+    return output
+
+
+def test_a_step_waits_for_both_people(study_file, tmp_path, window):
+    clock = Clock()
+    with sitting_of(study_file, tmp_path / "out", "P1", "person", clock) as sitting:
+        window.start(sitting)
+        shown = []
+        while sitting.stage != PLAYING:
+            clock.time += 1.0
+            shown.append((sitting.stage, sitting._page))
+            press(window, sitting, "y" if sitting.stage == CONSENT else "return")
+        assert shown[-2:] == [(READING, 0), (READING, 1)]  # a page for each of them
+        press(window, sitting, "up", "up")
+        assert len(sitting.session.turns) == 1 and set(sitting.session.choices) == {sitting.people[0]}
+        press(window, sitting, "w")
+        assert len(sitting.session.turns) == 2 and not sitting.session.choices
+        clock.time += 10 * LENGTH  # the time is up
+        assert sitting.tick() and sitting.stage == FEEDBACK
+        assert "First person: It held on 0 of 6 steps." in sitting._feedback()
+
+
+def test_seats_take_turns(sessions, study_file):
+    for name, partner in (("P1", "person"), ("P2", "random")):
+        record = read_record(sessions / name)
+        assert (record.partner, record.status) == (partner, "finished")
+        seats = [item.seat for item in record.schedule]
+        assert seats in ([0, 1, 0], [1, 0, 1])
+        for place, seat in enumerate(seats):
+            history = record.history(place)
+            people = ("person", "person") if partner == "person" else ("person", "random")[:: 1 if seat == 0 else -1]
+            assert history.header.players == people
+            replay(history)
+            if partner == "random" and seat == 1:
+                assert (history.actions[:, 1] == history.actions[0, 1]).all()  # the person waits
+                assert len(np.unique(history.actions[:, 0])) > 2
+            else:
+                assert (history.rewards == 1).all()
+    starts = {make_schedule(find_study(str(study_file)), f"P{number}", 0)[0].seat for number in range(20)}
+    assert starts == {0, 1}
+
+
+def test_who_stops_goes_on_with_the_same_partner(study_file, sessions, tmp_path, window):
+    output, clock = tmp_path / "out", Clock()
+    with sitting_of(study_file, output, "P2", "random", clock) as sitting:
+        window.start(sitting)
+        go_through(window, sitting, clock, 1)
+        while sitting.stage != PLAYING:
+            clock.time += 1.0
+            press(window, sitting, "return")
+        press(window, sitting, *keys_of_a_step(sitting))
+        press(window, sitting, *keys_of_a_step(sitting))
+    with pytest.raises(ConfigError, match="--partner is person, and P2 has begun with random"):
+        open_record(find_study(str(study_file)), "P2", output, "person")
+    journal = output / "P2" / "journal.jsonl"
+    as_it_was = journal.read_text()
+    journal.write_text(as_it_was.replace('"name": "random"', '"name": "noop"'))
+    with pytest.raises(ConfigError, match="random is another player than when P2 began this task"):
+        sitting_of(study_file, output, "P2").__enter__()
+    journal.write_text(as_it_was)
+    with sitting_of(study_file, output, "P2", clock=clock) as sitting:
+        window.start(sitting)
+        assert len(sitting.session.turns) == 3
+        go_through(window, sitting, clock)
+    for path in sorted((sessions / "P2").glob("*-*.jsonl")):  # as if nobody had stopped
+        assert actions(path) == actions(output / "P2" / path.name)
+
+
+def actions(path):
+    return [json.loads(line)["actions"] for line in path.read_text().splitlines()[1:]]
+
+
+def test_the_report_compares_partners(sessions, tmp_path, capsys):
+    command = ["study", "report", str(sessions), "--output", str(tmp_path / "report"), "--repetitions", "2"]
+    assert main([*command, "--best-returns", str(tmp_path / "best")]) == 0
+    content = json.loads((tmp_path / "report" / "scores.json").read_text())
+    names = ("people with people", "people with random", RANDOM, NOOP, EXPERT)
+    assert tuple(content["scores"]) == names
+    scores = {name: of_player["1"]["last"]["mean"]["value"] for name, of_player in content["scores"].items()}
+    assert scores["people with people"] == scores[EXPERT] == 1 > scores["people with random"] >= scores[NOOP] == 0
+    found = content["scores"]["people with random"]["1"]["difference"]
+    assert found["to"] == "people with people" and found["low"] < found["value"] < 0
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert "With 1 trials people with random score -" in page and "beside people with people" in page
+
+
+GOOD = 'title = "t"\nconsent = "c"\ninstructions = "i"\nnum_trials = [1]\nseconds_per_trial = 9\n'
+FOR_TWO = "[[probes]]\nsource = 'two_machines'"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (GOOD + "partners = 'person'\n" + FOR_TWO, r"partners is 'person'; write .* as \[\"person\", \"pretrained\"\]"),
+        (GOOD + "partners = []\n" + FOR_TWO, r"partners is \[\]"),
+        (GOOD + "partners = ['noop', 'noop']\n" + FOR_TWO, "with one twice"),
+        (GOOD + "partners = ['nop']\n" + FOR_TWO, "there is no player and no folder 'nop'"),
+        (GOOD + "partners = ['searcher']\n" + FOR_TWO, "a searcher moves the first agent only"),
+        (GOOD + "partners = ['person']\n[[probes]]\nsource = 'two_doors'", "is for 1 agents, the study for 2"),
+        (GOOD + FOR_TWO, r"for 2 agents, the study for 1. .* as partners = \[\"person\"\]"),
+    ],
+)
+def test_mistakes_about_partners_are_told(tmp_path, text, words):
+    with pytest.raises(ConfigError, match=words):
+        parse_study(text, tmp_path)
+
+
+def test_a_partner_is_one_of_the_study(study_file, tmp_path):
+    study = find_study(str(study_file))
+    with pytest.raises(ConfigError, match="--partner is None; write one of those of the study: person, random"):
+        open_record(study, "P1", tmp_path)
+    with pytest.raises(ConfigError, match="--partner is noop; write one"):
+        open_record(study, "P1", tmp_path, "noop")
+    with pytest.raises(ConfigError, match="the study has tasks for one. Leave it out"):
+        open_record(find_study("small"), "P1", tmp_path, "person")
+    assert list(Path(tmp_path).iterdir()) == []
