@@ -1,4 +1,7 @@
-"""Draws the probe tasks, a picture for each group, and the list in probes.md: python docs/tools/draw_probes.py."""
+"""Draws the probe tasks: a picture for each group, the list in probes.md, and films of the expert with itself.
+
+python docs/tools/draw_probes.py
+"""
 
 import tomllib
 from pathlib import Path
@@ -7,7 +10,9 @@ import jax
 import numpy as np
 
 from xworld import Env
-from xworld.rendering import render, save_picture
+from xworld.agents.players import plan_policy
+from xworld.evaluation import record
+from xworld.rendering import render, save_animation, save_picture
 from xworld.rendering.drawing.canvas import new_surface, stamp, to_array, write
 from xworld.rendering.drawing.palette import PAGE, TEXT
 from xworld.tasks import Probe, probes
@@ -16,6 +21,8 @@ from xworld.tasks.sets.probes import GROUPS, SHAPES
 DOCS = Path(__file__).parents[1]
 LIST_STARTS = "## The list\n"  # what follows in probes.md is written by this script
 TILE_SIZES = {"one_player": 22, "navigation": 14, "two_player": 22}  # pixels
+FILMED = ("pass_over_the_wall_once", "coordinated_exchange", "two_machines")
+HELD = 8  # steps of a film in which the goal holds
 LETTERS, MARGIN, MAX_WIDTH = 15, 14, 1100  # pixels: height of the titles, space around pictures, width of a page
 
 
@@ -35,8 +42,25 @@ def main() -> None:
     for group in GROUPS:
         drawn = [(one.title, pictures[one.name]) for one in probes(group)]
         print(save_picture(_sheet(drawn), DOCS / "images" / "probes" / f"{group}.png"))
+    for name in FILMED:
+        print(film(name, DOCS / "images" / "probes" / f"{name}.gif"))
     page = DOCS / "probes.md"
     page.write_text(with_list(page.read_text()))
+
+
+def film(name: str, path: Path) -> Path:
+    """The expert in both seats, until both have been paid for a few steps."""
+    (one,) = (one for one in probes() if one.name == name)
+    env, task = Env(one.config), one.task()
+    policy = plan_policy(env, jax.tree.map(lambda leaf: leaf[None], task), show_progress=False)
+    states, timesteps = jax.device_get(record(env, task, policy, jax.random.key(0), num_trials=1))
+    (height, width), tile_size = _map_size(one), TILE_SIZES["two_player"]
+    end = int(np.flatnonzero(timesteps.reward.all(1))[0]) + HELD
+    pictures = (
+        render(env, jax.tree.map(lambda leaf, step=step: leaf[step], states), tile_size=tile_size, show_view=False)
+        for step in range(end)
+    )
+    return save_animation((one[: height * tile_size, : width * tile_size] for one in pictures), path, fps=4)
 
 
 def with_list(page: str) -> str:
