@@ -25,7 +25,7 @@ NULLS = ("teacher", *(f"stopped-{cut}" for cut in (*CUTS, *LEVELS)), "random")
 def main() -> None:
     """Puts each table between the lines that begin and end it."""
     text = PAGE.read_text()
-    for family in ("q-learner", "reinforce"):
+    for family in ("q-learner", "q-learner-6x6", "scripted-learner", "reinforce"):
         text = replaced(text, family, arms_table(family))
     PAGE.write_text(replaced(text, "teachers", teachers_table()))
 

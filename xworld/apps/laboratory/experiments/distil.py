@@ -47,7 +47,7 @@ class Sizes:
     num_trials: int = 40  # of a stream
     num_updates: int = 3000
     window: int = 192
-    batch_size: int = 16
+    batch_size: int = 8
     total_steps: int = 4_000_000  # of RL^2
     num_played: int = 20  # trials at the end
     num_exam_tasks: int = 512
