@@ -48,7 +48,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--histories", type=int, default=512)
     parser.add_argument("--steps", type=int, default=4096, help="of a history")
-    parser.add_argument("--batch", type=int, default=256, help="histories, or windows, that are read at a time")
+    parser.add_argument("--batch", type=int, default=1024, help="histories, or windows, that are read at a time")
     parser.add_argument("--window", type=int, default=1024, help="steps of a window")
     parser.add_argument("--devices", type=int, default=2)
     parser.add_argument("--repetitions", type=int, default=5)

@@ -59,6 +59,7 @@ class Experiment:
     arms_of: Mapping[str, tuple[str, ...]] | None = None  # of each family, where it has not all of them
     fit_along: str | None = None  # a number that runs measure: scores of each family are fitted along it
     cross_play: Callable[[Sequence[Job]], CrossPlay] | None = None  # of an arm's runs of several seeds, with each other
+    unit: str = "trial"  # what the scores in a row are of
     num_columns: int = 2  # panels side by side in figures of several families or exams
 
     def has(self, family: str, arm: str) -> bool:

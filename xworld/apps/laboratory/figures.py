@@ -20,11 +20,11 @@ _FAR = 4.0  # the longest run over the shortest
 
 
 def draw_families(content: Mapping[str, Any]) -> Figure:
-    """Score from trial to trial, arms and baselines as lines; a panel for each family if there are several."""
+    """Score from trial to trial, or of another unit, arms and baselines as lines; of several families a panel each."""
     families = content["families"]
     if len(families) == 1:
         (only,) = families.values()
-        return draw_trials(only, main=content["arms"])
+        return draw_trials(only, main=content["arms"], unit=content["unit"])
     num_columns = content["num_columns"]
     num_rows = -(-len(families) // num_columns)
     figure = blank_figure(_WIDTH * num_columns, _HEIGHT * num_rows)
@@ -32,7 +32,7 @@ def draw_families(content: Mapping[str, Any]) -> Figure:
         row, column = divmod(place, num_columns)
         left, bottom = (column + 0.1) / num_columns, 1 - (row + 1 - 0.14) / num_rows
         axes = add_axes(figure, (left, bottom, 0.57 / num_columns, 0.66 / num_rows))
-        k = trials_panel(axes, of_family, None, content["arms"])
+        k = trials_panel(axes, of_family, None, content["arms"], content["unit"])
         about = f"mean over {of_family['num_scored'][k]} tasks, shaded: 95 % interval"
         write_title(axes, family, about)
     return figure

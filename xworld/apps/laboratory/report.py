@@ -40,6 +40,7 @@ def write_report(
         "question": experiment.question,
         "arms": arms,
         "num_columns": experiment.num_columns,
+        "unit": experiment.unit,
         "families": {family: _of_family(experiment, of_it) for family, of_it in _by_family(experiment, found).items()},
         "course": _course(experiment, [(job, outcome["numbers"]) for job, outcome in found if job in runs]),
         "kept_tasks": kept_early_and_late(runs),
@@ -142,7 +143,7 @@ def _page(content: Mapping[str, Any], figures: Sequence[bytes]) -> str:
     for family, of_family in families.items():
         parts += [f"<h2>{html.escape(family)}</h2>"] * (len(families) > 1)
         first = of_family["runs"][0]["arm"] if of_family["runs"] else content["arms"][0]
-        parts += [_by_trial(first, of_family), _by_number_of_trials(first, of_family)]
+        parts += [_by_trial(first, of_family, content["unit"]), _by_number_of_trials(first, of_family)]
         parts += [describe_fit(of_family["fit"])] if "fit" in of_family else []
         parts += [_runs(of_family["runs"])]
     return wrap_page(content["experiment"], parts)
@@ -178,8 +179,8 @@ def _about_cross_play(cross_play: Mapping[str, Any]) -> str:
     return f"<h2>Cross-play</h2><table><tr>{head}</tr>{''.join(lines)}</table><p><small>{about}</small></p>"
 
 
-def _by_trial(first: str, content: Mapping[str, Any]) -> str:
-    """Scores from trial to trial in episodes of the most trials, and what they are."""
+def _by_trial(first: str, content: Mapping[str, Any], unit: str) -> str:
+    """Scores from trial to trial, or from unit to unit, in episodes of the most trials, and what they are."""
     of_players = {player: list(by_k.values())[-1] for player, by_k in content["scores"].items()}
     num_trials = len(next(iter(of_players.values()))["score"]["value"])
     by_trial = {
@@ -190,10 +191,10 @@ def _by_trial(first: str, content: Mapping[str, Any]) -> str:
         ]
         for player, of_k in of_players.items()
     }
-    headings = ("player", *(f"trial {trial + 1}" for trial in range(num_trials)), "gain", f"minus {first}")
+    headings = ("player", *(f"{unit.split()[0]} {trial + 1}" for trial in range(num_trials)), "gain", f"minus {first}")
     about = (
         f"A score of 1 is {content['reference']['kind']}. Means over {content['num_tasks']} tasks and the seeds of an "
-        "arm, with 95 % intervals over both. Gain is the last trial minus the first."
+        f"arm, with 95 % intervals over both. Gain is the last {unit} minus the first."
     )
     return html_table(by_trial, headings) + f"<p><small>{html.escape(about)}</small></p>"
 

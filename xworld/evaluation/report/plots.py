@@ -45,7 +45,10 @@ _FEATURES = {
 
 
 def draw_trials(
-    content: Mapping[str, Any], num_trials: int | None = None, main: Sequence[str] = (AGENT, PEOPLE)
+    content: Mapping[str, Any],
+    num_trials: int | None = None,
+    main: Sequence[str] = (AGENT, PEOPLE),
+    unit: str = "trial",
 ) -> Figure:
     """Mean score from trial to trial with 95 % intervals, a line for each player.
 
@@ -53,14 +56,20 @@ def draw_trials(
       content: of a scores.json.
       num_trials: in episodes of so many; by default of the most.
       main: the players whose lines stand out.
+      unit: what a score in a row is of.
     """
     figure, axes = new_figure(width=0.65)
-    k = trials_panel(axes, content, num_trials, main)
-    write_title(axes, "Score from trial to trial", f"mean over {_num_scored(content, k)} tasks, shaded: 95 % interval")
+    k = trials_panel(axes, content, num_trials, main, unit)
+    name = unit.split()[0]
+    write_title(
+        axes, f"Score from {name} to {name}", f"mean over {_num_scored(content, k)} tasks, shaded: 95 % interval"
+    )
     return figure
 
 
-def trials_panel(axes: Axes, content: Mapping[str, Any], num_trials: int | None, main: Sequence[str]) -> str:
+def trials_panel(
+    axes: Axes, content: Mapping[str, Any], num_trials: int | None, main: Sequence[str], unit: str = "trial"
+) -> str:
     """What `draw_trials` draws, on axes without a title; the key of its number of trials."""
     k = _most(content) if num_trials is None else str(num_trials)
     labels, highest = [], 0.0
@@ -78,7 +87,7 @@ def trials_panel(axes: Axes, content: Mapping[str, Any], num_trials: int | None,
     _score_axis(axes, highest)
     axes.set_xlim(1 - 0.04 * int(k), 1.04 * int(k))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_xlabel("trial")
+    axes.set_xlabel(unit)
     label_ends(axes, labels)
     return k
 

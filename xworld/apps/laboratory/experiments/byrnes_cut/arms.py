@@ -141,4 +141,5 @@ EXPERIMENT = Experiment(
     baselines=baselines,
     families=tuple(FAMILIES),
     arms_of=ARMS_OF,
+    unit=f"block of {SIZES[False].block} trials",
 )
