@@ -175,6 +175,26 @@ def test_curricula(run, traced, monkeypatch, tmp_path):
     assert {"training update", "noop: draw", "progress: draw"} < set(found["seconds"])
 
 
+def test_partners(run, monkeypatch, tmp_path):
+    script, path = load("speed.partners"), tmp_path / "partners.json"
+    trained = []
+
+    def stand_in(config, name, tasks):  # a minute each to compile
+        trained.append((name, type(config.partners).__name__, config.updates_per_chunk))
+        return lambda: jnp.zeros(1)
+
+    monkeypatch.setattr(script, "training", stand_in)
+    monkeypatch.setattr(script, "sample_tasks", lambda universe, key, number: make_tasks(3))
+    run("speed.partners", "--repetitions", 2, "--output", path)
+    found = json.loads(path.read_text())
+    kinds = ["SelfConfig", "NoisySelfConfig", "PoolConfig", "FixedConfig"]
+    assert trained == [(name, kind, 8) for name, kind in zip(("self", *found["times_self"]), kinds, strict=True)]
+    assert [(bar["bar"], bar["limit"]) for bar in found["bars"]] == [
+        ("noisy-self, times self", 1.15),
+        ("pool, times self", 1.35),
+    ]
+
+
 def test_first_steps(run, monkeypatch, tmp_path):
     script, path = load("speed.first_steps"), tmp_path / "first.json"
     ran = []
