@@ -43,7 +43,7 @@ def main() -> None:
         drawn = [(one.title, pictures[one.name]) for one in probes(group)]
         print(save_picture(_sheet(drawn), DOCS / "images" / "probes" / f"{group}.png"))
     for name in FILMED:
-        print(film(name, DOCS / "images" / "probes" / f"{name}.gif"))
+        print(film(name, DOCS / "images" / "films" / f"{name}.gif"))
     page = DOCS / "probes.md"
     page.write_text(with_list(page.read_text()))
 
