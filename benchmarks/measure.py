@@ -12,7 +12,7 @@ import resource
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -125,6 +125,18 @@ def summarize(cases: Sequence[Case], seconds: Sequence[Sequence[float]]) -> list
         say(f"{describe(case.labels)}: {statistics.median(seen):,.0f} steps/s")
         results.append(result)
     return results
+
+
+def time_in_turn(calls: Mapping[str, Callable[[], Any]], repetitions: int) -> dict[str, list[float]]:
+    """Seconds of each call, by name: all in turn, once to warm up and then `repetitions` times."""
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    for repetition in range(repetitions + 1):
+        for name, call in calls.items():
+            start = time.perf_counter()
+            jax.block_until_ready(call())
+            if repetition:
+                seconds[name].append(time.perf_counter() - start)
+    return seconds
 
 
 def summary(values: Sequence[float], digits: int | None = None) -> dict[str, float]:

@@ -10,7 +10,6 @@ time.
 
 import argparse
 import dataclasses
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -45,13 +44,7 @@ def main() -> None:
     for name in CURRICULA:
         if name != "uniform":
             calls |= _of_curriculum(name, config)
-    seconds: dict[str, list[float]] = {name: [] for name in calls}
-    for repetition in range(arguments.repetitions + 1):
-        for name, call in calls.items():
-            start = time.perf_counter()
-            jax.block_until_ready(call())
-            if repetition:
-                seconds[name].append(time.perf_counter() - start)
+    seconds = measure.time_in_turn(calls, arguments.repetitions)
     found = {name: measure.summary(values, 6) for name, values in seconds.items()}
     update = found["training update"]["median"]
     shares = {name: round(of["median"] / update, 4) for name, of in found.items() if name.endswith("bookkeeping")}

@@ -9,7 +9,6 @@ that costs as much gives half as many steps of its own.
 
 import argparse
 import dataclasses
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -42,13 +41,7 @@ def main() -> None:
     calls = {ITSELF: training(config, ITSELF, tasks)}
     for name, partners in OTHERS.items():
         calls[name] = training(dataclasses.replace(config, partners=partners), name, tasks)
-    seconds: dict[str, list[float]] = {name: [] for name in calls}
-    for repetition in range(arguments.repetitions + 1):
-        for name, call in calls.items():
-            start = time.perf_counter()
-            jax.block_until_ready(call())
-            if repetition:
-                seconds[name].append(time.perf_counter() - start)
+    seconds = measure.time_in_turn(calls, arguments.repetitions)
     ratios = {
         name: measure.summary([one / of_self for one, of_self in zip(seconds[name], seconds[ITSELF], strict=True)], 2)
         for name in OTHERS

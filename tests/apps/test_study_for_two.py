@@ -11,10 +11,15 @@ from window_fixtures import Clock, press
 from xworld import ConfigError
 from xworld.agents.players import EXPERT, NOOP, RANDOM
 from xworld.apps.commands.main import main
-from xworld.apps.play import Bindings, Window
+from xworld.apps.play import Bindings, Window, drawing
+from xworld.apps.play.drawing import Look
 from xworld.apps.study import Sitting, find_study, make_schedule, open_record, parse_study, read_record
 from xworld.apps.study.sitting import CONSENT, END, FEEDBACK, PLAYING, READING
+from xworld.evaluation.scores.summary import _between_people
 from xworld.histories import replay
+from xworld.rendering.scene import draw_grid
+from xworld.rendering.snapshot import take_snapshot
+from xworld.tasks import tasks_by_name
 
 pytestmark = pytest.mark.usefixtures("display")
 
@@ -82,6 +87,33 @@ def go_through(window, sitting, clock, num_trials=100):
         else:
             press(window, sitting, "y" if sitting.stage == CONSENT else "return")
     return stages
+
+
+def test_two_people_see_what_either_sees(window, begin):
+    """The probe's agents stand on both sides of a wall of counters, and look away from each other."""
+    source = tasks_by_name("two_machines", 0)
+    drawn = {}
+    for people in ((0, 1), (0,), (1,)):
+        partner = None if len(people) == 2 else "noop"
+        controller = begin(source, play_as=people, partner=partner, look=Look(view="seen"))
+        shown = [take_snapshot(controller.session.env, controller.session.turn.state, agent) for agent in people]
+        drawn[people] = seen_cells(controller.session, controller.look)
+        assert (drawn[people] == np.any([one.is_visible for one in shown], axis=0)).all()
+    assert (drawn[0, 1] == drawn[0,] | drawn[1,]).all() and (drawn[0,] != drawn[1,]).any()
+
+
+def seen_cells(session, look):
+    """What the window draws bright."""
+    found = []
+
+    def keep(snapshot, *rest, **options):
+        found.append(snapshot.is_visible)
+        return draw_grid(snapshot, *rest, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(drawing, "draw_grid", keep)
+        drawing.draw_window((640, 480), session, look, drawing.Words("", "", ""), Bindings())
+    return found[0]
 
 
 @pytest.fixture(scope="module")
@@ -177,6 +209,23 @@ def test_the_report_compares_partners(sessions, tmp_path, capsys):
     assert found["to"] == "people with people" and found["low"] < found["value"] < 0
     page = (tmp_path / "report" / "report.html").read_text()
     assert "With 1 trials people with random score -" in page and "beside people with people" in page
+
+
+def test_intervals_between_people_cover():
+    generator, hits, num_cases = np.random.default_rng(0), 0, 100
+    for _ in range(num_cases):
+        of_tasks = 0.35 * generator.normal(size=(1, 30, 1))
+        groups = []
+        for num_people in (4, 7):
+            values = of_tasks + 0.3 * generator.normal(size=(num_people, 1, 1))
+            values = values + 0.3 * generator.normal(size=(num_people, 30, 1))
+            values[::2, ::3] = np.nan
+            groups.append(values)
+        found = _between_people(*groups)
+        hits += found.low[0] <= 0 <= found.high[0]
+        back = _between_people(*groups[::-1])
+        assert found.mean == pytest.approx(-back.mean) and found.low == pytest.approx(-back.high)
+    assert hits >= 0.9 * num_cases
 
 
 GOOD = 'title = "t"\nconsent = "c"\ninstructions = "i"\nnum_trials = [1]\nseconds_per_trial = 9\n'

@@ -247,7 +247,7 @@ def _take(name: str, size: int, num_trials: tuple[int, ...] | None, where: tuple
         num_present = int(task.is_present.sum())
         if num_present == num_agents:
             taken.append(StudyTask(task_name, env, task, num_trials or (int(task.num_trials),)))
-        elif not isinstance(source, Sampled) or number == _MOST_SKIPPED * size:
+        elif not isinstance(source, Sampled) or number >= _MOST_SKIPPED * size:
             advice = "Name tasks for two, or leave partners out." if num_agents == 2 else "Name tasks for one."
             if num_agents == 1 and num_present == 2:
                 advice = 'Name tasks for one, or write who plays the other, as partners = ["person"].'

@@ -366,12 +366,13 @@ class Sitting:
             lines.append(f"{whose}The goal was: {goal_text(np.asarray(of_trial.goal))}.")
             held = float(turn.returns[number - 1][agent])
             lines.append(f"{whose}It held on {held:g} of {int(task.trial_length)} steps.")
+        of_both = " (mean of both agents)" if len(self.task.present) > 1 else ""
         if self._best:
             best = max(self._best, *means)
-            lines.append(f"At least {best:g} are possible for somebody who knows all rules.")
+            lines.append(f"At least {best:g} are possible{of_both} for somebody who knows all rules.")
         before = ", ".join(f"{return_:g}" for return_ in means[: number - 1])
         if before:
-            lines.append(f"In the trials before: {before}.")
+            lines.append(f"In the trials before{of_both}: {before}.")
         goes_on = "The next trial starts in the same way as this one."
         if task.has_several_goals:
             goes_on = "The next trial starts in the same way as this one, and may have another goal."
