@@ -3,7 +3,8 @@
 The families are how many tasks there are to train on. The arms are the methods, and how many steps back the network
 looks. `ad` predicts the actions of scripted learners, each of which learned one of these tasks; `dpt` predicts,
 in the same streams, what who knows the right object would do; `rl2` is trained by PPO on the same tasks, for at least
-as many steps as the streams of all families together have. All play the same held-out tasks, their actions drawn.
+as many steps as the streams of all families together have, `rl2x4` for four times as many. All play the same held-out
+tasks, their actions drawn.
 """
 
 import dataclasses
@@ -30,11 +31,11 @@ from xworld.training.imitation.config import AD, DPT, imitator
 from xworld.training.imitation.imitate import REPORT
 
 TEACHER = ScriptedLearner(num_trials=5)  # as good as the searcher once five trials have paid
-RL2 = "rl2"
+RL2, LONGER = "rl2", "rl2x4"  # the latter for four times as many steps
 NUM_TASKS = {"tasks-64": 64, "tasks-512": 512, "tasks-4096": 4096}  # of each family
 REACHES = (24, 96)  # steps that the network looks back: two trials, eight trials
-ARMS = tuple(f"{method}-{reach}" for reach in reversed(REACHES) for method in (AD, DPT, RL2))
-_MOST, _LONG_ARMS = "tasks-4096", ARMS[:3]  # how far back is asked where there are most tasks
+ARMS = (*(f"{method}-{reach}" for reach in reversed(REACHES) for method in (AD, DPT, RL2)), f"{LONGER}-{REACHES[1]}")
+_MOST, _LONG_ARMS = "tasks-4096", ARMS[:3]  # how far back, and how long, is asked where there are most tasks
 TRIAL_LENGTH = 12
 _SEED = 80_000  # of the exam
 
@@ -68,7 +69,9 @@ def run(job: Job) -> Outcome:
     sizes = SIZES[job.is_quick]
     method, reach = job.arm.split("-")
     config, exam, tasks = _config(sizes, int(reach)), _exam(sizes), _tasks(job, sizes)
-    if method == RL2:
+    if method in (RL2, LONGER):
+        times = 4 if method == LONGER else 1
+        config = dataclasses.replace(config, total_steps=times * config.total_steps)
         short = jax.tree.map(jnp.asarray, with_num_trials(tasks.tasks, sizes.num_played))
         return train_to_end(config, job, exam, TaskSet(short))
     agent = job.folder / "agent"
@@ -83,7 +86,7 @@ def _config(sizes: Sizes, reach: int) -> RunConfig:
     """The demo's rooms, in which episodes have as many trials as are played, and the network that all arms train."""
     config = PRESETS["demo"]()
     universe = dataclasses.replace(config.universe, num_trials=(sizes.num_played, sizes.num_played))
-    learner = PPOConfig(rollout_length=sizes.window // 2, final_entropy_weight=0.01)
+    learner = PPOConfig(rollout_length=sizes.window // 2)
     is_quick = sizes.num_updates < 100
     return dataclasses.replace(
         config,
@@ -141,7 +144,7 @@ EXPERIMENT = Experiment(
     question="Which way to an agent that learns in context needs fewest tasks: imitating learners, experts, or RL^2?",
     arms=ARMS,
     seeds=(0, 1, 2),
-    cost="36 runs, 24 imitators with 3000 updates and 12 of PPO with 4 million steps: 5 to 7 minutes of a core each",
+    cost="39 runs: 24 imitators and 12 of PPO, 5 to 7 minutes of a core each, and 3 of PPO with 16 million steps",
     run=run,
     baselines=lambda job: _exam(SIZES[job.is_quick]).baselines(job.folder),
     families=tuple(NUM_TASKS),

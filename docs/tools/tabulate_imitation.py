@@ -1,6 +1,6 @@
-"""Writes the tables of docs/imitation.md from the outcomes of xworld lab byrnes-cut.
+"""Writes the tables of docs/imitation.md from what xworld lab byrnes-cut and xworld lab distil left in docs/results.
 
-python docs/tools/tabulate_byrnes_cut.py
+python docs/tools/tabulate_imitation.py
 """
 
 import json
@@ -15,10 +15,12 @@ from xworld.apps.laboratory.experiments.byrnes_cut.cuts import CUTS, LEVELS, NUM
 from xworld.apps.laboratory.experiments.byrnes_cut.lives import FAMILIES
 
 PAGE = Path(__file__).parents[1] / "imitation.md"
-OUTCOMES = Path(__file__).parents[1] / "results" / "lab" / "byrnes-cut"
+LAB = Path(__file__).parents[1] / "results" / "lab"
+OUTCOMES = LAB / "byrnes-cut"
 SEEDS = range(3)
 BLOCKS = {0: "1 to 20", 1: "21 to 40", 4: "81 to 100", 9: "181 to 200", 19: "381 to 400"}
 MEANS = ("return_seen", "policy_seen", "gain", "after_late", "greedy", "gain_forgetful")
+TRIALS = (1, 5, 10, 20)  # of distil
 NULLS = ("teacher", *(f"stopped-{cut}" for cut in (*CUTS, *LEVELS)), "random")
 
 
@@ -27,7 +29,11 @@ def main() -> None:
     text = PAGE.read_text()
     for family in ("q-learner", "q-learner-6x6", "scripted-learner", "reinforce"):
         text = replaced(text, family, arms_table(family))
-    PAGE.write_text(replaced(text, "teachers", teachers_table()))
+    text = replaced(text, "teachers", teachers_table())
+    families = json.loads((LAB / "distil" / "distil.json").read_text())["families"]
+    for family, of_family in families.items():
+        text = replaced(text, family, trials_table(of_family))
+    PAGE.write_text(replaced(text, "distil", tasks_table(families)))
 
 
 def replaced(text: str, name: str, table: Sequence[str]) -> str:
@@ -77,6 +83,39 @@ def teachers_table() -> list[str]:
             lines.append((numbers["trials_to_master"], row([f"`{family}`", *cells, margins(found)])))
     heading = head(["teacher", "`trials_to_master`", *worth, *late, "seeds", "`above_stopped`"])
     return [*heading, *(line for _, line in sorted(lines))]
+
+
+def trials_table(of_family: dict[str, Any]) -> list[str]:
+    """Of a family of distil: a row for each player, with the intervals of the last trial and of the gain."""
+    lines = head(["", *(f"trial {number}" for number in TRIALS), "gain", "seeds"])
+    for player, (of_player,) in by_player(of_family):
+        score = of_player["score"]
+        early = [f"{score['value'][number - 1]:.2f}" for number in TRIALS[:-1]]
+        last = interval({part: values[TRIALS[-1] - 1] for part, values in score.items()})
+        seeds = [run["seed"] for run in of_family["runs"] if run["arm"] == player]
+        lines.append(row([f"`{player}`", *early, last, interval(of_player["gain"]), str(len(seeds) or "")]))
+    return lines
+
+
+def tasks_table(families: dict[str, Any]) -> list[str]:
+    """Of distil: the last trial's score by how many tasks there were to train on."""
+    names = list(dict.fromkeys(run["arm"] for of_family in families.values() for run in of_family["runs"]))
+    lines = head(["", *(f"{family.removeprefix('tasks-')} tasks" for family in families)])
+    for name in names:
+        of_families = [dict(by_player(of_family)).get(name) for of_family in families.values()]
+        cells = ["" if found is None else interval(found[0]["last"]["mean"]) for found in of_families]
+        lines.append(row([f"`{name}`", *cells]))
+    return lines
+
+
+def by_player(of_family: dict[str, Any]) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Each player, and its scores by number of trials."""
+    return [(player, list(by_k.values())) for player, by_k in of_family["scores"].items()]
+
+
+def interval(value: dict[str, float]) -> str:
+    """A mean with its 95 % interval."""
+    return "{value:.2f} ({low:.2f} to {high:.2f})".format(**value)
 
 
 def outcomes(family: str, arm: str) -> list[dict[str, Any]]:
