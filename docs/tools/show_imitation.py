@@ -1,6 +1,6 @@
-"""Writes the tables of docs/imitation.md from what xworld lab byrnes-cut and xworld lab distil left in docs/results.
+"""Writes the tables of docs/imitation.md, and draws its picture, from what its two experiments left in docs/results.
 
-python docs/tools/tabulate_imitation.py
+python docs/tools/show_imitation.py
 """
 
 import json
@@ -13,6 +13,7 @@ import numpy as np
 from xworld.apps.laboratory.experiments.byrnes_cut.arms import ARMS
 from xworld.apps.laboratory.experiments.byrnes_cut.cuts import CUTS, LEVELS, NUM_BLOCKS
 from xworld.apps.laboratory.experiments.byrnes_cut.lives import FAMILIES
+from xworld.evaluation.report.look import FAINT, INK, add_axes, blank_figure, to_png
 
 PAGE = Path(__file__).parents[1] / "imitation.md"
 LAB = Path(__file__).parents[1] / "results" / "lab"
@@ -21,19 +22,52 @@ SEEDS = range(3)
 BLOCKS = {0: "1 to 20", 1: "21 to 40", 4: "81 to 100", 9: "181 to 200", 19: "381 to 400"}
 MEANS = ("return_seen", "policy_seen", "gain", "after_late", "greedy", "gain_forgetful")
 TRIALS = (1, 5, 10, 20)  # of distil
+DRAWN = {
+    "q-learner": "Teacher: a Q-learner, which learns at once",
+    "reinforce": "Teacher: REINFORCE, which learns slowly",
+}
+TEACHER, IMITATOR = "#3b6fb6", "#d1495b"
 NULLS = ("teacher", *(f"stopped-{cut}" for cut in (*CUTS, *LEVELS)), "random")
 
 
 def main() -> None:
-    """Puts each table between the lines that begin and end it."""
+    """Puts each table between the lines that begin and end it, and draws the picture."""
+    (PAGE.parent / "images" / "imitation.png").write_bytes(drawn())
     text = PAGE.read_text()
     for family in ("q-learner", "q-learner-6x6", "scripted-learner", "reinforce"):
         text = replaced(text, family, arms_table(family))
-    text = replaced(text, "teachers", teachers_table())
+    text = replaced(replaced(text, "teachers", teachers_table()), "details", details_table())
     families = json.loads((LAB / "distil" / "distil.json").read_text())["families"]
-    for family, of_family in families.items():
-        text = replaced(text, family, trials_table(of_family))
+    text = replaced(text, "tasks-4096", trials_table(families["tasks-4096"]))
     PAGE.write_text(replaced(text, "distil", tasks_table(families)))
+
+
+def drawn() -> bytes:
+    """What is seen, and what comes of it: a panel for each of two teachers, as a PNG file."""
+    figure = blank_figure(11.0, 4.3)
+    for number, (family, title) in enumerate(DRAWN.items()):
+        axes = add_axes(figure, (0.06 + 0.49 * number, 0.13, 0.42, 0.76))
+        nulls = read(f"{family}-baselines")
+        teacher, stopped = returns(nulls, "teacher"), returns(nulls, "stopped-10")[0]
+        imitator = np.mean([returns(one, "ad-10") for one in outcomes(family, "ad-10")], axis=0)
+        middle = 20 * np.arange(NUM_BLOCKS) + 10  # of blocks of 20 trials
+        axes.axvspan(0, 20, color=TEACHER, alpha=0.15, linewidth=0)
+        axes.plot(middle, teacher, color=TEACHER, linewidth=1.6, linestyle=(0, (4, 2)))
+        axes.plot(middle[:1], teacher[:1], "o", color=TEACHER, markersize=5)
+        axes.axhline(stopped, color=FAINT, linewidth=1.2, linestyle=(0, (1, 2)))
+        axes.plot(middle, imitator, color=IMITATOR, linewidth=2.4)
+        axes.set(xlim=(0, 400), ylim=(0, 5), xlabel="trial of a life")
+        axes.set_title(title, loc="left", color=INK, fontsize=11.5, fontweight="bold", pad=12)
+        axes.text(
+            24, 0.3, "seen: the first 20 trials\nof 3446 lives in other tasks", color=TEACHER, fontsize=9.5, va="center"
+        )
+        axes.text(395, teacher[-1] + 0.15, "the teacher goes on, unseen", color=TEACHER, fontsize=9.5, ha="right")
+        axes.text(395, stopped - 0.22, "the teacher stops after 20 trials", color=FAINT, fontsize=9.5, ha="right")
+        above = imitator[-1] > stopped
+        height = imitator[-1] + 0.15 if above else imitator[-1] - 0.3
+        axes.text(395, height, "the imitator goes on, its weights frozen", color=IMITATOR, fontsize=9.5, ha="right")
+    figure.axes[0].set_ylabel("return of a trial")
+    return to_png(figure)
 
 
 def replaced(text: str, name: str, table: Sequence[str]) -> str:
@@ -45,24 +79,26 @@ def replaced(text: str, name: str, table: Sequence[str]) -> str:
 
 def arms_table(family: str) -> list[str]:
     """A row for each arm, mean of its seeds, and for each null."""
-    lines = head(
-        [
-            "",
-            *(f"trials {name}" for name in BLOCKS.values()),
-            *(f"`{name}`" for name in MEANS),
-            "seeds",
-            "`above_stopped`",
-        ]
-    )
+    lines = head(["", *(f"trials {name}" for name in BLOCKS.values()), "`above_stopped`, seed by seed"])
     for arm in ARMS:
         found = outcomes(family, arm)
         if found:
-            means = [f"{np.mean([one['numbers'][name] for one in found]):.2f}" for name in MEANS]
             blocks = np.mean([returns(one, arm) for one in found], axis=0)
-            lines.append(row([f"`{arm}`", *chosen(blocks), *means, str(len(found)), margins(found)]))
+            lines.append(row([f"`{arm}`", *chosen(blocks), margins(found)]))
     nulls = read(f"{family}-baselines")
     for name in filter(nulls["returns"].__contains__, NULLS):
-        lines.append(row([f"`{name}`", *chosen(returns(nulls, name)), *[""] * (len(MEANS) + 2)]))
+        lines.append(row([f"`{name}`", *chosen(returns(nulls, name)), ""]))
+    return lines
+
+
+def details_table() -> list[str]:
+    """A row for each arm of each family with all of its numbers, mean of its seeds."""
+    lines = head(["teacher", "imitator", *(f"`{name}`" for name in MEANS), "seeds"])
+    for family in FAMILIES:
+        for arm in ARMS:
+            found = outcomes(family, arm)
+            means = [f"{np.mean([one['numbers'][name] for one in found]):.2f}" for name in MEANS if found]
+            lines += [row([f"`{family}`", f"`{arm}`", *means, str(len(found))])] * bool(found)
     return lines
 
 
