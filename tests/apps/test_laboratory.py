@@ -17,6 +17,7 @@ from xworld import ConfigError, Env
 from xworld.agents import AgentPolicy, load, make_agent, save
 from xworld.apps.commands.main import main
 from xworld.apps.laboratory import Job, Outcome, SweepExam, known_experiments, run_experiment
+from xworld.apps.laboratory.report import with_other_arms
 from xworld.evaluation import CrossPlay, SweepConfig, run_sweep
 from xworld.tasks import TaskCollection
 
@@ -93,7 +94,7 @@ def test_several_numbers_of_trials_have_a_table_each_and_a_figure(tmp_path):
     assert "Last trial of 1" in page and "Last trial of 3" in page and "<th>trial 3</th>" in page
 
 
-def test_several_exams_have_a_table_and_a_panel_each_and_agents_of_several_seeds_cross_play(tmp_path):
+def test_several_exams_have_a_table_and_a_panel_each_and_agents_of_several_seeds_cross_play(tmp_path, capsys):
     def run(job):
         returns = toy_experiment.run(job).returns
         return Outcome({}, {"luck": job.seed}, exams={"easy": returns, "hard": {3: returns[3][:4] / 2}})
@@ -106,9 +107,13 @@ def test_several_exams_have_a_table_and_a_panel_each_and_agents_of_several_seeds
 
     def together(jobs):
         played.append([job.arm for job in jobs])
-        return CrossPlay(tuple(f"seed {job.seed}" for job in jobs), np.array([[[4.0], [1.0]], [[2.0], [2.0]]]))
+        if gone:
+            raise ConfigError("There is no agent.")
+        returns = np.array([[[4.0], [1.0]], [[2.0], [2.0]]])
+        names = tuple(f"{job.arm} {job.seed}" for job in jobs)
+        return CrossPlay(names, np.tile(returns, (len(jobs) // 2, len(jobs) // 2, 1)))
 
-    played = []
+    played, gone = [], []
     experiment = dataclasses.replace(EXPERIMENT, run=run, baselines=baselines, cross_play=together, num_columns=3)
     content = run_experiment(experiment, tmp_path)
     scores = {family: of_family["scores"]["high"]["3"] for family, of_family in content["families"].items()}
@@ -116,14 +121,16 @@ def test_several_exams_have_a_table_and_a_panel_each_and_agents_of_several_seeds
     means = {family: of_high["last"]["mean"]["value"] for family, of_high in scores.items()}
     assert means == pytest.approx({"easy": 0.51, "hard": 0.255})
     assert [run["seed"] for run in content["families"]["hard"]["runs"]] == [0, 2, 0, 2]
-    assert played == [["high"] * 2, ["low"] * 2]
+    assert played == [["high"] * 2, ["low"] * 2, ["high", "low"] * 2]
     assert content["cross_play"]["low"]["ratio"]["value"] == 0.5 and (tmp_path / "toy-cross-play.png").exists()
     page = (tmp_path / "toy.html").read_text()
-    assert "<th>hard</th>" in page and "with other seeds" in page and page.count("<figure>") == 2
-    assert run_experiment(experiment, tmp_path) == content and len(played) == 2  # kept
-    assert "cross_play" in run_experiment(experiment, tmp_path, arms=["low"], seeds=[2]) and len(played) == 2
-    run_experiment(experiment, tmp_path, arms=["low"], seeds=[2, 0])  # other seeds
-    assert played[2:] == [["low"] * 2]
+    assert "<th>hard</th>" in page and "with agents of other arms" in page and page.count("<figure>") == 2
+    assert run_experiment(experiment, tmp_path) == content and len(played) == 3  # kept
+    assert "cross_play" in run_experiment(experiment, tmp_path, arms=["low"], seeds=[2]) and len(played) == 3
+    gone.append("the agents")  # as from a folder of results alone
+    few = run_experiment(experiment, tmp_path, arms=["low"], seeds=[2, 0])  # in another order
+    assert played[3:] == [["low"] * 2] and few["cross_play"] == {} and few["families"].keys() == scores.keys()
+    assert "low-cross-play is left out: There is no agent." in capsys.readouterr().out
     (tmp_path / "low-cross-play.json").write_text("{")
     with pytest.raises(ConfigError, match="low-cross-play.json is damaged; remove it, and it is played again"):
         run_experiment(experiment, tmp_path)
@@ -207,9 +214,10 @@ def test_all_experiments_are_listed(capsys):
         ("memories", "search", "transformer_xl", {"num_layers": 2, "gradient_window": None}),
         ("memories", "short-gradients", "transformer_xl", {"window": 12}),
         ("memories", "short-gradients", "gru_attention", {"gradient_window": 12}),
-        ("memories", "long-trials", "gated_delta", {"num_layers": 2, "gradient_window": None}),
+        ("memories", "long-trials", "gated_delta", {"num_layers": 2}),
+        ("memories", "long-trials", "transformer_xl", {"cache_size": 300}),
         ("memories", "recall", "transformer_xl", {"cache_size": 260}),
-        ("memories", "recall", "gated_delta", {"num_layers": 2, "gradient_window": None}),
+        ("memories", "recall", "gated_delta", {"num_layers": 2}),
         ("gradient_reach", "all", "gated_delta-12", {"gradient_window": 12}),
         ("gradient_reach", "all", "gru-12", {"gradient_window": 12}),
     ],
@@ -229,6 +237,10 @@ def test_arms_differ_in_what_they_say(name, family, arm, expected, is_quick, tmp
     first, other = (dataclasses.asdict(config.agent) for config in configs)
     assert first != other and expected.items() <= other.items()
     assert configs[0] == dataclasses.replace(configs[1], agent=configs[0].agent)
+    if family in ("long-trials", "recall"):  # which say nothing of it: all learn from whole rollouts
+        name_of = {True: "window", False: "gradient_window"}
+        windows = {agent[name_of[agent["memory"] == "transformer_xl"]] for agent in (first, other)}
+        assert windows == {configs[0].learner.rollout_length}
 
 
 @pytest.mark.parametrize(
@@ -256,3 +268,17 @@ def test_each_experiment_runs(name, arm, options, folder, seed, tmp_path, capsys
     assert bool(content["course"]) == (tmp_path / f"{name}-numbers.png").exists() == (name == "curricula")
     assert bool(content["kept_tasks"]) == (tmp_path / f"{name}-gallery.png").exists() == (name == "curricula")
     assert f"Wrote {name}.json" in capsys.readouterr().out
+
+
+def test_no_player_is_called_as_an_arm_is(tmp_path):
+    experiment = dataclasses.replace(EXPERIMENT, arms=(*EXPERIMENT.arms, "noop"))
+    with pytest.raises(ConfigError, match="toy has an arm 'noop' and a player of that name. Call the arm otherwise"):
+        run_experiment(experiment, tmp_path, arms=["high"])
+
+
+def test_what_agents_earn_beside_those_of_other_arms():
+    matrix = [[1.0, 2.0, 3.0, 4.0], [2.0, 1.0, 5.0, 6.0], [3.0, 5.0, 1.0, 7.0], [4.0, 6.0, 7.0, 1.0]]
+    found = with_other_arms({"players": ["so so 0", "so so 1", "well 0", "well 1"], "matrix": matrix})
+    assert found == {"so so": 4.5, "well": 4.5}
+    found = with_other_arms({"players": ["a 0", "b 0", "b 1", "c 0"], "matrix": matrix})
+    assert found == pytest.approx({"a": 3.0, "b": 4.5, "c": 17 / 3})

@@ -15,6 +15,8 @@ import numpy as np
 from xworld.base.errors import ConfigError, did_you_mean
 from xworld.evaluation import CrossPlay, Scores
 
+ALL_ARMS = "all arms"  # of a cross-play: agents of each
+
 
 @dataclass(frozen=True)
 class Job:
@@ -49,7 +51,7 @@ class Experiment:
     seeds: tuple[int, ...]
     cost: str  # about how long it takes, and on what
     run: Callable[[Job], Outcome]
-    # of the family: what other players earn, and what scores 1; of an experiment with several exams, by their names
+    # of the family: what other players, called as no arm is, earn, and what scores 1; of several exams by their names
     baselines: Callable[[Job], Scores | Mapping[str, Scores]]
     families: tuple[str, ...] = ("all",)  # of tasks: each has a table and a panel of the figure
     against: str | None = None  # a number that runs measure: a second figure draws what arms gain against it
@@ -58,7 +60,7 @@ class Experiment:
     course: tuple[tuple[str, str], ...] = ()
     arms_of: Mapping[str, tuple[str, ...]] | None = None  # of each family, where it has not all of them
     fit_along: str | None = None  # a number that runs measure: scores of each family are fitted along it
-    cross_play: Callable[[Sequence[Job]], CrossPlay] | None = None  # of an arm's runs of several seeds, with each other
+    cross_play: Callable[[Sequence[Job]], CrossPlay] | None = None  # of runs with each other; players `ARM SEED`
     unit: str = "trial"  # what the scores in a row are of
     num_columns: int = 2  # panels side by side in figures of several families or exams
 

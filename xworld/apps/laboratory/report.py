@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from xworld.apps.laboratory.experiment import Experiment, Job
+from xworld.apps.laboratory.experiment import ALL_ARMS, Experiment, Job
 from xworld.apps.laboratory.figures import draw_course, draw_families, draw_gains, draw_numbers
 from xworld.apps.laboratory.fits import describe_fit, draw_fits, fit_runs
 from xworld.apps.laboratory.gallery import draw_gallery, kept_early_and_late
@@ -104,8 +104,10 @@ def _of_family(experiment: Experiment, found: Found) -> dict[str, Any]:
     )
     runs = [
         {"arm": job.arm, "seed": job.seed, **{name: outcome[name] for name in ("options", "numbers", "machine")}}
-        for job, outcome in found
-        if job.arm in experiment.arms
+        for job, outcome in sorted(
+            ((job, outcome) for job, outcome in found if job.arm in experiment.arms),
+            key=lambda one: experiment.arms.index(one[0].arm),
+        )
     ]
     fit = None if experiment.fit_along is None else fit_runs(scores, runs, experiment.fit_along)
     return {"runs": runs, **({} if fit is None else {"fit": fit}), **summarise(scores)}
@@ -166,17 +168,37 @@ def _last(of_family: Mapping[str, Any], player: str, statistic: str) -> Mapping[
 
 
 def _about_cross_play(cross_play: Mapping[str, Any]) -> str:
-    """A table of what the agents of each arm earn with themselves and with those of other seeds."""
+    """Tables of what the agents of each arm earn with themselves, with other seeds, and with those of other arms."""
     lines = []
     for title, one in cross_play.items():
         ratio = one["ratio"]
         cells = [one["with_themselves"], one["with_others"], ratio["value"], ratio["low"], ratio["high"]]
-        texts = ("" if cell is None else f"{cell:.3f}" for cell in cells)
-        lines.append(f"<tr><th>{html.escape(title)}</th>{''.join(f'<td>{text}</td>' for text in texts)}</tr>")
-    names = ("arm", "with themselves", "with other seeds", "ratio", "low", "high")
-    head = "".join(f"<th>{name}</th>" for name in names)
+        lines.append(_row(title, cells))
+    names = ("arm", "with themselves", "with others", "ratio", "low", "high")
     about = "Last trials of tasks for two, both ways to sit. Low and high: the ratio's 95 % interval over tasks."
-    return f"<h2>Cross-play</h2><table><tr>{head}</tr>{''.join(lines)}</table><p><small>{about}</small></p>"
+    parts = [f"<h2>Cross-play</h2>{_table(names, lines)}<p><small>{about}</small></p>"]
+    for title, one in cross_play.items():
+        strangers = with_other_arms(one) if title.endswith(ALL_ARMS) else {}
+        lines = [_row(arm, [earned]) for arm, earned in strangers.items()]
+        parts += [_table((title, "with agents of other arms"), lines)] * bool(strangers)
+    return "".join(parts)
+
+
+def with_other_arms(cross_play: Mapping[str, Any]) -> dict[str, float]:
+    """What each arm's agents, called `ARM SEED`, earn on average beside those of other arms."""
+    arms = np.array([name.rpartition(" ")[0] for name in cross_play["players"]])
+    matrix = np.array(cross_play["matrix"])
+    return {arm: float(matrix[arms == arm][:, arms != arm].mean()) for arm in dict.fromkeys(arms.tolist())}
+
+
+def _table(names: Sequence[str], lines: Sequence[str]) -> str:
+    head = "".join(f"<th>{name}</th>" for name in names)
+    return f"<table><tr>{head}</tr>{''.join(lines)}</table>"
+
+
+def _row(name: str, cells: Sequence[float | None]) -> str:
+    texts = ("" if cell is None else f"{cell:.3f}" for cell in cells)
+    return f"<tr><th>{html.escape(name)}</th>{''.join(f'<td>{text}</td>' for text in texts)}</tr>"
 
 
 def _by_trial(first: str, content: Mapping[str, Any], unit: str) -> str:

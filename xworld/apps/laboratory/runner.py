@@ -9,7 +9,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from xworld.apps.laboratory.experiment import Experiment, Job, Outcome
+from xworld.apps.laboratory.experiment import ALL_ARMS, Experiment, Job, Outcome
 from xworld.apps.laboratory.report import write_report
 from xworld.base.checks import check_set, check_whole
 from xworld.base.errors import ConfigError, located
@@ -29,6 +29,7 @@ from xworld.evaluation import CrossPlay, Scores
 BASELINES = "baselines"
 _OUTCOME = "outcome.json"
 _DIGITS = 4  # of a return in a file
+_OF_EACH_ARM = 2  # agents that play with those of other arms
 _SECONDS_BETWEEN_LOOKS = 0.2
 
 
@@ -93,9 +94,9 @@ def _jobs(
         prefix = f"{family}-" if len(experiment.families) > 1 else ""
         jobs += [
             Job(family, arm, seed, folder / f"{prefix}{arm}-seed{seed}", is_quick, total_steps)
+            for seed in seeds  # so that a part of them already compares all arms
             for arm in arms
             if experiment.has(family, arm)
-            for seed in seeds
         ]
         if not jobs or jobs[-1].family != family:
             raise ConfigError(f"The family {family!r} has none of the arms {list(arms)}. Leave it or them out.")
@@ -122,6 +123,7 @@ def run_job(experiment: Experiment, job: Job) -> None:
     content: dict[str, Any] = {"options": _options(job)}
     if job.arm == BASELINES:
         found = experiment.baselines(job)
+        _check_names(experiment, found.values() if isinstance(found, Mapping) else (found,))
         content |= {"returns": {}} if isinstance(found, Mapping) else _of_baselines(found)
         exams = {name: _of_baselines(one) for name, one in found.items()} if isinstance(found, Mapping) else {}
     else:
@@ -132,6 +134,12 @@ def run_job(experiment: Experiment, job: Job) -> None:
     content["machine"] = _machine()
     text = json.dumps(content, separators=(",", ":")) + "\n"
     write_atomically(check_folder(job.folder) / _OUTCOME, text.encode())
+
+
+def _check_names(experiment: Experiment, baselines: Iterable[Scores]) -> None:
+    """Refuses a player that is called as an arm is: they would be told of as one."""
+    for name in {name for scores in baselines for name in scores.returns} & set(experiment.arms):
+        raise ConfigError(f"{experiment.name} has an arm {name!r} and a player of that name. Call the arm otherwise.")
 
 
 def _of_baselines(scores: Scores) -> dict[str, Any]:
@@ -147,31 +155,46 @@ def _as_json(returns: Mapping[str, Mapping[int, np.ndarray]]) -> dict[str, dict[
 
 
 def _cross_plays(experiment: Experiment, folder: Path, jobs: Sequence[Job]) -> dict[str, CrossPlay]:
-    """Of each arm that has runs of several seeds how these play with each other; what was played is kept in a file.
+    """How the runs of each arm play with each other, and two of each arm with those of the others.
+
+    What was played is kept in a file. Where a run has no agent any more, as in a folder of results alone, what is not
+    kept is left out.
 
     Raises:
       ConfigError: such a file is damaged.
     """
     found: dict[str, CrossPlay] = {}
-    of_arms: dict[tuple[str, str], list[Job]] = {}
-    for job in jobs:
-        if job.arm != BASELINES:
-            of_arms.setdefault((job.family, job.arm), []).append(job)
-    for (family, arm), runs in of_arms.items():
-        if experiment.cross_play is None or len(runs) < 2:
-            continue
-        title = f"{family}, {arm}" if len(experiment.families) > 1 else arm
-        path = folder / f"{title.replace(', ', '-')}-cross-play.json"
-        about = {"seeds": [job.seed for job in runs], **_options(runs[0])}
+    for title, runs in _groups(experiment, jobs).items():
+        path = folder / f"{title.replace(', ', '-').replace(' ', '-')}-cross-play.json"
+        about = {"runs": [job.folder.name for job in runs], **_options(runs[0])}
         kept = _read_cross_play(path, about)
         if kept is None:
             print(f"{path.stem} begins.", flush=True)
             use_devices(num_cores())
-            kept = experiment.cross_play(runs)
+            try:
+                kept = experiment.cross_play(runs) if experiment.cross_play else None
+            except ConfigError as error:
+                print(f"{path.stem} is left out: {error}", flush=True)
+        if kept is not None:
             content = {**about, "players": kept.names, "measure": kept.measure, "returns": _rounded(kept.returns)}
             write_atomically(path, (json.dumps(content, separators=(",", ":")) + "\n").encode())
-        found[title] = kept
+            found[title] = kept
     return found
+
+
+def _groups(experiment: Experiment, jobs: Sequence[Job]) -> dict[str, list[Job]]:
+    """By title, the runs that play with each other: those of an arm, and the first two of all arms."""
+    of_arms: dict[str, list[Job]] = {}
+    of_all: dict[str, list[Job]] = {}
+    for job in jobs if experiment.cross_play is not None else ():
+        if job.arm != BASELINES:
+            prefix = f"{job.family}, " if len(experiment.families) > 1 else ""
+            of_arm = of_arms.setdefault(f"{prefix}{job.arm}", [])
+            of_arm.append(job)
+            if len(of_arm) <= _OF_EACH_ARM:
+                of_all.setdefault(f"{prefix}{ALL_ARMS}", []).append(job)
+    several = {title: runs for title, runs in of_arms.items() if len(runs) > 1}
+    return several | {title: runs for title, runs in of_all.items() if len({job.arm for job in runs}) > 1}
 
 
 def _read_cross_play(path: Path, about: Mapping[str, Any]) -> CrossPlay | None:

@@ -94,7 +94,7 @@ class UniverseConfig:
 
     # Players
     two_player_percent: int = 0  # share of the games for two agents; one of the rest has agent 0 only
-    together_percent: int = 0  # share of the games for two that neither can solve alone
+    together_percent: int = 0  # share of the games for two made so that something is asked of both
 
     # What the agent is not told
     hide_percent: int = 75  # share of the games in which anything is hidden

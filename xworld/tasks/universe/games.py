@@ -63,7 +63,7 @@ class Game:
     is_chain: jax.Array  # [R] bool, rules that have to fire, for one of the goals
     is_dead_end: jax.Array  # [R] bool, rules that spoil what the goal needs
     are_two: jax.Array  # [] bool, whether there are agents 0 and 1, and not agent 0 only
-    needs_both: jax.Array  # [] bool, whether neither of them can reach a goal alone
+    needs_both: jax.Array  # [] bool, whether every way to a goal asks something of both of them
     num_distractors: jax.Array  # [] int32, with the objects of chains to no goal
     trial_length: jax.Array  # [] int32
     num_trials: jax.Array  # [] int32

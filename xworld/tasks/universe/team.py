@@ -18,7 +18,7 @@ class Team:
     """Agent 0, or agents 0 and 1."""
 
     are_two: jax.Array  # [] bool
-    are_together: jax.Array  # [] bool, the game is made so that neither can solve it alone
+    are_together: jax.Array  # [] bool, the game is made so that something is asked of both
 
     def draw(self, is_asked: jax.Array, bits: jax.Array) -> jax.Array:
         """[Q] int32 ids of agents, one for each of [Q] bits: 0 where none is asked for or one plays, else 0 or 1."""

@@ -53,7 +53,7 @@ class TaskInfo:
     num_distractors: jax.Array  # [] int32, objects that are neither needed nor keys
     num_objects: jax.Array  # [] int32, at the start, keys included
     num_players: jax.Array  # [] int32, 1 or 2
-    needs_both: jax.Array  # [] bool, whether neither player can reach a goal alone
+    needs_both: jax.Array  # [] bool, whether every way to a goal asks something of both players
 
 
 @dataclass(frozen=True)

@@ -134,7 +134,7 @@ def s() -> RunConfig:
 
 
 def duo() -> RunConfig:
-    """One room; half of the tasks are for two players, half of these need both. The learner plays all seats.
+    """One room; half of the tasks are for two players, and most of these ask something of both. The learner plays all.
 
     `partners` has other players in the second seat.
     """

@@ -14,20 +14,21 @@ from xworld.training import PRESETS, RunConfig
 
 @dataclass(frozen=True)
 class _Family:
-    """Tasks, and what is asked of a memory on them; None: as the preset has it."""
+    """Tasks, and what is asked of a memory on them."""
 
     preset: str
-    gradient_window: int | None = None  # steps that gradients go back
-    reach: int | None = None  # steps back that memories which attend can look, in every layer
-    total_steps: int | None = None
+    reach: int  # steps back that memories which attend can look, in every layer
+    gradient_window: int | None = None  # steps that gradients go back; None: a whole rollout
+    total_steps: int | None = None  # None: as the preset has it
 
 
+WHOLE_EPISODE = 152  # of the preset `memory`, at least: six trials of 25 steps
 _FAMILIES = {
-    "control": _Family("memory"),
-    "short-gradients": _Family("memory", gradient_window=12, total_steps=50_000_000),
-    "long-trials": _Family("memory-long"),
-    "search": _Family("memory-search"),
-    "recall": _Family("memory-recall", reach=260),  # a whole episode
+    "control": _Family("memory", reach=WHOLE_EPISODE),
+    "short-gradients": _Family("memory", reach=WHOLE_EPISODE, gradient_window=12, total_steps=50_000_000),
+    "long-trials": _Family("memory-long", reach=300),  # as AdA's, over episodes of 300 to 600 steps
+    "search": _Family("memory-search", reach=120),  # a whole episode
+    "recall": _Family("memory-recall", reach=260),  # likewise
 }
 
 
@@ -35,10 +36,8 @@ def run(job: Job) -> Outcome:
     """Trains an agent with the arm's memory on the family's tasks."""
     config, family = _config(job), _FAMILIES[job.family]
     agent = dataclasses.replace(config.agent, memory=job.arm) if job.is_quick else agent_preset("mini", job.arm)
-    if family.gradient_window is not None:
-        agent = with_gradient_window(agent, family.gradient_window)
-    if family.reach is not None:
-        agent = with_reach(agent, family.reach)
+    window = family.gradient_window or config.learner.rollout_length
+    agent = with_reach(with_gradient_window(agent, window), family.reach)
     return train_to_end(dataclasses.replace(config, agent=agent), job, _exam(job))
 
 

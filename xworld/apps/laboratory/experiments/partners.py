@@ -1,7 +1,8 @@
 """Partners side by side: whom one should train with for tasks for two, and whether what is learned works with others.
 
-All arms train on the same tasks for as many environment steps, but for `alone`. There the other seat does nothing, and
-the run goes on until the learner has taken as many steps of its own as under `self`, which learns from both seats.
+All arms train on the same tasks for as many environment steps, but for two. `self` learns from both seats, so that it
+has more steps of its own: `self-shorter` stops when it has as many as those with partners. In `alone` the other seat
+does nothing, and the run goes on until the learner has taken as many steps of its own as under `self`.
 """
 
 import dataclasses
@@ -34,18 +35,19 @@ from xworld.training import (
     SelfConfig,
 )
 
-ALONE, ITSELF, FOR_ONE = "alone", "itself", "for one"
+ALONE, SHORTER, ITSELF, FOR_ONE = "alone", "self-shorter", "itself", "for one"
 _ARMS: dict[str, PartnersConfig] = {
     "self": SelfConfig(),
     "noisy-self": NoisySelfConfig(),
     "pool": PoolConfig(),
-    "random": FixedConfig(RANDOM),
+    "with-random": FixedConfig(RANDOM),
+    SHORTER: SelfConfig(),
     ALONE: FixedConfig(NOOP),
 }
 _SMALL_POOL = PoolConfig(capacity=2, updates_per_draw=2, draws_per_snapshot=1)
 _SEATS = (0, 1)
 _OF_TWO = ("needs both", "one could do")  # tasks for two
-_WITH = (ITSELF, RANDOM, NOOP, EXPERT)  # who sits in the other seat of an exam
+_WITH = (ITSELF, RANDOM, NOOP)  # who sits in the other seat of an exam; the expert's plans do not look at anybody
 
 Played = Mapping[int, np.ndarray]  # by number of trials k, [num_tasks, k] returns
 
@@ -59,14 +61,12 @@ class PairExam:
     sweep: SweepConfig
     seed: int  # far from those of training
 
-    def play(self, policy: Policy, expert: Policy) -> dict[str, dict[int, np.ndarray]]:
+    def play(self, policy: Policy) -> dict[str, dict[int, np.ndarray]]:
         """By exam and number of trials k, [num_tasks, k] mean returns of a player.
 
-        Args:
-          policy: who plays, with itself in all seats, and in one seat beside each of the others.
-          expert: that has plans for all tasks for two.
+        It plays with itself in all seats, and in one seat beside each of the others.
         """
-        partners: dict[str, Policy] = {RANDOM: SCRIPTED[RANDOM], NOOP: SCRIPTED[NOOP], EXPERT: expert}
+        partners = {name: SCRIPTED[name] for name in (RANDOM, NOOP)}
         by_itself = self._sweep(policy, self.tasks)
         for_two = np.flatnonzero(self.is_for_two)
         played = {ITSELF: {k: returns[for_two] for k, returns in by_itself.items()}}
@@ -84,7 +84,7 @@ class PairExam:
         """Of each exam scripted players and the expert; 1 is the expert's best return in all seats."""
         expert, best = plan_policy(self.env, self.tasks, show_progress=False), self.reference(folder)
         players: dict[str, Policy] = {RANDOM: SCRIPTED[RANDOM], NOOP: SCRIPTED[NOOP], EXPERT: expert}
-        played = {name: self.play(policy, expert) for name, policy in players.items()}
+        played = {name: self.play(policy) for name, policy in players.items()}
         is_of = {f"{part}, with {name}": is_part for part, is_part in self._parts.items() for name in _WITH}
         is_of[FOR_ONE] = ~self.is_for_two
         return {
@@ -103,10 +103,6 @@ class PairExam:
         num_trials, key = self.sweep.num_trials[-1], jax.random.key(self.seed + 1)
         found = cross_play(self.env, self.tasks_for_two, players, key, num_trials=num_trials)
         return found.to_scores(self.reference(folder).best[self.is_for_two].astype(np.float64))
-
-    def plan(self) -> Policy:
-        """The expert, as a partner."""
-        return plan_policy(self.env, self.tasks_for_two, show_progress=False)
 
     def reference(self, folder: Path) -> Reference:
         """The expert's best returns of all tasks, kept in the folder."""
@@ -134,13 +130,13 @@ class PairExam:
 
     @property
     def _parts(self) -> dict[str, np.ndarray]:
-        """[num_tasks] bool for each part of the tasks for two: what neither can do alone, and the rest."""
+        """[num_tasks] bool for each part of the tasks for two: where something is asked of both, and the rest."""
         needs_both = self._made[1]
         return dict(zip(_OF_TWO, (self.is_for_two & needs_both, self.is_for_two & ~needs_both), strict=True))
 
     @cached_property
     def _made(self) -> tuple[Task, np.ndarray]:
-        """The tasks, and [num_tasks] whether neither agent can reach the goal alone."""
+        """The tasks, and [num_tasks] whether goal and rules ask something of both agents."""
         universe = Universe(self.config.env, self.config.universe).with_split("test")
         tasks, info = universe.sample_stacked(jax.random.split(jax.random.key(self.seed), self.num_tasks))
         return tasks, np.asarray(info.needs_both)
@@ -152,20 +148,20 @@ class PairExam:
 
 def run(job: Job) -> Outcome:
     """Trains with the arm's partners, and plays all exams."""
-    exam, config, steps = _exam(job.is_quick), _config(job), job.total_steps
-    own = 1 + config.universe.two_player_percent / 100 if job.arm in ("self", ALONE) else 1.0
-    total = config.total_steps if steps is None else steps
-    if job.arm == ALONE:
-        total = round(total * own)
+    exam, config = _exam(job.is_quick), _config(job)
+    steps = config.total_steps if job.total_steps is None else job.total_steps
+    both = 1 + config.universe.two_player_percent / 100  # steps that `self` has of its own for each of the environment
+    total = round(steps * {ALONE: both, SHORTER: 1 / both}.get(job.arm, 1.0))
+    own = round(total * both) if job.arm in ("self", SHORTER) else total
     numbers = train_run(config, dataclasses.replace(job, total_steps=total))
-    numbers |= {"environment_steps": total, "own_steps_about": total if job.arm == ALONE else round(total * own)}
-    return Outcome({}, numbers, exams=exam.play(newest_policy(job.folder), exam.plan()))
+    numbers |= {"environment_steps": total, "own_steps_about": own}
+    return Outcome({}, numbers, exams=exam.play(newest_policy(job.folder)))
 
 
 def _play_together(jobs: Sequence[Job]) -> CrossPlay:
-    """The agents of an arm's seeds with each other."""
+    """The agents of these runs with each other."""
     first, *_ = jobs
-    players: dict[str, AgentPolicy] = {f"seed {job.seed}": newest_policy(job.folder) for job in jobs}
+    players: dict[str, AgentPolicy] = {f"{job.arm} {job.seed}": newest_policy(job.folder) for job in jobs}
     return _exam(first.is_quick).cross_play(players, first.folder.with_name(BASELINES))
 
 
@@ -195,7 +191,7 @@ EXPERIMENT = Experiment(
     question="Whom should one train with for tasks for two, and does what is learned work with others?",
     arms=tuple(_ARMS),
     seeds=(0, 1, 2, 3),
-    cost="20 runs of 50 million steps, of `alone` 75; the expert, a partner in exams, plans for minutes after each",
+    cost="24 runs of 50 million steps, of `alone` 75 and of `self-shorter` 33; then all play with each other",
     run=run,
     baselines=lambda job: _exam(job.is_quick).baselines(job.folder),
     course=(("validation_last_trial", "steps"),),
