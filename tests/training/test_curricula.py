@@ -276,6 +276,32 @@ def test_the_filter_admits_waits_and_is_done():
     assert set(held(rule.archive)) == {6, 7}
 
 
+def test_environments_that_draw_at_once_are_spread_over_what_is_admitted():
+    config = NoopConfig(num_training_episodes=30, capacity=12, most_at_once=4)
+    rule = config.make(TaskSet(TASKS), SIZES)
+    archive = insert(rule.archive, TASKS, jnp.zeros(12), jnp.arange(12) < 8, CLOCK(1))  # six are done, two wait
+    done = jnp.where(jnp.arange(12) < 6, 30, jnp.array([0] * 6 + [10, 28] + [0] * 4))
+    playing = jnp.zeros(12, jnp.int32).at[6].set(1)
+    archive = dataclasses.replace(archive, num_episodes=done.astype(jnp.int32), num_playing=playing)
+    ids = archive.tasks.game_id.tolist()[:8]
+
+    def counts(num_drawn):
+        now = dataclasses.replace(rule, archive=archive, num_drawn=jnp.float32(num_drawn))
+        drawn = sample(now, jax.random.split(jax.random.key(7), 1000)).game_id
+        assert not now.weights[8:].any()
+        return now.weights[:8], np.bincount(drawn, minlength=12)[ids] * num_drawn / 1000
+
+    weights, found = counts(5)  # those that wait are enough
+    np.testing.assert_allclose(weights, [0] * 6 + [3, 2])
+    np.testing.assert_allclose(found, weights, atol=0.3)
+    weights, found = counts(17)
+    np.testing.assert_allclose(weights, [2] * 6 + [3, 2])
+    np.testing.assert_allclose(found, weights, atol=0.6)
+    weights, found = counts(100)  # 29 of admitted ones, no more than four of any, and 71 new ones
+    np.testing.assert_allclose(weights, [4] * 6 + [3, 2])
+    np.testing.assert_allclose(found - weights, 71 / 12, atol=2.5)
+
+
 def test_moments_are_kept_for_each_number_of_trials():
     decay, moments = 0.9, Moments.start(3)
     batches = [([1, 1, 2, 9], [0.5, 1.5, 4.0, 7.0], [1, 1, 1, 1]), ([1, 2, 2, 3], [2.5, 6.0, 100.0, 9.0], [1, 1, 0, 1])]

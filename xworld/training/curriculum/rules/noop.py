@@ -22,7 +22,9 @@ from xworld.training.curriculum.sizes import Sizes, search_of
 from xworld.training.rollouts.episodes import Episodes
 from xworld.training.rollouts.try_out import Search
 
-_DONE = -1e9  # added to the score of what has been trained on enough
+_DONE = (
+    -1e6
+)  # added to the score of what has been trained on enough: below all clocks, and float32 still tells them apart
 
 
 @dataclass(frozen=True)
@@ -43,12 +45,14 @@ class NoopConfig:
     least_below: int = 3  # ... or so many below
     spread: float = 0.01  # between the highest and the lowest return, at least
     num_training_episodes: int = 30  # that an admitted task is trained on
+    most_at_once: int = 4  # environments that play one admitted task at the same time, about
     capacity: int = 256  # admitted tasks that are kept
     search_share: float = 0.2  # of all environment steps, for trying candidates out
 
     def __post_init__(self) -> None:
         check = partial(check_fields, self, owner="NoopConfig")
-        check(("num_episodes", "num_idle_episodes", "num_training_episodes", "capacity"), partial(check_whole, low=1))
+        at_least_1 = ("num_episodes", "num_idle_episodes", "num_training_episodes", "most_at_once", "capacity")
+        check(at_least_1, partial(check_whole, low=1))
         check(("most_high", "least_above", "least_below"), partial(check_whole, low=0))
         check(("most_idle", "high", "margin", "spread"), partial(check_number, low=0))
         check(("search_share",), partial(check_number, low=0, high=1, excludes_low=True, excludes_high=True))
@@ -68,8 +72,8 @@ class NoopConfig:
         """The curriculum with nothing admitted yet."""
         check_enough(source, self.capacity, "NoopConfig.capacity")
         source = numbered(source)
-        unknown = jnp.float32(jnp.nan)
-        return NoopFilter(source, jnp.int32(0), Archive.start(source, self.capacity), unknown, self)
+        unknown, num_drawn = jnp.float32(jnp.nan), jnp.float32(sizes.num_envs)
+        return NoopFilter(source, jnp.int32(0), Archive.start(source, self.capacity), num_drawn, unknown, self)
 
 
 def is_admitted(config: NoopConfig, returns: jax.Array, idle: jax.Array) -> jax.Array:
@@ -87,9 +91,10 @@ def is_admitted(config: NoopConfig, returns: jax.Array, idle: jax.Array) -> jax.
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class NoopFilter(Followed):
-    """Trains on admitted tasks, those first that were not trained on enough; on new ones while none is admitted."""
+    """Trains on admitted tasks, those first that were not trained on enough; on new ones while few are admitted."""
 
     archive: Archive
+    num_drawn: jax.Array  # [] float32, environments that took a new task in the last update, about as many as will
     admitted: jax.Array  # [] float32, share of the candidates judged last; NaN if there were none
     config: NoopConfig = field(metadata={"static": True})
 
@@ -100,16 +105,30 @@ class NoopFilter(Followed):
         left = self.config.num_training_episodes - archive.num_episodes - archive.num_playing
         return jnp.where(archive.is_filled, jnp.maximum(left, 0), 0)
 
+    @property
+    def weights(self) -> jax.Array:
+        """[N] float32, in how many environments that take a task now each admitted one should be played.
+
+        The environments draw without knowing of each other. So a task that waits has no more than are left of its
+        episodes, and no more at once than `most_at_once`; what else is drawn is shared by those that do not wait, up to
+        the same bound.
+        """
+        left, room = self.plays_left, jnp.maximum(self.config.most_at_once - self.archive.num_playing, 0)
+        first = jnp.minimum(left, room).astype(jnp.float32)
+        again = jnp.where(self.archive.is_filled & (left == 0), room, 0).astype(jnp.float32)
+        share = jnp.clip((self.num_drawn - first.sum()) / jnp.maximum(again.sum(), 1), 0, 1)
+        return first + share * again
+
     def sample(self, key: jax.Array) -> Task:
-        """An admitted task that waits; if none waits any admitted one, and if there is none a new one."""
-        left, is_filled = self.plays_left, self.archive.is_filled
-        weights = jnp.where((left > 0).any(), left, is_filled).astype(jnp.float32)
-        return pick_source(is_filled.any(), lambda key: self.archive.draw(key, weights), self.source, key)
+        """An admitted task, by `weights`, or a new one as long as these are fewer than what is drawn."""
+        weights, (coin, key) = self.weights, jax.random.split(key)
+        is_old = jax.random.uniform(coin) * jnp.maximum(self.num_drawn, 1) < weights.sum()
+        return pick_source(is_old, lambda key: self.archive.draw(key, weights), self.source, key)
 
     def update(self, key: jax.Array, seen: Episodes) -> "NoopFilter":
         """Counts what was trained on."""
-        clock = self.clock + 1
-        return dataclasses.replace(self, clock=clock, archive=self.archive.follow(seen, clock))
+        clock, num_drawn = self.clock + 1, (seen.num_steps[:, 1] > 0).sum(dtype=jnp.float32)
+        return dataclasses.replace(self, clock=clock, archive=self.archive.follow(seen, clock), num_drawn=num_drawn)
 
     def propose(self, key: jax.Array) -> Task:
         """A new task, of which one trial is played."""
