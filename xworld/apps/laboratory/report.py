@@ -192,7 +192,7 @@ def with_other_arms(cross_play: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _table(names: Sequence[str], lines: Sequence[str]) -> str:
-    head = "".join(f"<th>{name}</th>" for name in names)
+    head = "".join(f"<th>{html.escape(name)}</th>" for name in names)
     return f"<table><tr>{head}</tr>{''.join(lines)}</table>"
 
 
@@ -245,5 +245,4 @@ def _runs(runs: Sequence[Mapping[str, Any]]) -> str:
         + f"<td>{html.escape(run['machine']['device'])}, {run['machine']['num_cores']} cores</td></tr>"
         for run in runs
     ]
-    head = "".join(f"<th>{html.escape(name.replace('_', ' '))}</th>" for name in ("arm", "seed", *names, "machine"))
-    return f"<table><tr>{head}</tr>{''.join(lines)}</table>"
+    return _table([name.replace("_", " ") for name in ("arm", "seed", *names, "machine")], lines)

@@ -167,19 +167,27 @@ def _cross_plays(experiment: Experiment, folder: Path, jobs: Sequence[Job]) -> d
     for title, runs in _groups(experiment, jobs).items():
         path = folder / f"{title.replace(', ', '-').replace(' ', '-')}-cross-play.json"
         about = {"runs": [job.folder.name for job in runs], **_options(runs[0])}
-        kept = _read_cross_play(path, about)
-        if kept is None:
-            print(f"{path.stem} begins.", flush=True)
-            use_devices(num_cores())
-            try:
-                kept = experiment.cross_play(runs) if experiment.cross_play else None
-            except ConfigError as error:
-                print(f"{path.stem} is left out: {error}", flush=True)
-        if kept is not None:
-            content = {**about, "players": kept.names, "measure": kept.measure, "returns": _rounded(kept.returns)}
-            write_atomically(path, (json.dumps(content, separators=(",", ":")) + "\n").encode())
-            found[title] = kept
+        played = _read_cross_play(path, about) or _play_together(experiment, runs, path, about)
+        if played is not None:
+            found[title] = played
     return found
+
+
+def _play_together(
+    experiment: Experiment, runs: Sequence[Job], path: Path, about: Mapping[str, Any]
+) -> CrossPlay | None:
+    """What the runs' agents earn with each other, kept in a file; None, with a line that says why, if one is gone."""
+    assert experiment.cross_play is not None  # or there would be no groups
+    print(f"{path.stem} begins.", flush=True)
+    use_devices(num_cores())
+    try:
+        played = experiment.cross_play(runs)
+    except ConfigError as error:
+        print(f"{path.stem} is left out: {error}", flush=True)
+        return None
+    content = {**about, "players": played.names, "measure": played.measure, "returns": _rounded(played.returns)}
+    write_atomically(path, (json.dumps(content, separators=(",", ":")) + "\n").encode())
+    return played
 
 
 def _groups(experiment: Experiment, jobs: Sequence[Job]) -> dict[str, list[Job]]:

@@ -14,7 +14,8 @@ _ABLATIONS = {
     "plr-all-trials": PLRConfig(fitness="all_trials"),
     "plr-all-tasks": PLRConfig(is_per_trials=False),
 }
-_ARMS = ("uniform", "noop", "plr", "learnability", "progress", "accel", *_ABLATIONS)
+_FILTER = "noop-filter"  # the curriculum `noop`: a player of that name is there as well
+_ARMS = ("uniform", _FILTER, "plr", "learnability", "progress", "accel", *_ABLATIONS)
 _OF_TASKS = ("firings", "hidden_rules", "dead_ends", "objects", "trial_length", "age")
 
 
@@ -28,7 +29,8 @@ def run(job: Job) -> Outcome:
 
 
 def _curriculum(job: Job) -> CurriculumConfig:
-    curriculum = _ABLATIONS[job.arm] if job.arm in _ABLATIONS else CURRICULA[job.arm]()
+    name = "noop" if job.arm == _FILTER else job.arm
+    curriculum = _ABLATIONS[name] if name in _ABLATIONS else CURRICULA[name]()
     if job.is_quick and isinstance(curriculum, PLRConfig):
         curriculum = dataclasses.replace(curriculum, capacity=64, min_filled=8)
     return curriculum
