@@ -212,8 +212,8 @@ def test_all_experiments_are_listed(capsys):
     [
         ("adaptation", "all", "control", {"clear_memory_at_trials": True}),
         ("memories", "search", "transformer_xl", {"num_layers": 2, "gradient_window": None}),
-        ("memories", "short-gradients", "transformer_xl", {"window": 12}),
-        ("memories", "short-gradients", "gru_attention", {"gradient_window": 12}),
+        ("gradient_reach", "all", "transformer_xl-12", {"window": 12}),
+        ("gradient_reach", "all", "gru_attention-12", {"gradient_window": 12}),
         ("memories", "long-trials", "gated_delta", {"num_layers": 2}),
         ("memories", "long-trials", "transformer_xl", {"cache_size": 300}),
         ("memories", "recall", "transformer_xl", {"cache_size": 260}),

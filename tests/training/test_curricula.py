@@ -415,7 +415,7 @@ def test_progress_is_made_where_returns_change():
         (lambda: AccelConfig(edited=-0.1), "AccelConfig.edited is -0.1; write a number from 0 to 1"),
         (lambda: AccelConfig(is_robust=False), "AccelConfig.is_robust is False"),
         (lambda: ProgressConfig(uniform=0.2), "ProgressConfig.uniform is 0.2; write a number from 0.25 to 1"),
-        (lambda: ProgressConfig(slow_rate=0.02), "ProgressConfig.slow_rate is 0.02, not below"),
+        (lambda: ProgressConfig(slow_rate=0.005), "ProgressConfig.slow_rate is 0.005, not below"),
         (lambda: LearnabilityConfig(num_episodes=1), "LearnabilityConfig.num_episodes is 1; write a whole number"),
         (lambda: LearnabilityConfig(search_share=1.0), "LearnabilityConfig.search_share is 1.0"),
         (lambda: NoopConfig(least_above=11, least_below=11), "nothing would be admitted"),

@@ -113,7 +113,7 @@ class _Loop:
         key, act_key, learn_key = jax.random.split(state.key, 3)
         length, first_index = self.learner.rollout_length, self.batch.first_index
         given = given.after_partners(jax.random.fold_in(act_key, 4), state.params, state.update)
-        players = seated(given.partners)
+        players, drawn_from = seated(given.partners), given.tasks
         actor, rollout, trials = collect(
             self.agent, state.params, self.vec, state.actor, act_key, given.tasks, length, first_index, players
         )
@@ -150,7 +150,7 @@ class _Loop:
         after = TrainState(
             trained.agent, trained.heads, learner_state, actor, carries, carry, scouts, key, state.update + 1
         )
-        metrics = report.metrics | _sum_trials(trials) | task_metrics(rollout, given.tasks)
+        metrics = report.metrics | _sum_trials(trials) | task_metrics(rollout, drawn_from, given.tasks)
         return after, given, metrics, taken
 
     def _output(self, params: Params, actor: Actor) -> Output:

@@ -34,15 +34,15 @@ def _config(is_quick: bool) -> RunConfig:
 
 
 def _exam(is_quick: bool) -> Exam:
-    return Exam(_config(is_quick), num_tasks=16 if is_quick else 512, num_trials=4 if is_quick else 6, seed=50_000)
+    return Exam(_config(is_quick), num_tasks=16 if is_quick else 512, num_trials=4 if is_quick else 13, seed=50_000)
 
 
 EXPERIMENT = Experiment(
     name="gradient_reach",
     question="How far must gradients go back for a memory to learn across trials?",
     arms=tuple(f"{memory}-{window}" for memory, windows in _WINDOWS.items() for window in reversed(windows)),
-    seeds=(0, 1),
-    cost="28 runs of 50 million steps, 25 to 80 minutes each on one core",
+    seeds=(0, 1, 2),
+    cost="42 runs of 50 million steps, 25 to 80 minutes each on one core",
     run=run,
     baselines=lambda job: _exam(job.is_quick).baselines(job.folder),
     against=AGAINST,

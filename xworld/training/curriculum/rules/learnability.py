@@ -30,7 +30,7 @@ class LearnabilityConfig:
       ConfigError: a value out of range.
     """
 
-    capacity: int = 128  # the most learnable tasks of a block of updates, which are kept for the next
+    capacity: int = 64  # the most learnable tasks of a block of updates, which are kept for the next
     updates_per_refresh: int = 64  # in a block
     num_episodes: int = 8  # of a candidate, at the same time; a variance needs at least 2
     replay: float = 0.5  # share of the tasks trained on that are of those kept; the rest are new
