@@ -12,7 +12,16 @@ from xworld.agents import make_agent
 from xworld.apps.commands.main import main
 from xworld.apps.laboratory import Job, Outcome, run_experiment
 from xworld.apps.laboratory.experiments import scale
-from xworld.apps.laboratory.fits import akaike, compare_shapes, compare_slopes, fit_line, fit_scores, to_line
+from xworld.apps.laboratory.fits import (
+    HELD_OUT,
+    TRAINED_ON,
+    akaike,
+    compare_shapes,
+    compare_slopes,
+    fit_line,
+    fit_scores,
+    to_line,
+)
 from xworld.training import PRESETS
 
 X = (64.0, 512.0, 4096.0, 65536.0)
@@ -81,7 +90,7 @@ def ladder(job):
     share = 0.95 if at is None else 1 - 0.9 * (at / 64) ** -0.3
     share += job.seed / 1000
     returns = {k: share * toy_experiment.TASKS[:, :k] * (1 if k == 3 else 0.5) for k in (1, 3)}
-    numbers = {} if at is None else {"place": at, "pool_score": 0.9}
+    numbers = {} if at is None else {"place": at, TRAINED_ON: 0.9, HELD_OUT: 0.1 - job.seed / 1000}
     return Outcome(returns, numbers)
 
 
@@ -107,7 +116,8 @@ def test_a_sweep_ends_in_fits_a_figure_and_a_paragraph(tmp_path):
     assert [(point["arm"], point["at"]) for point in fit["points"]] == [*LADDER.items(), ("unlimited", None)]
     assert fit["lines"]["median"]["3"]["slope"] == pytest.approx(0.3, abs=0.02)
     assert fit["lines"]["median"]["3"]["low"] is not None and fit["test"]["median"]["low"] > 0
-    assert fit["points"][0]["gap"] == pytest.approx([0.8, 0.799], abs=1e-3) and "gap" not in fit["points"][-1]
+    assert fit["points"][0]["gap"] == pytest.approx([0.8, 0.801]) and "gap" not in fit["points"][-1]
+    assert fit["lines"]["mean"]["3"]["slope"] == pytest.approx(0.3, abs=0.02) and fit["at_floor"] == []
     assert fit["shapes"]["power"]["exponent"] == pytest.approx(0.3, abs=0.02)
     assert (tmp_path / "toy-fit.png").read_bytes()[:4] == b"\x89PNG"
     page = (tmp_path / "toy.html").read_text()
@@ -157,14 +167,36 @@ def test_points_are_where_they_should_be(trained, tmp_path, family, arm, at):
     (config, tasks, exam), default = trained[0], PRESETS["s"]()
     assert outcome.numbers.get(scale.AT) == at and outcome.numbers["training_flops"] == 10.0 * default.total_steps
     assert (tasks is None) == (family != "pool" or at is None) and (tasks is None or len(tasks) == at)
-    assert ("pool_score" in outcome.numbers) == (tasks is not None)
-    assert config.universe.num_trials == ((1, 24) if family == "trials" else default.universe.num_trials)
+    assert ({TRAINED_ON, HELD_OUT} <= outcome.numbers.keys()) == (family == "pool")
+    whence = PRESETS["memory" if family in ("memory", "trials") else "s"]()
+    assert config.total_steps == default.total_steps and config.env == whence.env
+    assert config.universe.num_trials == ((1, 24) if family == "trials" else whence.universe.num_trials)
     assert exam.config.num_trials[-1] == (48 if family == "trials" else 13)
-    assert config.universe.world.rooms == ((1,) if family == "complexity-one-room" else default.universe.world.rooms)
+    assert config.universe.world.rooms == ((1,) if family == "complexity-one-room" else whence.universe.world.rooms)
     changes = {"size": {"memory_size": 32}, "memory": {"cache_size": 192, "memory": "transformer_xl"}}.get(family, {})
     assert changes.items() <= dataclasses.asdict(config.agent).items()
     if family in ("pool", "trials"):
-        assert config.agent == default.agent
+        assert config.agent == whence.agent
+
+
+def test_each_seed_has_a_pool_of_its_own(trained, tmp_path):
+    for seed in (0, 1, 2):
+        scale.run(Job("pool", "pool-2^20", seed, tmp_path))
+    first, second, third = (pool.first for _, pool, _ in trained)
+    assert 0 == first < first + 2**20 < second < second + 2**20 < third
+
+
+def test_what_is_at_the_floor_is_said(tmp_path):
+    def poor(job):
+        outcome = ladder(job)
+        few = np.arange(6) < 1  # one task of six is solved at all: its share is the mean's, and not the median's
+        return dataclasses.replace(outcome, returns={k: few[:, None] * one for k, one in outcome.returns.items()})
+
+    experiment = dataclasses.replace(EXPERIMENT, run=poor)
+    content = run_experiment(experiment, tmp_path, families=["pool"], seeds=[0, 1])
+    assert content["families"]["pool"]["fit"]["at_floor"] == ["median", "percentile_20"]
+    page = (tmp_path / "toy.html").read_text()
+    assert "The median is at the floor" in page and "Slope of -log(1 - mean)" in page
 
 
 @pytest.mark.slow

@@ -163,6 +163,14 @@ def test_pool():
     for task in same:
         jax.tree.map(lambda leaf, all_: np.testing.assert_array_equal(leaf, all_[first]), task, tasks)
     assert small.with_split("test").universe.config.split == "test" and len(small.with_split("test")) == 15
+    other = TaskPool(universe, 3, 5, first=7)
+    tasks, _ = other.sample_stacked(jax.random.split(jax.random.key(0), 400))
+    drawn = set(zip(tasks.world_id.tolist(), tasks.game_id.tolist(), strict=True))
+    assert drawn == {(world, game) for world in range(7, 10) for game in range(7, 12)}
+    assert (int(other.task(5, -1).world_id), int(other.task(5, -1).game_id)) == (9, 11)
+    assert other.with_split("test").first == 7
+    with pytest.raises(ConfigError, match="TaskPool.first is 2147483643; write a whole number from 0 to 2147483642"):
+        TaskPool(universe, 3, 5, first=2**31 - 5)
     for fields in ((0, 5), (3, 2**31)):
         with pytest.raises(ConfigError, match="write a whole number from 1 to 2147483647"):
             TaskPool(universe, *fields)

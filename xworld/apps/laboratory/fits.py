@@ -5,8 +5,9 @@ squares of -log(1 - y) on log x over points and seeds; intervals are of bootstra
 """
 
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,15 @@ from xworld.evaluation import Scores
 from xworld.evaluation.report.look import add_axes, blank_figure, write_title
 from xworld.evaluation.scores.summary import STATISTIC_NAMES
 
-STATISTICS = ("median", "percentile_20")  # over tasks, that are fitted
+STATISTICS: dict[str, Callable[..., np.ndarray]] = {  # over tasks
+    "mean": np.mean,
+    "median": np.median,
+    "percentile_20": partial(np.percentile, q=20),
+}
+DRAWN = "mean"  # of these: the one that is not at 0 where most tasks are
+TRAINED_ON, HELD_OUT = "pool_score", "held_out_score"  # numbers of a run, whose difference is a gap
 MOST = 0.999  # a score that counts, so that its logarithm does
+_FLOOR = 0.01  # up to which a statistic says nothing of how scores grow
 _EXPONENTS = np.linspace(0.01, 4.0, 400)  # that the shapes are tried with
 _NUM_DRAWS = 1000
 
@@ -61,7 +69,7 @@ def fit_scores(x: Sequence[float], scores: Sequence[np.ndarray], statistic: str,
     Args:
       x: [n] points.
       scores: of each point [num_seeds, num_tasks], the same tasks at all of them.
-      statistic: "median" or "percentile_20" over tasks.
+      statistic: over tasks, one of `STATISTICS`.
       seed: of the bootstrap.
 
     Raises:
@@ -129,8 +137,8 @@ def _fit(x: Sequence[float], scores: Sequence[np.ndarray], statistic: str) -> tu
 
 
 def over_tasks(scores: np.ndarray, statistic: str) -> np.ndarray:
-    """[num_seeds] a statistic of [num_seeds, num_tasks] scores: "median" or "percentile_20"."""
-    return np.percentile(scores, {"median": 50, "percentile_20": 20}[statistic], axis=1)
+    """[num_seeds] one of `STATISTICS` of [num_seeds, num_tasks] scores."""
+    return np.asarray(STATISTICS[statistic](scores, axis=1))
 
 
 def _least(x: np.ndarray, y: np.ndarray, *, has_ceiling: bool) -> Mapping[str, float]:
@@ -168,8 +176,9 @@ def fit_runs(scores: Scores, runs: Sequence[Mapping[str, Any]], along: str) -> d
     """The fits of one family, as JSON types; None if fewer than two different points say where they are.
 
     Under "points", of each arm where it is and the statistics of each seed; under "lines", by statistic and number of
-    trials (the fewest and the most) intercept and slope; "test" of the slopes; "shapes" of the most trials' medians.
-    An arm that measures "pool_score" has a "gap" for each seed: that score minus the mean on held-out tasks.
+    trials (the fewest and the most) intercept and slope; "test" of the slopes; "shapes" of the most trials' means.
+    "at_floor" has statistics that are next to 0 at most of the points. An arm that measures how it scores on tasks it
+    was trained on, and on held-out ones, has their difference for each seed as its "gap".
 
     Args:
       scores: of the family.
@@ -199,9 +208,10 @@ def fit_runs(scores: Scores, runs: Sequence[Mapping[str, Any]], along: str) -> d
             tests[statistic] = None if found is None else _as_json(found)
     most = numbers[-1]
     at = np.concatenate([np.full(len(of_point), where) for where, of_point in zip(x, of_fitted[most], strict=True)])
-    medians = np.concatenate([over_tasks(of_point, "median") for of_point in of_fitted[most]])
-    shapes = {name: _as_json(shape) for name, shape in compare_shapes(at, medians).items()}
-    return {"along": along, "points": points, "lines": lines, "test": tests, "shapes": shapes}
+    drawn = np.concatenate([over_tasks(of_point, DRAWN) for of_point in of_fitted[most]])
+    shapes = {name: _as_json(shape) for name, shape in compare_shapes(at, drawn).items()}
+    low = [name for name in STATISTICS if np.median([over_tasks(one, name).mean() for one in of_fitted[most]]) < _FLOOR]
+    return {"along": along, "points": points, "lines": lines, "test": tests, "shapes": shapes, "at_floor": low}
 
 
 def _point(
@@ -214,9 +224,8 @@ def _point(
         statistic: {str(k): over_tasks(of_k, statistic).round(4).tolist() for k, of_k in last.items()}
         for statistic in STATISTICS
     }
-    if all("pool_score" in numbers for numbers in of_runs):
-        held_out = list(last.values())[-1].mean(1)
-        point["gap"] = [round(numbers["pool_score"] - mean, 4) for numbers, mean in zip(of_runs, held_out, strict=True)]
+    if all(TRAINED_ON in numbers for numbers in of_runs):
+        point["gap"] = [round(numbers[TRAINED_ON] - numbers[HELD_OUT], 4) for numbers in of_runs]
     return point
 
 
@@ -229,6 +238,9 @@ def describe_fit(fit: Mapping[str, Any]) -> str:
     """A paragraph of HTML about the fits of a family."""
     words = []
     for statistic, of_k in fit["lines"].items():
+        if statistic in fit["at_floor"]:
+            words.append(f"The {STATISTIC_NAMES[statistic]} is at the floor: below {_FLOOR} at most points.")
+            continue
         slopes = "; ".join(f"{k} trials: {_interval(line['slope'], line)}" for k, line in of_k.items())
         words.append(f"Slope of -log(1 - {STATISTIC_NAMES[statistic]}) over log x: {slopes}.")
         test = fit["test"].get(statistic)
@@ -255,7 +267,7 @@ def _interval(value: float, of: Mapping[str, float | None]) -> str:
 
 
 def draw_fits(content: Mapping[str, Any]) -> Figure:
-    """Medians of seeds and the fitted lines, fewest and most trials: a panel for each family that was fitted."""
+    """Means of seeds and the fitted lines, fewest and most trials: a panel for each family that was fitted."""
     families = {name: of_family["fit"] for name, of_family in content["families"].items() if "fit" in of_family}
     figure = blank_figure(6.4, 4.4 * len(families))
     for row, (family, fit) in enumerate(families.items()):
@@ -263,15 +275,15 @@ def draw_fits(content: Mapping[str, Any]) -> Figure:
         points = [point for point in fit["points"] if point["at"] is not None]
         x = np.array([point["at"] for point in points])
         along = np.geomspace(x.min(), x.max(), 50)
-        for colour, (k, line) in zip(("#d9822b", "#2563c9"), fit["lines"]["median"].items(), strict=False):
+        for colour, (k, line) in zip(("#d9822b", "#2563c9"), fit["lines"][DRAWN].items(), strict=False):
             for point in points:
-                medians = np.array(point["seeds"]["median"][k])
-                axes.plot(np.full(len(medians), point["at"]), to_line(medians), "o", color=colour, alpha=0.7)
+                means = np.array(point["seeds"][DRAWN][k])
+                axes.plot(np.full(len(means), point["at"]), to_line(means), "o", color=colour, alpha=0.7)
             label = f"{k} trial{'s' * (k != '1')}: slope {line['slope']:.2f}"
             axes.plot(along, line["intercept"] + line["slope"] * np.log(along), color=colour, label=label)
         axes.set_xscale("log")
         axes.set_xlabel(fit["along"].replace("_", " "))
-        axes.set_ylabel("-log(1 - median score)")
+        axes.set_ylabel("-log(1 - mean score)")
         axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.02, 0.5))
         write_title(axes, family, "a point for each seed")
     return figure

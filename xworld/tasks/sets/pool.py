@@ -1,5 +1,6 @@
 """`TaskPool`: a numbered part of a universe, of any size, with nothing stored."""
 
+import dataclasses
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,22 +19,25 @@ MAX_POOL = 2**31 - 1  # ids are int32
 
 @dataclass(frozen=True)
 class TaskPool:
-    """`num_worlds` x `num_games` tasks: those of a universe with world ids, and game ids, below these.
+    """`num_worlds` x `num_games` tasks: those of a universe with so many world ids, and game ids, from `first` on.
 
     A static value without leaves, as the universe is: pure, jit- and vmap-able. Drawing from a large pool costs what
     drawing from a small one does. Ids of one pool may name equal games or worlds by chance; pools of universes of
     different splits have none in common, whatever their sizes.
 
     Raises:
-      ConfigError: a number that is not from 1 to 2^31 - 1.
+      ConfigError: a number that is not from 1 to 2^31 - 1, or a `first` below 0, or so high that ids end first.
     """
 
     universe: Universe
     num_worlds: int
     num_games: int
+    first: int = 0  # of the ids: pools of as many tasks that start far enough apart have none in common
 
     def __post_init__(self) -> None:
-        check_fields(self, ("num_worlds", "num_games"), partial(check_whole, low=1, high=MAX_POOL))
+        check_fields(self, ("num_worlds", "num_games"), partial(check_whole, low=1, high=MAX_POOL), "TaskPool")
+        highest = MAX_POOL - max(self.num_worlds, self.num_games)
+        check_fields(self, ("first",), partial(check_whole, low=0, high=highest), "TaskPool")
 
     def __len__(self) -> int:
         return self.num_worlds * self.num_games
@@ -53,15 +57,16 @@ class TaskPool:
     def draw_ids(self, key: jax.Array) -> tuple[jax.Array, jax.Array]:
         """The world and game ids of the task that `sample` gives for a JAX key."""
         bits = jax.random.bits(as_key(key), (2,), jnp.uint32)
-        return bits[0] % self.num_worlds, bits[1] % self.num_games
+        return self.first + bits[0] % self.num_worlds, self.first + bits[1] % self.num_games
 
     def task(self, world: Word, game: Word) -> Task:
-        """The task in a place of the pool; numbers outside it are taken modulo its sides."""
-        return self.universe.task(jnp.asarray(world) % self.num_worlds, jnp.asarray(game) % self.num_games)
+        """The task in a place of the pool, counted from 0; numbers outside it are taken modulo its sides."""
+        world, game = jnp.asarray(world) % self.num_worlds, jnp.asarray(game) % self.num_games
+        return self.universe.task(self.first + world, self.first + game)
 
     def with_split(self, split: Split) -> "TaskPool":
         """As many tasks of another split."""
-        return TaskPool(self.universe.with_split(split), self.num_worlds, self.num_games)
+        return dataclasses.replace(self, universe=self.universe.with_split(split))
 
 
-jax.tree_util.register_dataclass(TaskPool, data_fields=[], meta_fields=["universe", "num_worlds", "num_games"])
+jax.tree_util.register_dataclass(TaskPool, data_fields=[], meta_fields=["universe", "num_worlds", "num_games", "first"])

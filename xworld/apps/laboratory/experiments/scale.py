@@ -1,7 +1,8 @@
 """Scaling, one axis at a time, with fits: how scores grow with the agent, its memory, its tasks, and its trials.
 
-An axis is a family of tasks, and its arms are points on it; all else is the default agent on `xworld-s`. Each run
-measures where it lies on its axis, and about how many floating-point operations its training took.
+An axis is a family of tasks, and its arms are points on it; all else is the default agent, on `xworld-s`, or where an
+axis is about remembering on the preset `memory`, on which agents of this size adapt. Each run measures where it lies on
+its axis, and about how many floating-point operations its training took.
 """
 
 import dataclasses
@@ -14,6 +15,7 @@ import numpy as np
 
 from xworld.agents import Agent, AgentConfig, Expert, agent_preset, make_agent
 from xworld.apps.laboratory.experiment import Experiment, Job, Outcome
+from xworld.apps.laboratory.fits import HELD_OUT, TRAINED_ON
 from xworld.apps.laboratory.training import SweepExam, benchmark_exam, train_to_end
 from xworld.core.env import Env
 from xworld.core.vector import VectorEnv
@@ -24,6 +26,8 @@ from xworld.training import PRESETS, PPOConfig, RunConfig
 AT = "point_on_the_axis"
 _SEED_OF_TASKS, _NUM_TASKS = 80_000, 500  # of exams that are not the benchmark's
 _MOST_TRIALS = 48
+_APART = 2**26  # ids, between the pools of two seeds
+_OF_MEMORY = ("memory", "trials")  # axes that are about remembering
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,7 @@ _QUICK_SHARE = 8  # of widths and of reaches in miniature
 def run(job: Job) -> Outcome:
     """Trains the default agent, changed as the point has it."""
     point, config = AXES[job.family][job.arm], _config(job)
-    pool = None if point.pool is None else _pool(config, point.pool)
+    pool = None if point.pool is None else _pool(config, point.pool, job.seed)
     outcome = train_to_end(config, job, _exam(job), tasks=pool)
     agent, numbers = make_agent(config.agent, config.env), dict(outcome.numbers)
     steps = config.total_steps if job.total_steps is None else job.total_steps
@@ -64,17 +68,20 @@ def run(job: Job) -> Outcome:
         numbers[AT] = agent.reach
     elif job.family == "trials":
         numbers[AT] = config.universe.num_trials[1]
-    elif pool is None and job.family != "pool":
+    elif job.family != "pool":
         numbers[AT] = numbers["parameters"]
-    elif pool is not None:  # no limit is no point on the axis
-        numbers[AT] = len(pool)
-        numbers["pool_score"] = _score_on(pool, config, job)
+    else:
+        universe = Universe(config.env, config.universe)
+        numbers[TRAINED_ON] = _score_on(universe if pool is None else pool, job, TRAINED_ON)
+        numbers[HELD_OUT] = _score_on(universe.with_split("test"), job, HELD_OUT)
+        if pool is not None:  # no limit is no point on the axis
+            numbers[AT] = len(pool)
     return dataclasses.replace(outcome, numbers=numbers)
 
 
 def _config(job: Job) -> RunConfig:
     """The run of a point; the seed and the steps are the job's."""
-    config, point = PRESETS["smoke" if job.is_quick else "s"](), AXES[job.family][job.arm]
+    config, point = _preset(job), AXES[job.family][job.arm]
     agent = _agent(config.agent, point, job.is_quick)
     universe, env = config.universe, config.env
     if point.most_trials is not None:
@@ -82,6 +89,13 @@ def _config(job: Job) -> RunConfig:
     if point.num_rooms is not None and not job.is_quick:  # the miniature has one room
         universe = dataclasses.replace(universe, world=_world(universe.world, point.num_rooms))
     return dataclasses.replace(config, agent=agent, universe=universe, env=env)
+
+
+def _preset(job: Job) -> RunConfig:
+    if job.is_quick:
+        return PRESETS["smoke"]()
+    budget = PRESETS["s"]().total_steps
+    return dataclasses.replace(PRESETS["memory" if job.family in _OF_MEMORY else "s"](), total_steps=budget)
 
 
 def _agent(agent: AgentConfig, point: _Point, is_quick: bool) -> AgentConfig:
@@ -98,39 +112,41 @@ def _world(world: WorldConfig, num_rooms: int) -> WorldConfig:
     return dataclasses.replace(world, rooms=(num_rooms,), floor_colours=("black", "grey"))  # a rug tells worlds apart
 
 
-def _pool(config: RunConfig, power: int) -> TaskPool:
-    """2^power tasks of the run's universe, of about as many worlds as games."""
-    return TaskPool(Universe(config.env, config.universe), 2 ** (power // 2), 2 ** (power - power // 2))
+def _pool(config: RunConfig, power: int, seed: int) -> TaskPool:
+    """2^power tasks of the run's universe, of about as many worlds as games: others for each of some seeds."""
+    universe, num_worlds = Universe(config.env, config.universe), 2 ** (power // 2)
+    return TaskPool(universe, num_worlds, 2**power // num_worlds, first=seed % 16 * _APART)
 
 
 def _exam(job: Job) -> SweepExam:
-    """The benchmark; more trials of it, or held-out tasks of the axis' own worlds."""
+    """The benchmark, or held-out tasks of the axis' own universe."""
     exam = benchmark_exam(job.is_quick)
+    if job.family in ("size", "pool"):
+        return exam
+    sweep = exam.config
     if job.family == "trials":
         numbers = (1, 8) if job.is_quick else (1, 6, 13, 24, _MOST_TRIALS)
-        return dataclasses.replace(exam, config=dataclasses.replace(exam.config, num_trials=numbers))
-    if not job.family.startswith("complexity"):
-        return exam
+        sweep = dataclasses.replace(sweep, num_trials=numbers)
     any_arm = next(iter(AXES[job.family]))
     config = _config(dataclasses.replace(job, arm=any_arm))
     universe = Universe(config.env, config.universe).with_split("test")
-    return SweepExam(lambda: _collection(job.family, universe, job.is_quick), exam.config)
+    return SweepExam(lambda: _collection(job.family, universe, job.is_quick), sweep)
 
 
-def _collection(name: str, source: Any, is_quick: bool) -> TaskCollection:
+def _collection(name: str, source: Universe | TaskPool, is_quick: bool) -> TaskCollection:
     """Some tasks of a universe or a pool, always the same."""
     env = Env((source.universe if isinstance(source, TaskPool) else source).env_config)
     num_tasks = 16 if is_quick else _NUM_TASKS
     return TaskCollection(name, env, sample_tasks(source, jax.random.key(_SEED_OF_TASKS), num_tasks))
 
 
-def _score_on(pool: TaskPool, config: RunConfig, job: Job) -> float:
-    """Mean score of the last of most trials on tasks that were trained on."""
-    collection = _collection("pool", pool, job.is_quick)
+def _score_on(source: Universe | TaskPool, job: Job, name: str) -> float:
+    """Mean score of the last of most trials on tasks of a source; the job's folder keeps what can be had in them."""
+    collection = _collection(name, source, job.is_quick)
     most = benchmark_exam(job.is_quick).config.num_trials[-1]
     sweep = SweepConfig((most,), num_repetitions=2 if job.is_quick else 10)
     returns = SweepExam(lambda: collection, sweep).play(job.folder)
-    reference = expert_reference(collection.tasks, Expert(collection.env), job.folder / "best-returns")
+    reference = expert_reference(collection.tasks, Expert(collection.env), job.folder / f"best-returns-{name}")
     scores = Scores({job.arm: {most: returns[most][None]}}, reference).score(job.arm, most)
     return round(float(np.nanmean(scores[..., -1])), 4)
 
@@ -160,8 +176,8 @@ EXPERIMENT = Experiment(
     name="scale",
     question="How do scores grow with the size of the agent, its memory, the pool of its tasks, and its trials?",
     arms=tuple(dict.fromkeys(arm for points in AXES.values() for arm in points)),
-    seeds=(0, 1),
-    cost="56 runs of 50 million steps, half an hour of a core each for the default agent, hours for the widest",
+    seeds=(0, 1, 2),
+    cost="84 runs of 50 million steps, half an hour of a core each for the default agent, hours for the widest",
     run=run,
     baselines=lambda job: _exam(job).baselines(job.folder),
     families=tuple(AXES),
