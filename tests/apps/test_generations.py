@@ -76,10 +76,20 @@ def test_each_generation_is_taught_by_the_one_before(trained, tmp_path):
     ],
 )
 def test_arms_without_a_teacher_are_one_run(trained, tmp_path, arm, plasticity):
-    generations.run(Job("short", arm, 0, tmp_path / arm, is_quick=True, total_steps=1000))
-    (_, config, terms, _), (_, new, _, _) = trained.runs
+    outcome = generations.run(Job("short", arm, 0, tmp_path / arm, is_quick=True, total_steps=1000))
+    (_, config, terms, _), (_, new, _, given), *others = trained.runs
     assert config.total_steps == 1000 and terms == () and config.learner.plasticity == plasticity
-    assert new.total_steps == 50 and new.agent == config.agent
+    assert new.total_steps == 50 and new.agent == config.agent and given["params"] is not None
+    assert ("new_universe_score_from_scratch" in outcome.numbers) == (arm == "alone") == bool(others)
+    for name, config, _, given in others:  # the control: all is the same but what the agent knows
+        assert name == "new-universe-from-scratch" and config == new and given["params"] is None
+
+
+def test_a_student_listens_by_score(trained, tmp_path):
+    generations.run(Job("short", "two-by-score", 0, tmp_path / "two", is_quick=True))
+    (_, first, none, _), (_, second, (taught,), _), _ = trained.runs
+    assert none == () and taught[1].schedule == "score" and taught[1].l2 > 0
+    assert first.total_steps == second.total_steps == PRESETS["smoke"]().total_steps // 2
 
 
 @pytest.mark.slow  # four runs are compiled

@@ -1,8 +1,9 @@
 """Generations: a teacher, its student of the same size, the student's student, against one run of as many steps.
 
-Beside them what needs no teacher: resets of the heads, and continual backprop. Teachers' steps count. What is measured
-of each run's last agent, beside its scores: dead units, the rank of its features, and what it earns after a short
-training in a universe that is new to it.
+The student of `two-by-score` listens by the schedule of that name. Beside them what needs no teacher: resets of the
+heads, and continual backprop. Teachers' steps count. What is measured of each run's last agent, beside its scores: dead
+units, the rank of its features, and what it earns after a short training in a universe that is new to it; an agent that
+knows nothing is trained there for as long, as the control.
 """
 
 import dataclasses
@@ -18,7 +19,10 @@ from xworld.base.files import write_atomically
 from xworld.training import PRESETS, PlasticityConfig, PPOConfig, RunConfig, TeachingConfig, Term, make_teacher, train
 from xworld.training.logs.metrics import MetricsWriter, Row
 
-_GENERATIONS = {"alone": 1, "two": 2, "three": 3, "resets": 1, "continual": 1}  # of each arm
+_GENERATIONS = {"alone": 1, "two": 2, "two-by-score": 2, "three": 3, "resets": 1, "continual": 1}  # of each arm
+_L2 = 1e-5  # as long as the teacher is listened to
+_TEACHING = TeachingConfig(schedule="constant", share=0.25, l2=_L2)  # as AdA's students have it
+_BY_SCORE = TeachingConfig(schedule="score", l2=_L2)
 _PLASTICITY = {
     "resets": PlasticityConfig(reset="heads", reset_at=(0.25, 0.5), measures=True),
     "continual": PlasticityConfig(replacement=1e-3, measures=True),
@@ -27,7 +31,7 @@ _ONLY_MEASURED = PlasticityConfig(measures=True)
 _STEPS = {"short": 1, "long": 2}  # of all generations together, in budgets of the preset
 _SHARE_OF_NEW = 0.05  # of a budget: how long an agent is trained in the new universe
 _SEEDS_APART = 1000  # between generations: each begins with parameters of its own
-NEW_SCORE = "new_universe_score"
+NEW_SCORE, NEW_ALONE = "new_universe_score", "new_universe_score_from_scratch"
 
 
 def run(job: Job) -> Outcome:
@@ -36,7 +40,7 @@ def run(job: Job) -> Outcome:
     folders = [job.folder / f"generation-{number + 1}" for number in range(_GENERATIONS[job.arm])]
     for number, folder in enumerate(folders):
         one = dataclasses.replace(config, seed=job.seed + _SEEDS_APART * number)
-        _train(one, folder, _taught_by(one, folders[number - 1]) if number else ())
+        _train(one, folder, _taught_by(one, folders[number - 1], job.arm) if number else ())
     rows = _write_rows(job.folder, folders)
     last = rows[-1]
     numbers = {
@@ -47,6 +51,8 @@ def run(job: Job) -> Outcome:
         "feature_rank": last["feature_rank"],
         NEW_SCORE: _learn_anew(job, folders[-1]),
     }
+    if job.arm == "alone":  # the same for all arms
+        numbers[NEW_ALONE] = _learn_anew(job, None)
     return Outcome(benchmark_exam(job.is_quick).play(folders[-1]), numbers)
 
 
@@ -65,9 +71,9 @@ def _preset(is_quick: bool) -> RunConfig:
     return PRESETS["smoke" if is_quick else "s"]()
 
 
-def _taught_by(config: RunConfig, folder: Path) -> tuple[Term, ...]:
-    """The agent of the run in a folder, as AdA's students have it: at first with its whole weight, then not at all."""
-    teaching = TeachingConfig(schedule="constant", share=0.25)
+def _taught_by(config: RunConfig, folder: Path, arm: str) -> tuple[Term, ...]:
+    """The agent of the run in a folder."""
+    teaching = _BY_SCORE if arm == "two-by-score" else _TEACHING
     return (make_teacher(load(folder), make_agent(config.agent, config.env), config.env, teaching),)
 
 
@@ -92,16 +98,22 @@ def _write_rows(folder: Path, folders: list[Path]) -> list[Row]:
     return rows
 
 
-def _learn_anew(job: Job, folder: Path) -> float:
-    """What the agent in a folder earns in last trials of a universe that is new to it, after a short training there."""
-    config, loaded, new = _config(job), load(folder), job.folder / "new-universe"
+def _learn_anew(job: Job, folder: Path | None) -> float:
+    """What an agent earns in last trials of a universe that is new to it, after a short training there.
+
+    Args:
+      job: whose budget and seed the training has.
+      folder: of the agent; None: a new one.
+    """
+    config, new = _config(job), job.folder / ("new-universe" if folder else "new-universe-from-scratch")
     other = PRESETS["smoke" if job.is_quick else "memory-search"]()
     budget = _preset(job.is_quick).total_steps if job.total_steps is None else job.total_steps
     other = dataclasses.replace(
         other, agent=config.agent, seed=job.seed, total_steps=max(round(budget * _SHARE_OF_NEW), 1)
     )
     is_begun = (new / "config.json").exists()
-    params, scale = (None, None) if is_begun else (loaded.params, loaded.return_scale)
+    loaded = None if folder is None or is_begun else load(folder)
+    params, scale = (None, None) if loaded is None else (loaded.params, loaded.return_scale)
     if not train(other, new, resume=is_begun, params=params, return_scale=scale):
         raise KeyboardInterrupt
     return round(MetricsWriter.read(new)[-1]["validation_last_trial"], 4)
@@ -112,7 +124,7 @@ EXPERIMENT = Experiment(
     question="Is a student of its teacher's size above one run, where the teacher's steps count?",
     arms=tuple(_GENERATIONS),
     seeds=(0, 1, 2),
-    cost="15 runs of 50 million steps in all, and 15 of 100 million",
+    cost="18 runs of 50 million steps in all, and 18 of 100 million",
     run=run,
     baselines=lambda job: benchmark_exam(job.is_quick).baselines(job.folder),
     families=tuple(_STEPS),
