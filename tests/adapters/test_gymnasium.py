@@ -22,7 +22,7 @@ def tasks():
     )
 
 
-@pytest.mark.parametrize("observation", ["flat", "structured"])
+@pytest.mark.parametrize("observation", ["flat", pytest.param("structured", marks=pytest.mark.slow)])
 def test_gymnasium_finds_nothing_to_complain_of(tasks, observation):
     env, source = tasks
     one = gymnasium.make("xworld/trivial-v0", tasks=source, env=env, observation=observation, render_mode="rgb_array")

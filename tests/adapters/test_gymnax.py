@@ -58,6 +58,7 @@ def test_without_automatic_reset_the_state_stays(tasks):
     assert bool(done) and float(reward) == 0 and one.observer.layout.part(observation, "time_left") == 0
 
 
+@pytest.mark.slow  # quicker: `test_it_equals_a_loop_of_single_environments`
 def test_vmapped_steps_are_single_steps(tasks):
     """Also where some episodes end, of different lengths of life, in a batch larger than is made at once."""
     env, source = tasks

@@ -15,7 +15,7 @@ def tasks():
     return adapter_tasks.numbered(adapter_tasks.TOGETHER, adapter_tasks.TOGETHER.replace(".01#", "1.0#"))
 
 
-@pytest.mark.parametrize("observation", ["flat", "structured"])
+@pytest.mark.parametrize("observation", ["flat", pytest.param("structured", marks=pytest.mark.slow)])
 def test_pettingzoo_finds_nothing_to_complain_of(tasks, observation):
     env, source = tasks
     parallel_api_test(PettingZooEnv(source, env, observation=observation), num_cycles=30)

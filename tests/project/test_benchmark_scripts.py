@@ -95,6 +95,7 @@ def tiny_cases(traced, monkeypatch):
     monkeypatch.setattr(load("speed.scaling"), "NUM_TASKS", 2)
 
 
+@pytest.mark.slow
 def test_scaling(run, tiny_cases, tmp_path):
     path = tmp_path / "scaling.json"
     run("speed.scaling", "--sweeps", "environments", "--environments", 16, "--repetitions", 1, "--output", path)
@@ -215,6 +216,7 @@ def test_first_steps(run, monkeypatch, tmp_path):
     assert "| 0.50 |" in text
 
 
+@pytest.mark.slow
 def test_histories(run, monkeypatch, tmp_path):
     script, path = load("speed.histories"), tmp_path / "histories.json"
     monkeypatch.setattr(xworld, "make", lambda name: Env(env_config(side=5)))
@@ -230,6 +232,7 @@ def test_histories(run, monkeypatch, tmp_path):
     assert [bar["limit"] for bar in found["bars"]] == [3_000_000, 5, 1.3]
 
 
+@pytest.mark.slow
 def test_large_dataset(run, monkeypatch, tmp_path):
     script, path = load("speed.large_dataset"), tmp_path / "large.json"
     monkeypatch.setattr(xworld, "make", lambda name: Env(env_config(side=5)))
@@ -327,6 +330,7 @@ def test_train(run, monkeypatch, tmp_path):
     assert [row["ratio"]["median"] for row in found["ratios"]] == [4.0] * 3
 
 
+@pytest.mark.slow
 def test_window(run, monkeypatch, tmp_path):
     script = load("speed.window")
     monkeypatch.setattr(script, "IDLE_S", 0.05)
@@ -352,6 +356,7 @@ def test_calibration(run, monkeypatch, tmp_path):
     assert "| dead ends | 0.81 | 0.50 ± 0.35 (-38%) |" in page.read_text()
 
 
+@pytest.mark.slow
 def test_advantages(run, monkeypatch):
     script, env = load("checks.advantages"), Env(env_config())
     tasks = jax.device_get(jax.vmap(TinyRooms().sample)(jax.random.split(jax.random.key(0), 20)))
@@ -398,6 +403,7 @@ def test_splits(run, monkeypatch):
         assert row["num_in_two_splits"] == 0
 
 
+@pytest.mark.slow
 def test_expert(run, monkeypatch, tmp_path):
     class Rooms(TinyRooms):
         def sample_with_info(self, key):
@@ -448,6 +454,7 @@ def test_kill_and_resume(run, monkeypatch, forgets):
     assert returned == forgets and json.loads(printed)["are_equal"] is not forgets
 
 
+@pytest.mark.slow
 def test_oracle_hour(run, monkeypatch):
     monkeypatch.setattr(load("checks.oracle_hour"), "EXAMPLES_PER_ROUND", 5)
     returned, printed = run("checks.oracle_hour", "--minutes", 1e-6, "--seed", 0)
@@ -456,6 +463,7 @@ def test_oracle_hour(run, monkeypatch):
     assert found["failed"] is None
 
 
+@pytest.mark.slow
 def test_gpu_estimate(run, monkeypatch, tmp_path):
     monkeypatch.setattr(load("speed.scaling"), "NUM_TASKS", 2)
     path = tmp_path / "estimate.json"

@@ -32,7 +32,7 @@ NEEDS = "# Needs "  # first line of Python that needs a package that may be miss
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 LEARNING = ("custom_loop", "custom_network", "several_devices")  # print returns that have to rise
 SLOW_PAGES = ("coming-from", "agents", "histories", "gymnasium", "gymnax", "jaxued", "pettingzoo")  # tests do the same
-SLOW = (*LEARNING, "many", "step", "evaluate_and_plot", "write_a_task")
+SLOW = (*LEARNING, "many", "step", "evaluate_and_plot", "write_a_task", "language_agent")
 TRAINING = ("own-curriculum", "own-learner", "own-loss")  # pages that train
 TASK = 'goal = "hold(agent, red ball)"\nmap = "0b"\nlegend.b = "red ball"'
 

@@ -42,7 +42,8 @@ def kind_of(world):
     return {WATER: "islands", COUNTER: "kitchen", WALL: "walls"}[world[0, 1] >> 4]
 
 
-@pytest.mark.parametrize(("height", "width"), [(13, 13), (10, 35)])  # 35 columns are two words
+# 35 columns are two words.
+@pytest.mark.parametrize(("height", "width"), [(10, 35), pytest.param(13, 13, marks=pytest.mark.slow)])
 def test_worlds_are_connected(height, width):
     worlds, has_room = draw(height, width, 1200)
     assert has_room.mean() > 0.9

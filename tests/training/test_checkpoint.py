@@ -88,7 +88,7 @@ def handler(number):
     signal.signal(number, before)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_an_interrupted_run_goes_on_bit_for_bit(finished, tmp_path, number, handler):
 
     def interrupt(row: dict[str, float]) -> None:

@@ -96,7 +96,7 @@ def test_the_ends_of_streams(tmp_path):
         ImitateConfig(stop_at="much")
 
 
-@pytest.mark.parametrize("field", ["sees_trial_number", "sees_things"])
+@pytest.mark.parametrize("field", ["sees_things", pytest.param("sees_trial_number", marks=pytest.mark.slow)])
 def test_what_an_agent_does_not_see_changes_nothing(field):
     state, timestep = ENV.reset(jax.random.key(0), TinyRooms(side=5).sample(jax.random.key(1)))
     seen = timestep.observation
