@@ -331,6 +331,11 @@ def test_a_kind_is_embedded_as_shape_plus_colour():
     np.testing.assert_allclose(green_cube, green_ball + red_cube - red_ball, atol=1e-6)
 
 
+def from_seat_1(kinds: jax.Array) -> jax.Array:
+    """What is about agent 0 is about agent 1."""
+    return jnp.where(kinds == 0xF0, 0xF1, kinds)
+
+
 def test_two_agents_share_parameters_and_not_memories(recording):
     pair = make_agent(SMALL, dataclasses.replace(env_config(), num_agents=2))
     params = rough_params(pair)
@@ -347,6 +352,9 @@ def test_two_agents_share_parameters_and_not_memories(recording):
     shared = {name: getattr(observation, name)[:, :3] for name in ("trial", "trials_left", "time_left", "trial_length")}
     joined = dataclasses.replace(observation, **per_agent, **shared)
     briefing = double(recording.briefing, 1)
+    rules = briefing.rules.at[:, 1, :, 2:4].set(from_seat_1(briefing.rules[:, 1, :, 2:4]))
+    goal = briefing.goal.at[:, 1, ..., 2:4].set(from_seat_1(briefing.goal[:, 1, ..., 2:4]))
+    briefing = dataclasses.replace(briefing, goal=goal, rules=rules)
     is_reset = recording.timestep.is_first[:, :3]
     told = jax.jit(pair.encode_briefing)(params, briefing)
     output = jax.jit(pair.unroll)(params, joined, told, pair.start_memory(3), is_reset)
@@ -433,3 +441,37 @@ def test_unknown_presets_are_refused():
         agent_preset("tiny", "gru_atention")
     with pytest.raises(ConfigError, match="ada-6m is a size of AdA's transformers"):
         agent_preset("ada-6m", "gru")
+
+
+def test_the_same_is_seen_and_told_from_both_seats():
+    """Agents are named from the seat: what is about agent 0 there is about agent 1 here, but for the seat's number."""
+    pair = make_agent(SMALL, dataclasses.replace(env_config(), num_agents=2))
+    params = rough_params(pair)
+    params["briefing"]["agent_id"] = jnp.zeros_like(params["briefing"]["agent_id"])
+
+    def told(me: int, other: int) -> jax.Array:
+        """I am to hold a thing that comes of what the other touches, and there is a rule that nobody knows."""
+        rules = [(2, 0, 0x12, 0xF0 + other, 0x23, 0, 0), (255, 0, 0, 0, 0, 0, 0)]
+        goal = [[(3, 0, 0xF0 + me, 0x23, 0)]]
+        to_both = [jnp.array([each, each], jnp.uint8) for each in (goal, rules)]
+        return jax.jit(pair.encode_briefing)(params, Briefing(*to_both, agent_id=jnp.arange(2, dtype=jnp.uint8)))
+
+    one, two = told(0, 1), told(1, 0)
+    np.testing.assert_allclose(one, two[::-1], atol=1e-6)
+    assert abs(one[0] - one[1]).max() > 0.01  # to hold it oneself is not to have it held
+
+    def logits(seen_from_0: int, seen_from_1: int, held: int) -> jax.Array:
+        """Of the first step, with another agent in view."""
+        view = jnp.zeros((2, 5, 5, 3), jnp.uint8).at[:, 2, 2, 1].set(jnp.array([seen_from_0, seen_from_1], jnp.uint8))
+        none, number = jnp.zeros(2, jnp.uint8), jnp.int32(0)
+        observation = Observation(
+            view.at[:, 2, 2, 2].set(held), none, none, none, jnp.zeros(2), number, number, number, jnp.int32(20)
+        )
+        output = jax.jit(pair.step)(params, observation, jnp.zeros_like(one), pair.start_memory(), jnp.bool_(True))
+        return output.logits
+
+    facing = 3  # a kind of 0xF0 + 4 * the other's id + where it faces
+    seen = logits(0xF4 + facing, 0xF0 + facing, held=0x23)
+    np.testing.assert_allclose(seen[0], seen[1], atol=1e-6)
+    for other in (logits(0xF4, 0xF0, held=0x23), logits(0xF4 + facing, 0xF0 + facing, held=0x12)):
+        assert abs(seen - other).max() > 1e-3  # it does see where the other looks, and what that holds

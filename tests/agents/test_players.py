@@ -1,14 +1,21 @@
 """Players by name: folders with any signs in them, and networks and players of the user's own."""
 
+import dataclasses
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
+from evaluation_tasks import CONFIG, make_room
+from evaluation_tasks import ENV as SMALL_ENV
 
 from xworld import ConfigError, Env, EnvConfig
-from xworld.agents.players import PRETRAINED, agent_folder, own_network, player_by_name
+from xworld.agents import AgentConfig, LoadedAgent, make_agent
+from xworld.agents.players import PRETRAINED, agent_folder, check_can_play, own_network, player_by_name
 from xworld.agents.saved import saved
 from xworld.base.configs import class_name
 
@@ -114,3 +121,33 @@ def test_a_class_has_one_name_whether_its_file_was_run_or_imported(monkeypatch):
     monkeypatch.setitem(sys.modules, "__main__", main)
     monkeypatch.setattr(Network, "__module__", "__main__")
     assert class_name(Network()) == "test_players.Network"
+
+
+ROOM = {"cells": "0x...|.....|.....|.....|.....", "goal": '"hold(agent, red ball)"', "rules": "[]"}
+
+
+def test_an_agent_plays_in_environments_of_other_sizes():
+    """The same task has the same probabilities where there is room for more, and in one with fewer relations."""
+    agent = make_agent(AgentConfig(memory_size=8, encoder_size=8), CONFIG)
+    params = jax.jit(agent.init)(jax.random.key(0))
+    found = []
+    for env in (SMALL_ENV, Env(dataclasses.replace(CONFIG, height=9, width=11, max_objects=9, max_rules=5))):
+        check_can_play(LoadedAgent(agent, params), env.config)
+        task = make_room(**ROOM, config=env.config)
+        state, timestep = env.reset(jax.random.key(1), task)
+        told = agent.encode_briefing(params, env.briefing(task))
+        found.append(agent.step(params, timestep.observation, told, agent.start_memory(), jnp.bool_(True)).logits)
+    np.testing.assert_array_equal(*found)
+    fewer = dataclasses.replace(CONFIG, relations=CONFIG.relations[1:])
+    check_can_play(LoadedAgent(agent, params), fewer)
+    for name, value in {"push": not CONFIG.push, "view_size": 7, "num_agents": 2}.items():
+        with pytest.raises(ConfigError, match=f"{name}: {getattr(CONFIG, name)} -> {value}"):
+            check_can_play(LoadedAgent(agent, params), dataclasses.replace(CONFIG, **{name: value}))
+    with pytest.raises(ConfigError, match="relations"):  # of which it knows nothing
+        check_can_play(LoadedAgent(make_agent(AgentConfig(), fewer), params), CONFIG)
+
+
+def test_a_network_of_ones_own_plays_in_its_own_environment():
+    loaded = LoadedAgent(Network(), {}, env_config=CONFIG)
+    with pytest.raises(ConfigError, match="height"):
+        check_can_play(loaded, dataclasses.replace(CONFIG, height=9))

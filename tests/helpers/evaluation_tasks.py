@@ -27,7 +27,7 @@ KNOWN = (
 )
 
 
-def make_room(cells: str, facing: str | None = "east", **fields: object) -> Task:
+def make_room(cells: str, facing: str | None = "east", config: EnvConfig = CONFIG, **fields: object) -> Task:
     """A room from its inner rows, joined by '|'. `fields` replace entries of the task file."""
     rows = ["#######", *(f"#{row}#" for row in cells.split("|")), "#######"]
     entries = {
@@ -43,7 +43,7 @@ def make_room(cells: str, facing: str | None = "east", **fields: object) -> Task
     names = {"x": "red ball", "y": "green star", "z": "blue hex", "g": "black cube", "F": "frozen red ball"}
     legend = [f'{letter} = "{name}"' for letter, name in names.items() if letter in cells]
     text = "\n".join([*(f"{name} = {value}" for name, value in entries.items()), "[legend]", *legend])
-    return parse(text, CONFIG)
+    return parse(text, config)
 
 
 def random_room(generator: np.random.Generator) -> Task:

@@ -36,6 +36,8 @@ SCRIPTED: dict[str, Policy] = {
     SEARCHER: Searcher(remembers=True),
 }
 _NAMES = (*SCRIPTED, EXPERT, *LEARNERS)  # of those who are no network
+# Sizes of an environment that are nothing to a network of ours: it has no parameters of their shapes.
+_SIZES = ("height", "width", "max_objects", "max_rules", "max_doors", "max_goals", "goal_clauses", "goal_literals")
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ def player_by_name(
         hint = did_you_mean(name, (*_NAMES, PRETRAINED))
         raise ConfigError(f"There is no folder {name!r}, and no player of that name. {hint}")
     loaded = load_agent(folder, which or "last", network)
-    check_same_physics(loaded.env_config, env.config)
+    check_can_play(loaded, env.config)
     policy = AgentPolicy(loaded.params, loaded.agent, is_greedy=is_greedy)
     is_ours = isinstance(loaded.agent, Agent)
     about = {"config": dataclasses.asdict(loaded.config)} if is_ours else {"network": class_name(loaded.agent)}
@@ -182,6 +184,23 @@ def _call(name: str, env: Env) -> Any:
             f"{name} cannot be had: {type(error).__name__}: {reason_of(error)}. Write module:function, of a module in "
             "this folder or on PYTHONPATH; the function is called with the Env."
         ) from error
+
+
+def check_can_play(loaded: LoadedAgent, tasks: EnvConfig) -> None:
+    """Makes sure that an agent can play tasks for environments of `tasks`.
+
+    xworld's own networks read environments of any size: grids, and numbers of objects, rules, doors and goals, may be
+    others than in training, and fewer relations may be used. A network of one's own needs the very same environment.
+
+    Raises:
+      ConfigError: the environments differ in what such an agent sees or can do.
+    """
+    run = loaded.env_config
+    if isinstance(loaded.agent, Agent):
+        run = dataclasses.replace(run, **{name: getattr(tasks, name) for name in _SIZES})
+        if set(tasks.relations) < set(run.relations):
+            run = dataclasses.replace(run, relations=tasks.relations)
+    check_same_physics(run, tasks)
 
 
 def check_same_physics(run: EnvConfig, tasks: EnvConfig) -> None:

@@ -6,6 +6,7 @@ from flax import nnx
 
 from xworld.agents.network.config import AgentConfig
 from xworld.agents.network.linear import Linear, multiply
+from xworld.core import kinds as kinds_
 from xworld.core.config import MAX_AGENTS, EnvConfig
 from xworld.core.step.actions import NUM_ACTIONS
 from xworld.core.step.relations import NEVER
@@ -76,7 +77,8 @@ class ObservationEncoder(nnx.Module):
         """[..., A, encoder_size] from an observation with any leading axes; `kinds` embeds kinds."""
         view = observation.view
         batch = observation.held.shape  # [..., A]
-        cells = self.terrain(view[..., 0]) + kinds(view[..., 1]) + self.detail(view[..., 2])  # [..., A, V, V, E]
+        thing, more = self._things(view[..., 1], view[..., 2], kinds)
+        cells = self.terrain(view[..., 0]) + thing + more  # [..., A, V, V, E]
 
         time_left = observation.time_left.astype(jnp.float32)
         trial_length = observation.trial_length.astype(jnp.float32)
@@ -93,6 +95,33 @@ class ObservationEncoder(nnx.Module):
         ]
         return self.dense(jnp.concatenate([feature.astype(self.dtype) for feature in features], axis=-1))
 
+    def _things(self, things: jax.Array, more: jax.Array, kinds: ByteEmbedding) -> tuple[jax.Array, jax.Array]:
+        """[..., A, V, V, E] each, what stands in the cells, and the one more byte about it."""
+        if things.shape[-3] == 1:
+            return kinds(things), self.detail(more)
+        is_agent = things >= kinds_.agent_kind(0)  # and 4 * its id + where it faces; one more is what it holds
+        unturned = jnp.where(is_agent, kinds_.agent_kind(0) + ((things & 15) >> 2), things).astype(jnp.uint8)
+        of_agent = kinds(more) + self.direction[...].astype(self.dtype)[things & 3]
+        return kinds(as_seen(unturned, 2)), jnp.where(is_agent[..., None], of_agent, self.detail(more))
+
+
+def as_seen(kinds: jax.Array, num_axes: int) -> jax.Array:
+    """Kinds as each agent has them: agent 0 is itself, 1 and up are the others in their order; the rest as they are.
+
+    So that a goal about oneself is the same from every seat, and what is learned in one seat serves in all.
+
+    Args:
+      kinds: [..., A, *rest] uint8.
+      num_axes: how many axes come after that of the agents.
+    """
+    num_agents = kinds.shape[-1 - num_axes]
+    if num_agents == 1:
+        return kinds
+    seat = jnp.arange(num_agents, dtype=jnp.uint8).reshape(-1, *(1,) * num_axes)
+    number = kinds & 15
+    seen = jnp.where(number == seat, 0, number + (number < seat))
+    return jnp.where(kinds >= kinds_.agent_kind(0), kinds_.agent_kind(0) + seen, kinds).astype(jnp.uint8)
+
 
 def _for_each_agent(values: jax.Array, batch: tuple[int, ...]) -> jax.Array:
     """[..., A, X] from [..., X]."""
@@ -101,6 +130,8 @@ def _for_each_agent(values: jax.Array, batch: tuple[int, ...]) -> jax.Array:
 
 class BriefingEncoder(nnx.Module):
     """Goal and rules as one vector per agent. The order of the rules, clauses and literals does not matter.
+
+    Agents in them are named from the seat of who is told (`as_seen`).
 
     Its last layer is linear, so that the vector is a sum: the goal's part may come later, with the observation.
     """
@@ -122,7 +153,7 @@ class BriefingEncoder(nnx.Module):
         """[..., A, encoder_size] from a briefing with any leading axes; `kinds` embeds kinds."""
         rules = briefing.rules
         products = kinds(rules[..., 4:7]).reshape(*rules.shape[:-1], -1)
-        hidden = nnx.relu(self.rule(self._embed_predicates(rules, products, kinds)))
+        hidden = nnx.relu(self.rule(self._embed_predicates(rules, as_seen(rules[..., 2:4], 2), products, kinds)))
         known = _sum_where(rules[..., 0] != NEVER, nnx.relu(self.rule_output(hidden)))
 
         agent = self.agent_id[...][briefing.agent_id]
@@ -137,16 +168,19 @@ class BriefingEncoder(nnx.Module):
 
     def _encode_goal(self, goal: jax.Array, kinds: ByteEmbedding) -> jax.Array:
         """[..., A, briefing_size]."""
-        literals = nnx.relu(self.literal(self._embed_predicates(goal, self.negated[...][goal[..., 4]], kinds)))
+        operands, negated = as_seen(goal[..., 2:4], 3), self.negated[...][goal[..., 4]]
+        literals = nnx.relu(self.literal(self._embed_predicates(goal, operands, negated, kinds)))
         is_literal = goal[..., 0] != NEVER  # [..., A, C, L]
         clauses = nnx.relu(self.clause(_sum_where(is_literal, literals)))
         return _sum_where(is_literal.any(-1), clauses)
 
-    def _embed_predicates(self, rows: jax.Array, rest: jax.Array, kinds: ByteEmbedding) -> jax.Array:
-        """Relation, directions and the two kinds of [..., 4+] uint8 rows, and the embedded `rest`, side by side."""
-        operands = kinds(rows[..., 2:4]).reshape(*rows.shape[:-1], -1)
+    def _embed_predicates(
+        self, rows: jax.Array, operands: jax.Array, rest: jax.Array, kinds: ByteEmbedding
+    ) -> jax.Array:
+        """Relation and directions of [..., 4+] uint8 rows, [..., 2] kinds, and the embedded `rest`, side by side."""
+        pair = kinds(operands).reshape(*rows.shape[:-1], -1)
         relation, directions = self.relation[...][rows[..., 0]], self.directions[...][rows[..., 1]]
-        return jnp.concatenate([relation, directions, operands, rest], axis=-1)
+        return jnp.concatenate([relation, directions, pair, rest], axis=-1)
 
 
 def _sum_where(mask: jax.Array, values: jax.Array) -> jax.Array:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from xworld.agents import Agent, Params, distribution
-from xworld.agents.players import EXPERT, NOOP, RANDOM, SCRIPTED, agent_folder, check_same_physics, load_agent
+from xworld.agents.players import EXPERT, NOOP, RANDOM, SCRIPTED, agent_folder, check_can_play, load_agent
 from xworld.base.checks import check_fields, check_word
 from xworld.base.digest import digest
 from xworld.base.errors import ConfigError, located
@@ -60,7 +60,7 @@ class FixedConfig:
             )
         loaded = load_agent(folder, self.which)
         with located("FixedConfig.player"):
-            check_same_physics(loaded.env_config, env_config)
+            check_can_play(loaded, env_config)
         return FixedAgent(loaded.params, loaded.agent)
 
 

@@ -134,23 +134,28 @@ def s() -> RunConfig:
 
 
 def duo() -> RunConfig:
-    """One room; half of the tasks are for two players, and most of these ask something of both. The learner plays all.
+    """One small room; most tasks are for two players, and most of these ask something of both. The learner plays all.
 
-    `partners` has other players in the second seat.
+    `partners` has other players in the second seat. Two that act at random are paid in about one of a hundred trials of
+    tasks that ask something of both: a chain of one rule, none about a pair of objects, nothing that leads nowhere.
     """
     config = memory()
     return dataclasses.replace(
         config,
-        env=dataclasses.replace(config.env, height=9, width=9, num_agents=2),
+        env=dataclasses.replace(config.env, num_agents=2, max_objects=4, max_rules=1),
         universe=dataclasses.replace(
             config.universe,
+            chain_length=(0, 1),
+            pair_percent=0,
             num_distractors=(1, 2),
-            two_player_percent=50,
-            together_percent=50,
-            hide_percent=50,
-            trial_length=(25, 35),
+            num_dead_ends=(0, 0),
+            two_player_percent=80,
+            together_percent=60,
+            hide_percent=25,
+            trial_length=(40, 40),
             num_trials=(1, 6),
         ),
+        learner=dataclasses.replace(_SLOWER, rollout_length=120, final_entropy_weight=0.01),
         total_steps=50_000_000,
     )
 

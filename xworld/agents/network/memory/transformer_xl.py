@@ -17,6 +17,7 @@ from xworld.agents.network.memory.layers import TAPS, Convolution, FeedForward
 _NEVER = -1e30  # added to the score of what cannot be looked at
 _SLOPES = (0.0, 0.1, 0.5, 2.0)  # of heads: how much less they look back at first, times the logarithm of the distance
 _SCALE = 0.1  # of what a layer adds, to begin with
+_BLOCK = 48  # timesteps of an unroll that look back at once
 _NUM_EXACT, _NUM_BUCKETS = 8, 16  # distances that are told apart, and groups of them in all
 
 
@@ -45,7 +46,7 @@ class TransformerXL(nnx.Module):
 
     def __init__(self, config: AgentConfig, rngs: nnx.Rngs):
         """Inputs are projected to the size of the layers."""
-        self.window, self.cache_size = config.window, config.cache_size
+        self.cache_size = config.cache_size
         self.input = Linear(config.encoder_size, config.memory_size, dtype=config.compute_dtype, rngs=rngs)
         self.layers = nnx.List([Layer(config, rngs) for _ in range(config.num_layers)])
         self.norm = nnx.LayerNorm(config.memory_size, dtype=jnp.float32, rngs=rngs)
@@ -68,7 +69,7 @@ class TransformerXL(nnx.Module):
         # float32 whatever is computed in: what a layer adds is small beside what it is added to.
         values = self.input(inputs.reshape(length, -1, inputs.shape[-1])).astype(jnp.float32)
         values = jnp.swapaxes(values, 0, 1)  # [N, T, D]
-        advance = self._step if length == 1 else self._unroll_segments
+        advance = self._step if length == 1 else self._unroll
         values, memory = advance(memory, values, is_reset.reshape(length, -1).T)
         outputs = jnp.swapaxes(self.norm(values), 0, 1).reshape(length, *batch, -1)
         return outputs, jax.tree.map(lambda leaf: leaf.reshape(*batch, *leaf.shape[1:]), memory)
@@ -106,25 +107,18 @@ class TransformerXL(nnx.Module):
             recent.append(last)
         return values, Cache(tuple(rings), tuple(recent), (place + 1) % self.cache_size, num_steps)
 
-    def _unroll_segments(self, memory: Cache, values: jax.Array, is_reset: jax.Array) -> _Unrolled:
+    def _unroll(self, memory: Cache, values: jax.Array, is_reset: jax.Array) -> _Unrolled:
         """Several timesteps. Afterwards the rings begin at 0."""
         count, num_steps = count_steps(memory.num_steps, is_reset)
-        cached, recent = tuple(_turn(ring, memory.oldest) for ring in memory.activations), memory.recent
-        outputs = []
-        for start in range(0, values.shape[1], self.window):
-            part = slice(start, start + self.window)
-            segment, counted = values[:, part], count[:, part]
-            distance = _distances(self.cache_size, segment.shape[1])
-            in_reach = jnp.asarray((distance >= 0) & (distance < self.cache_size))
-            is_visible = in_reach & (distance <= counted[..., None])
-            after = []
-            for layer, entries, last in zip(self.layers, *jax.lax.stop_gradient((cached, recent)), strict=True):
-                look = functools.partial(layer.look_back, cached=entries, is_visible=is_visible)
-                segment, *left = layer(segment, last, is_reset[:, part], look)
-                after.append(left)
-            outputs.append(segment)
-            cached, recent = (tuple(kept) for kept in zip(*after, strict=True))
-        return jnp.concatenate(outputs, axis=1), Cache(cached, recent, jnp.zeros_like(memory.oldest), num_steps)
+        rings, recent = [], []
+        for layer, ring, last in zip(
+            self.layers, *jax.lax.stop_gradient((memory.activations, memory.recent)), strict=True
+        ):
+            look = functools.partial(layer.look_back, cached=_turn(ring, memory.oldest), count=count)
+            values, ring, last = layer(values, last, is_reset, look)
+            rings.append(ring)
+            recent.append(last)
+        return values, Cache(tuple(rings), tuple(recent), jnp.zeros_like(memory.oldest), num_steps)
 
 
 class DistanceBias(nnx.Module):
@@ -163,6 +157,7 @@ class Layer(nnx.Module):
         """Of width D = `memory_size`. What is added starts small, so that deep stacks start near the identity."""
         size, self.dtype = config.memory_size, config.compute_dtype
         self.num_heads, self.head_size = config.num_heads, size // config.num_heads
+        self.window = config.window
         small = nnx.initializers.variance_scaling(1 / (2 * config.num_layers), "fan_in", "truncated_normal")
         linear = functools.partial(Linear, dtype=self.dtype, rngs=rngs)
         self.attention_norm = nnx.LayerNorm(size, dtype=self.dtype, rngs=rngs)  # statistics are float32
@@ -178,9 +173,12 @@ class Layer(nnx.Module):
 
     def prepare(self, values: jax.Array, recent: jax.Array, is_reset: jax.Array) -> tuple[jax.Array, jax.Array]:
         """[N, T, D] what is looked at and asked with, and the last [N, 3, D] of what that is made of."""
-        normed = jnp.swapaxes(self.attention_norm(values), 0, 1)
-        mixed, recent = self.convolution(normed, recent, is_reset.T)
-        return jnp.swapaxes(mixed, 0, 1).astype(self.dtype), recent
+        normed, parts = jnp.swapaxes(self.attention_norm(values), 0, 1), []
+        for start in range(0, len(normed), self.window):
+            part, recent = slice(start, start + self.window), jax.lax.stop_gradient(recent)
+            mixed, recent = self.convolution(normed[part], recent, is_reset.T[part])
+            parts.append(mixed)
+        return jnp.swapaxes(jnp.concatenate(parts), 0, 1).astype(self.dtype), recent
 
     def __call__(
         self, values: jax.Array, recent: jax.Array, is_reset: jax.Array, look: _Look
@@ -198,25 +196,52 @@ class Layer(nnx.Module):
         values = values + self.attention_scale[...] * self.attention_output(found)
         return values + self.feed_forward_scale[...] * self.feed_forward(values), cached, recent
 
-    def look_back(self, prepared: jax.Array, cached: jax.Array, is_visible: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def look_back(self, prepared: jax.Array, cached: jax.Array, count: jax.Array) -> tuple[jax.Array, jax.Array]:
         """[N, T, D] what timesteps find in themselves and in those before, and the last [N, C, D] of all of them.
+
+        What is before a timestep's window is a constant. A block of timesteps at a time is compared with what the first
+        and the last of them can reach, which is less than all.
 
         Args:
           prepared: [N, T, D].
           cached: [N, C, D], of the timesteps before, the oldest first.
-          is_visible: [N, T, C + T] bool, which of the cached ones, and then of these, each timestep can look at.
+          count: [N, T] int32, how many steps of its episode came before each timestep.
         """
+        num_cached, length = cached.shape[1], prepared.shape[1]
         entries = jnp.concatenate([cached, prepared], axis=1)
-        keys, values = self._heads(self.key(entries)), self._heads(self.value(entries))  # [N, C + T, H, K]
-        asked = self._heads(self.query(prepared)) * self.head_size**-0.5
-        distance = np.clip(_distances(cached.shape[1], prepared.shape[1]), 0, cached.shape[1] - 1)
+        last_window = (length - 1) // self.window * self.window
+        before = self._keys_and_values(jax.lax.stop_gradient(entries[:, : num_cached + last_window]))
+        within = self._keys_and_values(prepared)
+        asked, found = self._heads(self.query(prepared)) * self.head_size**-0.5, []
+        for window in range(0, length, self.window):
+            for start in range(window, min(window + self.window, length), _BLOCK):
+                end = min(start + _BLOCK, window + self.window, length)
+                old, new = slice(start + 1, num_cached + window), slice(max(window, start + 1 - num_cached), end)
+                keys, values = (
+                    jnp.concatenate([early[:, old], late[:, new]], axis=1)
+                    for early, late in zip(before, within, strict=True)
+                )
+                distance = num_cached - 1 + np.arange(end - start)[:, None] - np.arange(keys.shape[1])
+                in_reach = jnp.asarray((distance >= 0) & (distance < num_cached))
+                is_visible = in_reach & (distance <= count[:, start:end, None])
+                found.append(self._attend(asked[:, start:end], keys, values, distance, is_visible))
+        return jnp.concatenate(found, axis=1).reshape(prepared.shape), entries[:, -num_cached:]
+
+    def _attend(
+        self, asked: jax.Array, keys: jax.Array, values: jax.Array, distance: np.ndarray, is_visible: jax.Array
+    ) -> jax.Array:
+        """[N, T, H, K] what is found, by [N, T, H, K] queries in [N, S, H, K] keys and values at [T, S] distances."""
+        distance = np.clip(distance, 0, self.distance_bias.num_distances - 1)
         scores = jnp.einsum("nthk,nshk->nhts", asked, keys, preferred_element_type=jnp.float32)
         scores += jnp.moveaxis(self.distance_bias(distance), -1, 0) + jnp.where(is_visible, 0, _NEVER)[:, None]
         weights = jnp.exp(scores - jax.lax.stop_gradient(scores.max(axis=-1, keepdims=True)))
         total = jnp.swapaxes(weights.sum(axis=-1), 1, 2)[..., None]
         found = jnp.einsum("nhts,nshk->nthk", weights.astype(self.dtype), values, preferred_element_type=jnp.float32)
-        found = (found / total).astype(self.dtype)  # fewer divisions than of the weights
-        return found.reshape(prepared.shape), entries[:, -cached.shape[1] :]
+        return (found / total).astype(self.dtype)  # fewer divisions than of the weights
+
+    def _keys_and_values(self, entries: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """[N, S, H, K] each, of [N, S, D]."""
+        return self._heads(self.key(entries)), self._heads(self.value(entries))
 
     def look_into_ring(
         self, prepared: jax.Array, ring: jax.Array, place: jax.Array, is_visible: jax.Array
@@ -255,11 +280,6 @@ class Layer(nnx.Module):
     def _heads(self, values: jax.Array) -> jax.Array:
         """[..., H, K] from [..., D]."""
         return values.reshape(*values.shape[:-1], self.num_heads, self.head_size)
-
-
-def _distances(num_cached: int, length: int) -> np.ndarray:
-    """[T, C + T] how far back what is cached is from T timesteps, and these from each other; below 0 what comes."""
-    return num_cached + np.arange(length)[:, None] - np.arange(num_cached + length)
 
 
 def _turn(ring: jax.Array, oldest: jax.Array) -> jax.Array:
