@@ -168,7 +168,7 @@ class State:
 class Observation:
     """What the agents see and feel; what they are told is in the `Briefing`."""
 
-    view: jax.Array  # [A, V, V, 3] uint8: terrain, what stands there, one more about it
+    view: jax.Array  # [A, V, V, 3] uint8: terrain, thing, detail of the thing
     held: jax.Array  # [A] uint8, kind in the hand, 0 for none
     direction: jax.Array  # [A] uint8
     last_action: jax.Array  # [A] uint8
