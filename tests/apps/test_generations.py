@@ -8,7 +8,7 @@ import pytest
 from xworld.agents import LoadedAgent, make_agent
 from xworld.apps.commands.main import main
 from xworld.apps.laboratory import Job
-from xworld.apps.laboratory.experiments import generations
+from xworld.apps.laboratory.experiments.teaching import generations
 from xworld.training import PRESETS, PlasticityConfig
 
 

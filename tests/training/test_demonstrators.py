@@ -1,8 +1,10 @@
 """Demonstrators: first trials that somebody else plays, from which nothing is learned."""
 
 import dataclasses
+from dataclasses import dataclass
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from tiny_rooms import SMALL_AGENT, TinyRooms, env_config
@@ -72,6 +74,39 @@ def test_half_of_the_episodes_have_a_demonstration_from_their_first_step_to_the_
     assert 0.3 < is_shown[is_first].mean() < 0.7
 
 
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class OpenRooms(TinyRooms):
+    """The same, and nothing is hidden."""
+
+    def sample(self, key):
+        task = super().sample(key)
+        return dataclasses.replace(task, hidden=jax.tree.map(jnp.zeros_like, task.hidden))
+
+
+def test_who_is_told_all_acts_as_if_nothing_were_hidden():
+    agent, vec = make_agent(SMALL_AGENT, env_config()), VectorEnv(Env(env_config()), NUM_ENVS)
+    params = jax.tree.map(lambda leaf: 8 * leaf, rough(jax.jit(agent.init)(jax.random.key(3))))
+
+    def first_trials(tasks, is_told_all):
+        """[T, B] what is done until the first trial has ended everywhere, all of it by demonstrators."""
+        shows = make_demonstrators(params, agent, 1.0, is_told_all=is_told_all)
+
+        @jax.jit
+        def play(key):
+            actor = start_actor(agent, vec, key, tasks, partners=shows)
+            return collect(agent, params, vec, actor, key, tasks, LENGTH, partners=shows)[1].steps
+
+        steps = play(jax.random.key(5))
+        first = np.asarray(np.cumsum(steps.observation.trial > 0, axis=0) == 0)
+        assert (steps.weight[..., 0][first] == 0).all() and first.sum() > NUM_ENVS
+        return np.where(first, steps.action[..., 0], -1)
+
+    knows = first_trials(TASKS, True)
+    np.testing.assert_array_equal(knows, first_trials(OpenRooms(trial_length=4, num_trials=2), False))
+    assert (knows != first_trials(TASKS, False))[knows >= 0].mean() > 0.1
+
+
 def test_a_run_goes_on_with_its_own_demonstrators_only():
     agent = make_agent(SMALL_AGENT, env_config())
     params = jax.tree.map(lambda leaf: np.zeros(leaf.shape), jax.eval_shape(agent.init, jax.random.key(0)))
@@ -80,6 +115,7 @@ def test_a_run_goes_on_with_its_own_demonstrators_only():
         Given(TASKS, (), make_demonstrators(*of)).describe()["partners"]
         for of in ((params, agent, 0.5), (params, agent, 0.25), (others, agent, 0.5))
     }
-    assert len(told) == 3 and all(text.startswith("Demonstrators (parameters ") for text in told)
+    told.add(Given(TASKS, (), make_demonstrators(params, agent, 0.5, is_told_all=True)).describe()["partners"])
+    assert len(told) == 4 and all(text.startswith("Demonstrators (parameters ") for text in told)
     with pytest.raises(ConfigError, match="demonstrated episodes is 0.0; write a number from above 0 to 1"):
         make_demonstrators(params, agent, 0)

@@ -74,7 +74,8 @@ def known_experiments() -> dict[str, Experiment]:
     folder = importlib.import_module("xworld.apps.laboratory.experiments")
     names = sorted(found.name for found in pkgutil.iter_modules(folder.__path__))
     modules = [importlib.import_module(f"{folder.__name__}.{name}") for name in names]
-    return {module.EXPERIMENT.name: module.EXPERIMENT for module in modules}
+    found = [one for module in modules for one in getattr(module, "EXPERIMENTS", None) or (module.EXPERIMENT,)]
+    return {one.name: one for one in found}
 
 
 def experiment_by_name(name: str) -> Experiment:

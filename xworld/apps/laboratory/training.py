@@ -23,7 +23,7 @@ from xworld.evaluation import Scores, SweepConfig, compare, evaluate, expert_ref
 from xworld.evaluation.scoreboard.playing import benchmark_tasks, sweep_config
 from xworld.evaluation.scores.sweep import mean_returns
 from xworld.tasks import TaskCollection, Universe
-from xworld.training import PRESETS, RunConfig, train
+from xworld.training import PRESETS, Partners, RunConfig, train
 
 
 class Plays(Protocol):
@@ -146,13 +146,16 @@ def train_to_end(config: RunConfig, job: Job, exam: Plays, tasks: TaskSource | N
     return Outcome(exam.play(job.folder), numbers)
 
 
-def train_run(config: RunConfig, job: Job, tasks: TaskSource | None = None) -> dict[str, float]:
+def train_run(
+    config: RunConfig, job: Job, tasks: TaskSource | None = None, partners: Partners | None = None
+) -> dict[str, float]:
     """Trains the job's run to its end; how many seconds that took, and how many parameters its agent has.
 
     Args:
       config: of the run; the job's seed and number of steps take the place of its own.
       job: where it is. A run that was stopped goes on.
       tasks: where tasks come from; by default the configuration's universe.
+      partners: who plays in the learner's place at times; by default those of the configuration.
 
     Raises:
       KeyboardInterrupt: training was stopped by a signal, and saved.
@@ -161,7 +164,7 @@ def train_run(config: RunConfig, job: Job, tasks: TaskSource | None = None) -> d
     config = dataclasses.replace(
         config, seed=job.seed, total_steps=config.total_steps if job.total_steps is None else job.total_steps
     )
-    if not train(config, job.folder, resume=(job.folder / "config.json").exists(), tasks=tasks):
+    if not train(config, job.folder, resume=(job.folder / "config.json").exists(), tasks=tasks, partners=partners):
         raise KeyboardInterrupt
     rows = list(csv.DictReader(read_text(job.folder / "metrics.csv").splitlines()))
     seconds = float(rows[-1]["seconds"])

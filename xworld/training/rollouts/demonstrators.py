@@ -20,12 +20,14 @@ class Demonstrators:
 
     The learner's memory gets these steps as if it had acted itself, and nothing is learned from them (weight 0). So it
     trains to go on from a demonstration, and in the other episodes to do without. Whether an episode begins with one is
-    drawn when it begins. Make it by `make_demonstrators`.
+    drawn when it begins. One who is told all knows the rules that are hidden from the learner, and so shows what works;
+    it should be trained with nothing hidden. Make it by `make_demonstrators`.
     """
 
     params: Params
     agent: Agent = field(metadata={"static": True})
     share: float = field(metadata={"static": True})  # of the episodes
+    is_told_all: bool = field(default=False, metadata={"static": True})
 
     def start(self, num_envs: int) -> tuple[Any, jax.Array]:
         """The demonstrator's empty memory, and [B] bool, whether the episode has a demonstration."""
@@ -50,15 +52,21 @@ class Demonstrators:
     @property
     def about(self) -> str:
         """What tells them from others."""
-        return f"parameters {digest(self.params)[:16]}, share {self.share}"
+        knows = ", told all" if self.is_told_all else ""
+        return f"parameters {digest(self.params)[:16]}, share {self.share}{knows}"
 
 
-def make_demonstrators(params: Params, agent: Agent, share: float) -> Demonstrators:
+def make_demonstrators(params: Params, agent: Agent, share: float, *, is_told_all: bool = False) -> Demonstrators:
     """A trained agent that shows the first trial in this share of the episodes.
+
+    Args:
+      params: of the agent.
+      agent: a network.
+      share: of the episodes.
+      is_told_all: whether it is told the rules that are hidden from the learner.
 
     Raises:
       ConfigError: a share that is not above 0 and at most 1.
     """
-    return Demonstrators(
-        params, agent, check_number("The share of demonstrated episodes", share, 0, 1, excludes_low=True)
-    )
+    share = check_number("The share of demonstrated episodes", share, 0, 1, excludes_low=True)
+    return Demonstrators(params, agent, share, is_told_all)

@@ -70,6 +70,13 @@ class Changing(Protocol):
         ...
 
 
+@runtime_checkable
+class Informed(Protocol):
+    """Partners who may be told what is hidden from the learner."""
+
+    is_told_all: bool  # whether nothing is hidden in the briefings that they get
+
+
 def seated(partners: Partners | Changing | None) -> Partners | None:
     """Who plays until the next update."""
     return partners.players() if isinstance(partners, Changing) else partners

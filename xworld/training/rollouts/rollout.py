@@ -15,7 +15,7 @@ from xworld.agents import Agent, Memory, Output, Params, distribution
 from xworld.core.step.goals import goals_of_trial, write_goal
 from xworld.core.types import Briefing, Observation, Task, TaskSource
 from xworld.core.vector import VectorEnv, VectorState, batch_first
-from xworld.training.rollouts.partners import Partners, Scene
+from xworld.training.rollouts.partners import Informed, Partners, Scene
 
 NUM_TRIAL_COLUMNS = 6  # returns are reported for this many trials, and for the last
 
@@ -182,7 +182,9 @@ def collect(
     actor = dataclasses.replace(actor, env_state=env_state)
     briefings = vec.briefings(env_state)
     told = tuple(agent.encode_briefing(params, briefing) for briefing in briefings)
-    seats = None if partners is None else _Seats(partners, tuple(map(partners.encode_briefing, briefings)))
+    is_told_all = isinstance(partners, Informed) and partners.is_told_all
+    to_partners = vec.briefings(_with_nothing_hidden(env_state)) if is_told_all else briefings
+    seats = None if partners is None else _Seats(partners, tuple(map(partners.encode_briefing, to_partners)))
     acting = _Acting(agent, params, vec, told, seats)
 
     carry = (actor, jnp.zeros(vec.num_envs, bool))
@@ -267,6 +269,17 @@ class _Seats:
         scene = Scene(actor.observation, is_new | begins(actor.observation), own=action)
         carry, theirs, is_theirs = self.partners.act(carry, keys, scene, told)
         return (jnp.zeros_like(is_new), carry), jnp.where(is_theirs, theirs, action), jnp.where(is_theirs, 0.0, weights)
+
+
+def _with_nothing_hidden(env_state: VectorState) -> VectorState:
+    """The same environments, whose tasks hide nothing from anybody."""
+    current, prepared = (
+        dataclasses.replace(
+            held, task=dataclasses.replace(held.task, hidden=jax.tree.map(jnp.zeros_like, held.task.hidden))
+        )
+        for held in (env_state.current, env_state.prepared)
+    )
+    return dataclasses.replace(env_state, current=current, prepared=prepared)
 
 
 def is_present(observation: Observation) -> jax.Array:
