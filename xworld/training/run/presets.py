@@ -151,12 +151,12 @@ def duo() -> RunConfig:
             num_dead_ends=(0, 0),
             two_player_percent=80,
             together_percent=60,
-            hide_percent=25,
+            hide_percent=50,
             trial_length=(40, 40),
             num_trials=(1, 6),
         ),
         learner=dataclasses.replace(_SLOWER, rollout_length=120, final_entropy_weight=0.01),
-        total_steps=50_000_000,
+        total_steps=25_000_000,
     )
 
 
