@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -88,7 +89,13 @@ def test_evaluate_writes_scores_and_plots(run_folder, tmp_path, capsys):
 
 
 @pytest.mark.slow  # quicker: the film of training, `test_train_leaves_a_run`
-def test_render_films_a_run(run_folder, tmp_path, capsys):
+@pytest.mark.parametrize("num_trials", [None, [1, 4]])  # as it is, or tasks of several numbers of trials
+def test_render_films_a_run(run_folder, num_trials, tmp_path, capsys):
+    if num_trials is not None:
+        run_folder = shutil.copytree(run_folder, tmp_path / "run")
+        config = json.loads((run_folder / "config.json").read_text())
+        config["universe"]["num_trials"] = num_trials
+        (run_folder / "config.json").write_text(json.dumps(config))
     assert main(["render", str(run_folder), "--output", str(tmp_path / "replay.gif")]) == 0
     assert (tmp_path / "replay.gif").read_bytes()[:6] == b"GIF89a"
     assert "held-out task" in capsys.readouterr().out

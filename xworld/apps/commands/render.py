@@ -63,6 +63,7 @@ class Render:
         from xworld.agents.players import load_agent
         from xworld.core.env import Env
         from xworld.evaluation import AGENT, compare, telling_episode
+        from xworld.evaluation.protocol import with_num_trials
         from xworld.rendering import episode_frames, save_animation
         from xworld.tasks import tasks_by_name
         from xworld.training import load_config
@@ -71,6 +72,7 @@ class Render:
         config, loaded = load_config(run), load_agent(run, network=self.network)
         env, policy, key = Env(config.env), AgentPolicy(loaded.params, loaded.agent), jax.random.key(self.seed)
         tasks = tasks_by_name(self.source, self.seed).collect(128).tasks
+        tasks = with_num_trials(tasks, int(tasks.num_trials.max()))  # of all as many, so that they compare
         scores = compare(env, tasks, [policy], key, show_progress=True).score(AGENT)[0]
         index, states, timesteps = telling_episode(env, tasks, policy, key, scores)
         output = self.output or run / "replay.gif"
