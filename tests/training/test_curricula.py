@@ -1,6 +1,7 @@
 """The rules of the curricula on hand-made episodes, the archive, and who is credited for what."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +10,7 @@ import pytest
 from tiny_rooms import SANITY_TASKS
 
 from xworld import ConfigError
+from xworld.base.xla.devices import AXIS
 from xworld.core.types import Observation
 from xworld.tasks import TaskPool, TaskSet, preset
 from xworld.training import (
@@ -25,6 +27,7 @@ from xworld.training.curriculum.rules.learnability import learnability
 from xworld.training.curriculum.rules.noop import is_admitted
 from xworld.training.curriculum.rules.plr import Moments
 from xworld.training.curriculum.rules.progress import progress
+from xworld.training.logs.tasks import task_metrics
 from xworld.training.rollouts.episodes import Episodes, Tally, finished_episodes, follow_trials
 from xworld.training.rollouts.rollout import Context, Rollout, Steps
 
@@ -400,6 +403,31 @@ def test_progress_is_made_where_returns_change():
     np.testing.assert_allclose([rule.fast[cell], rule.slow[cell]], [0.5, 0.1], rtol=1e-5)
     drawn = sample(rule, keys).game_id
     assert float((drawn < 4).mean()) == pytest.approx(0.75 + 0.25 / 3, abs=0.08)
+
+
+class Aged:
+    """Stands in for a curriculum that found all tasks so many updates ago."""
+
+    def __init__(self, age):
+        self.num_updates = age
+
+    def age(self, task_id):
+        return jnp.full(task_id.shape[:-1], self.num_updates, jnp.float32)
+
+    def metrics(self):
+        return {"filled": jnp.float32(self.num_updates)}
+
+
+def test_tasks_that_were_thrown_out_keep_the_age_at_which_they_were_played():
+    played = jax.tree.map(lambda leaf: leaf[:2], TASKS)
+    steps = SimpleNamespace(is_next_task=jnp.zeros((3, 2), bool), weight=jnp.ones((3, 2, 1)))
+    rollout = SimpleNamespace(steps=steps, context=SimpleNamespace(tasks=(played, played)))
+
+    def measure(_):
+        return task_metrics(rollout, Aged(5), Aged(0))
+
+    metrics = jax.vmap(measure, axis_name=AXIS)(jnp.zeros(1))
+    assert metrics["task_age"] == 5 and metrics["curriculum_filled"] == 0
 
 
 # What cannot be meant

@@ -77,8 +77,8 @@ class ObservationEncoder(nnx.Module):
         """[..., A, encoder_size] from an observation with any leading axes; `kinds` embeds kinds."""
         view = observation.view
         batch = observation.held.shape  # [..., A]
-        thing, more = self._things(view[..., 1], view[..., 2], kinds)
-        cells = self.terrain(view[..., 0]) + thing + more  # [..., A, V, V, E]
+        things, details = self._things(view[..., 1], view[..., 2], kinds)
+        cells = self.terrain(view[..., 0]) + things + details  # [..., A, V, V, E]
 
         time_left = observation.time_left.astype(jnp.float32)
         trial_length = observation.trial_length.astype(jnp.float32)
@@ -95,14 +95,14 @@ class ObservationEncoder(nnx.Module):
         ]
         return self.dense(jnp.concatenate([feature.astype(self.dtype) for feature in features], axis=-1))
 
-    def _things(self, things: jax.Array, more: jax.Array, kinds: ByteEmbedding) -> tuple[jax.Array, jax.Array]:
-        """[..., A, V, V, E] each, what stands in the cells, and the one more byte about it."""
+    def _things(self, things: jax.Array, details: jax.Array, kinds: ByteEmbedding) -> tuple[jax.Array, jax.Array]:
+        """[..., A, V, V, E] each, from [..., A, V, V] bytes: the things in the cells, and their details."""
         if things.shape[-3] == 1:
-            return kinds(things), self.detail(more)
-        is_agent = things >= kinds_.agent_kind(0)  # and 4 * its id + where it faces; one more is what it holds
+            return kinds(things), self.detail(details)
+        is_agent = things >= kinds_.agent_kind(0)  # + 4 * its id + where it faces; its detail is what it holds
         unturned = jnp.where(is_agent, kinds_.agent_kind(0) + ((things & 15) >> 2), things).astype(jnp.uint8)
-        of_agent = kinds(more) + self.direction[...].astype(self.dtype)[things & 3]
-        return kinds(as_seen(unturned, 2)), jnp.where(is_agent[..., None], of_agent, self.detail(more))
+        of_agent = kinds(details) + self.direction[...].astype(self.dtype)[things & 3]
+        return kinds(as_seen(unturned, 2)), jnp.where(is_agent[..., None], of_agent, self.detail(details))
 
 
 def as_seen(kinds: jax.Array, num_axes: int) -> jax.Array:

@@ -5,9 +5,8 @@ squares of -log(1 - y) on log x over points and seeds; intervals are of bootstra
 """
 
 import html
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,13 +15,9 @@ from matplotlib.figure import Figure
 from xworld.base.errors import ConfigError
 from xworld.evaluation import Scores
 from xworld.evaluation.report.look import add_axes, blank_figure, write_title
-from xworld.evaluation.scores.summary import STATISTIC_NAMES
+from xworld.evaluation.scores.summary import STATISTIC_NAMES, STATISTICS
 
-STATISTICS: dict[str, Callable[..., np.ndarray]] = {  # over tasks
-    "mean": np.mean,
-    "median": np.median,
-    "percentile_20": partial(np.percentile, q=20),
-}
+FITTED = ("mean", "median", "percentile_20")  # of STATISTICS, over tasks
 DRAWN = "mean"  # of these: the one that is not at 0 where most tasks are
 TRAINED_ON, HELD_OUT = "pool_score", "held_out_score"  # numbers of a run, whose difference is a gap
 MOST = 0.999  # a score that counts, so that its logarithm does
@@ -69,7 +64,7 @@ def fit_scores(x: Sequence[float], scores: Sequence[np.ndarray], statistic: str,
     Args:
       x: [n] points.
       scores: of each point [num_seeds, num_tasks], the same tasks at all of them.
-      statistic: over tasks, one of `STATISTICS`.
+      statistic: over tasks, one of `FITTED`.
       seed: of the bootstrap.
 
     Raises:
@@ -137,8 +132,8 @@ def _fit(x: Sequence[float], scores: Sequence[np.ndarray], statistic: str) -> tu
 
 
 def over_tasks(scores: np.ndarray, statistic: str) -> np.ndarray:
-    """[num_seeds] one of `STATISTICS` of [num_seeds, num_tasks] scores."""
-    return np.asarray(STATISTICS[statistic](scores, axis=1))
+    """[num_seeds] one of `FITTED` of [num_seeds, num_tasks] scores."""
+    return STATISTICS[statistic](scores)
 
 
 def _least(x: np.ndarray, y: np.ndarray, *, has_ceiling: bool) -> Mapping[str, float]:
@@ -201,7 +196,7 @@ def fit_runs(scores: Scores, runs: Sequence[Mapping[str, Any]], along: str) -> d
         return None
     of_fitted = {k: [last[point["arm"]][k] for point in fitted] for k in numbers}
     lines, tests = {}, {}
-    for statistic in STATISTICS:
+    for statistic in FITTED:
         lines[statistic] = {str(k): _as_json(asdict(fit_scores(x, of_fitted[k], statistic))) for k in numbers}
         if len(numbers) > 1:
             found = compare_slopes(x, of_fitted[numbers[0]], of_fitted[numbers[-1]], statistic)
@@ -210,7 +205,7 @@ def fit_runs(scores: Scores, runs: Sequence[Mapping[str, Any]], along: str) -> d
     at = np.concatenate([np.full(len(of_point), where) for where, of_point in zip(x, of_fitted[most], strict=True)])
     drawn = np.concatenate([over_tasks(of_point, DRAWN) for of_point in of_fitted[most]])
     shapes = {name: _as_json(shape) for name, shape in compare_shapes(at, drawn).items()}
-    low = [name for name in STATISTICS if np.median([over_tasks(one, name).mean() for one in of_fitted[most]]) < _FLOOR]
+    low = [name for name in FITTED if np.median([over_tasks(one, name).mean() for one in of_fitted[most]]) < _FLOOR]
     return {"along": along, "points": points, "lines": lines, "test": tests, "shapes": shapes, "at_floor": low}
 
 
@@ -222,7 +217,7 @@ def _point(
     point: dict[str, Any] = {"arm": arm, "at": float(np.mean(places)) if len(places) == len(of_runs) else None}
     point["seeds"] = {
         statistic: {str(k): over_tasks(of_k, statistic).round(4).tolist() for k, of_k in last.items()}
-        for statistic in STATISTICS
+        for statistic in FITTED
     }
     if all(TRAINED_ON in numbers for numbers in of_runs):
         point["gap"] = [round(numbers[TRAINED_ON] - numbers[HELD_OUT], 4) for numbers in of_runs]

@@ -1,4 +1,4 @@
-"""Algorithm Distillation, DPT and RL^2: three ways to the same network, on the same tasks, as many steps of training.
+"""Algorithm Distillation, DPT and RL^2: three ways to the same network, on the same tasks.
 
 The families are how many tasks there are to train on. The arms are the methods, and how many steps back the network
 looks. `ad` predicts the actions of scripted learners, each of which learned one of these tasks; `dpt` predicts,

@@ -72,8 +72,8 @@ def run(job: Job) -> Outcome:
         numbers[AT] = numbers["parameters"]
     else:
         universe = Universe(config.env, config.universe)
-        numbers[TRAINED_ON] = _score_on(universe if pool is None else pool, job, TRAINED_ON)
-        numbers[HELD_OUT] = _score_on(universe.with_split("test"), job, HELD_OUT)
+        numbers[TRAINED_ON] = _score_on(universe if pool is None else pool, job)
+        numbers[HELD_OUT] = _score_on(universe.with_split("test"), job)
         if pool is not None:  # no limit is no point on the axis
             numbers[AT] = len(pool)
     return dataclasses.replace(outcome, numbers=numbers)
@@ -140,13 +140,13 @@ def _collection(name: str, source: Universe | TaskPool, is_quick: bool) -> TaskC
     return TaskCollection(name, env, sample_tasks(source, jax.random.key(_SEED_OF_TASKS), num_tasks))
 
 
-def _score_on(source: Universe | TaskPool, job: Job, name: str) -> float:
-    """Mean score of the last of most trials on tasks of a source; the job's folder keeps what can be had in them."""
-    collection = _collection(name, source, job.is_quick)
+def _score_on(source: Universe | TaskPool, job: Job) -> float:
+    """Mean score of the last of most trials on tasks of a source; best returns are kept beside the runs, for all."""
+    collection = _collection("pool", source, job.is_quick)
     most = benchmark_exam(job.is_quick).config.num_trials[-1]
     sweep = SweepConfig((most,), num_repetitions=2 if job.is_quick else 10)
     returns = SweepExam(lambda: collection, sweep).play(job.folder)
-    reference = expert_reference(collection.tasks, Expert(collection.env), job.folder / f"best-returns-{name}")
+    reference = expert_reference(collection.tasks, Expert(collection.env), job.folder.with_name("best-returns"))
     scores = Scores({job.arm: {most: returns[most][None]}}, reference).score(job.arm, most)
     return round(float(np.nanmean(scores[..., -1])), 4)
 
