@@ -15,7 +15,7 @@ from evaluation_tasks import ENV as SMALL_ENV
 
 from xworld import ConfigError, Env, EnvConfig
 from xworld.agents import AgentConfig, LoadedAgent, make_agent
-from xworld.agents.players import PRETRAINED, agent_folder, check_can_play, own_network, player_by_name
+from xworld.agents.players import PRETRAINED, PRETRAINED_DUO, agent_folder, check_can_play, own_network, player_by_name
 from xworld.agents.saved import saved
 from xworld.base.configs import class_name
 
@@ -36,7 +36,7 @@ def test_a_folder_that_is_there_is_meant(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     Path("a:b").mkdir()
     assert agent_folder("a:b") == Path("a:b")
-    assert agent_folder(PRETRAINED) == saved.PRETRAINED
+    assert agent_folder(PRETRAINED) == saved.PRETRAINED and agent_folder(PRETRAINED_DUO) == saved.PRETRAINED_DUO
     monkeypatch.setenv("HOME", str(tmp_path))
     assert agent_folder("~/mine") == tmp_path / "mine"
 

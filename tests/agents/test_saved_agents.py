@@ -14,10 +14,11 @@ import pytest
 from tiny_rooms import SMALL_AGENT, TinyRooms, env_config
 
 from xworld import ConfigError, Env
-from xworld.agents import PRETRAINED, Output, load, make_agent, save
+from xworld.agents import PRETRAINED, PRETRAINED_DUO, Output, load, make_agent, save
 from xworld.agents.return_scale import ReturnScale
 from xworld.agents.saved.saved import checkpoint_folder, describe, remove_others
 from xworld.agents.saved.trees import read_part, write_parts
+from xworld.tasks import preset
 from xworld.training import load_config
 
 AGENT = make_agent(SMALL_AGENT, env_config())
@@ -204,14 +205,22 @@ def _out_of_space(*arguments: object) -> None:
     raise ValueError("No space left on device\n(what it was doing)")
 
 
-def test_the_agent_that_comes_with_the_package_loads_and_is_small():
-    config, loaded = load_config(PRETRAINED), load(PRETRAINED)
+@pytest.mark.parametrize("folder", [PRETRAINED, PRETRAINED_DUO], ids=["pretrained", "pretrained-duo"])
+def test_agents_that_come_with_the_package_load_and_are_small(folder):
+    config, loaded = load_config(folder), load(folder)
     assert (loaded.config, loaded.env_config) == (dataclasses.replace(config.agent, dtype="float32"), config.env)
     assert loaded.return_scale is not None
-    assert (PRETRAINED / "metrics.csv").is_file()  # for the learning curve
-    files = [path for path in PRETRAINED.rglob("*") if path.is_file()]
-    assert sum(path.stat().st_size for path in files) < 10_000_000
+    assert (folder / "metrics.csv").is_file()  # for the learning curve
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 1_000_000
     assert not any(str(Path.home()).encode() in path.read_bytes() for path in files)
+
+
+def test_agents_that_come_with_the_package_are_of_the_environments_that_are_said():
+    for folder, name in ((PRETRAINED, "memory"), (PRETRAINED_DUO, "duo")):
+        universe = preset(name)
+        config = load_config(folder)
+        assert (config.env, config.universe) == (universe.env_config, universe.config)
 
 
 class Mine:

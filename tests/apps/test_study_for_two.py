@@ -235,7 +235,10 @@ FOR_TWO = "[[probes]]\nsource = 'two_machines'"
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (GOOD + "partners = 'person'\n" + FOR_TWO, r"partners is 'person'; write .* as \[\"person\", \"pretrained\"\]"),
+        (
+            GOOD + "partners = 'person'\n" + FOR_TWO,
+            r"partners is 'person'; write .* as \[\"person\", \"pretrained-duo\"\]",
+        ),
         (GOOD + "partners = []\n" + FOR_TWO, r"partners is \[\]"),
         (GOOD + "partners = ['noop', 'noop']\n" + FOR_TWO, "with one twice"),
         (GOOD + "partners = ['nop']\n" + FOR_TWO, "there is no player and no folder 'nop'"),

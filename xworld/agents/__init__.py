@@ -14,7 +14,7 @@ from xworld.agents.network.presets import AGENT_PRESETS, agent_preset
 from xworld.agents.players import Player, make_player, player_by_name
 from xworld.agents.policy import AgentPolicy, Decider, NoopPolicy, PairedPolicy, Policy, RandomPolicy
 from xworld.agents.saved.loaded import LoadedAgent
-from xworld.agents.saved.saved import PRETRAINED, load
+from xworld.agents.saved.saved import PRETRAINED, PRETRAINED_DUO, load
 from xworld.agents.saved.saved import save_agent as save
 from xworld.agents.scripted.searcher import Searcher
 
@@ -23,6 +23,7 @@ __all__ = [
     "LEARNERS",
     "MEMORIES",
     "PRETRAINED",
+    "PRETRAINED_DUO",
     "ActorCritic",
     "Agent",
     "AgentConfig",

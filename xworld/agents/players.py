@@ -27,7 +27,9 @@ from xworld.core.env import Env
 from xworld.core.types import Task
 
 RANDOM, NOOP, SEARCHER, SEARCHER_WITHOUT_MEMORY = "random", "noop", "searcher", "searcher-without-memory"
-EXPERT, PRETRAINED = "expert", "pretrained"
+EXPERT, PRETRAINED, PRETRAINED_DUO = "expert", "pretrained", "pretrained-duo"
+# Agents that come with the package, by name.
+SHIPPED: dict[str, Path] = {PRETRAINED: saved.PRETRAINED, PRETRAINED_DUO: saved.PRETRAINED_DUO}
 _NETWORK = ("init", "start_memory", "is_reset", "encode_briefing", "step", "unroll")  # methods of a network
 SCRIPTED: dict[str, Policy] = {
     RANDOM: RandomPolicy(),
@@ -62,9 +64,9 @@ def player_by_name(
     """The player called `name`, ready for stacked `tasks` of `env`; docs/evaluation.md lists the names.
 
     Args:
-      name: `random`, `noop`, `searcher`, `searcher-without-memory`, `expert` or `pretrained`; a learner, `q-learner`,
-        `reinforce` or `scripted-learner`; the folder of a training run or of a saved agent; or `module:function` for
-        one of the user's own.
+      name: `random`, `noop`, `searcher`, `searcher-without-memory` or `expert`; `pretrained` or `pretrained-duo`; a
+        learner, `q-learner`, `reinforce` or `scripted-learner`; the folder of a training run or of a saved agent; or
+        `module:function` for one of the user's own.
       env: the environment that is played in.
       tasks: those the expert makes plans for.
       which: of a run, its newest checkpoint ("last", by default) or its best so far.
@@ -87,7 +89,7 @@ def player_by_name(
             return own_player(name, env)
         return make_player(name, SCRIPTED.get(name) or plan_policy(env, tasks, show_progress=show_progress))
     if not folder.exists():
-        hint = did_you_mean(name, (*_NAMES, PRETRAINED))
+        hint = did_you_mean(name, (*_NAMES, *SHIPPED))
         raise ConfigError(f"There is no folder {name!r}, and no player of that name. {hint}")
     loaded = load_agent(folder, which or "last", network)
     check_can_play(loaded, env.config)
@@ -109,8 +111,8 @@ def load_agent(folder: Path, which: Literal["last", "best"] = "last", network: s
 
 def agent_folder(name: str) -> Path | None:
     """Where the saved agent is that `player_by_name` would load under this name; None if no saved agent is meant."""
-    if name == PRETRAINED:
-        return saved.PRETRAINED
+    if name in SHIPPED:
+        return SHIPPED[name]
     folder = as_path(name)
     is_agent = name not in _NAMES and (not _is_function(name) or folder.exists())
     return folder if is_agent else None

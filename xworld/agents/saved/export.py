@@ -1,6 +1,6 @@
-"""Makes the agent that comes with the package of a run's: its configuration, its metrics, its last parameters.
+"""Makes an agent that comes with the package of a run's: its configuration, its metrics, its last parameters.
 
-python -m xworld.agents.saved.export runs/mine
+python -m xworld.agents.saved.export runs/mine [--output FOLDER]
 """
 
 import argparse
@@ -19,7 +19,7 @@ def main() -> None:
     """Replaces what came with the package."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("run", type=Path, help="folder of a finished training run")
-    parser.add_argument("--output", type=Path, default=PRETRAINED)
+    parser.add_argument("--output", type=Path, default=PRETRAINED, help="by default where `pretrained` is")
     arguments = parser.parse_args()
     try:
         export(arguments.run, arguments.output)

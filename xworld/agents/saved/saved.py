@@ -20,7 +20,8 @@ from xworld.core.config import EnvConfig
 
 Which = Literal["last", "best"]
 
-PRETRAINED = Path(__file__).parent / "pretrained"  # what is left of the run of an agent that comes with the package
+# What is left of the runs of agents that come with the package: of the presets `memory` and `duo`.
+PRETRAINED, PRETRAINED_DUO = (Path(__file__).parent / "pretrained" / name for name in ("memory", "duo"))
 
 _AGENT, _PARAMS, RETURN_SCALE = "agent.json", "params", "return_scale"
 _PREFIXES: dict[Which, str] = {"last": "checkpoint-", "best": "best-"}  # of folders in a run's; the update follows

@@ -32,9 +32,9 @@ class Evaluate:
     scores.json, report.html and replays.
     """
 
-    # random, noop, searcher, searcher-without-memory or expert; q-learner, reinforce or scripted-learner; pretrained,
-    # the agent that comes with xworld; the folder of a training run or of a saved agent; or a function of your own, by
-    # its module
+    # random, noop, searcher, searcher-without-memory or expert; q-learner, reinforce or scripted-learner; pretrained or
+    # pretrained-duo, agents that come with xworld; the folder of a training run or of a saved agent; or a function of
+    # your own, by its module
     agent: Annotated[str, arg(metavar="NAME|FOLDER|module:function")]
     which: Literal["last", "best"] | None = None  # of a run: its newest checkpoint (default), or its best so far
     # for an agent with a network of your own: what makes it of an Env
@@ -76,7 +76,7 @@ class Evaluate:
         import rich
 
         from xworld.agents import AgentPolicy
-        from xworld.agents.players import PRETRAINED, agent_folder, load_agent
+        from xworld.agents.players import SHIPPED, agent_folder, load_agent
         from xworld.base.configs import as_dict
         from xworld.base.files import check_folder
         from xworld.core.env import Env
@@ -100,7 +100,7 @@ class Evaluate:
         loaded = load_agent(run, self.which or "last", self.network)
         num_trials = self.num_trials or config.universe.num_trials[1:]
         check_whole("--num-trials", num_trials[0], 1)
-        output = check_folder(self.output or (Path("runs") / PRETRAINED if self.agent == PRETRAINED else run))
+        output = check_folder(self.output or (Path("runs") / self.agent if self.agent in SHIPPED else run))
         tasks = tasks_by_name(str(run), self.seed).collect(self.num_tasks).tasks
         policy = AgentPolicy(loaded.params, loaded.agent, is_greedy=self.greedy)
         key = jax.random.key(self.seed)

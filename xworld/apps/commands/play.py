@@ -19,7 +19,7 @@ class Play:
     # tasks by name, as for evaluate --task-set: an environment, ENVIRONMENT:WORLD:GAME, a probe, a file, ...; or a
     # history (.jsonl), to watch
     source: Annotated[Positional[str], arg(metavar="TASKS|HISTORY")]
-    # who plays the other agents, as for evaluate --agent: noop, searcher, expert, pretrained, a run's folder, ...
+    # who plays the other agents, as for evaluate --agent: noop, searcher, expert, pretrained-duo, a run's folder, ...
     partner: str | None = None
     watch: str | None = None  # who plays all agents, to be watched; of a history: whose thoughts are shown
     play_as: tuple[int, ...] | None = None  # the agents that people play; by default all, with a partner the first

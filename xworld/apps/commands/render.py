@@ -25,9 +25,8 @@ class Render:
     agent: str | None = None  # who plays the task, as for evaluate --agent; a still without
     # for an agent with a network of your own: what makes it of an Env
     network: Annotated[str | None, arg(metavar="module:function")] = None
-    output: Path | None = (
-        None  # .gif or .mp4, for a still .png; by default beside the source, if that is a file, or in runs
-    )
+    # .gif or .mp4, for a still .png; by default beside the source, if that is a file, or in runs
+    output: Path | None = None
     seed: int = 0  # decides tasks, directions and chance
     reveal: bool = False  # show what is hidden from the agent
     fps: float = 6.0  # frames a second

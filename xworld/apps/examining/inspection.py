@@ -31,7 +31,7 @@ class Inspect:
     num_watched: int = 2048  # that are played for the probe and for attention, these among them; of a set all at most
     num_trials: int | None = None  # by default the most that the tasks have, and at least 2
     seed: int = 0  # decides directions and chance, and which tasks are sampled
-    output: Path | None = None  # folder for what is written; by default the agent's, of pretrained runs/pretrained
+    output: Path | None = None  # folder for what is written; by default the agent's, of a pretrained one runs/NAME
 
     def run(self) -> int:
         """Inspects and reports."""
@@ -43,7 +43,7 @@ class Inspect:
 
         import rich
 
-        from xworld.agents.players import PRETRAINED, agent_folder, load_agent
+        from xworld.agents.players import SHIPPED, agent_folder, load_agent
         from xworld.base.files import check_folder, write_atomically
         from xworld.evaluation.inspection.figure import draw_inspection
         from xworld.evaluation.inspection.inspect import inspect_agent
@@ -57,7 +57,7 @@ class Inspect:
         collection = self._tasks(folder)
         num_trials = self.num_trials or max(int(collection.tasks.num_trials.max()), 2)
         training = _training(folder)
-        output = check_folder(self.output or (Path("runs") / PRETRAINED if self.agent == PRETRAINED else folder))
+        output = check_folder(self.output or (Path("runs") / self.agent if self.agent in SHIPPED else folder))
         content = inspect_agent(
             loaded, collection, num_trials, self.seed, num_scored=self.num_tasks, show_progress=True
         )

@@ -186,9 +186,9 @@ def parse_study(text: str, folder: Path) -> Study:
 
 def _read_partners(names: Any, folder: Path) -> dict[str, str]:
     """Who may play beside a participant, by the names that the file has; folders are looked for from its own."""
-    from xworld.agents.players import PRETRAINED, SEARCHER, SEARCHER_WITHOUT_MEMORY, agent_folder
+    from xworld.agents.players import PRETRAINED_DUO, SEARCHER, SEARCHER_WITHOUT_MEMORY, agent_folder
 
-    wanted = f'write who may play beside a participant, as ["{PERSON}", "{PRETRAINED}"].'
+    wanted = f'write who may play beside a participant, as ["{PERSON}", "{PRETRAINED_DUO}"].'
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
         raise ConfigError(f"partners is {names!r}; {wanted}")
     if len(set(names)) < len(names):

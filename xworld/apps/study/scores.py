@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from xworld.agents import Expert
-from xworld.agents.players import EXPERT, NOOP, PRETRAINED, RANDOM, agent_folder, player_by_name
+from xworld.agents.players import EXPERT, NOOP, RANDOM, SHIPPED, agent_folder, player_by_name
 from xworld.apps.study.results import People
 from xworld.base.digest import digest
 from xworld.base.errors import ConfigError
@@ -119,7 +119,7 @@ def _play(
     name: str, env: Env, tasks: Task, config: SweepConfig, folder: Path, network: str | None
 ) -> Mapping[int, np.ndarray]:
     """By number of trials k: [num_tasks, num_repetitions, k] returns of a player."""
-    is_own = name != PRETRAINED and agent_folder(name) is not None
+    is_own = name not in SHIPPED and agent_folder(name) is not None
     player = player_by_name(name, env, jax.device_get(tasks), network=network if is_own else None)
     collection = TaskCollection("study", env, tasks)
     about = {

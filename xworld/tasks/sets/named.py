@@ -10,8 +10,9 @@ from xworld.tasks.universe.config import UniverseConfig
 from xworld.tasks.universe.universe import Universe
 from xworld.tasks.worlds.config import WorldConfig
 
+_ONE_ROOM = WorldConfig(rooms=(1,), floor_colours=("black", "grey"))  # a rug tells rooms apart
 _TRIVIAL = UniverseConfig(
-    world=WorldConfig(rooms=(1,), floor_colours=("black", "grey")),  # a rug tells rooms apart
+    world=_ONE_ROOM,
     negated_goal_percent=0,
     direction_percent=0,
     chain_length=(0, 1),
@@ -69,6 +70,37 @@ _S = UniverseConfig(
     trial_length=(40, 60),
     num_trials=(1, 6),
 )
+# One room, where all that there is to find out is how the goal is made: the runs `memory` and `duo`.
+_MEMORY = UniverseConfig(
+    world=_ONE_ROOM,
+    goal_relations=("hold",),
+    negated_goal_percent=0,
+    direction_percent=0,
+    chain_length=(1, 2),
+    num_distractors=(2, 3),
+    num_dead_ends=(0, 1),
+    frozen_task_percent=0,
+    hide_percent=100,
+    hidden_ways=("rule",),
+    hide="all",
+    trial_length=(20, 25),
+    num_trials=(4, 6),
+)
+_DUO = dataclasses.replace(
+    _MEMORY,
+    chain_length=(0, 1),
+    pair_percent=0,
+    num_distractors=(1, 2),
+    num_dead_ends=(0, 0),
+    two_player_percent=80,
+    together_percent=60,
+    hide_percent=50,
+    trial_length=(40, 40),
+    num_trials=(1, 6),
+)
+_SMALL_ROOM = EnvConfig(
+    height=7, width=7, max_objects=6, max_rules=3, max_doors=1, push=False, relations=("touch", "hold")
+)
 _ADA_FOR_TWO = dataclasses.replace(_ADA, two_player_percent=50, together_percent=20)
 PRESETS: dict[str, Universe] = {
     "trivial": Universe(EnvConfig(height=9, width=9, max_objects=8, max_rules=2, max_doors=1), _TRIVIAL),
@@ -76,6 +108,8 @@ PRESETS: dict[str, Universe] = {
     "medium": Universe(EnvConfig(max_rules=6, max_doors=4), _MEDIUM),
     "high": Universe(EnvConfig(height=19, width=19, max_objects=28, max_rules=10, max_doors=7), _HIGH),
     "s": Universe(EnvConfig(height=9, width=9, max_objects=10, max_rules=6, max_doors=4), _S),
+    "memory": Universe(_SMALL_ROOM, _MEMORY),
+    "duo": Universe(dataclasses.replace(_SMALL_ROOM, num_agents=2, max_objects=4, max_rules=1), _DUO),
     "ada": Universe(EnvConfig(max_objects=20), _ADA),
     "ada-two-player": Universe(EnvConfig(num_agents=2, max_objects=20), _ADA_FOR_TWO),
 }
@@ -100,7 +134,7 @@ _NAMED: dict[str, tuple[EnvConfig, UniverseConfig]] = {
     f"rooms{rooms}-{side}x{side}": (
         EnvConfig(height=side, width=side),
         UniverseConfig(
-            world=WorldConfig(rooms=(rooms,), floor_colours=("black", "grey") if rooms == 1 else ("black",)),
+            world=_ONE_ROOM if rooms == 1 else WorldConfig(rooms=(rooms,)),
             trial_length=(max(75, 75 * side // 13), 300),
         ),
     )

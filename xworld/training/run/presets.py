@@ -9,8 +9,6 @@ from xworld.tasks import UniverseConfig, WorldConfig, preset
 from xworld.training.learners.ppo import PPOConfig
 from xworld.training.run.config import RunConfig
 
-_ONE_ROOM = WorldConfig(rooms=(1,), floor_colours=("black", "grey"))  # a rug tells rooms apart
-
 _SLOWER = PPOConfig(rollout_length=96, learning_rate=1e-3, final_learning_rate=1e-4)  # for tens of millions of steps
 
 
@@ -19,7 +17,7 @@ def demo() -> RunConfig:
     return RunConfig(
         env=EnvConfig(height=7, width=7, max_objects=4, max_rules=1, max_doors=1, push=False, relations=("hold",)),
         universe=UniverseConfig(
-            world=_ONE_ROOM,
+            world=WorldConfig(rooms=(1,), floor_colours=("black", "grey")),  # a rug tells rooms apart
             negated_goal_percent=0,
             chain_length=(1, 1),
             num_distractors=(3, 3),
@@ -40,29 +38,7 @@ def demo() -> RunConfig:
 
 def memory() -> RunConfig:
     """One room, chains of one or two hidden rules, dead ends, four to six trials: what is found out has to last."""
-    return RunConfig(
-        env=EnvConfig(
-            height=7, width=7, max_objects=6, max_rules=3, max_doors=1, push=False, relations=("touch", "hold")
-        ),
-        universe=UniverseConfig(
-            world=_ONE_ROOM,
-            goal_relations=("hold",),
-            negated_goal_percent=0,
-            direction_percent=0,
-            chain_length=(1, 2),
-            num_distractors=(2, 3),
-            num_dead_ends=(0, 1),
-            frozen_task_percent=0,
-            hide_percent=100,
-            hidden_ways=("rule",),
-            hide="all",
-            trial_length=(20, 25),
-            num_trials=(4, 6),
-        ),
-        agent=agent_preset("mini", "gru"),
-        learner=_SLOWER,
-        total_steps=100_000_000,
-    )
+    return dataclasses.replace(_named("memory"), total_steps=100_000_000)
 
 
 def memory_long() -> RunConfig:
@@ -123,14 +99,7 @@ def memory_recall() -> RunConfig:
 
 def s() -> RunConfig:
     """The benchmark `xworld-s`: its universe, its budget, and the default agent and learner to compare with."""
-    universe = preset("s")
-    return RunConfig(
-        env=universe.env_config,
-        universe=universe.config,
-        agent=agent_preset("mini", "gru"),
-        learner=_SLOWER,
-        total_steps=50_000_000,
-    )
+    return _named("s")
 
 
 def duo() -> RunConfig:
@@ -139,22 +108,8 @@ def duo() -> RunConfig:
     `partners` has other players in the second seat. Two that act at random are paid in about one of a hundred trials of
     tasks that ask something of both: a chain of one rule, none about a pair of objects, nothing that leads nowhere.
     """
-    config = memory()
     return dataclasses.replace(
-        config,
-        env=dataclasses.replace(config.env, num_agents=2, max_objects=4, max_rules=1),
-        universe=dataclasses.replace(
-            config.universe,
-            chain_length=(0, 1),
-            pair_percent=0,
-            num_distractors=(1, 2),
-            num_dead_ends=(0, 0),
-            two_player_percent=80,
-            together_percent=60,
-            hide_percent=50,
-            trial_length=(40, 40),
-            num_trials=(1, 6),
-        ),
+        _named("duo"),
         learner=dataclasses.replace(_SLOWER, rollout_length=120, final_entropy_weight=0.01),
         total_steps=25_000_000,
     )
@@ -186,3 +141,15 @@ PRESETS: dict[str, Callable[[], RunConfig]] = {
     "duo": duo,
     "smoke": smoke,
 }
+
+
+def _named(name: str) -> RunConfig:
+    """50 million steps in the universe of this name, by the default agent and learner for such runs."""
+    universe = preset(name)
+    return RunConfig(
+        env=universe.env_config,
+        universe=universe.config,
+        agent=agent_preset("mini", "gru"),
+        learner=_SLOWER,
+        total_steps=50_000_000,
+    )
