@@ -64,7 +64,7 @@ def test_a_task_of_ones_own_is_played(tasks):
     assert int(one.now.state.task.world_id) == -1
 
 
-@pytest.mark.parametrize("make", [GymnasiumEnv, GymnasiumVectorEnv])
+@pytest.mark.parametrize("make", [GymnasiumEnv, pytest.param(GymnasiumVectorEnv, marks=pytest.mark.slow)])
 def test_the_seed_decides_all(tasks, make):
     env, source = tasks
 

@@ -31,7 +31,10 @@ NOT_RUN = "# Not run by the tests: "  # first line of Python that takes long, or
 NEEDS = "# Needs "  # first line of Python that needs a package that may be missing; the tests of clients have it
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 LEARNING = ("custom_loop", "custom_network", "several_devices")  # print returns that have to rise
-SLOW_PAGES = ("coming-from", "agents", "histories", "gymnasium", "gymnax", "jaxued", "pettingzoo")  # tests do the same
+SLOW_PAGES = (  # tests do the same
+    *("agents", "coming-from", "contract", "expert", "histories", "rendering", "speed"),
+    *("gymnasium", "gymnax", "jaxued", "pettingzoo", "own-curriculum"),
+)
 SLOW = (*LEARNING, "many", "step", "evaluate_and_plot", "write_a_task", "language_agent")
 TRAINING = ("own-curriculum", "own-learner", "own-loss")  # pages that train
 TASK = 'goal = "hold(agent, red ball)"\nmap = "0b"\nlegend.b = "red ball"'

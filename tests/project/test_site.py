@@ -14,6 +14,7 @@ import pytest
 import xworld
 
 ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.slow  # to build it takes longer than any test
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,6 @@ def site(tmp_path_factory):
     return folder
 
 
-@pytest.mark.slow
 def test_every_public_name_is_in_the_reference(site):
     inventory = (site / "objects.inv").read_bytes().partition(b"zlib.\n")[2]
     described = {line.split()[0] for line in zlib.decompress(inventory).decode().splitlines()}

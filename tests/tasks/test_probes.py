@@ -130,7 +130,9 @@ def test_solutions_pay_and_traps_work(shape):
                 assert sum(performance.returns) == 0 < sum(perform(probe(name), task, play.script).returns), where
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(
+    "shape", [pytest.param(shape, marks=pytest.mark.slow) if shape == "two_player" else shape for shape in SHAPES]
+)
 def test_nothing_happens_by_itself(shape):
     played = replay(shape)
     for index, name in enumerate(dict.fromkeys(played.names)):
