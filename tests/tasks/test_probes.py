@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from runpy import run_path
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -23,6 +24,7 @@ from xworld.core.types import RANDOM_FACING
 from xworld.tasks import Probe, TaskSet, probe, probes
 from xworld.tasks.sets.probes import GROUPS, SHAPES, read_probe
 
+DOCS = Path(__file__).parents[2] / "docs"
 SCRIPTS = probe_scripts_one.SCRIPTS | probe_scripts_two.SCRIPTS
 ALL_TIME = np.uint16(400)  # steps in which everything can be done
 PAYS_AT_FIRST = {"dont_act": 40, "dont_peek": 40, "protect_the_egg": 10}  # by doing nothing
@@ -277,8 +279,21 @@ def test_command_lists_and_shows_probes(capsys, tmp_path):
         assert capsys.readouterr().err.startswith("xworld: ")
 
 
-def test_the_documented_list_is_what_the_files_say():
-    docs = Path(__file__).parents[2] / "docs"
-    page = (docs / "probes.md").read_text()
-    assert run_path(str(docs / "tools" / "draw_probes.py"))["with_list"](page) == page
-    assert {file.stem for file in (docs / "images" / "probes").iterdir()} == set(GROUPS)
+def test_the_documented_lists_are_what_the_files_say():
+    page, films = ((DOCS / name).read_text() for name in ("probes.md", "two-player-probes.md"))
+    draw = run_path(str(DOCS / "tools" / "probes" / "draw.py"))
+    assert (draw["with_list"](page), draw["with_films"](films)) == (page, films)
+    assert {file.stem for file in (DOCS / "images" / "probes").iterdir()} == set(GROUPS)
+
+
+def test_scores_in_the_documented_table_are_shares_and_what_nobody_solved_counts_nowhere():
+    names = SimpleNamespace(task_names=("one", "two", "three"))
+    returns = {"a": np.array([2.0, 1, 7]), "b": np.array([1.0, 4, 7])}
+    table = run_path(str(DOCS / "tools" / "probes" / "tabulate.py"))["table"](names, np.array([4.0, 4, 0]), returns)
+    assert table.strip().splitlines()[2:] == [
+        "| `one` | 4.0 | 0.50 | 0.25 |",
+        "| `two` | 4.0 | 0.25 | 1.00 |",
+        "| `three` | none found |  |  |",
+        "| **mean** | | **0.38** | **0.62** |",
+        "| **at half or above** | | 1 | 1 |",
+    ]

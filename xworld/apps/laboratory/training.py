@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 import jax
 import numpy as np
@@ -23,7 +23,7 @@ from xworld.evaluation import Scores, SweepConfig, compare, evaluate, expert_ref
 from xworld.evaluation.scoreboard.playing import benchmark_tasks, sweep_config
 from xworld.evaluation.scores.sweep import mean_returns
 from xworld.tasks import TaskCollection, Universe
-from xworld.training import PRESETS, Partners, RunConfig, train
+from xworld.training import PRESETS, Partners, PPOConfig, RunConfig, train
 
 
 class Plays(Protocol):
@@ -110,14 +110,31 @@ def newest_policy(folder: Path) -> AgentPolicy:
     return AgentPolicy(loaded.params, loaded.agent)
 
 
-def with_gradient_window(agent: AgentConfig, num_steps: int) -> AgentConfig:
+_WARM_UP = {"transformer_xl": 0.02}  # of the run, over which the learning rate rises; memories with none begin with it
+
+
+def with_memory(config: RunConfig, agent: AgentConfig, gradient_window: int, reach: int) -> RunConfig:
+    """The run with an agent that learns in windows of so many steps, looks so far back, and has its own warm-up.
+
+    Args:
+      config: whose agent is replaced.
+      agent: the new one, of any memory.
+      gradient_window: steps beyond which no gradient goes back.
+      reach: steps back that each layer of a memory that attends can look.
+    """
+    learner = dataclasses.replace(cast(PPOConfig, config.learner), warm_up=_WARM_UP.get(agent.memory, 0.0))
+    agent = _with_reach(_with_gradient_window(agent, gradient_window), reach)
+    return dataclasses.replace(config, agent=agent, learner=learner)
+
+
+def _with_gradient_window(agent: AgentConfig, num_steps: int) -> AgentConfig:
     """The agent, learning in windows of so many steps, beyond which no gradient goes back."""
     if agent.memory == "transformer_xl":
         return dataclasses.replace(agent, window=num_steps)
     return dataclasses.replace(agent, gradient_window=num_steps)
 
 
-def with_reach(agent: AgentConfig, num_steps: int) -> AgentConfig:
+def _with_reach(agent: AgentConfig, num_steps: int) -> AgentConfig:
     """The agent, in every layer able to look so many steps back; a memory that does not attend stays as it is."""
     if not agent.reach:
         return agent

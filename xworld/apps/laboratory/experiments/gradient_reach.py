@@ -10,7 +10,7 @@ import dataclasses
 from xworld.agents import MEMORIES, agent_preset
 from xworld.apps.laboratory.experiment import Experiment, Job, Outcome
 from xworld.apps.laboratory.experiments.memories import WHOLE_EPISODE
-from xworld.apps.laboratory.training import Exam, train_to_end, with_gradient_window, with_reach
+from xworld.apps.laboratory.training import Exam, train_to_end, with_memory
 from xworld.training import PRESETS, RunConfig
 
 _WINDOWS = {"gru": (3, 6, 12, 24, 48, 96)} | {memory: (12, 96) for memory in MEMORIES if memory != "gru"}
@@ -22,8 +22,8 @@ def run(job: Job) -> Outcome:
     memory, _, window = job.arm.rpartition("-")
     config = _config(job.is_quick)
     agent = dataclasses.replace(config.agent, memory=memory) if job.is_quick else agent_preset("mini", memory)
-    agent = with_reach(with_gradient_window(agent, int(window)), WHOLE_EPISODE)
-    outcome = train_to_end(dataclasses.replace(config, agent=agent), job, _exam(job.is_quick))
+    config = with_memory(config, agent, int(window), WHOLE_EPISODE)
+    outcome = train_to_end(config, job, _exam(job.is_quick))
     shortest, longest = config.universe.trial_length
     share = 2 * int(window) / (shortest + longest)
     return dataclasses.replace(outcome, numbers={**outcome.numbers, AGAINST: round(share, 3)})

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from xworld.agents import MEMORIES, agent_preset
 from xworld.apps.laboratory.experiment import Experiment, Job, Outcome
-from xworld.apps.laboratory.training import Exam, train_to_end, with_gradient_window, with_reach
+from xworld.apps.laboratory.training import Exam, train_to_end, with_memory
 from xworld.training import PRESETS, RunConfig
 
 
@@ -33,8 +33,7 @@ def run(job: Job) -> Outcome:
     """Trains an agent with the arm's memory on the family's tasks."""
     config, family = _config(job), _FAMILIES[job.family]
     agent = dataclasses.replace(config.agent, memory=job.arm) if job.is_quick else agent_preset("mini", job.arm)
-    agent = with_reach(with_gradient_window(agent, config.learner.rollout_length), family.reach)
-    return train_to_end(dataclasses.replace(config, agent=agent), job, _exam(job))
+    return train_to_end(with_memory(config, agent, config.learner.rollout_length, family.reach), job, _exam(job))
 
 
 def _config(job: Job) -> RunConfig:

@@ -1,6 +1,6 @@
-"""Draws the probe tasks: a picture for each group, the list in probes.md, and films of the expert with itself.
+"""Draws the probe tasks: a picture for each group, the list in probes.md, and films of those for two.
 
-python docs/tools/draw_probes.py
+python docs/tools/probes/draw.py
 """
 
 import tomllib
@@ -18,10 +18,11 @@ from xworld.rendering.drawing.palette import PAGE, TEXT
 from xworld.tasks import Probe, probes
 from xworld.tasks.sets.probes import GROUPS, SHAPES
 
-DOCS = Path(__file__).parents[1]
+DOCS = Path(__file__).parents[2]
 LIST_STARTS = "## The list\n"  # what follows in probes.md is written by this script
+FILMS_START, FILMS_END = "## Films\n", "## The table\n"  # likewise in two-player-probes.md
+FILMS_IN_A_ROW = 4
 TILE_SIZES = {"one_player": 22, "navigation": 14, "two_player": 22}  # pixels
-FILMED = ("pass_over_the_wall_once", "coordinated_exchange", "two_machines")
 HELD = 8  # steps of a film in which the goal holds
 LETTERS, MARGIN, MAX_WIDTH = 15, 14, 1100  # pixels: height of the titles, space around pictures, width of a page
 
@@ -42,20 +43,24 @@ def main() -> None:
     for group in GROUPS:
         drawn = [(one.title, pictures[one.name]) for one in probes(group)]
         print(save_picture(_sheet(drawn), DOCS / "images" / "probes" / f"{group}.png"))
-    for name in FILMED:
-        print(film(name, DOCS / "images" / "films" / f"{name}.gif"))
+    for one in probes(num_agents=2):
+        print(film(one, _film_of(one)) or f"The expert finds no way through {one.name}.")
     page = DOCS / "probes.md"
     page.write_text(with_list(page.read_text()))
+    page = DOCS / "two-player-probes.md"
+    page.write_text(with_films(page.read_text()))
 
 
-def film(name: str, path: Path) -> Path:
-    """The expert in both seats, until both have been paid for a few steps."""
-    (one,) = (one for one in probes() if one.name == name)
+def film(one: Probe, path: Path) -> Path | None:
+    """The expert in both seats, until all who can be paid have been for a few steps; none if nobody ever is."""
     env, task = Env(one.config), one.task()
     policy = plan_policy(env, jax.tree.map(lambda leaf: leaf[None], task), show_progress=False)
     states, timesteps = jax.device_get(record(env, task, policy, jax.random.key(0), num_trials=1))
     (height, width), tile_size = _map_size(one), TILE_SIZES["two_player"]
-    end = int(np.flatnonzero(timesteps.reward.all(1))[0]) + HELD
+    is_paid = timesteps.reward > 0  # [T, A]
+    if not is_paid.any():
+        return None
+    end = int(is_paid.argmax(0)[is_paid.any(0)].max()) + HELD
     pictures = (
         render(env, jax.tree.map(lambda leaf, step=step: leaf[step], states), tile_size=tile_size, show_view=False)
         for step in range(end)
@@ -66,6 +71,28 @@ def film(name: str, path: Path) -> Path:
 def with_list(page: str) -> str:
     """The text of probes.md with its list renewed."""
     return page.partition(LIST_STARTS)[0] + LIST_STARTS + "".join(map(_section, GROUPS))
+
+
+def with_films(page: str) -> str:
+    """The text of two-player-probes.md with its films renewed."""
+    start, _, rest = page.partition(FILMS_START)
+    _, _, end = rest.partition(FILMS_END)
+    lines = []
+    for group in GROUPS:
+        filmed = [one for one in probes(group) if one.config.num_agents == 2]
+        lines += [f"\n### {group}"] if filmed else []
+        for row in (filmed[n : n + FILMS_IN_A_ROW] for n in range(0, len(filmed), FILMS_IN_A_ROW)):
+            titles = " | ".join(one.title for one in row)
+            films = " | ".join(
+                f"![{one.title}](images/films/{one.name}.gif)" if _film_of(one).exists() else "(no plan found)"
+                for one in row
+            )
+            lines += ["", f"| {titles} |", f"|{'---|' * len(row)}", f"| {films} |"]
+    return start + FILMS_START + "\n".join(lines) + "\n\n" + FILMS_END + end
+
+
+def _film_of(one: Probe) -> Path:
+    return DOCS / "images" / "films" / f"{one.name}.gif"
 
 
 def _section(group: str) -> str:
