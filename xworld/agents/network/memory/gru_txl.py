@@ -14,7 +14,7 @@ from xworld.agents.network.memory.layers import FeedForward, Reader
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Kept:
-    """What a `GRUAttention` remembers."""
+    """What a `GRUTransformer` remembers."""
 
     hidden: jax.Array  # [..., M] float32, of the GRU
     activations: jax.Array  # [..., S, M] kept ones, the newest last; of this episode if there were so many
