@@ -29,6 +29,17 @@ class Job:
     is_quick: bool = False  # in miniature, to see that everything works
     total_steps: int | None = None  # environment steps, in place of the experiment's own
 
+    def beside(self, arm: str) -> Path:
+        """The folder of the run of another arm, with this run's seed and on its tasks."""
+        return self.folder.with_name(
+            self.folder.name.removesuffix(run_name(self.arm, self.seed)) + run_name(arm, self.seed)
+        )
+
+
+def run_name(arm: str, seed: int) -> str:
+    """What the folder of a run is called, behind the family if there are several."""
+    return f"{arm}-seed{seed}"
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -59,6 +70,8 @@ class Experiment:
     # which may also be a number that runs measure and that grows evenly with the steps
     course: tuple[tuple[str, str], ...] = ()
     arms_of: Mapping[str, tuple[str, ...]] | None = None  # of each family, where it has not all of them
+    # of an arm, another one whose run of the same seed and family has to be finished before: it uses what that left
+    needs: Mapping[str, str] = field(default_factory=dict)
     fit_along: str | None = None  # a number that runs measure: scores of each family are fitted along it
     cross_play: Callable[[Sequence[Job]], CrossPlay] | None = None  # of runs with each other; players `ARM SEED`
     unit: str = "trial"  # what the scores in a row are of

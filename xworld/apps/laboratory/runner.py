@@ -18,7 +18,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from xworld.apps.laboratory.experiment import ALL_ARMS, Experiment, Job, Outcome
+from xworld.apps.laboratory.experiment import ALL_ARMS, Experiment, Job, Outcome, run_name
 from xworld.apps.laboratory.report import write_report
 from xworld.base.checks import check_set, check_whole
 from xworld.base.errors import ConfigError, located
@@ -65,6 +65,7 @@ def run_experiment(
     """
     families = check_set("--families", tuple(families) or experiment.families, experiment.families)
     arms = check_set("--arms", tuple(arms) or experiment.arms, experiment.arms)
+    arms = tuple(dict.fromkeys([*(experiment.needs[arm] for arm in arms if arm in experiment.needs), *arms]))
     seeds = [check_whole("A seed", seed, 0, 2**32 - 1) for seed in dict.fromkeys(seeds or experiment.seeds)]
     check_whole("--jobs", num_jobs, 1)
     if total_steps is not None:
@@ -93,7 +94,7 @@ def _jobs(
     for family in families:
         prefix = f"{family}-" if len(experiment.families) > 1 else ""
         jobs += [
-            Job(family, arm, seed, folder / f"{prefix}{arm}-seed{seed}", is_quick, total_steps)
+            Job(family, arm, seed, folder / f"{prefix}{run_name(arm, seed)}", is_quick, total_steps)
             for seed in seeds  # so that a part of them already compares all arms
             for arm in arms
             if experiment.has(family, arm)
@@ -269,8 +270,9 @@ def _run_side_by_side(experiment: Experiment, pending: Sequence[Job], num_jobs: 
     try:
         while waiting or running:
             places = sorted(set(range(num_jobs)) - {one.place for one in running})
-            while waiting and places:
-                running.append(_start(experiment, waiting.pop(0), places.pop(0), num_jobs))
+            while places and (job := next((one for one in waiting if _is_ready(experiment, one)), None)):
+                waiting.remove(job)
+                running.append(_start(experiment, job, places.pop(0), num_jobs))
             time.sleep(_SECONDS_BETWEEN_LOOKS)
             for one in [one for one in running if one.process.poll() is not None]:
                 running.remove(one)
@@ -280,6 +282,12 @@ def _run_side_by_side(experiment: Experiment, pending: Sequence[Job], num_jobs: 
             one.process.terminate()  # training saves before it ends
         for one in running:
             one.process.wait()
+
+
+def _is_ready(experiment: Experiment, job: Job) -> bool:
+    """Whether the run that it needs is finished, if it needs one."""
+    needed = experiment.needs.get(job.arm)
+    return needed is None or (job.beside(needed) / _OUTCOME).exists()
 
 
 def _start(experiment: Experiment, job: Job, place: int, num_jobs: int) -> _Process:

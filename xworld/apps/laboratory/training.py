@@ -3,7 +3,7 @@
 import csv
 import dataclasses
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,7 +23,7 @@ from xworld.evaluation import Scores, SweepConfig, compare, evaluate, expert_ref
 from xworld.evaluation.scoreboard.playing import benchmark_tasks, sweep_config
 from xworld.evaluation.scores.sweep import mean_returns
 from xworld.tasks import TaskCollection, Universe
-from xworld.training import PRESETS, Partners, PPOConfig, RunConfig, train
+from xworld.training import PRESETS, Partners, PPOConfig, RunConfig, Term, train
 
 
 class Plays(Protocol):
@@ -164,7 +164,11 @@ def train_to_end(config: RunConfig, job: Job, exam: Plays, tasks: TaskSource | N
 
 
 def train_run(
-    config: RunConfig, job: Job, tasks: TaskSource | None = None, partners: Partners | None = None
+    config: RunConfig,
+    job: Job,
+    tasks: TaskSource | None = None,
+    partners: Partners | None = None,
+    terms: Sequence[Term] = (),
 ) -> dict[str, float]:
     """Trains the job's run to its end; how many seconds that took, and how many parameters its agent has.
 
@@ -173,6 +177,7 @@ def train_run(
       job: where it is. A run that was stopped goes on.
       tasks: where tasks come from; by default the configuration's universe.
       partners: who plays in the learner's place at times; by default those of the configuration.
+      terms: what the loss has beside the learner's own.
 
     Raises:
       KeyboardInterrupt: training was stopped by a signal, and saved.
@@ -181,7 +186,8 @@ def train_run(
     config = dataclasses.replace(
         config, seed=job.seed, total_steps=config.total_steps if job.total_steps is None else job.total_steps
     )
-    if not train(config, job.folder, resume=(job.folder / "config.json").exists(), tasks=tasks, partners=partners):
+    is_begun = (job.folder / "config.json").exists()
+    if not train(config, job.folder, resume=is_begun, tasks=tasks, partners=partners, terms=terms):
         raise KeyboardInterrupt
     rows = list(csv.DictReader(read_text(job.folder / "metrics.csv").splitlines()))
     seconds = float(rows[-1]["seconds"])

@@ -1,5 +1,5 @@
-"""Experiments in which agents learn from others: generations of teachers, and demonstrations."""
+"""Experiments in which agents learn from others: one teacher, generations of teachers, and demonstrations."""
 
-from xworld.apps.laboratory.experiments.teaching import generations, prompting
+from xworld.apps.laboratory.experiments.teaching import generations, kickstart, prompting
 
-EXPERIMENTS = (generations.EXPERIMENT, prompting.EXPERIMENT)
+EXPERIMENTS = (generations.EXPERIMENT, kickstart.EXPERIMENT, prompting.EXPERIMENT)

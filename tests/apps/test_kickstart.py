@@ -1,0 +1,83 @@
+"""The experiment of kickstarting: who is taught by whom and for how long; and arms that need another's run."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from xworld.apps.commands.main import main
+from xworld.apps.laboratory import Job, Outcome, runner
+from xworld.apps.laboratory.experiments.teaching import kickstart
+from xworld.apps.laboratory.runner import run_experiment
+from xworld.evaluation import Reference, Scores
+
+RETURNS = {1: np.ones((2, 1))}
+
+
+@pytest.mark.parametrize(
+    ("arm", "memory", "share"), [("teacher", "gru", 1), ("alone", "transformer_xl", 1), ("taught", "transformer_xl", 2)]
+)
+def test_the_student_has_half_the_steps_and_the_teacher_of_its_seed(arm, memory, share, tmp_path, monkeypatch):
+    found = {}
+
+    def remember(config, job, *, terms):
+        found.update(config=config, job=job, terms=terms)
+        return {}
+
+    monkeypatch.setattr(kickstart, "train_run", remember)
+    monkeypatch.setattr(kickstart, "_taught_by", lambda config, job: (job.beside("teacher"),))
+    monkeypatch.setattr(kickstart.Exam, "play", lambda exam, folder: {6: folder})
+    job = Job("all", arm, 3, tmp_path / f"{arm}-seed3")
+    assert kickstart.run(job).returns == {6: job.folder}
+    assert found["config"].agent.memory == memory and found["config"].total_steps == 50_000_000
+    assert found["terms"] == ((tmp_path / "teacher-seed3",) if arm == "taught" else ())
+    assert found["job"] == (dataclasses.replace(job, total_steps=25_000_000) if share == 2 else job)
+
+
+@pytest.mark.parametrize("num_jobs", [1, 2])
+def test_a_run_that_others_need_is_done_first(num_jobs, tmp_path, monkeypatch):
+    done = []
+
+    def run(job):
+        done.append(job.arm)
+        assert job.arm != "taught" or (job.beside("teacher") / "outcome.json").exists()
+        return Outcome(RETURNS)
+
+    class Process:
+        """Stands in for a process: it does nothing before somebody looks whether it has ended."""
+
+        def __init__(self, experiment, job):
+            self.job, self.experiment, self.is_over = job, experiment, False
+
+        def poll(self):
+            if not self.is_over:
+                runner.run_job(self.experiment, self.job)
+                self.is_over = True
+            return 0
+
+    monkeypatch.setattr(
+        runner,
+        "_start",
+        lambda experiment, job, place, _: runner._Process(job, tmp_path / "log", Process(experiment, job), place),
+    )
+    reference = Reference("the expert's return", np.ones(2))
+    experiment = dataclasses.replace(
+        kickstart.EXPERIMENT,
+        run=run,
+        course=(),
+        baselines=lambda job: Scores({"noop": {1: np.zeros((1, 2, 1))}}, reference),
+    )
+    run_experiment(experiment, tmp_path / "lab", arms=["taught"], seeds=[5], num_jobs=num_jobs)
+    assert done == ["teacher", "taught"]
+
+
+@pytest.mark.slow
+def test_a_student_is_taught_and_examined_beside_its_teacher(tmp_path):
+    assert main(["lab", "kickstart", "--arms", "taught", "--seeds", "4", "--quick", "--output", str(tmp_path)]) == 0
+    content = json.loads((tmp_path / "kickstart.json").read_text())
+    assert {"teacher", "taught", "noop"} <= set(content["families"]["all"]["scores"])
+    first, other = (
+        (tmp_path / f"{arm}-seed4" / "metrics.csv").read_text().splitlines()[0] for arm in ("teacher", "taught")
+    )
+    assert "weight_teacher" in other and "weight_teacher" not in first
