@@ -100,12 +100,12 @@ class Inspect:
 
 
 def _training(folder: Path) -> list[dict[str, float]] | None:
-    """By quarters of the run, if the folder is a run's."""
+    """By quarters of the run, if the folder is that of a run by PPO."""
     from xworld.evaluation.inspection.inspect import training_signs
-    from xworld.training import load_config
+    from xworld.training import PPOConfig, load_config
 
     metrics = folder / "metrics.csv"
     if not metrics.exists():
         return None
-    learner: Any = load_config(folder).learner
-    return training_signs(metrics, learner.optimiser.max_gradient_norm)
+    learner = load_config(folder).learner
+    return training_signs(metrics, learner.optimiser.max_gradient_norm) if isinstance(learner, PPOConfig) else None
