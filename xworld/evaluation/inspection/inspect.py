@@ -78,7 +78,7 @@ def inspect_agent(
 
 
 def training_signs(metrics: Path, clip: float) -> list[dict[str, float]]:
-    """For each quarter of a run: norm of the gradient, share of rows where it is above `clip`, kl, clip fraction, entropy.
+    """For each quarter of a run: the gradient's norm, how often it is above `clip`, kl, clip fraction, entropy.
 
     Args:
       metrics: a run's metrics.csv; each row is the mean over a chunk of updates.
