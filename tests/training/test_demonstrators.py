@@ -15,7 +15,19 @@ from xworld.training import make_demonstrators
 from xworld.training.rollouts.rollout import collect, start_actor, unroll
 from xworld.training.run.given import Given
 
-TASKS = TinyRooms(trial_length=4, num_trials=2)  # episodes of 8 steps
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class PaidRooms(TinyRooms):
+    """Rooms that pay as long as one does not hold the thing, so that everybody earns something."""
+
+    def sample(self, key):
+        task = super().sample(key)
+        goals = dataclasses.replace(task.goals, negated=jnp.ones_like(task.goals.negated))
+        return dataclasses.replace(task, goals=goals)
+
+
+TASKS = PaidRooms(trial_length=4, num_trials=2)  # episodes of 8 steps
 LENGTH, NUM_ENVS, NUM_ROLLOUTS = 10, 32, 3
 SHARE = 0.5
 
@@ -25,8 +37,8 @@ def rough(params):
 
 
 @pytest.fixture(scope="module")
-def played():
-    """[T, B] trials, weights and where an episode begins, the demonstrator's logits, and what was done."""
+def rollouts():
+    """Of each rollout its steps, where an episode begins, the demonstrator's logits, and what is reported of trials."""
     agent, vec = make_agent(SMALL_AGENT, env_config()), VectorEnv(Env(env_config()), NUM_ENVS)
     other = make_agent(dataclasses.replace(SMALL_AGENT, memory_size=16), env_config())
 
@@ -40,17 +52,46 @@ def played():
 
     @jax.jit
     def roll(actor, memory, key):
-        actor, rollout, _ = collect(agent, params, vec, actor, key, TASKS, LENGTH, partners=demonstrators)
+        actor, rollout, trials = collect(agent, params, vec, actor, key, TASKS, LENGTH, partners=demonstrators)
         output = unroll(other, theirs, rollout, memory)
         taken, seen = rollout.steps, rollout.steps.observation
         is_first = (seen.trial == 0) & (seen.time_left == seen.trial_length)
-        return actor, output.memory, (seen.trial, taken.weight, is_first, output.logits, taken.action)
+        return actor, output.memory, (taken, is_first, output.logits, trials)
 
     actor, memory, parts = start(jax.random.key(3)), demonstrators.start(NUM_ENVS)[0], []
     for key in jax.random.split(jax.random.key(4), NUM_ROLLOUTS):
         actor, memory, part = roll(actor, memory, key)
         parts.append(part)
+    return parts
+
+
+@pytest.fixture(scope="module")
+def played(rollouts):
+    """[T, B] trials, weights and where an episode begins, the demonstrator's logits, and what was done."""
+    parts = [
+        (steps.observation.trial, steps.weight, is_first, logits, steps.action)
+        for steps, is_first, logits, _ in rollouts
+    ]
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+
+
+def test_a_demonstrated_trial_is_none_of_the_learners(rollouts):
+    """The returns that a run reports are those of the trials that the learner played itself, added up by hand."""
+    returns, current, num_shown = [[], []], np.zeros(NUM_ENVS), 0
+    for steps, _, _, _ in rollouts:
+        for t in range(LENGTH):
+            current += np.asarray(steps.reward[t, :, 0])
+            for env in np.flatnonzero(steps.observation.time_left[t] == 1):
+                is_shown = steps.weight[t, env, 0] == 0
+                num_shown += is_shown
+                if not is_shown:
+                    returns[steps.observation.trial[t, env]].append(current[env])
+                current[env] = 0
+    reported = jax.tree.map(lambda *leaves: np.sum(leaves, axis=0), *(trials for *_, trials in rollouts))
+    first, last = returns
+    assert num_shown > 20 and sum(first) > 0 and sum(last) > 0
+    np.testing.assert_array_equal(reported.counts[[0, 1, -1]], [len(first), len(last), len(last)])
+    np.testing.assert_allclose(reported.sums[[0, 1, -1]], [sum(first), sum(last), sum(last)])
 
 
 @pytest.mark.slow
@@ -76,7 +117,7 @@ def test_half_of_the_episodes_have_a_demonstration_from_their_first_step_to_the_
 
 @jax.tree_util.register_static
 @dataclass(frozen=True)
-class OpenRooms(TinyRooms):
+class OpenRooms(PaidRooms):
     """The same, and nothing is hidden."""
 
     def sample(self, key):

@@ -99,7 +99,10 @@ def pick_told(is_next_task: jax.Array, now: T, following: T) -> T:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class TrialReturns:
-    """Sums and counts of the returns of trials that ended: of trials 1 to 6, and of the last ones of episodes."""
+    """Sums and counts of the returns of trials that ended: of trials 1 to 6, and of the last ones of episodes.
+
+    A trial in which the learner has no seat, such as a demonstrated one, is none of them.
+    """
 
     sums: jax.Array  # [NUM_TRIAL_COLUMNS + 1] float32
     counts: jax.Array  # [NUM_TRIAL_COLUMNS + 1] float32
@@ -219,7 +222,7 @@ class _Acting:
     def step(
         self, carry: tuple[Actor, jax.Array], keys: jax.Array
     ) -> tuple[tuple[Actor, jax.Array], tuple[Steps, jax.Array, jax.Array]]:
-        """One step of all environments; with each trial's return so far, and whether it has ended."""
+        """One step of all environments; with each trial's return so far, and whether one of the learner's has ended."""
         actor, is_next_task = carry
         output = self.decide(actor, is_next_task)
         action = jax.vmap(distribution.sample)(keys, output.logits)
@@ -250,7 +253,8 @@ class _Acting:
             reward=timestep.reward,
             discount=timestep.discount,
         )
-        return (after, is_next_task | timestep.is_first), (taken, trial_return, timestep.is_trial_first)
+        has_ended = timestep.is_trial_first & (weights > 0).any(-1)  # of one that is all others' nothing is reported
+        return (after, is_next_task | timestep.is_first), (taken, trial_return, has_ended)
 
 
 @dataclass(frozen=True)
