@@ -37,6 +37,7 @@ from xworld.training.learners.terms.teacher import divergence
 from xworld.training.logs.metrics import MetricsWriter
 from xworld.training.rollouts.rollout import collect, pick_told, start_actor
 from xworld.training.run.given import Given
+from xworld.training.run.held_out import Evaluator
 
 TASKS = TinyRooms(trial_length=5, num_trials=2)  # episodes of 10 steps, rollouts of 13
 LENGTH, NUM_ENVS = 13, 8
@@ -240,6 +241,15 @@ def test_a_run_that_is_taught_by_score_goes_on_bit_for_bit(tmp_path):
     assert weights[0] == 1.5 and weights[1] < 1.5
     for leaf, expected in zip(*(jax.tree.leaves(load(path).params) for path in (folder, finished)), strict=True):
         np.testing.assert_array_equal(leaf, expected)
+
+
+def test_a_teacher_that_earns_nothing_is_refused_before_the_run_begins(monkeypatch, tmp_path):
+    """So that the same folder takes another run."""
+    monkeypatch.setattr(Evaluator, "score", lambda *_: 0.0)
+    started, folder = [], tmp_path / "run"
+    with pytest.raises(ConfigError, match="The teacher's last-trial score is 0: the student cannot be compared"):
+        taught(folder, on_start=lambda: started.append(folder))
+    assert not started and not list(folder.iterdir())
 
 
 def test_a_run_is_told_its_teacher_from_others():

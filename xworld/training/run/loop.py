@@ -126,6 +126,8 @@ def train(
     folder = as_path(folder)
     with ExitStack() as stack:
         _in_lead(is_lead, lambda: _prepare(folder, like, outside, resume, stack))
+        if not resume:  # before anything is written: a term may refuse the run
+            given = _measured(trainer, given, evaluator)
         recorder = None if record is None else _recorder(record, config, tasks, resume, stack)
         if tasks is None and config.short_sight:
             warnings.warn(config.short_sight, stacklevel=2)
@@ -145,9 +147,8 @@ def train(
             state = _first_state(trainer, given, params, return_scale)
             saved.write(state, given, "last")
         update = int(state.update)
-        if update < config.num_updates:
-            terms = measured(given.terms, lambda *of: _score_of_lead(evaluator.score(*of)))
-            given = trainer.given(given.tasks, terms, given.partners)
+        if resume and update < config.num_updates:
+            given = _measured(trainer, given, evaluator)
         logs = stack.enter_context(open_loggers(loggers if is_lead else (), folder, config))
         metrics = jax.eval_shape(trainer.chunk, state, given)[2]
         writer = MetricsWriter(folder, columns_of(metrics, evaluator.columns), update, is_lead)
@@ -298,6 +299,12 @@ def _recorder(
     if jax.process_count() > 1:
         raise ConfigError("record is for training in one process. Leave it out, or train in one.")
     return Recorder(whole_run.enter_context(open_recording(folder, config, goes_on=is_resumed)), config.num_envs)
+
+
+def _measured(trainer: Trainer, given: Given, evaluator: Evaluator) -> Given:
+    """What is given, its terms with what they have to know of the evaluations."""
+    terms = measured(given.terms, lambda *of: _score_of_lead(evaluator.score(*of)))
+    return trainer.given(given.tasks, terms, given.partners)
 
 
 def _first_state(trainer: Trainer, given: Given, params: Params | None, return_scale: ReturnScale | None) -> TrainState:
