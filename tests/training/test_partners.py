@@ -28,12 +28,14 @@ from xworld.training import (
     PRESETS,
     FixedConfig,
     NoisySelfConfig,
+    PLRConfig,
     PoolConfig,
     RunConfig,
     SelfConfig,
     Sizes,
     train,
 )
+from xworld.training.curriculum.sizes import search_of
 from xworld.training.partners.fixed import FixedAgent
 from xworld.training.partners.seats import is_of_partners, sit_down
 from xworld.training.rollouts.partners import Scene
@@ -296,7 +298,9 @@ def test_the_preset_for_two_has_room_for_its_tasks():
 def test_the_preset_for_two_mixes_tasks_for_one_and_for_two():
     config = PRESETS["duo"]()
     tasks = sample_stacked(Universe(config.env, config.universe), jax.random.split(jax.random.key(0), 256))
-    assert 0.4 < (np.asarray(tasks.is_present).sum(-1) == 2).mean() < 0.6
+    wanted = config.universe.two_player_percent / 100
+    assert 0.5 < wanted < 1  # most, not all
+    assert abs((np.asarray(tasks.is_present).sum(-1) == 2).mean() - wanted) < 0.1  # four standard deviations
 
 
 @pytest.mark.parametrize(
@@ -358,5 +362,19 @@ def test_partners_are_given_once_and_a_pool_draws_after_an_episode():
     sizes = Sizes(num_envs=8, num_groups=1, rollout_length=10, trial_length=(5, 20), num_trials=(1, 2))
     with pytest.raises(ConfigError, match="updates_per_draw is 3: an episode of 40 steps lasts longer than .* least 4"):
         PoolConfig(updates_per_draw=3).make(AGENT, ENV, sizes)
+    with pytest.raises(ConfigError, match="40 steps lasts .* rollouts of 5 in which tasks are tried out. .* least 8"):
+        PoolConfig(updates_per_draw=7).make(AGENT, ENV, sizes, search_of(0.5, sizes))
+    cut = search_of(0.5, sizes, is_one_trial=True)
+    assert PoolConfig(updates_per_draw=4).make(AGENT, ENV, sizes, cut).draw == 0
+    with pytest.raises(ConfigError, match="20 steps lasts longer than that many rollouts of 4 in which"):
+        PoolConfig(updates_per_draw=4).make(AGENT, ENV, sizes, dataclasses.replace(cut, length=4))
     with pytest.raises(ConfigError, match=r"NoisySelfConfig.least is 0.5, above most, which is 0.1"):
         NoisySelfConfig(0.5, 0.1)
+
+
+def test_a_pool_of_a_run_knows_how_long_its_curriculum_tries_tasks_out():
+    duo = dataclasses.replace(PRESETS["duo"](), partners=PoolConfig(updates_per_draw=2))
+    assert make_partners(duo, AGENT, None).config == duo.partners  # episodes of 240 steps, rollouts of 120
+    searching = dataclasses.replace(duo, curriculum=PLRConfig())
+    with pytest.raises(ConfigError, match="240 steps lasts .* rollouts of 40 in which tasks are tried out. .* least 6"):
+        make_partners(searching, AGENT, None)

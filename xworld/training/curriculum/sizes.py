@@ -41,4 +41,4 @@ def search_of(
     length = min(sizes.rollout_length, shortest)
     wanted = share / (1 - share) * sizes.num_envs * sizes.rollout_length / length
     unit = num_episodes * sizes.num_groups
-    return Search(max(1, round(wanted / unit)) * unit, length, num_episodes, num_idle)
+    return Search(max(1, round(wanted / unit)) * unit, length, num_episodes, num_idle, is_one_trial)

@@ -19,6 +19,7 @@ from xworld.core.types import Briefing
 from xworld.training.curriculum.sizes import Sizes
 from xworld.training.partners.seats import action_keys, is_of_partners, sit_down
 from xworld.training.rollouts.partners import Partners, Scene, resets
+from xworld.training.rollouts.try_out import Search
 
 _WHICH = ("last", "best")
 
@@ -39,7 +40,7 @@ class FixedConfig:
         if not isinstance(self.player, str) or not self.player:
             raise ConfigError(f"FixedConfig.player is {self.player!r}; write random, noop, or the folder of an agent.")
 
-    def make(self, agent: Agent, env_config: EnvConfig, sizes: Sizes) -> Partners:
+    def make(self, agent: Agent, env_config: EnvConfig, sizes: Sizes, search: Search | None = None) -> Partners:
         """The partners.
 
         Raises:

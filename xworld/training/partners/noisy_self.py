@@ -19,6 +19,7 @@ from xworld.core.types import Briefing
 from xworld.training.curriculum.sizes import Sizes
 from xworld.training.partners.seats import action_keys, is_of_partners, other_keys, sit_down
 from xworld.training.rollouts.partners import Scene
+from xworld.training.rollouts.try_out import Search
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class NoisySelfConfig:
                 f"NoisySelfConfig.least is {self.least}, above most, which is {self.most}. Write the smaller one first."
             )
 
-    def make(self, agent: Agent, env_config: EnvConfig, sizes: Sizes) -> "NoisySelf":
+    def make(self, agent: Agent, env_config: EnvConfig, sizes: Sizes, search: Search | None = None) -> "NoisySelf":
         """The partners."""
         return NoisySelf(self)
 

@@ -23,6 +23,7 @@ from xworld.core.types import Briefing
 from xworld.training.curriculum.sizes import Sizes
 from xworld.training.partners.seats import action_keys, is_of_partners, sit_down
 from xworld.training.rollouts.partners import Scene, resets
+from xworld.training.rollouts.try_out import Search
 
 _RANDOM = 0  # the random player's place in the pool
 
@@ -43,19 +44,16 @@ class PoolConfig:
         names = ("capacity", "updates_per_draw", "draws_per_snapshot")
         check_fields(self, names, partial(check_whole, low=1), owner="PoolConfig")
 
-    def make(self, agent: Agent, env_config: EnvConfig, sizes: Sizes) -> "Pool":
+    def make(self, agent: Agent, env_config: EnvConfig, sizes: Sizes, search: Search | None = None) -> "Pool":
         """The pool with the random player alone.
 
         Raises:
           ConfigError: an episode may outlast two draws.
         """
-        longest, rollout = sizes.trial_length[1] * sizes.num_trials[1], sizes.rollout_length
-        least = -(-longest // rollout)
-        if self.updates_per_draw < least:
-            raise ConfigError(
-                f"PoolConfig.updates_per_draw is {self.updates_per_draw}: an episode of {longest} steps lasts longer "
-                f"than that many rollouts of {rollout}. Write at least {least}."
-            )
+        self._check_episodes_fit(sizes.num_trials[1] * sizes.trial_length[1], sizes.rollout_length, "")
+        if search is not None:
+            num_trials = 1 if search.is_one_trial else sizes.num_trials[1]
+            self._check_episodes_fit(num_trials * sizes.trial_length[1], search.length, " in which tasks are tried out")
         shapes, size = jax.eval_shape(agent.init, jax.random.key(0)), self.capacity + 1
         groups = jnp.full(sizes.num_groups, _RANDOM, jnp.int32)
         return Pool(
@@ -68,6 +66,14 @@ class PoolConfig:
             agent=agent,
             config=self,
         )
+
+    def _check_episodes_fit(self, longest: int, rollout: int, where: str) -> None:
+        least = -(-longest // rollout)
+        if self.updates_per_draw < least:
+            raise ConfigError(
+                f"PoolConfig.updates_per_draw is {self.updates_per_draw}: an episode of {longest} steps lasts longer "
+                f"than that many rollouts of {rollout}{where}. Write at least {least}."
+            )
 
 
 @jax.tree_util.register_dataclass

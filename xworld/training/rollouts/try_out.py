@@ -28,6 +28,7 @@ class Search:
     length: int  # steps of each
     num_episodes: int = 1  # environments in a row that play the same task
     num_idle: int = 0  # the last of these, in which nobody does anything
+    is_one_trial: bool = False  # whether episodes are cut to one trial
 
     @property
     def num_steps(self) -> int:

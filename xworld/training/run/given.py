@@ -80,7 +80,7 @@ def make_partners(config: RunConfig, agent: Agent, partners: Partners | None) ->
                 f"RunConfig.partners is {config.partners!r}, but EnvConfig.num_agents is 1: there is no seat for a "
                 "partner. Raise num_agents to 2, or choose SelfConfig() (--partners self)."
             )
-        return config.partners.make(agent, config.env, config.sizes)
+        return config.partners.make(agent, config.env, config.sizes, config.search)
     if not is_self:
         raise ConfigError(
             f"RunConfig.partners is {config.partners!r}, and partners are given as well ({type(partners).__name__}). "
