@@ -18,6 +18,8 @@ from xworld.agents import AgentPolicy, load, make_agent, save
 from xworld.apps.commands.main import main
 from xworld.apps.laboratory import Job, Outcome, SweepExam, known_experiments, run_experiment
 from xworld.apps.laboratory.report import with_other_arms
+from xworld.apps.laboratory.training import can_go_on
+from xworld.base.files import locked
 from xworld.evaluation import CrossPlay, SweepConfig, run_sweep
 from xworld.tasks import TaskCollection
 
@@ -167,9 +169,52 @@ def test_finished_runs_are_not_done_again(tmp_path):
     assert {path.read_text() for path in tmp_path.glob("*/count")} == {"1"}
     with pytest.raises(ConfigError, match="was run with other options"):
         run_experiment(EXPERIMENT, tmp_path, is_quick=True)
+    other = dataclasses.replace(EXPERIMENT, name="game")  # whose runs are called as those of the toy are
+    with pytest.raises(ConfigError, match=r"is a run of the experiment 'toy', not of 'game'\. Choose another --output"):
+        run_experiment(other, tmp_path)
+    outcome = tmp_path / "low-seed0" / "outcome.json"
+    content = json.loads(outcome.read_text())
+    assert content.pop("experiment") == "toy"
+    outcome.write_text(json.dumps(content))  # as older ones are
+    assert run_experiment(EXPERIMENT, tmp_path) == first
     (tmp_path / "low-seed0" / "outcome.json").write_text("{")
     with pytest.raises(ConfigError, match="is damaged"):
         run_experiment(EXPERIMENT, tmp_path)
+
+
+def test_arms_and_families_may_have_other_seeds_and_a_miniature_has_one(tmp_path):
+    experiment = dataclasses.replace(
+        EXPERIMENT, families=("easy", "hard"), seeds_of={"high": (0, 2, 5), "hard": (2,), "low": (2,)}
+    )
+    content = run_experiment(experiment, tmp_path)
+    easy, hard = (content["families"][family] for family in ("easy", "hard"))
+    assert [(run["arm"], run["seed"]) for run in easy["runs"]] == [("high", 0), ("high", 2), ("high", 5), ("low", 2)]
+    assert [(run["arm"], run["seed"]) for run in hard["runs"]] == [("high", 2), ("low", 2)]
+    found = easy["scores"]["low"]["3"]["difference"]
+    assert found["seeds"] == [2] and found["value"] == pytest.approx(-0.25)  # of seed 2 alone
+    assert "seeds" not in hard["scores"]["low"]["3"]["difference"]
+    page = (tmp_path / "toy.html").read_text()
+    assert "Seeds: high 3, low 1; a difference is of the seeds that both arms have." in page
+    assert "Seeds of each arm: 1." in page
+    quick = run_experiment(experiment, tmp_path / "quick", families=["easy"], is_quick=True)
+    assert [(run["arm"], run["seed"]) for run in quick["families"]["easy"]["runs"]] == [("high", 0), ("low", 2)]
+
+
+def test_a_run_that_was_killed_before_its_first_checkpoint_begins_anew(tmp_path):
+    assert not can_go_on(tmp_path / "none")
+    killed = tmp_path / "killed"
+    (killed / "unfinished-checkpoint-0").mkdir(parents=True)
+    for name in ("config.json", "given.json", "unfinished-checkpoint-0/part"):
+        (killed / name).write_text("{}")
+    with locked(killed), pytest.raises(ConfigError, match="is in use by"):
+        can_go_on(killed)
+    assert not can_go_on(killed) and not list(killed.iterdir())
+    for name, kept in (("begun", "checkpoint-0/part"), ("results", "metrics.jsonl")):
+        path = tmp_path / name / kept
+        path.parent.mkdir(parents=True)
+        path.write_text('{"update": 1}\n')
+        (tmp_path / name / "config.json").write_text("{}")
+        assert can_go_on(tmp_path / name) and path.exists()
 
 
 @pytest.mark.slow

@@ -25,7 +25,7 @@ class Lab:
     families: tuple[str, ...] = ()  # of tasks: some of the experiment's; all by default
     axis: str | None = None  # of `scale`: size, memory, pool, trials or complexity; one family, or two
     arms: tuple[str, ...] = ()  # likewise
-    seeds: tuple[int, ...] = ()  # by default the experiment's
+    seeds: tuple[int, ...] = ()  # by default the experiment's, with --quick the first of them
     total_steps: int | None = None  # environment steps of each run; by default as the experiment says
     jobs: int = 1  # runs side by side, each with its share of the cores
     quick: bool = False  # in miniature: minutes, and hardly anything is learned

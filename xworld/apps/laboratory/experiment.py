@@ -70,6 +70,8 @@ class Experiment:
     # which may also be a number that runs measure and that grows evenly with the steps
     course: tuple[tuple[str, str], ...] = ()
     arms_of: Mapping[str, tuple[str, ...]] | None = None  # of each family, where it has not all of them
+    # of an arm or a family, where they are others than `seeds`; of an arm and its family, those that both have
+    seeds_of: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     # of an arm, another one whose run of the same seed and family has to be finished before: it uses what that left
     needs: Mapping[str, str] = field(default_factory=dict)
     fit_along: str | None = None  # a number that runs measure: scores of each family are fitted along it
@@ -80,6 +82,13 @@ class Experiment:
     def has(self, family: str, arm: str) -> bool:
         """Whether the arm is one of the family's."""
         return self.arms_of is None or arm in self.arms_of[family]
+
+    def seeds_for(self, family: str, arm: str) -> tuple[int, ...]:
+        """The seeds of an arm on a family of tasks."""
+        of_family, of_arm = (self.seeds_of.get(name) for name in (family, arm))
+        if of_family is None or of_arm is None:
+            return of_family or of_arm or self.seeds
+        return tuple(seed for seed in of_arm if seed in of_family)
 
 
 def known_experiments() -> dict[str, Experiment]:

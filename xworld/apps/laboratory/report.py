@@ -3,6 +3,7 @@
 import html
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -110,7 +111,27 @@ def _of_family(experiment: Experiment, found: Found) -> dict[str, Any]:
         )
     ]
     fit = None if experiment.fit_along is None else fit_runs(scores, runs, experiment.fit_along)
-    return {"runs": runs, **({} if fit is None else {"fit": fit}), **summarise(scores)}
+    content = {"runs": runs, **({} if fit is None else {"fit": fit}), **summarise(scores)}
+    _pair_seeds(scores, content)
+    return content
+
+
+def _pair_seeds(scores: Scores, content: Mapping[str, Any]) -> None:
+    """Where an arm and the first have other seeds, their difference is of those that both have, if there are any."""
+    seeds: dict[str, list[int]] = {}
+    for run in content["runs"]:
+        seeds.setdefault(run["arm"], []).append(run["seed"])
+    first = next(iter(scores.returns))
+    for arm, of_arm in seeds.items():
+        both = set(of_arm) & set(seeds.get(first, ()))
+        if not both or set(of_arm) == set(seeds[first]):
+            continue
+        returns = {
+            name: {k: rows[[seed in both for seed in seeds[name]]] for k, rows in scores.returns[name].items()}
+            for name in (first, arm)
+        }
+        for k, of_k in summarise(Scores(returns, scores.reference))["scores"][arm].items():
+            content["scores"][arm][k]["difference"] = of_k["difference"] | {"seeds": sorted(both)}
 
 
 def _course(experiment: Experiment, found: Sequence[tuple[Job, Mapping[str, float]]]) -> list[dict[str, Any]]:
@@ -216,9 +237,18 @@ def _by_trial(first: str, content: Mapping[str, Any], unit: str) -> str:
     headings = ("player", *(f"{unit.split()[0]} {trial + 1}" for trial in range(num_trials)), "gain", f"minus {first}")
     about = (
         f"A score of 1 is {content['reference']['kind']}. Means over {content['num_tasks']} tasks and the seeds of an "
-        f"arm, with 95 % intervals over both. Gain is the last {unit} minus the first."
+        f"arm, with 95 % intervals over both. Gain is the last {unit} minus the first. {_about_seeds(content['runs'])}"
     )
     return html_table(by_trial, headings) + f"<p><small>{html.escape(about)}</small></p>"
+
+
+def _about_seeds(runs: Sequence[Mapping[str, Any]]) -> str:
+    """How many seeds each arm has."""
+    numbers = Counter(run["arm"] for run in runs)
+    if len(set(numbers.values())) < 2:
+        return f"Seeds of each arm: {max(numbers.values(), default=0)}."
+    of_arms = ", ".join(f"{arm} {number}" for arm, number in numbers.items())
+    return f"Seeds: {of_arms}; a difference is of the seeds that both arms have."
 
 
 def _by_number_of_trials(first: str, content: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ def run_experiment(
       folder: made if it is not there; each run has a folder in it.
       families: some of the experiment's; by default all.
       arms: likewise.
-      seeds: by default the experiment's.
+      seeds: of all arms; by default those that the experiment has for each, in miniature the first of them.
       is_quick: in miniature.
       total_steps: environment steps of each run, in place of the experiment's own.
       num_jobs: runs side by side, each in a process with its share of the cores.
@@ -66,7 +67,7 @@ def run_experiment(
     families = check_set("--families", tuple(families) or experiment.families, experiment.families)
     arms = check_set("--arms", tuple(arms) or experiment.arms, experiment.arms)
     arms = tuple(dict.fromkeys([*(experiment.needs[arm] for arm in arms if arm in experiment.needs), *arms]))
-    seeds = [check_whole("A seed", seed, 0, 2**32 - 1) for seed in dict.fromkeys(seeds or experiment.seeds)]
+    seeds = [check_whole("A seed", seed, 0, 2**32 - 1) for seed in dict.fromkeys(seeds)]
     check_whole("--jobs", num_jobs, 1)
     if total_steps is not None:
         check_whole("--total-steps", total_steps, 1)
@@ -93,11 +94,16 @@ def _jobs(
     jobs: list[Job] = []
     for family in families:
         prefix = f"{family}-" if len(experiment.families) > 1 else ""
-        jobs += [
-            Job(family, arm, seed, folder / f"{prefix}{run_name(arm, seed)}", is_quick, total_steps)
-            for seed in seeds  # so that a part of them already compares all arms
+        seeds_of = {
+            arm: seeds or experiment.seeds_for(family, arm)[: 1 if is_quick else None]
             for arm in arms
             if experiment.has(family, arm)
+        }
+        jobs += [
+            Job(family, arm, seed, folder / f"{prefix}{run_name(arm, seed)}", is_quick, total_steps)
+            for seed in dict.fromkeys(chain(*seeds_of.values()))  # so that a part of them already compares all arms
+            for arm, of_arm in seeds_of.items()
+            if seed in of_arm
         ]
         if not jobs or jobs[-1].family != family:
             raise ConfigError(f"The family {family!r} has none of the arms {list(arms)}. Leave it or them out.")
@@ -107,7 +113,7 @@ def _jobs(
 
 def _run_all(experiment: Experiment, folder: Path, jobs: Sequence[Job], num_jobs: int) -> dict[str, Any]:
     """Does the runs that are not done yet, and writes the report."""
-    pending = [job for job in jobs if _read(job) is None]
+    pending = [job for job in jobs if _read(experiment, job) is None]
     if num_jobs > 1 and len(pending) > 1:
         _run_side_by_side(experiment, pending, num_jobs)
     else:
@@ -115,13 +121,13 @@ def _run_all(experiment: Experiment, folder: Path, jobs: Sequence[Job], num_jobs
         for job in pending:
             print(f"{job.folder.name} begins.", flush=True)
             run_job(experiment, job)
-    found = [(job, outcome) for job in jobs if (outcome := _read(job)) is not None]
+    found = [(job, outcome) for job in jobs if (outcome := _read(experiment, job)) is not None]
     return write_report(experiment, folder, found, _cross_plays(experiment, folder, jobs))
 
 
 def run_job(experiment: Experiment, job: Job) -> None:
     """Does one run, or plays the baselines, and writes what comes out."""
-    content: dict[str, Any] = {"options": _options(job)}
+    content: dict[str, Any] = {"experiment": experiment.name, "options": _options(job)}
     if job.arm == BASELINES:
         found = experiment.baselines(job)
         _check_names(experiment, found.values() if isinstance(found, Mapping) else (found,))
@@ -223,8 +229,12 @@ def _rounded(values: np.ndarray) -> Any:
     return np.asarray(values, np.float64).round(_DIGITS).tolist()
 
 
-def _read(job: Job) -> dict[str, Any] | None:
-    """What a finished run has written; None if it is not finished."""
+def _read(experiment: Experiment, job: Job) -> dict[str, Any] | None:
+    """What a finished run has written; None if it is not finished.
+
+    Raises:
+      ConfigError: it is damaged, of another experiment, or of other options.
+    """
     path = job.folder / _OUTCOME
     if not path.exists():
         return None
@@ -232,6 +242,12 @@ def _read(job: Job) -> dict[str, Any] | None:
         content = parse_json(read_text(path))
         if not isinstance(content, dict) or not {"options", "returns", "machine"} <= content.keys():
             raise ConfigError("It has not what a run writes.")
+    of_experiment = content.get("experiment", experiment.name)  # older files do not say it
+    if of_experiment != experiment.name:
+        raise ConfigError(
+            f"{job.folder} is a run of the experiment {of_experiment!r}, not of {experiment.name!r}. Choose another "
+            "--output."
+        )
     if content["options"] != _options(job):
         raise ConfigError(
             f"{job.folder} was run with other options: {content['options']}, here {_options(job)}. Choose another "
@@ -276,7 +292,7 @@ def _run_side_by_side(experiment: Experiment, pending: Sequence[Job], num_jobs: 
             time.sleep(_SECONDS_BETWEEN_LOOKS)
             for one in [one for one in running if one.process.poll() is not None]:
                 running.remove(one)
-                _check(one)
+                _check(experiment, one)
     finally:
         for one in running:
             one.process.terminate()  # training saves before it ends
@@ -300,9 +316,9 @@ def _start(experiment: Experiment, job: Job, place: int, num_jobs: int) -> _Proc
     return _Process(job, log, process, place)
 
 
-def _check(one: _Process) -> None:
+def _check(experiment: Experiment, one: _Process) -> None:
     """Makes sure that a process that has ended has done its run."""
-    if _read(one.job) is None:
+    if _read(experiment, one.job) is None:
         lines = one.log.read_text(encoding="utf-8", errors="replace").split("\n")
         last = next((line for line in reversed(lines) if line.strip()), "it said nothing")
         raise ConfigError(f"{one.job.folder.name} ended without an outcome: {last.strip()} See {one.log}.")

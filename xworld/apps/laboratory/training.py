@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -15,8 +16,9 @@ import numpy as np
 
 from xworld.agents import AgentConfig, AgentPolicy, Expert, Policy, load
 from xworld.agents.players import NOOP, RANDOM, SCRIPTED
+from xworld.agents.saved.saved import checkpoints
 from xworld.apps.laboratory.experiment import Job, Outcome
-from xworld.base.files import read_text
+from xworld.base.files import LOCK, locked, read_text
 from xworld.core.env import Env
 from xworld.core.types import Task, TaskSource
 from xworld.evaluation import Scores, SweepConfig, compare, evaluate, expert_reference, run_sweep, sample_tasks
@@ -24,6 +26,7 @@ from xworld.evaluation.scoreboard.playing import benchmark_tasks, sweep_config
 from xworld.evaluation.scores.sweep import mean_returns
 from xworld.tasks import TaskCollection, Universe
 from xworld.training import PRESETS, Partners, PPOConfig, RunConfig, Term, train
+from xworld.training.logs.metrics import MetricsWriter
 
 
 class Plays(Protocol):
@@ -163,6 +166,27 @@ def train_to_end(config: RunConfig, job: Job, exam: Plays, tasks: TaskSource | N
     return Outcome(exam.play(job.folder), numbers)
 
 
+def can_go_on(folder: Path) -> bool:
+    """Whether a run in a folder goes on; what one left that was stopped before its first checkpoint is removed.
+
+    Where there are rows, but no checkpoint, as among results that are kept, nothing is removed: `train` refuses it.
+
+    Raises:
+      ConfigError: another process uses the folder.
+    """
+    if not (folder / "config.json").exists():
+        return False
+    with locked(folder):
+        if checkpoints(folder, "last") or MetricsWriter.read(folder):
+            return True
+        for path in folder.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.name != LOCK:
+                path.unlink()
+    return False
+
+
 def train_run(
     config: RunConfig,
     job: Job,
@@ -186,8 +210,7 @@ def train_run(
     config = dataclasses.replace(
         config, seed=job.seed, total_steps=config.total_steps if job.total_steps is None else job.total_steps
     )
-    is_begun = (job.folder / "config.json").exists()
-    if not train(config, job.folder, resume=is_begun, tasks=tasks, partners=partners, terms=terms):
+    if not train(config, job.folder, resume=can_go_on(job.folder), tasks=tasks, partners=partners, terms=terms):
         raise KeyboardInterrupt
     rows = list(csv.DictReader(read_text(job.folder / "metrics.csv").splitlines()))
     seconds = float(rows[-1]["seconds"])

@@ -14,7 +14,7 @@ import jax
 
 from xworld.agents import load, make_agent
 from xworld.apps.laboratory.experiment import Experiment, Job, Outcome
-from xworld.apps.laboratory.training import benchmark_exam
+from xworld.apps.laboratory.training import benchmark_exam, can_go_on
 from xworld.base.files import write_atomically
 from xworld.training import PRESETS, PlasticityConfig, PPOConfig, RunConfig, TeachingConfig, Term, make_teacher, train
 from xworld.training.logs.metrics import MetricsWriter, Row
@@ -83,7 +83,7 @@ def _train(config: RunConfig, folder: Path, terms: tuple[Term, ...]) -> None:
     Raises:
       KeyboardInterrupt: it was stopped by a signal, and saved.
     """
-    if not train(config, folder, resume=(folder / "config.json").exists(), terms=terms):
+    if not train(config, folder, resume=can_go_on(folder), terms=terms):
         raise KeyboardInterrupt
 
 
@@ -111,7 +111,7 @@ def _learn_anew(job: Job, folder: Path | None) -> float:
     other = dataclasses.replace(
         other, agent=config.agent, seed=job.seed, total_steps=max(round(budget * _SHARE_OF_NEW), 1)
     )
-    is_begun = (new / "config.json").exists()
+    is_begun = can_go_on(new)
     loaded = None if folder is None or is_begun else load(folder)
     params, scale = (None, None) if loaded is None else (loaded.params, loaded.return_scale)
     if not train(other, new, resume=is_begun, params=params, return_scale=scale):
