@@ -184,6 +184,8 @@ def test_each_seed_has_a_pool_of_its_own(trained, tmp_path):
         scale.run(Job("pool", "pool-2^20", seed, tmp_path))
     first, second, third = (pool.first for _, pool, _ in trained)
     assert 0 == first < first + 2**20 < second < second + 2**20 < third
+    with pytest.raises(ConfigError, match="a seed is at most 15, not 16: others have no own tasks"):
+        scale.run(Job("pool", "pool-2^6", 16, tmp_path))
 
 
 def test_what_is_at_the_floor_is_said(tmp_path):

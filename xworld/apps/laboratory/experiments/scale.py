@@ -17,6 +17,7 @@ from xworld.agents import Agent, AgentConfig, Expert, agent_preset, make_agent
 from xworld.apps.laboratory.experiment import Experiment, Job, Outcome
 from xworld.apps.laboratory.fits import HELD_OUT, TRAINED_ON
 from xworld.apps.laboratory.training import SweepExam, benchmark_exam, train_to_end
+from xworld.base.errors import ConfigError
 from xworld.core.env import Env
 from xworld.core.vector import VectorEnv
 from xworld.evaluation import Scores, SweepConfig, expert_reference, sample_tasks
@@ -26,7 +27,7 @@ from xworld.training import PRESETS, PPOConfig, RunConfig
 AT = "point_on_the_axis"
 _SEED_OF_TASKS, _NUM_TASKS = 80_000, 500  # of exams that are not the benchmark's
 _MOST_TRIALS = 48
-_APART = 2**26  # ids, between the pools of two seeds
+_APART, _NUM_POOLS = 2**26, 16  # ids between the pools of two seeds, and how many seeds have pools: ids end
 _OF_MEMORY = ("memory", "trials")  # axes that are about remembering
 
 
@@ -113,9 +114,15 @@ def _world(world: WorldConfig, num_rooms: int) -> WorldConfig:
 
 
 def _pool(config: RunConfig, power: int, seed: int) -> TaskPool:
-    """2^power tasks of the run's universe, of about as many worlds as games: others for each of some seeds."""
+    """2^power tasks of the run's universe, of about as many worlds as games: others for each seed.
+
+    Raises:
+      ConfigError: a seed that has no pool of its own.
+    """
+    if seed >= _NUM_POOLS:
+        raise ConfigError(f"On the axis pool a seed is at most {_NUM_POOLS - 1}, not {seed}: others have no own tasks.")
     universe, num_worlds = Universe(config.env, config.universe), 2 ** (power // 2)
-    return TaskPool(universe, num_worlds, 2**power // num_worlds, first=seed % 16 * _APART)
+    return TaskPool(universe, num_worlds, 2**power // num_worlds, first=seed * _APART)
 
 
 def _exam(job: Job) -> SweepExam:
