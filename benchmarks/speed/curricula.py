@@ -65,7 +65,7 @@ def _training(config: RunConfig) -> Callable[[], Any]:
 
     def update() -> Any:
         nonlocal state
-        state, _, metrics = compiled(state, given)
+        state, _, metrics, _ = compiled(state, given)
         return state, metrics
 
     return update

@@ -17,8 +17,9 @@ from xworld import ConfigError, Env
 from xworld.agents import AgentPolicy, load, make_agent, save
 from xworld.apps.commands.main import main
 from xworld.apps.laboratory import Job, Outcome, SweepExam, known_experiments, run_experiment
+from xworld.apps.laboratory.experiments.curricula import of_all_rows
 from xworld.apps.laboratory.report import with_other_arms
-from xworld.apps.laboratory.training import can_go_on
+from xworld.apps.laboratory.training import Along, can_go_on
 from xworld.base.files import locked
 from xworld.evaluation import CrossPlay, SweepConfig, run_sweep
 from xworld.tasks import TaskCollection
@@ -154,7 +155,62 @@ def test_a_sweep_plays_agents_and_baselines_by_the_same_protocol(tmp_path):
     scores = exam.baselines(tmp_path / "baselines")
     assert set(scores.returns) == {"random", "noop"} and scores.num_trials == (1, 2)
     assert not scores.score("noop", 2).any() and (scores.reference.best > 0).all()
-    assert list((tmp_path / "baselines").glob("*.npy"))  # what scores 1 is kept
+    (kept,) = (tmp_path / "baselines").glob("*.npy")  # what scores 1
+    written = kept.stat().st_mtime_ns
+
+    # Along a run the first tasks are played, with the same reference.
+    along = Along(exam, 2, SweepConfig((1, 2), num_repetitions=6), tmp_path / "baselines")
+    row = along(load(tmp_path / "agent"), None, {})
+    assert tuple(row) == along.columns and along.columns[:2] == ("test_mean_of_1", "test_percentile_20_of_1")
+    few = run_sweep(env, jax.tree.map(lambda leaf: leaf[:2], tasks), policy, along.config, show_progress=False)
+    of_tasks = few[2][..., -1].mean(1) / scores.reference.best[:2]
+    expected = [of_tasks.mean(), np.quantile(of_tasks, 0.2)]
+    np.testing.assert_allclose([row["test_mean_of_2"], row["test_percentile_20_of_2"]], expected, rtol=1e-5)
+    assert kept.stat().st_mtime_ns == written
+
+
+def test_what_the_rows_of_all_curricula_say(tmp_path):
+    """The share of steps at which an arm is where uniform tasks end, and how the firings of trained tasks change."""
+
+    def rows(scores, firings, steps=100):
+        found = []
+        for place, (score, value) in enumerate(zip(scores, firings, strict=True)):
+            row = {"steps": steps * (place + 1), "task_firings": value}
+            found += [row | {"validation_last_trial": np.nan}, {**row, "validation_last_trial": score}]
+        return found
+
+    def job(arm, seed=0):
+        return Job("all", arm, seed, tmp_path)
+
+    flat = [1.0] * 4
+    found = of_all_rows(
+        {
+            job("uniform", 0): rows([0.0, 0.1, 0.2, 0.3], flat),  # its last three have the mean .2
+            job("uniform", 1): rows([0.0, 0.1, 0.2, 0.3], flat),
+            job("plr", 0): rows([0.0, 0.2, 0.7, 0.9], [1.0, 1.0, 1.0, 1.75]),  # 0, .1, .3: it is .2 half-way
+            job("plr", 1): rows([0.0, 0.2, 0.7, 0.9], [1.0, 1.0, 1.0, 1.25]),
+            job("noop-filter"): rows([0.3, 0.0, 0.0, 0.0], [np.nan, 2.0, 2.0, 1.0]),
+            job("accel"): rows([0.0, 0.1, 0.1, 0.3], flat, steps=50),
+        }
+    )
+    assert {arm: one["share_of_steps_to_uniform"] for arm, one in found.items()} == {
+        "uniform": 1.0, "noop-filter": 0.25, "plr": 0.625, "accel": None,
+    }  # fmt: skip
+    # Of eight rows the first and the last that say something; a tenth of twenty are two.
+    rises = {arm: one["rise_of_firings"] for arm, one in found.items()}
+    assert rises == {"uniform": 0, "noop-filter": -1, "plr": 0.5, "accel": 0}
+    long = of_all_rows({job("plr"): rows([0.1] * 10, [1.0] * 9 + [3.0])})["plr"]
+    assert long == {"share_of_steps_to_uniform": None, "rise_of_firings": 2.0}
+
+
+def test_a_report_has_what_an_experiment_reads_off_all_rows(tmp_path):
+    def count(rows):
+        return {"high": {"number_of_runs": len(rows)}, "low": {"number_of_runs": None}}
+
+    experiment = dataclasses.replace(EXPERIMENT, of_all_rows=count)
+    content = run_experiment(experiment, tmp_path)
+    assert content["of_all_rows"] == {"high": {"number_of_runs": 4}, "low": {"number_of_runs": None}}
+    assert "<th>number of runs</th></tr><tr><th>high</th><td>4.000</td></tr>" in (tmp_path / "toy.html").read_text()
 
 
 def test_finished_runs_are_not_done_again(tmp_path):

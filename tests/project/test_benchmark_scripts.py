@@ -167,7 +167,6 @@ def test_tasks(run, traced, monkeypatch, tmp_path):
 @pytest.mark.slow
 def test_curricula(run, traced, monkeypatch, tmp_path):
     script, path = load("speed.curricula"), tmp_path / "curricula.json"
-    monkeypatch.setattr(script, "_training", lambda config: lambda: jnp.zeros(1))  # minutes to compile
     kinds = {name: script.CURRICULA[name] for name in ("uniform", "noop", "progress")}
     monkeypatch.setattr(script, "CURRICULA", kinds)
     run("speed.curricula", "--preset", "smoke", "--repetitions", 1, "--output", path)

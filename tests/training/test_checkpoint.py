@@ -16,7 +16,7 @@ from xworld.agents import load as load_agent
 from xworld.agents.saved.saved import describe
 from xworld.training import RunConfig, TrainingDiverged, load_config, train
 from xworld.training.devices.sharding import fetch
-from xworld.training.logs.metrics import MetricsWriter
+from xworld.training.logs.metrics import MetricsWriter, check_known, check_new
 from xworld.training.run.checkpoint import all_parts, load, save, save_config
 from xworld.training.run.trainer import TrainState, make_trainer
 
@@ -40,12 +40,23 @@ def state_in(folder: Path) -> dict[str, np.ndarray]:
     return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in jax.tree.leaves_with_path(state)}
 
 
+def own_exam(agent: object, tasks: object, row: dict[str, float]) -> dict[str, float]:
+    """In place of tasks of one's own that are played at each evaluation: half the number of updates."""
+    return {"own_exam": row["update"] / 2}
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory) -> Path:
     """The folder of an undisturbed run; what was heard of its evaluations is checked here."""
     folder, heard = tmp_path_factory.mktemp("run") / "undisturbed", []
-    assert run(folder, loggers=["tensorboard"], on_evaluation=lambda *what: heard.append(what))
+
+    def hear(*what):
+        heard.append(what)
+        return own_exam(*what)
+
+    assert run(folder, loggers=["tensorboard"], on_evaluation=hear, columns=["own_exam"])
     rows = [row for row in MetricsWriter.read(folder) if not np.isnan(row["seen_last_trial"])]
+    assert [row["own_exam"] for row in rows] == [10, 20, 30]
     assert [row["seen_last_trial"] for *_, row in heard] == pytest.approx([row["seen_last_trial"] for row in rows])
     agent, tasks, _ = heard[-1]
     last = load_agent(folder)
@@ -95,14 +106,14 @@ def test_an_interrupted_run_goes_on_bit_for_bit(finished, tmp_path, number, hand
         if row["update"] == 30:  # no checkpoint is due here
             signal.raise_signal(number)
 
-    folder = tmp_path / "run"
-    assert not run(folder, on_row=interrupt)
+    folder, exam = tmp_path / "run", {"on_evaluation": own_exam, "columns": ["own_exam"]}
+    assert not run(folder, on_row=interrupt, **exam)
     assert signal.getsignal(number) is handler
     assert [row["update"] for row in MetricsWriter.read(folder)] == UPDATES[:3]
     # As a process that was killed after its last checkpoint would leave it: a later row, and one cut short.
     with (folder / "metrics.jsonl").open("a") as file:
         file.write(json.dumps(dict.fromkeys(MetricsWriter.read(finished)[0], 40.0)) + '\n{"update": 40')
-    assert run(folder, resume=True)
+    assert run(folder, resume=True, **exam)
 
     expected, found = state_in(finished), state_in(folder)
     assert list(expected) == list(found)
@@ -126,6 +137,13 @@ def test_a_finished_run_that_is_resumed_does_nothing(finished):
     assert run(finished, resume=True)
     after = state_in(finished)
     assert all(np.array_equal(before[name], after[name]) for name in before)
+
+
+def test_columns_of_ones_own_are_named_once():
+    with pytest.raises(ConfigError, match="columns has 'loss', which every run has. Write another name"):
+        check_new(["own_exam", "loss"], ["steps", "loss"])
+    with pytest.raises(ConfigError, match="on_evaluation gave 'own_exan', which is none of columns"):
+        check_known({"own_exam": 1.0, "own_exan": 2.0}, ["own_exam"])
 
 
 def test_divergence_stops_and_keeps_the_checkpoint(tmp_path):

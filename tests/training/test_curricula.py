@@ -1,6 +1,7 @@
 """The rules of the curricula on hand-made episodes, the archive, and who is credited for what."""
 
 import dataclasses
+import json
 from types import SimpleNamespace
 
 import jax
@@ -9,10 +10,10 @@ import numpy as np
 import pytest
 from tiny_rooms import SANITY_TASKS
 
-from xworld import ConfigError
+from xworld import ConfigError, EnvConfig
 from xworld.base.xla.devices import AXIS
 from xworld.core.types import Observation
-from xworld.tasks import TaskPool, TaskSet, preset
+from xworld.tasks import TaskPool, TaskSet, parse, preset
 from xworld.training import (
     AccelConfig,
     LearnabilityConfig,
@@ -23,15 +24,17 @@ from xworld.training import (
 )
 from xworld.training.curriculum.archive import EMPTY, Archive, rank_weights, staleness_weights
 from xworld.training.curriculum.followed import numbered, td_errors
+from xworld.training.curriculum.rules.accel import Accel
 from xworld.training.curriculum.rules.learnability import learnability
 from xworld.training.curriculum.rules.noop import is_admitted
 from xworld.training.curriculum.rules.plr import Moments
-from xworld.training.curriculum.rules.progress import progress
+from xworld.training.curriculum.rules.progress import _weigh, cell_of, progress
 from xworld.training.logs.tasks import task_metrics
 from xworld.training.rollouts.episodes import Episodes, Tally, finished_episodes, follow_trials
 from xworld.training.rollouts.rollout import Context, Rollout, Steps
 
 SIZES = Sizes(num_envs=4, num_groups=1, rollout_length=8, trial_length=(4, 4), num_trials=(1, 3))
+TWO_ENVS = dataclasses.replace(SIZES, num_envs=2)
 CLOCK = jnp.int32
 
 
@@ -241,11 +244,23 @@ def test_weights_of_an_empty_archive_and_of_what_is_stale():
         ([0.3] * 7 + [0.2] * 3, [0.3, 0.2], False),  # not below the worst of doing nothing
         ([0.2] * 9 + [0.0], [0.3, 0.1], False),  # not above the best of it
         ([1.0] + [0] * 9, [1.2, 0], False),  # doing nothing pays too much
+        ([0] * 10, [1.1, 1.1], True),  # as much as it may; three are below
+        ([0] * 10, [1.1 + 1e-6, 1.1], False),
     ],
 )
 def test_who_passes_adas_filter(returns, idle, expected):
-    decide = is_admitted(NoopConfig(), jnp.array(returns, jnp.float32), jnp.array(idle, jnp.float32))
+    # A spread of 0 where all returns are the same: there the other thresholds decide.
+    config = NoopConfig(spread=0.0) if max(idle) > 1 else NoopConfig()
+    decide = is_admitted(config, jnp.array(returns, jnp.float32), jnp.array(idle, jnp.float32))
     assert bool(decide) == expected
+
+
+@pytest.mark.parametrize(("highest", "expected"), [(0.25, True), (0.2499, False), (0.2501, True)])
+def test_returns_must_be_apart_to_pass_the_filter(highest, expected):
+    """All ten are above doing nothing by more than the margin, and none is high: their spread alone decides."""
+    config = NoopConfig(spread=0.125)
+    returns = jnp.array([highest] + [0.125] * 9, jnp.float32)
+    assert bool(is_admitted(config, returns, jnp.zeros(2))) == expected
 
 
 def test_the_filter_admits_waits_and_is_done():
@@ -345,6 +360,22 @@ def test_replay_trains_on_new_tasks_until_its_archive_is_filled_and_then_on_the_
     assert rule.metrics()["filled"] == 5
 
 
+def test_replay_mixes_ranks_with_staleness_as_plain_python_does():
+    share, temperature, clock = 0.2, 0.5, 9
+    rule = PLRConfig(capacity=6, min_filled=1, staleness=share, temperature=temperature).make(TaskSet(TASKS), SIZES)
+    scores, played = [3.0, 2.0, 1.0, 0.5], [9, 4, 1, 7]
+    archive = insert(rule.archive, pick([1, 2, 3, 4]), jnp.array(scores), jnp.ones(4, bool), CLOCK(1))
+    archive = dataclasses.replace(archive, played=jnp.array([*played, 0, 0], jnp.int32))
+    found = dataclasses.replace(rule, clock=CLOCK(clock), archive=archive).weights
+    by_rank = [(1 / rank) ** (1 / temperature) for rank in (1, 2, 3, 4)]
+    ages = [clock - when for when in played]
+    expected = [
+        (1 - share) * rank / sum(by_rank) + share * age / sum(ages) for rank, age in zip(by_rank, ages, strict=True)
+    ]
+    np.testing.assert_allclose(found, [*expected, 0, 0], rtol=1e-5)
+    assert sum(expected) == pytest.approx(1)
+
+
 def test_the_plain_form_trains_on_new_tasks_too_and_tries_nothing_out():
     config = PLRConfig(capacity=4, min_filled=4, replay=0.5, is_robust=False)
     assert config.search(SIZES) is None
@@ -352,6 +383,17 @@ def test_the_plain_form_trains_on_new_tasks_too_and_tries_nothing_out():
     drawn = sample(rule, jax.random.split(jax.random.key(3), 600)).game_id
     share = float((drawn < 4).mean())
     assert share == pytest.approx(0.5 + 0.5 * 4 / 12, abs=0.08)
+
+
+def test_edits_that_are_fit_enter_the_archive():
+    config = AccelConfig(capacity=4, min_filled=2)
+    rule = Accel(**config.parts(TaskSet(TASKS), SIZES))  # without a generator, which only edits need
+    rule = judge(rule, episodes([[0, 1], [2, 3]], errors=[[4, 3], [2, 1]]))
+    assert rule.metrics()["edited"] == 0
+    tried = episodes([[4, 5], [6, 7]], errors=[[5, 4.5], [0.5, 6]])
+    edited = dataclasses.replace(tried.task, world_id=np.array([[-1, -1], [-1, 0]], np.int32))
+    rule = judge(rule, dataclasses.replace(tried, task=edited))
+    assert set(held(rule.archive)) == {4, 5, 7, 0} and rule.metrics()["edited"] == 0.5
 
 
 def test_fitness_may_be_of_all_trials_and_compared_among_all_tasks():
@@ -393,7 +435,7 @@ def test_progress_is_made_where_returns_change():
     assert float(progress(jnp.array(0.2), jnp.array(0.1), 0.1)) == pytest.approx(
         0.2 * 0.9 / (0.2 + 0.1 * 0.6) - 0.1 * 0.9 / (0.1 + 0.1 * 0.8)
     )
-    rule = ProgressConfig(capacity=8, fast_rate=0.5, slow_rate=0.1).make(TaskSet(TASKS), SIZES)
+    rule = ProgressConfig(capacity=8, fast_rate=0.5, slow_rate=0.1).make(TaskSet(TASKS), TWO_ENVS)
     keys = jax.random.split(jax.random.key(0), 200)
     rule = update(rule, episodes([[0, 1], [2, 3]], returns=0.0))
     assert rule.weights.tolist() == [0] * 8  # no progress anywhere: all tasks are new ones
@@ -403,6 +445,43 @@ def test_progress_is_made_where_returns_change():
     np.testing.assert_allclose([rule.fast[cell], rule.slow[cell]], [0.5, 0.1], rtol=1e-5)
     drawn = sample(rule, keys).game_id
     assert float((drawn < 4).mean()) == pytest.approx(0.75 + 0.25 / 3, abs=0.08)
+
+
+def chain(num_firings, num_hidden):
+    """A task of so many rules one after the other, the first of them hidden."""
+    kinds = [f"{colour} cube" for colour in ("red", "green", "blue", "purple", "yellow", "grey")]
+    rules = [f"hold(agent, {kinds[place + 1]}) -> {kinds[place]}" for place in range(num_firings)]
+    lines = [f'goal = "hold(agent, {kinds[0]})"', f"rules = {json.dumps(rules)}", f"hidden = {list(range(num_hidden))}"]
+    lines += ['map = """', "....", "b..0", "....", '"""', "[legend]", f'b = "{kinds[num_firings]}"']
+    return parse("\n".join(lines), EnvConfig(height=3, width=4, max_objects=2, max_rules=5, max_doors=1))
+
+
+def test_cells_are_drawn_by_their_progress_and_their_tasks_equally():
+    sorts = [(0, 0), (1, 0), (1, 1), (2, 2), (5, 5), (1, 0)]
+    tasks = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(chain(*sort) for sort in sorts))
+    tasks = dataclasses.replace(tasks, game_id=jnp.arange(6, dtype=jnp.int32))
+    cells = jax.jit(jax.vmap(cell_of))(tasks)
+    assert cells.tolist() == [0, 3, 4, 8, 14, 3]  # 3 for each firing, and hidden ones; 5 of either count as the most
+    pool = insert(Archive.start(TaskSet(tasks), 8), tasks, jnp.zeros(6), jnp.arange(6) != 4, CLOCK(1))
+    found = jnp.zeros(15).at[jnp.array([3, 4, 8, 14])].set(jnp.array([0.3, 0.1, 0.2, 0.9]))
+    weights = jax.jit(_weigh)(pool, found)
+    of_task = dict(zip(pool.tasks.game_id.tolist()[:5], weights.tolist()[:5], strict=True))
+    assert of_task == pytest.approx({0: 0, 1: 0.15, 2: 0.1, 3: 0.2, 5: 0.15})  # two share what their cell has
+    assert weights[5:].tolist() == [0, 0, 0]
+
+
+def test_a_task_that_left_the_pool_does_not_come_back_while_it_is_played():
+    rule = ProgressConfig(capacity=4).make(TaskSet(TASKS), TWO_ENVS)
+    rule = update(rule, episodes([[0, 1], [2, 3]], num_steps=[[2, 2], [4, 0]]))
+    assert set(held(rule.pool)) == {0, 1, 2, 3}
+    rule = update(rule, episodes([[1, 4], [2, 3]], num_steps=[[4, 0], [4, 0]]))  # 4 was drawn
+    assert set(held(rule.pool)) == {0, 1, 2, 4}
+    rule = update(rule, episodes([[1, 4], [2, 3]], num_steps=[[4, 0], [2, 2]]))
+    assert set(held(rule.pool)) == {0, 1, 2, 4}  # 3 is no new task
+    rule = update(rule, episodes([[1, 4], [3, 5]], num_steps=[[4, 0], [4, 0]]))  # it is played; 5 was drawn
+    assert held(rule.pool) == {0: 1, 1: 1, 4: 2, 5: 4}
+    ids = jnp.array([[0, 0], [0, 3], [0, 4], [0, 5]], jnp.int32)
+    assert rule.age(ids).tolist() == [3, 0, 2, 0]
 
 
 class Aged:

@@ -151,6 +151,7 @@ def test_each_curriculum_runs_and_goes_on(name, tmp_path):
     rows = MetricsWriter.read(tmp_path / "run")
     assert any(column.startswith("curriculum_") for column in rows[0])
     assert all(np.isfinite(rows[-1][column]) for column in TASK_COLUMNS)
+    assert name != "accel" or rows[-1]["curriculum_edited"] > 0
     assert read_kept_tasks(again) == read_kept_tasks(tmp_path / "run")
 
 

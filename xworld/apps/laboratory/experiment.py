@@ -18,6 +18,9 @@ from xworld.evaluation import CrossPlay, Scores
 ALL_ARMS = "all arms"  # of a cross-play: agents of each
 
 
+Numbers = Mapping[str, float | None]  # by name
+
+
 @dataclass(frozen=True)
 class Job:
     """One run of an experiment: an arm with a seed, on a family of tasks."""
@@ -69,6 +72,8 @@ class Experiment:
     # pairs of columns of the runs' rows, such as ("task_firings", "steps"): a figure draws the first along the second,
     # which may also be a number that runs measure and that grows evenly with the steps
     course: tuple[tuple[str, str], ...] = ()
+    # of the rows of all runs: numbers of each arm by their names, None where there is none; a table has them
+    of_all_rows: Callable[[Mapping[Job, Sequence[Mapping[str, float]]]], Mapping[str, Numbers]] | None = None
     arms_of: Mapping[str, tuple[str, ...]] | None = None  # of each family, where it has not all of them
     # of an arm or a family, where they are others than `seeds`; of an arm and its family, those that both have
     seeds_of: Mapping[str, tuple[int, ...]] = field(default_factory=dict)

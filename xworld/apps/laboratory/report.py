@@ -44,6 +44,7 @@ def write_report(
         "unit": experiment.unit,
         "families": {family: _of_family(experiment, of_it) for family, of_it in _by_family(experiment, found).items()},
         "course": _course(experiment, [(job, outcome["numbers"]) for job, outcome in found if job in runs]),
+        "of_all_rows": _of_all_rows(experiment, runs),
         "kept_tasks": kept_early_and_late(runs),
         "cross_play": {title: one.describe() for title, one in cross_plays.items()},
     }
@@ -156,12 +157,21 @@ def _course(experiment: Experiment, found: Sequence[tuple[Job, Mapping[str, floa
     return panels
 
 
+def _of_all_rows(experiment: Experiment, runs: Sequence[Job]) -> dict[str, dict[str, float | None]]:
+    """By arm, what the experiment reads off the rows of all runs."""
+    if experiment.of_all_rows is None:
+        return {}
+    found = experiment.of_all_rows({job: MetricsWriter.read(job.folder) for job in runs})
+    return {arm: dict(numbers) for arm, numbers in found.items()}
+
+
 def _page(content: Mapping[str, Any], figures: Sequence[bytes]) -> str:
     """The question, the figures, and for each family scores by trial and what each run measured."""
     families = content["families"]
     parts = [f"<h1>{html.escape(content['experiment'])}</h1><p>{html.escape(content['question'])}</p>"]
     parts += [f"<figure>{embed(figure, 'png')}</figure>" for figure in figures]
     parts += [_over_families(content)] * (len(families) > 1)
+    parts += [_table_of_rows(content["of_all_rows"])] * bool(content["of_all_rows"])
     parts += [_about_cross_play(content["cross_play"])] * bool(content["cross_play"])
     for family, of_family in families.items():
         parts += [f"<h2>{html.escape(family)}</h2>"] * (len(families) > 1)
@@ -186,6 +196,13 @@ def _over_families(content: Mapping[str, Any]) -> str:
 def _last(of_family: Mapping[str, Any], player: str, statistic: str) -> Mapping[str, float] | None:
     by_k = of_family["scores"].get(player)
     return list(by_k.values())[-1]["last"][statistic] if by_k else None
+
+
+def _table_of_rows(of_arms: Mapping[str, Mapping[str, float | None]]) -> str:
+    """A table of numbers that come of the rows of all runs; where there is none the cell is empty."""
+    names = list(dict.fromkeys(name for numbers in of_arms.values() for name in numbers))
+    lines = [_row(arm, [numbers.get(name) for name in names]) for arm, numbers in of_arms.items()]
+    return _table([name.replace("_", " ") for name in ("arm", *names)], lines)
 
 
 def _about_cross_play(cross_play: Mapping[str, Any]) -> str:

@@ -14,19 +14,33 @@ from typing import Protocol, cast
 import jax
 import numpy as np
 
-from xworld.agents import AgentConfig, AgentPolicy, Expert, Policy, load
+from xworld.agents import AgentConfig, AgentPolicy, Expert, LoadedAgent, Policy, load
 from xworld.agents.players import NOOP, RANDOM, SCRIPTED
 from xworld.agents.saved.saved import checkpoints
 from xworld.apps.laboratory.experiment import Job, Outcome
 from xworld.base.files import LOCK, locked, read_text
 from xworld.core.env import Env
 from xworld.core.types import Task, TaskSource
-from xworld.evaluation import Scores, SweepConfig, compare, evaluate, expert_reference, run_sweep, sample_tasks
+from xworld.evaluation import (
+    Reference,
+    Scores,
+    SweepConfig,
+    compare,
+    evaluate,
+    expert_reference,
+    run_sweep,
+    sample_tasks,
+    sweep_scores,
+)
 from xworld.evaluation.scoreboard.playing import benchmark_tasks, sweep_config
+from xworld.evaluation.scores.summary import STATISTICS
 from xworld.evaluation.scores.sweep import mean_returns
 from xworld.tasks import TaskCollection, Universe
 from xworld.training import PRESETS, Partners, PPOConfig, RunConfig, Term, train
-from xworld.training.logs.metrics import MetricsWriter
+from xworld.training.logs.metrics import MetricsWriter, Row
+
+ALONG = ("mean", "percentile_20")  # of STATISTICS, over the tasks that are played along a run
+_NUM_ALONG, _TRIALS_ALONG = 128, (6, 13)  # tasks of the benchmark, and numbers of trials
 
 
 class Plays(Protocol):
@@ -83,15 +97,54 @@ class SweepExam:
     def baselines(self, folder: Path) -> Scores:
         """Doing nothing and doing anything; the folder keeps the expert's best returns."""
         returns = {name: {k: one[None] for k, one in self._sweep(SCRIPTED[name]).items()} for name in (RANDOM, NOOP)}
-        return Scores(returns, expert_reference(self._tasks.tasks, Expert(self._tasks.env), folder))
+        return Scores(returns, self.reference(folder))
+
+    def reference(self, folder: Path) -> Reference:
+        """The expert's best returns, which the folder keeps."""
+        return expert_reference(self.tasks.tasks, Expert(self.tasks.env), folder)
 
     def _sweep(self, policy: Policy) -> dict[int, np.ndarray]:
-        played = run_sweep(self._tasks.env, self._tasks.tasks, policy, self.config)
+        played = run_sweep(self.tasks.env, self.tasks.tasks, policy, self.config)
         return {k: mean_returns(returns)[0] for k, returns in played.items()}
 
     @cached_property
-    def _tasks(self) -> TaskCollection:
+    def tasks(self) -> TaskCollection:
+        """What is played."""
         return self.collect()
+
+
+@dataclass(frozen=True)
+class Along:
+    """Some of a sweep's tasks, played at every evaluation of a run. What it scores is in the run's rows.
+
+    For the report only: nothing is chosen by it, which is what the validation tasks are for. The time that it takes is
+    not in the run's seconds.
+    """
+
+    exam: SweepExam
+    num_tasks: int  # the first ones
+    config: SweepConfig
+    best: Path  # a folder that keeps the expert's best returns, the same for all runs; as of `SweepExam.baselines`
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """`test_mean_of_6`: the mean over tasks of the score in the last of six trials; and so on."""
+        return tuple(f"test_{statistic}_of_{k}" for k in self.config.num_trials for statistic in ALONG)
+
+    def __call__(self, agent: LoadedAgent, tasks: Task, row: Row) -> Row:
+        """The columns, of the agent as it is, which draws its actions. As `train` calls it."""
+        few = jax.tree.map(lambda leaf: leaf[: self.num_tasks], jax.device_get(self.exam.tasks.tasks))
+        policy = AgentPolicy(agent.params, agent.agent)
+        played = run_sweep(self.exam.tasks.env, few, policy, self.config, show_progress=False)
+        scores = sweep_scores("", played, self._reference)
+        last = {k: scores.score("", k)[0, :, -1] for k in self.config.num_trials}
+        values = [STATISTICS[name](of_k[~np.isnan(of_k)]) for of_k in last.values() for name in ALONG]
+        return dict(zip(self.columns, map(float, values), strict=True))
+
+    @cached_property
+    def _reference(self) -> Reference:
+        whole = self.exam.reference(self.best)
+        return dataclasses.replace(whole, best=whole.best[: self.num_tasks])
 
 
 def benchmark_exam(is_quick: bool) -> SweepExam:
@@ -99,6 +152,12 @@ def benchmark_exam(is_quick: bool) -> SweepExam:
     if is_quick:
         return SweepExam(_few_tasks, SweepConfig((1, 4), num_repetitions=2))
     return SweepExam(benchmark_tasks, sweep_config())
+
+
+def benchmark_along(is_quick: bool, best: Path) -> Along:
+    """The first tasks of the benchmark, twice each at every evaluation of a run; in miniature of the smoke run's."""
+    num_tasks = 8 if is_quick else _NUM_ALONG
+    return Along(benchmark_exam(is_quick), num_tasks, SweepConfig(_TRIALS_ALONG, num_repetitions=2), best)
 
 
 def _few_tasks() -> TaskCollection:
@@ -157,12 +216,14 @@ def made_once(folder: Path, make: Callable[[Path], object]) -> Path:
     return folder
 
 
-def train_to_end(config: RunConfig, job: Job, exam: Plays, tasks: TaskSource | None = None) -> Outcome:
+def train_to_end(
+    config: RunConfig, job: Job, exam: Plays, tasks: TaskSource | None = None, along: Along | None = None
+) -> Outcome:
     """Trains the job's run, which goes on if it was stopped, and plays the exam with its agent.
 
     Args and errors are those of `train_run`; `exam` is what is played.
     """
-    numbers = train_run(config, job, tasks)
+    numbers = train_run(config, job, tasks, along=along)
     return Outcome(exam.play(job.folder), numbers)
 
 
@@ -193,6 +254,7 @@ def train_run(
     tasks: TaskSource | None = None,
     partners: Partners | None = None,
     terms: Sequence[Term] = (),
+    along: Along | None = None,
 ) -> dict[str, float]:
     """Trains the job's run to its end; how many seconds that took, and how many parameters its agent has.
 
@@ -202,6 +264,7 @@ def train_run(
       tasks: where tasks come from; by default the configuration's universe.
       partners: who plays in the learner's place at times; by default those of the configuration.
       terms: what the loss has beside the learner's own.
+      along: what is played at every evaluation.
 
     Raises:
       KeyboardInterrupt: training was stopped by a signal, and saved.
@@ -210,7 +273,17 @@ def train_run(
     config = dataclasses.replace(
         config, seed=job.seed, total_steps=config.total_steps if job.total_steps is None else job.total_steps
     )
-    if not train(config, job.folder, resume=can_go_on(job.folder), tasks=tasks, partners=partners, terms=terms):
+    is_finished = train(
+        config,
+        job.folder,
+        resume=can_go_on(job.folder),
+        tasks=tasks,
+        partners=partners,
+        terms=terms,
+        on_evaluation=along,
+        columns=() if along is None else along.columns,
+    )
+    if not is_finished:
         raise KeyboardInterrupt
     rows = list(csv.DictReader(read_text(job.folder / "metrics.csv").splitlines()))
     seconds = float(rows[-1]["seconds"])

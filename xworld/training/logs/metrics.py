@@ -50,6 +50,25 @@ def columns_of(metrics: Iterable[str], evaluation: Sequence[str]) -> tuple[str, 
     return (*_FIRST, *(name for name in metrics if name not in _SUMS), *evaluation)
 
 
+def check_new(columns: Sequence[str], own: Sequence[str]) -> Sequence[str]:
+    """The columns that are asked for beside a run's own.
+
+    Raises:
+      ConfigError: the run has one of that name.
+    """
+    for name in columns:
+        if name in own:
+            raise ConfigError(f"columns has {name!r}, which every run has. Write another name.")
+    return columns
+
+
+def check_known(row: Row, columns: Sequence[str]) -> None:
+    """Raises ConfigError if what `on_evaluation` gave has a name that is none of `columns`."""
+    for name in row:
+        if name not in columns:
+            raise ConfigError(f"on_evaluation gave {name!r}, which is none of columns. Give columns this name as well.")
+
+
 class MetricsWriter:
     """Writes rows to both files as they come. Rows after `update` of an earlier run in the folder are dropped.
 

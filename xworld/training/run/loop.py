@@ -26,7 +26,15 @@ from xworld.training.learners.learner import Learner
 from xworld.training.learners.terms.term import Term, evaluated, measured
 from xworld.training.logs.kept_tasks import write_kept_tasks
 from xworld.training.logs.loggers import Logger, check_loggers, open_loggers
-from xworld.training.logs.metrics import WATCHED, MetricsWriter, Row, columns_of, mean_row
+from xworld.training.logs.metrics import (
+    WATCHED,
+    MetricsWriter,
+    Row,
+    check_known,
+    check_new,
+    columns_of,
+    mean_row,
+)
 from xworld.training.logs.progress import progress_display
 from xworld.training.logs.recorder import Recorder, open_recording
 from xworld.training.rollouts.partners import Partners
@@ -52,7 +60,7 @@ class TrainingDiverged(RuntimeError):
 
 
 OnChunk = Callable[[Given, Row], Given]
-OnEvaluation = Callable[[LoadedAgent, Task, Row], None]
+OnEvaluation = Callable[[LoadedAgent, Task, Row], Row | None]
 
 
 def train(
@@ -75,6 +83,7 @@ def train(
     on_row: Callable[[Row], None] | None = None,
     on_chunk: OnChunk | None = None,
     on_evaluation: OnEvaluation | None = None,
+    columns: Sequence[str] = (),
 ) -> bool:
     """Trains an agent on all devices of all processes, and leaves everything in `folder`.
 
@@ -104,7 +113,9 @@ def train(
         the same shapes. In all processes; of what it changes, a curriculum and a pool of partners are in the
         checkpoint.
       on_evaluation: called in the lead process after each evaluation with the agent as it then is, the stacked tasks
-        that it was evaluated on, and the row.
+        that it was evaluated on, and the row. It may return values of `columns`, which become part of the row: the
+        time that it takes is not in `seconds`, and a run that goes on has each value once.
+      columns: of the rows, beside those that every run has; NaN where `on_evaluation` says nothing.
 
     Returns:
       Whether the run is finished; False when a signal stopped it.
@@ -151,7 +162,8 @@ def train(
             given = _measured(trainer, given, evaluator)
         logs = stack.enter_context(open_loggers(loggers if is_lead else (), folder, config))
         metrics = jax.eval_shape(trainer.chunk, state, given)[2]
-        writer = MetricsWriter(folder, columns_of(metrics, evaluator.columns), update, is_lead)
+        own = columns_of(metrics, evaluator.columns)
+        writer = MetricsWriter(folder, (*own, *check_new(columns, own)), update, is_lead)
         run = _Run(
             folder,
             is_lead,
@@ -166,6 +178,7 @@ def train(
             on_row,
             on_chunk,
             on_evaluation,
+            columns,
         )
         return run.go_on(state, given, lambda: _is_any(stop.is_set()))
 
@@ -187,6 +200,7 @@ class _Run:
     on_row: Callable[[Row], None] | None
     on_chunk: OnChunk | None
     on_evaluation: OnEvaluation | None
+    columns: Sequence[str]  # that `on_evaluation` may give values of
 
     def go_on(self, state: TrainState, given: Given, is_stopped: Callable[[], bool]) -> bool:
         """Runs chunks to the end of the run, or until it is stopped; whether it is finished."""
@@ -241,7 +255,9 @@ class _Run:
             params, scale = fetch((params, getattr(state.learner, "return_scale", None)))
             if jax.process_index() == 0:
                 agent = LoadedAgent(self.trainer.agent, params, scale, self.config.env)
-                self.on_evaluation(agent, self.evaluator.make_tasks(), row | found)
+                more = self.on_evaluation(agent, self.evaluator.make_tasks(), row | found) or {}
+                check_known(more, self.columns)
+                found = more | found
         return found
 
     def _heard(self, given: Given, rows: Iterable[Row]) -> Given:

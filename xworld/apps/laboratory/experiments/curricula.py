@@ -2,12 +2,21 @@
 
 All arms take as many environment steps, those in which tasks are tried out included. The two arms behind the curricula
 are AdA's ablations of prioritised replay: fitness over all trials, and fitness compared among all tasks.
+
+Along each run some of the benchmark's tasks are played, for the report only: whatever is chosen, such as an agent's
+best checkpoint, is chosen by the validation tasks.
 """
 
 import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
-from xworld.apps.laboratory.experiment import Experiment, Job, Outcome
-from xworld.apps.laboratory.training import benchmark_exam, train_to_end
+import numpy as np
+
+from xworld.apps.laboratory.experiment import Experiment, Job, Numbers, Outcome
+from xworld.apps.laboratory.runner import BASELINES
+from xworld.apps.laboratory.training import benchmark_along, benchmark_exam, train_to_end
 from xworld.training import CURRICULA, PRESETS, CurriculumConfig, PLRConfig, RunConfig
 
 _ABLATIONS = {
@@ -16,13 +25,16 @@ _ABLATIONS = {
 }
 _FILTER = "noop-filter"  # the curriculum `noop`: a player of that name is there as well
 _ARMS = ("uniform", _FILTER, "plr", "learnability", "progress", "accel", *_ABLATIONS)
+_SCORE = "validation_last_trial"
+_EVALUATIONS = 3  # whose mean is taken, so that the chance of one decides nothing
 _OF_TASKS = ("firings", "hidden_rules", "dead_ends", "objects", "trial_length", "age")
 
 
 def run(job: Job) -> Outcome:
     """Trains the default agent with the arm's curriculum."""
     config = dataclasses.replace(_config(job.is_quick), curriculum=_curriculum(job))
-    outcome = train_to_end(config, job, benchmark_exam(job.is_quick))
+    along = benchmark_along(job.is_quick, job.folder.with_name(BASELINES))
+    outcome = train_to_end(config, job, benchmark_exam(job.is_quick), along=along)
     search = config.search
     share = 0.0 if search is None else search.num_steps / config.steps_per_update
     return dataclasses.replace(outcome, numbers={**outcome.numbers, "share_tried_out": round(share, 3)})
@@ -40,6 +52,63 @@ def _config(is_quick: bool) -> RunConfig:
     return PRESETS["smoke" if is_quick else "s"]()
 
 
+def of_all_rows(rows: Mapping[Job, Sequence[Mapping[str, float]]]) -> dict[str, Numbers]:
+    """By arm: at what share of the steps it has the final score of uniform tasks, and how trained tasks change.
+
+    - `share_of_steps_to_uniform`: the steps at which the validation score is first what that of `uniform` is at its
+      end, divided by the steps of `uniform`; None if it never is, or there is no such run. Scores are means over seeds
+      and over the last three evaluations, fewer at the beginning; between evaluations the line is straight.
+    - `rise_of_firings`: mean firings of trained tasks in the last tenth of the rows minus that in the first.
+    """
+    by_arm = {arm: [of_run for job, of_run in rows.items() if job.arm == arm] for arm in _ARMS}
+    curves = {arm: curve for arm, of_arm in by_arm.items() if (curve := _curve(of_arm)) is not None}
+    goal = curves.get("uniform")
+    return {
+        arm: {
+            "share_of_steps_to_uniform": _share_of_steps(curves[arm], goal) if goal and arm in curves else None,
+            "rise_of_firings": _rounded(
+                float(np.mean([_rise([row["task_firings"] for row in run]) for run in of_arm]))
+            ),
+        }
+        for arm, of_arm in by_arm.items()
+        if of_arm
+    }
+
+
+def _curve(runs: Sequence[Sequence[Mapping[str, float]]]) -> tuple[np.ndarray, np.ndarray] | None:
+    """[n] steps and [n] smoothed scores of an arm, mean over its runs; None if one was never evaluated."""
+    evaluated = [[row for row in run if not math.isnan(row.get(_SCORE, math.nan))] for run in runs]
+    num_points = min(map(len, evaluated), default=0)
+    if num_points == 0:
+        return None
+    scores = np.mean([[row[_SCORE] for row in run[:num_points]] for run in evaluated], axis=0)
+    smooth = np.array([scores[max(0, i + 1 - _EVALUATIONS) : i + 1].mean() for i in range(num_points)])
+    return np.array([row["steps"] for row in evaluated[0][:num_points]]), smooth
+
+
+def _share_of_steps(curve: tuple[np.ndarray, np.ndarray], goal: tuple[np.ndarray, np.ndarray]) -> float | None:
+    """At what share of the goal's steps a curve is first as high as the goal's end."""
+    (steps, scores), (goal_steps, goal_scores) = curve, goal
+    is_there = scores >= goal_scores[-1]
+    if not is_there.any():
+        return None
+    first = int(np.argmax(is_there))
+    before = max(first - 1, 0)
+    at = np.interp(goal_scores[-1], scores[before : first + 1], steps[before : first + 1])
+    return _rounded(float(at / goal_steps[-1]))
+
+
+def _rise(values: Sequence[float]) -> float:
+    """The mean of the last tenth of the values minus that of the first, without those that are NaN; NaN for none."""
+    there = [value for value in values if not math.isnan(value)]
+    tenth = max(1, round(len(there) / 10))
+    return float(np.mean(there[-tenth:]) - np.mean(there[:tenth])) if there else math.nan
+
+
+def _rounded(value: float) -> float | None:
+    return None if math.isnan(value) else round(value, 3)
+
+
 EXPERIMENT = Experiment(
     name="curricula",
     question="Which curriculum finds the tasks that teach most, at equal steps with those of its search?",
@@ -49,8 +118,10 @@ EXPERIMENT = Experiment(
     run=run,
     baselines=lambda job: benchmark_exam(job.is_quick).baselines(job.folder),
     course=(
-        ("validation_last_trial", "steps"),
-        ("validation_last_trial", "seconds"),
+        (_SCORE, "steps"),
+        (_SCORE, "seconds"),
+        *((name, axis) for name in benchmark_along(False, Path()).columns for axis in ("steps", "seconds")),
         *((f"task_{name}", "steps") for name in _OF_TASKS),
     ),
+    of_all_rows=of_all_rows,
 )

@@ -2,7 +2,7 @@
 
 Tasks are sorted into cells by what the generator's knobs decide: firings and hidden rules. For each cell two running
 means of the last trial's return are kept, a fast one and a slow one; progress is how far they are apart. Nothing is
-tried out: the new tasks among those that are trained on are the pool to draw from, and keep every cell known. Source:
+tried out: the newest tasks that were drawn are the pool to draw from, and keep every cell known. Source:
 Kanitscheider et al. 2021 (arXiv 2106.14876), whose list of tasks are cells here.
 """
 
@@ -23,8 +23,8 @@ from xworld.training.curriculum.sizes import Sizes
 from xworld.training.rollouts.episodes import Episodes
 from xworld.training.rollouts.try_out import Search
 
-# Firings, 0 to 4 or more; hidden rules of the chain, 0 to 2 or more. Few, so that each has episodes in every update:
-# with dead ends and doors besides, the noise of the means was as large as what is learned while they last.
+# Firings, 0 to 4 or more; hidden rules of the chain, 0 to 2 or more. Few, so that each has many times the episodes that
+# the slow mean looks back: docs/curricula.md has the numbers.
 _CELLS = (5, 3)
 NUM_CELLS = 5 * 3
 
@@ -66,7 +66,8 @@ class ProgressConfig:
         source = numbered(source)
         none = jnp.zeros(NUM_CELLS, jnp.float32)
         weights = jnp.zeros(self.capacity, jnp.float32)
-        return LearningProgress(source, jnp.int32(0), Archive.start(source, self.capacity), weights, none, none, self)
+        pool, prepared = Archive.start(source, self.capacity), jnp.zeros((sizes.num_envs, 2), jnp.int32)
+        return LearningProgress(source, jnp.int32(0), pool, prepared, weights, none, none, self)
 
 
 def cell_of(task: Task) -> jax.Array:
@@ -94,6 +95,7 @@ class LearningProgress(Followed):
     """Trains on tasks of a cell that is drawn by its progress, and on new ones."""
 
     pool: Archive  # the newest tasks
+    prepared: jax.Array  # [num_envs, 2] int32, ids of the next task of each environment at the last update
     weights: jax.Array  # [N] float32, how likely each of them is drawn
     fast: jax.Array  # [NUM_CELLS] float32, running means of last trials' returns, from 0 on
     slow: jax.Array  # [NUM_CELLS] float32
@@ -106,7 +108,11 @@ class LearningProgress(Followed):
         return pick_source(is_old, lambda key: self.pool.draw(key, self.weights), self.source, key)
 
     def update(self, key: jax.Array, seen: Episodes) -> "LearningProgress":
-        """Moves the means of cells with finished episodes; new tasks in play go into the pool."""
+        """Moves the means of cells with finished episodes; what was drawn since the last update goes into the pool.
+
+        A task is offered once, when it is drawn: one that has left the pool does not come back while it is still
+        played.
+        """
         clock, config = self.clock + 1, self.config
         tasks = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), seen.task)
         is_finished, returns = seen.is_finished.reshape(-1), seen.return_.reshape(-1)
@@ -119,9 +125,14 @@ class LearningProgress(Followed):
             for rate, old in ((config.fast_rate, self.fast), (config.slow_rate, self.slow))
         )
         offered = jnp.full(len(returns), clock, jnp.float32)
-        pool = self.pool.follow(seen, clock).insert(tasks, offered, jnp.ones_like(is_finished), clock)
+        prepared = seen.task_id[:, 1]
+        is_first = jnp.broadcast_to(self.clock == 0, len(prepared))
+        is_drawn = jnp.stack([is_first, is_first | (prepared != self.prepared).any(-1)], axis=-1)  # since the last one
+        pool = self.pool.follow(seen, clock).insert(tasks, offered, is_drawn.reshape(-1), clock)
         weights = _weigh(pool, progress(fast, slow, config.low))
-        return dataclasses.replace(self, clock=clock, pool=pool, weights=weights, fast=fast, slow=slow)
+        return dataclasses.replace(
+            self, clock=clock, pool=pool, prepared=prepared, weights=weights, fast=fast, slow=slow
+        )
 
     def age(self, task_id: jax.Array) -> jax.Array:
         """[...] float32, updates since a task was drawn for the first time."""
