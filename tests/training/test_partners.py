@@ -14,7 +14,7 @@ from jax.sharding import PartitionSpec as P
 from test_devices import TOLERANCE, finish, start
 
 from xworld import ConfigError, Env, EnvConfig, VectorEnv
-from xworld.agents import AgentConfig, make_agent
+from xworld.agents import AgentConfig, distribution, make_agent
 from xworld.agents import load as load_agent
 from xworld.agents import save as save_agent
 from xworld.apps.commands.main import main
@@ -37,7 +37,7 @@ from xworld.training import (
 )
 from xworld.training.curriculum.sizes import search_of
 from xworld.training.partners.fixed import FixedAgent
-from xworld.training.partners.seats import is_of_partners, sit_down
+from xworld.training.partners.seats import action_keys, is_of_partners, sit_down
 from xworld.training.rollouts.partners import Scene
 from xworld.training.rollouts.rollout import collect, is_present, start_actor
 from xworld.training.run.checkpoint import load
@@ -59,6 +59,12 @@ def on_mesh(function):
 def params_of(seed):
     """Parameters with which an agent has strong opinions."""
     return jax.tree.map(lambda leaf: 3 * leaf, AGENT.init(jax.random.key(seed)))
+
+
+def decided(seed):
+    """Parameters whose logits are not uniform, so that actions tell who acted."""
+    key, noise_key = jax.random.split(jax.random.key(seed))
+    return jax.tree.map(lambda leaf: leaf + 0.4 * jax.random.normal(noise_key, leaf.shape), AGENT.init(key))
 
 
 def assert_same(found, expected):
@@ -192,8 +198,8 @@ def test_a_pool_takes_snapshots_and_keeps_who_is_playing():
 
 def test_a_snapshot_plays_as_when_it_was_taken_and_on_to_the_end_of_its_episodes():
     """Those in an episode that began before the draw keep their partner; who begins gets the new one."""
-    old, new = params_of(5), params_of(6)
-    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), jax.tree.map(jnp.zeros_like, old), old, new)
+    old, new = jax.jit(lambda: (decided(5), decided(6)))()
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), new, old, new)  # the first place is the random player's
     pool = dataclasses.replace(
         a_pool(),
         params=stacked,
@@ -208,25 +214,42 @@ def test_a_snapshot_plays_as_when_it_was_taken_and_on_to_the_end_of_its_episodes
     is_old = jnp.arange(NUM_ENVS) % 2 == 0
     memory = jax.tree.map(lambda leaf: leaf + 0.5, AGENT.start_memory(NUM_ENVS))
 
+    keys = jax.random.split(jax.random.key(1), NUM_ENVS)
+
     def act(pool, draws, is_first):
         players = pool.players()
         carry = dataclasses.replace(players.start(NUM_ENVS), draw=draws, memory=memory)
         scene = Scene(timestep.observation, is_first, jnp.zeros((NUM_ENVS, 2), jnp.int32))
-        keys = jax.random.split(jax.random.key(1), NUM_ENVS)
-        carry, _, _ = players.act(carry, keys, scene, players.encode_briefing(briefing))
-        return carry
+        carry, actions, _ = players.act(carry, keys, scene, players.encode_briefing(briefing))
+        return carry, actions
 
+    @jax.jit
     def alone(params, is_reset):
         told = AGENT.encode_briefing(params, briefing)
-        return AGENT.step(params, timestep.observation, told, memory, is_reset).memory
+        output = AGENT.step(params, timestep.observation, told, memory, is_reset)
+        return output.memory, output.logits
 
-    carry = on_mesh(act)(pool, jnp.full(NUM_ENVS, 3), ~is_old)
-    expected = jnp.where(is_old[:, None, None], alone(old, ~is_old), alone(new, ~is_old))
+    def drawn(logits):
+        return jax.vmap(distribution.sample)(action_keys(keys), logits)
+
+    act = on_mesh(act)
+    carry, actions = act(pool, jnp.full(NUM_ENVS, 3), ~is_old)
+    expected, logits = (
+        jnp.where(is_old[:, None, None], *both) for both in zip(alone(old, ~is_old), alone(new, ~is_old), strict=True)
+    )
     np.testing.assert_allclose(carry.memory, expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(actions, drawn(logits))
     np.testing.assert_array_equal(carry.draw, jnp.where(is_old, 3, 4))
     # Two draws later an episode that still goes on has a new partner, who remembers nothing.
-    carry = on_mesh(act)(pool, jnp.full(NUM_ENVS, 2), jnp.zeros(NUM_ENVS, bool))
-    np.testing.assert_allclose(carry.memory, alone(new, jnp.ones(NUM_ENVS, bool)), rtol=1e-5, atol=1e-6)
+    all_envs = jnp.ones(NUM_ENVS, bool)
+    carry, actions = act(pool, jnp.full(NUM_ENVS, 2), ~all_envs)
+    forgetful, logits = alone(new, all_envs)
+    np.testing.assert_allclose(carry.memory, forgetful, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(actions, drawn(logits))
+    # In the first place is the random player, whatever parameters are there.
+    _, uniform = act(dataclasses.replace(pool, now=jnp.array([0], jnp.int32)), jnp.full(NUM_ENVS, 4), all_envs)
+    np.testing.assert_array_equal(uniform, drawn(jnp.zeros_like(logits)))
+    assert (uniform != actions).any() and (drawn(alone(old, all_envs)[1]) != actions).any()
 
 
 @pytest.fixture(scope="module")
@@ -345,6 +368,12 @@ def config_for(num_agents, partners):
         (1, PoolConfig(), "EnvConfig.num_agents is 1: there is no seat for a partner. Raise num_agents to 2"),
         (2, FixedConfig("pretrained"), "FixedConfig.player: The agent was trained in another environment"),
         (2, FixedConfig("nowhere/at/all"), "'nowhere/at/all': there is no such folder, and no player of that name"),
+        (
+            2,
+            FixedConfig("mine:make"),
+            r"'mine:make', but by name only .* your own in Python: train\(partners=...\), wi",
+        ),
+        (2, FixedConfig("q-learner"), "'q-learner', but by name only trained agents, random and noop are partners"),
         (2, FixedConfig("expert"), "'expert', which plans for tasks that are known before. Write random, noop, or"),
         (2, FixedConfig("searcher"), "'searcher', which moves the first agent only. Write random, noop, or the folder"),
     ],

@@ -54,7 +54,13 @@ class FixedConfig:
                 f"FixedConfig.player is {self.player!r}, which {why}. Write random, noop, or the folder of an agent."
             )
         folder = agent_folder(self.player)
-        if folder is None or not folder.exists():
+        if folder is None:  # a learner without a network, or `module:function`
+            raise ConfigError(
+                f"FixedConfig.player is {self.player!r}, but by name only trained agents, random and noop are "
+                "partners. Give a policy of your own in Python: train(partners=...), with the methods of "
+                "xworld.training.Partners."
+            )
+        if not folder.exists():
             raise ConfigError(
                 f"FixedConfig.player is {self.player!r}: there is no such folder, and no player of that name. Write "
                 "random, noop, pretrained, or the folder of an agent."
