@@ -22,6 +22,8 @@ from xworld.apps.laboratory.report import with_other_arms
 from xworld.apps.laboratory.training import Along, can_go_on
 from xworld.base.files import locked
 from xworld.evaluation import CrossPlay, SweepConfig, run_sweep
+from xworld.evaluation.scores.statistics import difference, difference_of
+from xworld.evaluation.scores.summary import STATISTICS
 from xworld.tasks import TaskCollection
 
 
@@ -34,6 +36,9 @@ def test_an_experiment_ends_in_one_table_one_figure_and_one_page(tmp_path):
     assert means["noop"] == [0] * 3 and means["expert"] == [1] * 3
     assert of_family["scores"]["low"]["3"]["num_rows"] == 2
     assert of_family["scores"]["low"]["3"]["difference"]["value"] == pytest.approx(-0.25)
+    worst = of_family["scores"]["low"]["3"]["difference_of_percentile_20"]
+    assert worst["to"] == "high" and worst["value"] == pytest.approx(-0.25) and worst["low"] < -0.25 < worst["high"]
+    assert "20th percentile minus high&#x27;s" in (tmp_path / "toy.html").read_text()
     assert [(run["arm"], run["seed"], run["numbers"]["luck"]) for run in of_family["runs"]] == [
         ("high", 0, 0), ("high", 2, 2), ("low", 0, 0), ("low", 2, 2),
     ]  # fmt: skip
@@ -370,6 +375,21 @@ def test_each_experiment_runs(name, arm, options, folder, seed, tmp_path, capsys
     assert bool(content["course"]) == (tmp_path / f"{name}-numbers.png").exists() == (name == "curricula")
     assert bool(content["kept_tasks"]) == (tmp_path / f"{name}-gallery.png").exists() == (name == "curricula")
     assert f"Wrote {name}.json" in capsys.readouterr().out
+
+
+def test_the_interval_of_a_difference_of_statistics_is_paired_by_task_and_knows_of_seeds():
+    generator = np.random.default_rng(3)
+    hard = generator.uniform(size=400)
+    mean, percentile = STATISTICS["mean"], STATISTICS["percentile_20"]
+    ours, theirs = hard + 0.1 + 0.05 * generator.normal(size=(1, 400)), hard[None]
+    one, known = difference_of(ours, theirs, mean), difference(ours[..., None], theirs[..., None])
+    assert one.mean == pytest.approx(known.mean[0]) and one.high - one.low == pytest.approx(
+        known.high[0] - known.low[0], rel=0.1
+    )
+    shifted = difference_of(hard[None] + 0.1, theirs, percentile)
+    assert [shifted.low, shifted.mean, shifted.high] == pytest.approx([0.1] * 3)  # every task alike: no chance
+    seeds = difference_of(hard + np.array([[0.0], [0.2]]), theirs, percentile)  # standard error .1, one degree
+    assert seeds.mean == pytest.approx(0.1) and seeds.high - seeds.mean == pytest.approx(1.2706, abs=1e-4)
 
 
 def test_no_player_is_called_as_an_arm_is(tmp_path):

@@ -18,7 +18,8 @@ from xworld.base.files import write_atomically
 from xworld.evaluation import CrossPlay, Reference, Scores, draw_cross_play, summarise
 from xworld.evaluation.report.look import to_png
 from xworld.evaluation.report.page import embed, html_table, wrap_page
-from xworld.evaluation.scores.summary import STATISTIC_NAMES
+from xworld.evaluation.scores.statistics import difference_of
+from xworld.evaluation.scores.summary import STATISTIC_NAMES, STATISTICS, as_json
 from xworld.training.logs.metrics import MetricsWriter
 
 Found = Sequence[tuple[Job, Mapping[str, Any]]]  # runs and baselines, and what they have written
@@ -113,26 +114,34 @@ def _of_family(experiment: Experiment, found: Found) -> dict[str, Any]:
     ]
     fit = None if experiment.fit_along is None else fit_runs(scores, runs, experiment.fit_along)
     content = {"runs": runs, **({} if fit is None else {"fit": fit}), **summarise(scores)}
-    _pair_seeds(scores, content)
+    _compare_to_first(scores, content)
     return content
 
 
-def _pair_seeds(scores: Scores, content: Mapping[str, Any]) -> None:
-    """Where an arm and the first have other seeds, their difference is of those that both have, if there are any."""
+def _compare_to_first(scores: Scores, content: Mapping[str, Any]) -> None:
+    """Adds to the scores of each player its last trials' 20th percentile minus that of the first, paired by task.
+
+    Where an arm and the first have other seeds, differences are of those that both have, if there are any.
+    """
     seeds: dict[str, list[int]] = {}
     for run in content["runs"]:
         seeds.setdefault(run["arm"], []).append(run["seed"])
-    first = next(iter(scores.returns))
-    for arm, of_arm in seeds.items():
-        both = set(of_arm) & set(seeds.get(first, ()))
-        if not both or set(of_arm) == set(seeds[first]):
-            continue
-        returns = {
-            name: {k: rows[[seed in both for seed in seeds[name]]] for k, rows in scores.returns[name].items()}
-            for name in (first, arm)
-        }
-        for k, of_k in summarise(Scores(returns, scores.reference))["scores"][arm].items():
-            content["scores"][arm][k]["difference"] = of_k["difference"] | {"seeds": sorted(both)}
+    first, *players = scores.returns
+    for player in players:
+        of_first, of_player = set(seeds.get(first, ())), set(seeds.get(player, ()))
+        both, part = of_first & of_player, scores
+        if both and of_first != of_player:
+            returns = {
+                name: {k: rows[[seed in both for seed in seeds[name]]] for k, rows in scores.returns[name].items()}
+                for name in (first, player)
+            }
+            part = Scores(returns, scores.reference)
+            for k, of_k in summarise(part)["scores"][player].items():
+                content["scores"][player][k]["difference"] = of_k["difference"] | {"seeds": sorted(both)}
+        for k in set(part.returns[player]) & set(part.returns[first]):
+            values, others = (part.score(name, k)[:, part.is_scored(k), -1] for name in (player, first))
+            found = difference_of(values, others, STATISTICS["percentile_20"])
+            content["scores"][player][str(k)]["difference_of_percentile_20"] = {"to": first, **as_json(found)}
 
 
 def _course(experiment: Experiment, found: Sequence[tuple[Job, Mapping[str, float]]]) -> list[dict[str, Any]]:
@@ -248,10 +257,17 @@ def _by_trial(first: str, content: Mapping[str, Any], unit: str) -> str:
             *({part: of_k["score"][part][trial] for part in ("value", "low", "high")} for trial in range(num_trials)),
             of_k["gain"],
             of_k.get("difference"),
+            of_k.get("difference_of_percentile_20"),
         ]
         for player, of_k in of_players.items()
     }
-    headings = ("player", *(f"{unit.split()[0]} {trial + 1}" for trial in range(num_trials)), "gain", f"minus {first}")
+    headings = (
+        "player",
+        *(f"{unit.split()[0]} {trial + 1}" for trial in range(num_trials)),
+        "gain",
+        f"minus {first}",
+        f"20th percentile minus {first}'s",
+    )
     about = (
         f"A score of 1 is {content['reference']['kind']}. Means over {content['num_tasks']} tasks and the seeds of an "
         f"arm, with 95 % intervals over both. Gain is the last {unit} minus the first. {_about_seeds(content['runs'])}"
