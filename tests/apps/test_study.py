@@ -355,7 +355,7 @@ def test_a_study_comes_from_its_folder_or_by_name(tmp_path, capsys):
     study = parse_study(GOOD + "[[probes]]\nsource = 'room.toml'", tmp_path)
     assert [one.name for one in study.probes] == ["room"] and study.practice == ()
     assert main(["study", "show"]) == 0
-    assert capsys.readouterr().out.split() == ["ada", "small", "two"]
+    assert capsys.readouterr().out.split() == ["ada", "duo", "small", "two"]
     assert main(["study", "show", "small"]) == 0
     shown = capsys.readouterr().out
     assert parse_study(shown, Path()).digest == find_study("small").digest

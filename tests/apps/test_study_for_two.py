@@ -9,7 +9,7 @@ import pytest
 from window_fixtures import Clock, press
 
 from xworld import ConfigError
-from xworld.agents.players import EXPERT, NOOP, RANDOM
+from xworld.agents.players import EXPERT, NOOP, RANDOM, player_by_name
 from xworld.apps.commands.main import main
 from xworld.apps.play import Bindings, Window, drawing
 from xworld.apps.play.drawing import Look
@@ -19,7 +19,7 @@ from xworld.evaluation.scores.summary import _between_people
 from xworld.histories import replay
 from xworld.rendering.scene import draw_grid
 from xworld.rendering.snapshot import take_snapshot
-from xworld.tasks import tasks_by_name
+from xworld.tasks import TaskSet, tasks_by_name
 
 pytestmark = pytest.mark.usefixtures("display")
 
@@ -261,3 +261,26 @@ def test_a_partner_is_one_of_the_study(study_file, tmp_path):
     with pytest.raises(ConfigError, match="the study has tasks for one. Leave it out"):
         open_record(find_study("small"), "P1", tmp_path, "person")
     assert list(Path(tmp_path).iterdir()) == []
+
+
+@pytest.mark.slow
+def test_the_study_duo_has_tasks_for_two_and_an_agent_that_plays_them():
+    study = find_study("duo")
+    tasks = [*study.practice, *study.probes]
+    assert len(study.probes) == 20 and all(np.asarray(one.task.is_present).all() for one in tasks)
+    assert all(not name.startswith("duo:train") for name in (one.name for one in study.probes))  # as it was trained on
+    player = player_by_name("pretrained-duo", tasks[0].env, TaskSet.from_tasks([one.task for one in tasks]).tasks)
+    assert set(study.partners) == {"person", "pretrained-duo", "noop"} and player.name == "agent"
+
+
+@pytest.mark.slow
+def test_a_person_plays_beside_the_agent_of_the_study_duo(tmp_path, window):
+    record = open_record(find_study("duo"), "P1", tmp_path / "sessions", "pretrained-duo")
+    clock = Clock()
+    with contextlib.closing(Sitting(find_study("duo"), record, Bindings(), tmp_path / "best", clock)) as sitting:
+        while sitting.stage != FEEDBACK:
+            clock.time += 0.1
+            press(window, sitting, {CONSENT: "y", PLAYING: "down"}.get(sitting.stage, "return"))
+        agent = 1 - sitting.people[0]
+        places = {tuple(np.asarray(turn.state.agent_position)[agent]) for turn in sitting.session.turns}
+        assert len(places) > 1  # it walks about while the person waits

@@ -51,7 +51,8 @@ EXPERIMENT = Experiment(
     question="Which memory adapts best, on which tasks, and does it go on in more trials than it was trained on?",
     arms=MEMORIES,
     seeds=(0, 1, 2),
-    cost="60 runs of 50 million steps, of `control` 100 million: 25 (GRU) to 75 minutes of a core for each 50; "
+    seeds_of={"long-trials": (0,), "recall": (0,)},
+    cost="40 runs of 50 million steps, of `control` 100 million: 25 (GRU) to 75 minutes of a core for each 50; "
     "`recall`, where memories look further back, was not measured",
     run=run,
     baselines=lambda job: _exam(job).baselines(job.folder),
