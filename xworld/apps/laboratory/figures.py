@@ -75,14 +75,23 @@ def draw_gains(content: Mapping[str, Any], against: str) -> Figure:
         axes.errorbar(
             at, value, [value - low, high - value], color=colour, marker="o", capsize=3, linewidth=2, label=group
         )
-    if min(at for points in groups.values() for at, _ in points) > 0:
+    run_at = sorted({at for points in groups.values() for at, _ in points})
+    if run_at[0] > 0:
         axes.set_xscale("log")
+        axes.set_xticks(run_at, [f"{at:.3g}" for at in run_at])
+        axes.minorticks_off()
     axes.set_xlabel(against.replace("_", " "))
     axes.set_ylabel("gain: last trial minus the first")
     axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
     axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.02, 0.5))
-    write_title(axes, f"Gain against {against.replace('_', ' ')}", "95 % intervals over tasks and seeds")
+    write_title(axes, f"Gain against {against.replace('_', ' ')}", f"95 % intervals over tasks{_seeds(content)}")
     return figure
+
+
+def _seeds(content: Mapping[str, Any]) -> str:
+    """What an interval is over beside tasks."""
+    seeds = {run["seed"] for family in content["families"].values() for run in family["runs"]}
+    return " and seeds" if len(seeds) > 1 else ", of one seed"
 
 
 def draw_course(content: Mapping[str, Any]) -> Figure:
