@@ -147,6 +147,11 @@ class Along:
         return dataclasses.replace(whole, best=whole.best[: self.num_tasks])
 
 
+def half_of_memory(is_quick: bool) -> RunConfig:
+    """The preset `memory` with 50 million steps, half of its own; in miniature the smoke run."""
+    return PRESETS["smoke"]() if is_quick else dataclasses.replace(PRESETS["memory"](), total_steps=50_000_000)
+
+
 def benchmark_exam(is_quick: bool) -> SweepExam:
     """The benchmark `xworld-s` as its scoreboard plays it; in miniature tasks of the smoke run's universe."""
     if is_quick:

@@ -10,8 +10,7 @@ import dataclasses
 from xworld.agents import MEMORIES, agent_preset
 from xworld.apps.laboratory.experiment import Experiment, Job, Outcome
 from xworld.apps.laboratory.experiments.memories import WHOLE_EPISODE
-from xworld.apps.laboratory.training import Exam, train_to_end, with_memory
-from xworld.training import PRESETS, RunConfig
+from xworld.apps.laboratory.training import Exam, half_of_memory, train_to_end, with_memory
 
 _WINDOWS = {"gru": (3, 6, 12, 24, 48, 96)} | {memory: (12, 96) for memory in MEMORIES if memory != "gru"}
 AGAINST = "gradient_window_over_trial_length"
@@ -20,7 +19,7 @@ AGAINST = "gradient_window_over_trial_length"
 def run(job: Job) -> Outcome:
     """Trains the arm's memory with the arm's window."""
     memory, _, window = job.arm.rpartition("-")
-    config = _config(job.is_quick)
+    config = half_of_memory(job.is_quick)
     agent = dataclasses.replace(config.agent, memory=memory) if job.is_quick else agent_preset("mini", memory)
     config = with_memory(config, agent, int(window), WHOLE_EPISODE)
     outcome = train_to_end(config, job, _exam(job.is_quick))
@@ -29,12 +28,10 @@ def run(job: Job) -> Outcome:
     return dataclasses.replace(outcome, numbers={**outcome.numbers, AGAINST: round(share, 3)})
 
 
-def _config(is_quick: bool) -> RunConfig:
-    return PRESETS["smoke"]() if is_quick else dataclasses.replace(PRESETS["memory"](), total_steps=50_000_000)
-
-
 def _exam(is_quick: bool) -> Exam:
-    return Exam(_config(is_quick), num_tasks=16 if is_quick else 512, num_trials=4 if is_quick else 13, seed=50_000)
+    return Exam(
+        half_of_memory(is_quick), num_tasks=16 if is_quick else 512, num_trials=4 if is_quick else 13, seed=50_000
+    )
 
 
 EXPERIMENT = Experiment(

@@ -9,8 +9,8 @@ import dataclasses
 
 from xworld.agents import agent_preset, load, make_agent
 from xworld.apps.laboratory.experiment import Experiment, Job, Outcome
-from xworld.apps.laboratory.training import Exam, train_run, with_memory
-from xworld.training import PRESETS, RunConfig, TeachingConfig, Term, make_teacher
+from xworld.apps.laboratory.training import Exam, half_of_memory, train_run, with_memory
+from xworld.training import RunConfig, TeachingConfig, Term, make_teacher
 
 TEACHER, ALONE, TAUGHT = "teacher", "alone", "taught"
 _MEMORIES = {TEACHER: "gru", ALONE: "transformer_xl", TAUGHT: "transformer_xl"}
@@ -32,17 +32,15 @@ def _taught_by(config: RunConfig, job: Job) -> tuple[Term, ...]:
 
 
 def _config(job: Job) -> RunConfig:
-    config, memory = _preset(job.is_quick), _MEMORIES[job.arm]
+    config, memory = half_of_memory(job.is_quick), _MEMORIES[job.arm]
     agent = dataclasses.replace(config.agent, memory=memory) if job.is_quick else agent_preset("mini", memory)
     return with_memory(config, agent, config.learner.rollout_length, _REACH)
 
 
-def _preset(is_quick: bool) -> RunConfig:
-    return PRESETS["smoke"]() if is_quick else dataclasses.replace(PRESETS["memory"](), total_steps=50_000_000)
-
-
 def _exam(is_quick: bool) -> Exam:
-    return Exam(_preset(is_quick), num_tasks=16 if is_quick else 512, num_trials=4 if is_quick else 6, seed=70_000)
+    return Exam(
+        half_of_memory(is_quick), num_tasks=16 if is_quick else 512, num_trials=4 if is_quick else 6, seed=70_000
+    )
 
 
 EXPERIMENT = Experiment(

@@ -17,7 +17,7 @@ import numpy as np
 from xworld.agents import Expert, load
 from xworld.agents.players import EXPERT, NOOP, RANDOM, SCRIPTED, SEARCHER, Player, make_player
 from xworld.apps.laboratory.experiment import Experiment, Job, Outcome
-from xworld.apps.laboratory.training import newest_policy, train_run
+from xworld.apps.laboratory.training import half_of_memory, newest_policy, train_run
 from xworld.core.env import Env
 from xworld.evaluation import Reference, Scores, SweepConfig, expert_reference, run_sweep, sample_tasks
 from xworld.evaluation.demonstrations import prompt
@@ -25,7 +25,7 @@ from xworld.evaluation.scores.statistics import interval
 from xworld.evaluation.scores.summary import STATISTICS
 from xworld.evaluation.scores.sweep import mean_returns
 from xworld.tasks import TaskCollection, Universe
-from xworld.training import PRESETS, Partners, RunConfig, make_demonstrators
+from xworld.training import Partners, RunConfig, make_demonstrators
 
 AGENT, SHOWN = "agent", "shown"
 ALONE, PROMPTED, ELSEWHERE, AT_RANDOM = "alone", "prompted", "another task", "at random"  # exams
@@ -80,7 +80,7 @@ class PromptingExam:
 
 def run(job: Job) -> Outcome:
     """Trains, for `shown` the demonstrator first, and plays all exams."""
-    config, exam = _config(job.is_quick), _exam(job.is_quick)
+    config, exam = half_of_memory(job.is_quick), _exam(job.is_quick)
     partners, before = _demonstrators(job, config) if job.arm == SHOWN else (None, {})
     numbers = train_run(config, job, partners=partners) | before
     played = exam.play(make_player("agent", newest_policy(job.folder)))
@@ -130,14 +130,8 @@ def _baselines(job: Job) -> dict[str, Scores]:
     }
 
 
-def _config(is_quick: bool) -> RunConfig:
-    if is_quick:
-        return PRESETS["smoke"]()
-    return dataclasses.replace(PRESETS["memory"](), total_steps=50_000_000)
-
-
 def _exam(is_quick: bool) -> PromptingExam:
-    config = _config(is_quick)
+    config = half_of_memory(is_quick)
     return PromptingExam(config, 16, 1) if is_quick else PromptingExam(config, 512, 5)
 
 
