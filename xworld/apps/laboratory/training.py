@@ -14,7 +14,7 @@ from typing import Protocol, cast
 import jax
 import numpy as np
 
-from xworld.agents import AgentConfig, AgentPolicy, Expert, LoadedAgent, Policy, load
+from xworld.agents import AgentConfig, AgentPolicy, Expert, LoadedAgent, Policy, agent_preset, load
 from xworld.agents.players import NOOP, RANDOM, SCRIPTED
 from xworld.agents.saved.saved import checkpoints
 from xworld.apps.laboratory.experiment import Job, Outcome
@@ -180,15 +180,17 @@ def newest_policy(folder: Path) -> AgentPolicy:
 _WARM_UP = {"transformer_xl": 0.02}  # of the run, over which the learning rate rises; memories with none begin with it
 
 
-def with_memory(config: RunConfig, agent: AgentConfig, gradient_window: int, reach: int) -> RunConfig:
+def with_memory(config: RunConfig, memory: str, gradient_window: int, reach: int, is_quick: bool) -> RunConfig:
     """The run with an agent that learns in windows of so many steps, looks so far back, and has its own warm-up.
 
     Args:
       config: whose agent is replaced.
-      agent: the new one, of any memory.
+      memory: of the new agent, which has the size `mini`.
       gradient_window: steps beyond which no gradient goes back.
       reach: steps back that each layer of a memory that attends can look.
+      is_quick: whether the agent has the size of the run's own in place of `mini`.
     """
+    agent = dataclasses.replace(config.agent, memory=memory) if is_quick else agent_preset("mini", memory)
     learner = dataclasses.replace(cast(PPOConfig, config.learner), warm_up=_WARM_UP.get(agent.memory, 0.0))
     agent = _with_reach(_with_gradient_window(agent, gradient_window), reach)
     return dataclasses.replace(config, agent=agent, learner=learner)

@@ -7,7 +7,7 @@ gains with 96, and memories that attend keep .8 of theirs: they learn to read wh
 
 import dataclasses
 
-from xworld.agents import MEMORIES, agent_preset
+from xworld.agents import MEMORIES
 from xworld.apps.laboratory.experiment import Experiment, Job, Outcome
 from xworld.apps.laboratory.experiments.memories import WHOLE_EPISODE
 from xworld.apps.laboratory.training import Exam, half_of_memory, train_to_end, with_memory
@@ -19,9 +19,7 @@ AGAINST = "gradient_window_over_trial_length"
 def run(job: Job) -> Outcome:
     """Trains the arm's memory with the arm's window."""
     memory, _, window = job.arm.rpartition("-")
-    config = half_of_memory(job.is_quick)
-    agent = dataclasses.replace(config.agent, memory=memory) if job.is_quick else agent_preset("mini", memory)
-    config = with_memory(config, agent, int(window), WHOLE_EPISODE)
+    config = with_memory(half_of_memory(job.is_quick), memory, int(window), WHOLE_EPISODE, job.is_quick)
     outcome = train_to_end(config, job, _exam(job.is_quick))
     shortest, longest = config.universe.trial_length
     share = 2 * int(window) / (shortest + longest)

@@ -3,10 +3,9 @@
 Agents train on episodes of at most six trials (`search`: eight, `recall`: 13), and are then evaluated with 13.
 """
 
-import dataclasses
 from dataclasses import dataclass
 
-from xworld.agents import MEMORIES, agent_preset
+from xworld.agents import MEMORIES
 from xworld.apps.laboratory.experiment import Experiment, Job, Outcome
 from xworld.apps.laboratory.training import Exam, train_to_end, with_memory
 from xworld.training import PRESETS, RunConfig
@@ -32,8 +31,8 @@ _FAMILIES = {
 def run(job: Job) -> Outcome:
     """Trains an agent with the arm's memory on the family's tasks."""
     config, family = _config(job), _FAMILIES[job.family]
-    agent = dataclasses.replace(config.agent, memory=job.arm) if job.is_quick else agent_preset("mini", job.arm)
-    return train_to_end(with_memory(config, agent, config.learner.rollout_length, family.reach), job, _exam(job))
+    config = with_memory(config, job.arm, config.learner.rollout_length, family.reach, job.is_quick)
+    return train_to_end(config, job, _exam(job))
 
 
 def _config(job: Job) -> RunConfig:

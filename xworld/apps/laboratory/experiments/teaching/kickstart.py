@@ -7,14 +7,14 @@ Expected: `alone` is at least .08 below the teacher in the sixth trial, and `tau
 
 import dataclasses
 
-from xworld.agents import agent_preset, load, make_agent
+from xworld.agents import load, make_agent
 from xworld.apps.laboratory.experiment import Experiment, Job, Outcome
+from xworld.apps.laboratory.experiments.memories import WHOLE_EPISODE
 from xworld.apps.laboratory.training import Exam, half_of_memory, train_run, with_memory
 from xworld.training import RunConfig, TeachingConfig, Term, make_teacher
 
 TEACHER, ALONE, TAUGHT = "teacher", "alone", "taught"
 _MEMORIES = {TEACHER: "gru", ALONE: "transformer_xl", TAUGHT: "transformer_xl"}
-_REACH = 152  # steps back, an episode of the preset
 _TEACHING = TeachingConfig(share=0.5)  # the weight falls to 0 over half of the run; then the student is by itself
 
 
@@ -32,9 +32,8 @@ def _taught_by(config: RunConfig, job: Job) -> tuple[Term, ...]:
 
 
 def _config(job: Job) -> RunConfig:
-    config, memory = half_of_memory(job.is_quick), _MEMORIES[job.arm]
-    agent = dataclasses.replace(config.agent, memory=memory) if job.is_quick else agent_preset("mini", memory)
-    return with_memory(config, agent, config.learner.rollout_length, _REACH)
+    config = half_of_memory(job.is_quick)
+    return with_memory(config, _MEMORIES[job.arm], config.learner.rollout_length, WHOLE_EPISODE, job.is_quick)
 
 
 def _exam(is_quick: bool) -> Exam:
