@@ -18,6 +18,7 @@ from xworld.apps.laboratory.fits import (
     akaike,
     compare_shapes,
     compare_slopes,
+    estimate_gap,
     fit_line,
     fit_scores,
     to_line,
@@ -81,6 +82,22 @@ def test_akaikes_criterion_has_known_values():
     assert akaike(1.0, 4, 3) == float("inf")
 
 
+@pytest.mark.parametrize("num_seeds", [1, 4])
+def test_the_interval_of_a_gap_covers(num_seeds):
+    """A seed's agent, its tasks, the held-out tasks and the rest vary; with one seed the agent does not."""
+    generator, num_draws, num_tasks = np.random.default_rng(0), 1000, 40
+    of_agent = 0.1 if num_seeds > 1 else 0.0
+    covered = 0
+    for _ in range(num_draws):
+        agents = generator.normal(0.3, of_agent, num_seeds)
+        trained_on = [generator.normal(0.5 + agent, 0.2, num_tasks) for agent in agents]
+        held_out = 0.5 + generator.normal(0, 0.2, num_tasks) + generator.normal(0, 0.2, (num_seeds, num_tasks))
+        gap = estimate_gap(trained_on, held_out)
+        covered += gap.low <= 0.3 <= gap.high
+    assert covered / num_draws > 0.93
+    assert gap.high - gap.low < (0.25 if num_seeds == 1 else 0.6)
+
+
 LADDER = {"low": 64.0, "middle": 512.0, "high": 4096.0}
 
 
@@ -90,8 +107,11 @@ def ladder(job):
     share = 0.95 if at is None else 1 - 0.9 * (at / 64) ** -0.3
     share += job.seed / 1000
     returns = {k: share * toy_experiment.TASKS[:, :k] * (1 if k == 3 else 0.5) for k in (1, 3)}
-    numbers = {} if at is None else {"place": at, TRAINED_ON: 0.9, HELD_OUT: 0.1 - job.seed / 1000}
-    return Outcome(returns, numbers)
+    numbers = {} if at is None else {"place": at}
+    own = (
+        {} if at is None else {TRAINED_ON: np.array([0.8, 1.0]), HELD_OUT: np.array([0.0, 0.1, 0.2]) - job.seed / 1000}
+    )
+    return Outcome(returns, numbers, by_task=own)
 
 
 def baselines(job):
@@ -116,12 +136,14 @@ def test_a_sweep_ends_in_fits_a_figure_and_a_paragraph(tmp_path):
     assert [(point["arm"], point["at"]) for point in fit["points"]] == [*LADDER.items(), ("unlimited", None)]
     assert fit["lines"]["median"]["3"]["slope"] == pytest.approx(0.3, abs=0.02)
     assert fit["lines"]["median"]["3"]["low"] is not None and fit["test"]["median"]["low"] > 0
-    assert fit["points"][0]["gap"] == pytest.approx([0.8, 0.801]) and "gap" not in fit["points"][-1]
+    gap = fit["points"][0]["gap"]
+    assert gap["seeds"] == pytest.approx([0.8, 0.801]) and gap["low"] < gap["value"] == 0.8005 < gap["high"]
+    assert "gap" not in fit["points"][-1]
     assert fit["lines"]["mean"]["3"]["slope"] == pytest.approx(0.3, abs=0.02) and fit["at_floor"] == []
     assert fit["shapes"]["power"]["exponent"] == pytest.approx(0.3, abs=0.02)
     assert (tmp_path / "toy-fit.png").read_bytes()[:4] == b"\x89PNG"
     page = (tmp_path / "toy.html").read_text()
-    assert "Slope of -log(1 - median)" in page and "minus held-out score: low 0.80" in page
+    assert "Slope of -log(1 - median)" in page and "minus held-out score: low 0.800 (0." in page
     alone = run_experiment(EXPERIMENT, tmp_path, families=["pool"], seeds=[0])
     assert alone["families"]["pool"]["fit"]["lines"]["median"]["3"]["low"] is None
     assert "One seed: there is no interval" in (tmp_path / "toy.html").read_text()
@@ -147,7 +169,7 @@ def trained(monkeypatch):
 
     monkeypatch.setattr(scale, "train_to_end", remember)
     monkeypatch.setattr(scale, "training_flops", lambda agent, config: 10.0)
-    monkeypatch.setattr(scale, "_score_on", lambda *_: 0.5)
+    monkeypatch.setattr(scale, "_scores_on", lambda *_: np.array([0.4, 0.6]))
     return found
 
 
@@ -167,7 +189,8 @@ def test_points_are_where_they_should_be(trained, tmp_path, family, arm, at):
     (config, tasks, exam), default = trained[0], PRESETS["s"]()
     assert outcome.numbers.get(scale.AT) == at and outcome.numbers["training_flops"] == 10.0 * default.total_steps
     assert (tasks is None) == (family != "pool" or at is None) and (tasks is None or len(tasks) == at)
-    assert ({TRAINED_ON, HELD_OUT} <= outcome.numbers.keys()) == (family == "pool")
+    assert (outcome.by_task.keys() == {TRAINED_ON, HELD_OUT}) == (family == "pool")
+    assert outcome.numbers.get(TRAINED_ON) == (0.5 if family == "pool" else None)
     whence = PRESETS["memory" if family in ("memory", "trials") else "s"]()
     assert config.total_steps == default.total_steps and config.env == whence.env
     assert config.universe.num_trials == ((1, 24) if family == "trials" else whence.universe.num_trials)
@@ -239,7 +262,7 @@ def test_a_sweep_of_pools_runs(tmp_path, capsys):
     content = json.loads((tmp_path / "scale.json").read_text())
     fit = content["families"]["pool"]["fit"]
     assert [point["at"] for point in fit["points"]] == [64, 2**20]
-    assert len(fit["points"][0]["gap"]) == 1 and (tmp_path / "scale-fit.png").exists()
+    assert len(fit["points"][0]["gap"]["seeds"]) == 1 and (tmp_path / "scale-fit.png").exists()
     runs = {run["arm"]: run["numbers"] for run in content["families"]["pool"]["runs"]}
     assert all(numbers["training_flops"] > 1e6 for numbers in runs.values())
     assert "Wrote scale.json" in capsys.readouterr().out

@@ -53,6 +53,8 @@ class Outcome:
     numbers: Mapping[str, float] = field(default_factory=dict)  # what else was measured, by name
     # of an experiment with several exams, the same for each of them by its name; `returns` is empty
     exams: Mapping[str, Mapping[int, np.ndarray]] = field(default_factory=dict)
+    # by name, [n] scores of this run on tasks of its own, beside the exam, such as those that it was trained on
+    by_task: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,12 @@ from matplotlib.figure import Figure
 from xworld.base.errors import ConfigError
 from xworld.evaluation import Scores
 from xworld.evaluation.report.look import add_axes, blank_figure, write_title
-from xworld.evaluation.scores.summary import STATISTIC_NAMES, STATISTICS
+from xworld.evaluation.scores.statistics import Estimate, t_quantile
+from xworld.evaluation.scores.summary import STATISTIC_NAMES, STATISTICS, as_json
 
 FITTED = ("mean", "median", "percentile_20")  # of STATISTICS, over tasks
 DRAWN = "mean"  # of these: the one that is not at 0 where most tasks are
-TRAINED_ON, HELD_OUT = "pool_score", "held_out_score"  # numbers of a run, whose difference is a gap
+TRAINED_ON, HELD_OUT = "pool_score", "held_out_score"  # scores of a run by task, whose means' difference is a gap
 MOST = 0.999  # a score that counts, so that its logarithm does
 _FLOOR = 0.01  # up to which a statistic says nothing of how scores grow
 _EXPONENTS = np.linspace(0.01, 4.0, 400)  # that the shapes are tried with
@@ -167,22 +168,25 @@ def akaike(error: float, num_points: int, num_parameters: int) -> float:
     return float(fitted + 2 * num_parameters + 2 * num_parameters * (num_parameters + 1) / left)
 
 
-def fit_runs(scores: Scores, runs: Sequence[Mapping[str, Any]], along: str) -> dict[str, Any] | None:
+def fit_runs(
+    scores: Scores, runs: Sequence[Mapping[str, Any]], by_task: Sequence[Mapping[str, Sequence[float]]], along: str
+) -> dict[str, Any] | None:
     """The fits of one family, as JSON types; None if fewer than two different points say where they are.
 
     Under "points", of each arm where it is and the statistics of each seed; under "lines", by statistic and number of
     trials (the fewest and the most) intercept and slope; "test" of the slopes; "shapes" of the most trials' means.
-    "at_floor" has statistics that are next to 0 at most of the points. An arm that measures how it scores on tasks it
-    was trained on, and on held-out ones, has their difference for each seed as its "gap".
+    "at_floor" has statistics that are next to 0 at most of the points. An arm whose runs have scores on tasks that they
+    were trained on, and on held-out ones, has their difference as its "gap", with its interval and that of each seed.
 
     Args:
       scores: of the family.
       runs: what `write_report` says of each run, in the order of the scores' rows.
+      by_task: of each run its `Outcome.by_task`.
       along: the number that says where a run is.
     """
     of_arms: dict[str, list[Mapping[str, Any]]] = {}
-    for run in runs:
-        of_arms.setdefault(run["arm"], []).append(run["numbers"])
+    for run, own in zip(runs, by_task, strict=True):
+        of_arms.setdefault(run["arm"], []).append({**run["numbers"], **own})
     numbers = sorted({scores.num_trials[0], scores.num_trials[-1]})
     is_scored = np.logical_and.reduce([scores.is_scored(k) for k in numbers])
     last = {
@@ -209,10 +213,38 @@ def fit_runs(scores: Scores, runs: Sequence[Mapping[str, Any]], along: str) -> d
     return {"along": along, "points": points, "lines": lines, "test": tests, "shapes": shapes, "at_floor": low}
 
 
+def estimate_gap(trained_on: Sequence[np.ndarray], held_out: np.ndarray) -> Estimate:
+    """Mean score on tasks that were trained on minus that on held-out ones, with its 95 % interval.
+
+    Each seed is trained on tasks of its own, all play the same held-out ones. As in `estimate` each source of chance
+    takes its own t. With several seeds the chance of which tasks were trained on is in the variance of the seeds' gaps:
+
+    half width^2 = t(num_seeds - 1)^2 A + t(num_tasks - 1)^2 B
+
+    with A the variance of the seeds' gaps over num_seeds, and B that of the held-out tasks' means over num_tasks; with
+    one seed, the variance of its own tasks' scores over their number in A's place, so that it says nothing of others.
+
+    Args:
+      trained_on: of each seed [n] scores.
+      held_out: [num_seeds, num_tasks] scores.
+    """
+    gaps = np.array([scores.mean() for scores in trained_on]) - held_out.mean(axis=1)
+    square = _of_mean(held_out.mean(axis=0)) + _of_mean(gaps if len(gaps) > 1 else trained_on[0])
+    return Estimate(gaps.mean(), gaps.mean() - np.sqrt(square), gaps.mean() + np.sqrt(square))
+
+
+def _of_mean(values: np.ndarray) -> float:
+    """The square of half the 95 % interval of the mean of [n] values."""
+    return float(t_quantile(len(values) - 1) ** 2 * values.var(ddof=1) / len(values))
+
+
 def _point(
     arm: str, of_runs: Sequence[Mapping[str, Any]], last: Mapping[int, np.ndarray], along: str
 ) -> dict[str, Any]:
-    """Where an arm is, and what its seeds score; `last` has [num_seeds, num_tasks] scores by number of trials."""
+    """Where an arm is, and what its seeds score; `last` has [num_seeds, num_tasks] scores by number of trials.
+
+    `of_runs` has what each run measured, and its scores by task.
+    """
     places = [numbers[along] for numbers in of_runs if along in numbers]
     point: dict[str, Any] = {"arm": arm, "at": float(np.mean(places)) if len(places) == len(of_runs) else None}
     point["seeds"] = {
@@ -220,7 +252,12 @@ def _point(
         for statistic in FITTED
     }
     if all(TRAINED_ON in numbers for numbers in of_runs):
-        point["gap"] = [round(numbers[TRAINED_ON] - numbers[HELD_OUT], 4) for numbers in of_runs]
+        trained_on, held_out = ([np.array(one[name]) for one in of_runs] for name in (TRAINED_ON, HELD_OUT))
+        gaps = [ours.mean() - others.mean() for ours, others in zip(trained_on, held_out, strict=True)]
+        point["gap"] = {
+            "seeds": np.round(gaps, 4).tolist(),
+            **as_json(estimate_gap(trained_on, np.stack(held_out))),
+        }
     return point
 
 
@@ -251,7 +288,9 @@ def describe_fit(fit: Mapping[str, Any]) -> str:
     else:
         better = min(aic, key=lambda name: aic[name])
         words.append(f"AICc: power law {aic['power']:.1f}, saturation {aic['saturation']:.1f}; {better} is better.")
-    gaps = [f"{point['arm']} {np.mean(point['gap']):.2f}" for point in fit["points"] if "gap" in point]
+    gaps = [
+        f"{point['arm']} {_interval(point['gap']['value'], point['gap'])}" for point in fit["points"] if "gap" in point
+    ]
     if gaps:
         words.append(f"Score on tasks trained on minus held-out score: {', '.join(gaps)}.")
     return f"<p>{html.escape(' '.join(words))}</p>"

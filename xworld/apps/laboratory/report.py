@@ -105,14 +105,16 @@ def _of_family(experiment: Experiment, found: Found) -> dict[str, Any]:
         {player: {k: np.array(values) for k, values in by_k.items()} for player, by_k in rows.items()},
         Reference(reference["kind"], np.array(reference["best"])),
     )
+    of_arms = sorted(
+        ((job, outcome) for job, outcome in found if job.arm in experiment.arms),
+        key=lambda one: experiment.arms.index(one[0].arm),
+    )
     runs = [
         {"arm": job.arm, "seed": job.seed, **{name: outcome[name] for name in ("options", "numbers", "machine")}}
-        for job, outcome in sorted(
-            ((job, outcome) for job, outcome in found if job.arm in experiment.arms),
-            key=lambda one: experiment.arms.index(one[0].arm),
-        )
+        for job, outcome in of_arms
     ]
-    fit = None if experiment.fit_along is None else fit_runs(scores, runs, experiment.fit_along)
+    by_task = [outcome.get("by_task", {}) for _, outcome in of_arms]
+    fit = None if experiment.fit_along is None else fit_runs(scores, runs, by_task, experiment.fit_along)
     content = {"runs": runs, **({} if fit is None else {"fit": fit}), **summarise(scores)}
     _compare_to_first(scores, content)
     return content

@@ -136,6 +136,8 @@ def run_job(experiment: Experiment, job: Job) -> None:
     else:
         outcome: Outcome = experiment.run(job)
         content |= {"returns": _as_json({job.arm: outcome.returns}), "numbers": dict(outcome.numbers)}
+        by_task = {name: _rounded(values) for name, values in outcome.by_task.items()}
+        content |= {"by_task": by_task} if by_task else {}
         exams = {name: {"returns": _as_json({job.arm: returns})} for name, returns in outcome.exams.items()}
     content |= {"exams": exams} if exams else {}
     content["machine"] = _machine()

@@ -63,6 +63,7 @@ def run(job: Job) -> Outcome:
     pool = None if point.pool is None else _pool(config, point.pool, job.seed)
     outcome = train_to_end(config, job, _exam(job), tasks=pool)
     agent, numbers = make_agent(config.agent, config.env), dict(outcome.numbers)
+    by_task: dict[str, np.ndarray] = {}
     steps = config.total_steps if job.total_steps is None else job.total_steps
     numbers["training_flops"] = float(steps * training_flops(agent, config))
     if job.family == "memory":
@@ -73,11 +74,12 @@ def run(job: Job) -> Outcome:
         numbers[AT] = numbers["parameters"]
     else:
         universe = Universe(config.env, config.universe)
-        numbers[TRAINED_ON] = _score_on(universe if pool is None else pool, job)
-        numbers[HELD_OUT] = _score_on(universe.with_split("test"), job)
+        by_task[TRAINED_ON] = _scores_on(universe if pool is None else pool, job)
+        by_task[HELD_OUT] = _scores_on(universe.with_split("test"), job)
+        numbers |= {name: round(float(scores.mean()), 4) for name, scores in by_task.items()}
         if pool is not None:  # no limit is no point on the axis
             numbers[AT] = len(pool)
-    return dataclasses.replace(outcome, numbers=numbers)
+    return dataclasses.replace(outcome, numbers=numbers, by_task=by_task)
 
 
 def _config(job: Job) -> RunConfig:
@@ -147,15 +149,16 @@ def _collection(name: str, source: Universe | TaskPool, is_quick: bool) -> TaskC
     return TaskCollection(name, env, sample_tasks(source, jax.random.key(_SEED_OF_TASKS), num_tasks))
 
 
-def _score_on(source: Universe | TaskPool, job: Job) -> float:
-    """Mean score of the last of most trials on tasks of a source; best returns are kept beside the runs, for all."""
+def _scores_on(source: Universe | TaskPool, job: Job) -> np.ndarray:
+    """[n] scores of the last of most trials on tasks of a source; best returns are kept beside the runs, for all."""
     collection = _collection("pool", source, job.is_quick)
     most = benchmark_exam(job.is_quick).config.num_trials[-1]
     sweep = SweepConfig((most,), num_repetitions=2 if job.is_quick else 10)
     returns = SweepExam(lambda: collection, sweep).play(job.folder)
     reference = expert_reference(collection.tasks, Expert(collection.env), job.folder.with_name("best-returns"))
     scores = Scores({job.arm: {most: returns[most][None]}}, reference).score(job.arm, most)
-    return round(float(np.nanmean(scores[..., -1])), 4)
+    last = scores[0, :, -1]
+    return last[~np.isnan(last)]
 
 
 def training_flops(agent: Agent, config: RunConfig) -> float:
