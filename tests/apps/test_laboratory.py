@@ -17,13 +17,9 @@ from xworld import ConfigError, Env
 from xworld.agents import AgentPolicy, load, make_agent, save
 from xworld.apps.commands.main import main
 from xworld.apps.laboratory import Job, Outcome, SweepExam, known_experiments, run_experiment
-from xworld.apps.laboratory.experiments.curricula import of_all_rows
-from xworld.apps.laboratory.report import with_other_arms
 from xworld.apps.laboratory.training import Along, can_go_on
 from xworld.base.files import locked
 from xworld.evaluation import CrossPlay, SweepConfig, run_sweep
-from xworld.evaluation.scores.statistics import difference, difference_of
-from xworld.evaluation.scores.summary import STATISTICS
 from xworld.tasks import TaskCollection
 
 
@@ -172,40 +168,6 @@ def test_a_sweep_plays_agents_and_baselines_by_the_same_protocol(tmp_path):
     expected = [of_tasks.mean(), np.quantile(of_tasks, 0.2)]
     np.testing.assert_allclose([row["test_mean_of_2"], row["test_percentile_20_of_2"]], expected, rtol=1e-5)
     assert kept.stat().st_mtime_ns == written
-
-
-def test_what_the_rows_of_all_curricula_say(tmp_path):
-    """The share of steps at which an arm is where uniform tasks end, and how the firings of trained tasks change."""
-
-    def rows(scores, firings, steps=100):
-        found = []
-        for place, (score, value) in enumerate(zip(scores, firings, strict=True)):
-            row = {"steps": steps * (place + 1), "task_firings": value}
-            found += [row | {"validation_last_trial": np.nan}, {**row, "validation_last_trial": score}]
-        return found
-
-    def job(arm, seed=0):
-        return Job("all", arm, seed, tmp_path)
-
-    flat = [1.0] * 4
-    found = of_all_rows(
-        {
-            job("uniform", 0): rows([0.0, 0.1, 0.2, 0.3], flat),  # its last three have the mean .2
-            job("uniform", 1): rows([0.0, 0.1, 0.2, 0.3], flat),
-            job("plr", 0): rows([0.0, 0.2, 0.7, 0.9], [1.0, 1.0, 1.0, 1.75]),  # 0, .1, .3: it is .2 half-way
-            job("plr", 1): rows([0.0, 0.2, 0.7, 0.9], [1.0, 1.0, 1.0, 1.25]),
-            job("noop-filter"): rows([0.3, 0.0, 0.0, 0.0], [np.nan, 2.0, 2.0, 1.0]),
-            job("accel"): rows([0.0, 0.1, 0.1, 0.3], flat, steps=50),
-        }
-    )
-    assert {arm: one["share_of_steps_to_uniform"] for arm, one in found.items()} == {
-        "uniform": 1.0, "noop-filter": 0.25, "plr": 0.625, "accel": None,
-    }  # fmt: skip
-    # Of eight rows the first and the last that say something; a tenth of twenty are two.
-    rises = {arm: one["rise_of_firings"] for arm, one in found.items()}
-    assert rises == {"uniform": 0, "noop-filter": -1, "plr": 0.5, "accel": 0}
-    long = of_all_rows({job("plr"): rows([0.1] * 10, [1.0] * 9 + [3.0])})["plr"]
-    assert long == {"share_of_steps_to_uniform": None, "rise_of_firings": 2.0}
 
 
 def test_a_report_has_what_an_experiment_reads_off_all_rows(tmp_path):
@@ -377,30 +339,7 @@ def test_each_experiment_runs(name, arm, options, folder, seed, tmp_path, capsys
     assert f"Wrote {name}.json" in capsys.readouterr().out
 
 
-def test_the_interval_of_a_difference_of_statistics_is_paired_by_task_and_knows_of_seeds():
-    generator = np.random.default_rng(3)
-    hard = generator.uniform(size=400)
-    mean, percentile = STATISTICS["mean"], STATISTICS["percentile_20"]
-    ours, theirs = hard + 0.1 + 0.05 * generator.normal(size=(1, 400)), hard[None]
-    one, known = difference_of(ours, theirs, mean), difference(ours[..., None], theirs[..., None])
-    assert one.mean == pytest.approx(known.mean[0]) and one.high - one.low == pytest.approx(
-        known.high[0] - known.low[0], rel=0.1
-    )
-    shifted = difference_of(hard[None] + 0.1, theirs, percentile)
-    assert [shifted.low, shifted.mean, shifted.high] == pytest.approx([0.1] * 3)  # every task alike: no chance
-    seeds = difference_of(hard + np.array([[0.0], [0.2]]), theirs, percentile)  # standard error .1, one degree
-    assert seeds.mean == pytest.approx(0.1) and seeds.high - seeds.mean == pytest.approx(1.2706, abs=1e-4)
-
-
 def test_no_player_is_called_as_an_arm_is(tmp_path):
     experiment = dataclasses.replace(EXPERIMENT, arms=(*EXPERIMENT.arms, "noop"))
     with pytest.raises(ConfigError, match="toy has an arm 'noop' and a player of that name. Call the arm otherwise"):
         run_experiment(experiment, tmp_path, arms=["high"])
-
-
-def test_what_agents_earn_beside_those_of_other_arms():
-    matrix = [[1.0, 2.0, 3.0, 4.0], [2.0, 1.0, 5.0, 6.0], [3.0, 5.0, 1.0, 7.0], [4.0, 6.0, 7.0, 1.0]]
-    found = with_other_arms({"players": ["so so 0", "so so 1", "well 0", "well 1"], "matrix": matrix})
-    assert found == {"so so": 4.5, "well": 4.5}
-    found = with_other_arms({"players": ["a 0", "b 0", "b 1", "c 0"], "matrix": matrix})
-    assert found == pytest.approx({"a": 3.0, "b": 4.5, "c": 17 / 3})

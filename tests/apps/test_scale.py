@@ -12,7 +12,7 @@ from xworld.agents import make_agent
 from xworld.apps.commands.main import main
 from xworld.apps.laboratory import Job, Outcome, run_experiment
 from xworld.apps.laboratory.experiments import scale
-from xworld.apps.laboratory.fits import (
+from xworld.apps.laboratory.report.fits import (
     HELD_OUT,
     TRAINED_ON,
     akaike,

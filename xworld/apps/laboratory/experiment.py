@@ -44,6 +44,11 @@ def run_name(arm: str, seed: int) -> str:
     return f"{arm}-seed{seed}"
 
 
+def group_of(arm: str) -> str:
+    """What an arm has in common with those that differ in one number: its name up to the last "-"."""
+    return arm.rpartition("-")[0] or arm
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What a run found."""
@@ -83,6 +88,8 @@ class Experiment:
     needs: Mapping[str, str] = field(default_factory=dict)
     fit_along: str | None = None  # a number that runs measure: scores of each family are fitted along it
     cross_play: Callable[[Sequence[Job]], CrossPlay] | None = None  # of runs with each other; players `ARM SEED`
+    # of a family, the most trials that an episode of training has, where agents are evaluated with more
+    trained_trials: Mapping[str, int] = field(default_factory=dict)
     unit: str = "trial"  # what the scores in a row are of
     num_columns: int = 2  # panels side by side in figures of several families or exams
 

@@ -20,7 +20,7 @@ import jax
 import numpy as np
 
 from xworld.apps.laboratory.experiment import ALL_ARMS, Experiment, Job, Outcome, run_name
-from xworld.apps.laboratory.report import write_report
+from xworld.apps.laboratory.report.write import write_report
 from xworld.base.checks import check_set, check_whole
 from xworld.base.errors import ConfigError, located
 from xworld.base.files import check_folder, locked, parse_json, read_text, write_atomically

@@ -195,16 +195,17 @@ def crossed_interval(
     return value - half, value + half
 
 
-def difference_of(
+def contrast(
     scores: np.ndarray,
     others: np.ndarray,
     statistic: Callable[[np.ndarray], np.ndarray],
+    combine: Callable[[np.ndarray, np.ndarray], np.ndarray] = np.subtract,
     seed: int = 0,
     num_resamples: int = NUM_RESAMPLES,
 ) -> Estimate:
-    """A statistic over tasks of `scores` minus that of `others`, on the same tasks, with its 95 % interval.
+    """A statistic of `scores` minus, or divided by, that of `others` on the same tasks, with its 95 % interval.
 
-    The statistic is of each task's mean over seeds. As in `difference` each source of chance takes its own t:
+    It is over tasks, of each one's mean over seeds. As in `difference` each source of chance takes its own t:
 
     half width^2 = sum over players of t(num_seeds - 1)^2 A + t(num_tasks - 1)^2 B
 
@@ -215,22 +216,24 @@ def difference_of(
       scores: [num_seeds, num_tasks], without NaN.
       others: [num_other_seeds, num_tasks], likewise.
       statistic: from [..., num_tasks] values to [...].
+      combine: what is made of the two statistics, `np.subtract` or `np.divide`.
       seed: of the resampling.
       num_resamples: how many times the statistic is computed.
     """
     num_tasks, square = scores.shape[1], 0.0
-    for player in (scores, others):
+    ours, theirs = scores.mean(axis=0), others.mean(axis=0)
+    for is_ours, player in ((True, scores), (False, others)):
         num_seeds = len(player)
         if num_seeds > 1:
             left = statistic((player.sum(axis=0) - player) / (num_seeds - 1))  # without each seed
+            left = combine(left, statistic(theirs)) if is_ours else combine(statistic(ours), left)
             variance = float(((left - left.mean()) ** 2).sum()) * (num_seeds - 1) / num_seeds
             square += t_quantile(num_seeds - 1) ** 2 * variance
-    ours, theirs = scores.mean(axis=0), others.mean(axis=0)
     if num_tasks > 1:
         drawn = np.random.default_rng(seed).integers(0, num_tasks, (num_resamples, num_tasks))
-        varied = statistic(ours[drawn]) - statistic(theirs[drawn])
+        varied = combine(statistic(ours[drawn]), statistic(theirs[drawn]))
         square += t_quantile(num_tasks - 1) ** 2 * float(varied.var())
-    value, half = statistic(ours) - statistic(theirs), np.sqrt(square)
+    value, half = combine(statistic(ours), statistic(theirs)), np.sqrt(square)
     return Estimate(value, value - half, value + half)
 
 

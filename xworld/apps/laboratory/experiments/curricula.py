@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from xworld.apps.laboratory.curves import SCORE, Curve, curve_of
 from xworld.apps.laboratory.experiment import Experiment, Job, Numbers, Outcome
 from xworld.apps.laboratory.runner import BASELINES
 from xworld.apps.laboratory.training import benchmark_along, benchmark_exam, train_to_end
@@ -25,8 +26,6 @@ _ABLATIONS = {
 }
 _FILTER = "noop-filter"  # the curriculum `noop`: a player of that name is there as well
 _ARMS = ("uniform", _FILTER, "plr", "learnability", "progress", "accel", *_ABLATIONS)
-_SCORE = "validation_last_trial"
-_EVALUATIONS = 3  # whose mean is taken, so that the chance of one decides nothing
 _OF_TASKS = ("firings", "hidden_rules", "dead_ends", "objects", "trial_length", "age")
 
 
@@ -56,12 +55,12 @@ def of_all_rows(rows: Mapping[Job, Sequence[Mapping[str, float]]]) -> dict[str, 
     """By arm: at what share of the steps it has the final score of uniform tasks, and how trained tasks change.
 
     - `share_of_steps_to_uniform`: the steps at which the validation score is first what that of `uniform` is at its
-      end, divided by the steps of `uniform`; None if it never is, or there is no such run. Scores are means over seeds
-      and over the last three evaluations, fewer at the beginning; between evaluations the line is straight.
+      end, divided by the steps of `uniform`; None if it never is, or there is no such run. Scores are those of
+      `curve_of`; between evaluations the line is straight.
     - `rise_of_firings`: mean firings of trained tasks in the last tenth of the rows minus that in the first.
     """
     by_arm = {arm: [of_run for job, of_run in rows.items() if job.arm == arm] for arm in _ARMS}
-    curves = {arm: curve for arm, of_arm in by_arm.items() if (curve := _curve(of_arm)) is not None}
+    curves = {arm: curve for arm, of_arm in by_arm.items() if (curve := curve_of(of_arm)) is not None}
     goal = curves.get("uniform")
     return {
         arm: {
@@ -75,27 +74,15 @@ def of_all_rows(rows: Mapping[Job, Sequence[Mapping[str, float]]]) -> dict[str, 
     }
 
 
-def _curve(runs: Sequence[Sequence[Mapping[str, float]]]) -> tuple[np.ndarray, np.ndarray] | None:
-    """[n] steps and [n] smoothed scores of an arm, mean over its runs; None if one was never evaluated."""
-    evaluated = [[row for row in run if not math.isnan(row.get(_SCORE, math.nan))] for run in runs]
-    num_points = min(map(len, evaluated), default=0)
-    if num_points == 0:
-        return None
-    scores = np.mean([[row[_SCORE] for row in run[:num_points]] for run in evaluated], axis=0)
-    smooth = np.array([scores[max(0, i + 1 - _EVALUATIONS) : i + 1].mean() for i in range(num_points)])
-    return np.array([row["steps"] for row in evaluated[0][:num_points]]), smooth
-
-
-def _share_of_steps(curve: tuple[np.ndarray, np.ndarray], goal: tuple[np.ndarray, np.ndarray]) -> float | None:
+def _share_of_steps(curve: Curve, goal: Curve) -> float | None:
     """At what share of the goal's steps a curve is first as high as the goal's end."""
-    (steps, scores), (goal_steps, goal_scores) = curve, goal
-    is_there = scores >= goal_scores[-1]
+    is_there = curve.scores >= goal.end
     if not is_there.any():
         return None
     first = int(np.argmax(is_there))
-    before = max(first - 1, 0)
-    at = np.interp(goal_scores[-1], scores[before : first + 1], steps[before : first + 1])
-    return _rounded(float(at / goal_steps[-1]))
+    near = slice(max(first - 1, 0), first + 1)
+    at = np.interp(goal.end, curve.scores[near], curve.steps[near])
+    return _rounded(float(at / goal.steps[-1]))
 
 
 def _rise(values: Sequence[float]) -> float:
@@ -118,8 +105,8 @@ EXPERIMENT = Experiment(
     run=run,
     baselines=lambda job: benchmark_exam(job.is_quick).baselines(job.folder),
     course=(
-        (_SCORE, "steps"),
-        (_SCORE, "seconds"),
+        (SCORE, "steps"),
+        (SCORE, "seconds"),
         *((name, axis) for name in benchmark_along(False, Path()).columns for axis in ("steps", "seconds")),
         *((f"task_{name}", "steps") for name in _OF_TASKS),
     ),

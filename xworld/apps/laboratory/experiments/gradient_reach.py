@@ -11,6 +11,7 @@ from xworld.agents import MEMORIES
 from xworld.apps.laboratory.experiment import Experiment, Job, Outcome
 from xworld.apps.laboratory.experiments.memories import WHOLE_EPISODE
 from xworld.apps.laboratory.training import Exam, half_of_memory, train_to_end, with_memory
+from xworld.training import PRESETS
 
 _WINDOWS = {"gru": (3, 6, 12, 24, 48, 96)} | {memory: (12, 96) for memory in MEMORIES if memory != "gru"}
 AGAINST = "gradient_window_over_trial_length"
@@ -40,5 +41,6 @@ EXPERIMENT = Experiment(
     cost="42 runs of 50 million steps, 25 to 80 minutes each on one core",
     run=run,
     baselines=lambda job: _exam(job.is_quick).baselines(job.folder),
+    trained_trials={"all": PRESETS["memory"]().universe.num_trials[1]},
     against=AGAINST,
 )

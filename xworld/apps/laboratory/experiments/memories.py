@@ -3,10 +3,14 @@
 Agents train on episodes of at most six trials (`search`: eight, `recall`: 13), and are then evaluated with 13.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from xworld.agents import MEMORIES
-from xworld.apps.laboratory.experiment import Experiment, Job, Outcome
+from xworld.apps.laboratory.curves import curve_of
+from xworld.apps.laboratory.experiment import Experiment, Job, Numbers, Outcome
 from xworld.apps.laboratory.training import Exam, train_to_end, with_memory
 from xworld.training import PRESETS, RunConfig
 
@@ -41,6 +45,28 @@ def _config(job: Job) -> RunConfig:
     return PRESETS[_FAMILIES[job.family].preset]()
 
 
+def of_all_rows(rows: Mapping[Job, Sequence[Mapping[str, float]]]) -> Mapping[str, Numbers]:
+    """By arm and family, how far a memory is from the GRU at equal seconds of training.
+
+    `control_at_equal_seconds`: the score on validation tasks at the seconds at which the GRU's run ended, minus the
+    GRU's then; a run that ended before counts with its end. Scores are those of `curve_of`; None without a GRU's run.
+    """
+    found: dict[str, dict[str, float | None]] = {}
+    for family in _FAMILIES:
+        curves = {
+            arm: curve_of([of_run for job, of_run in rows.items() if (job.family, job.arm) == (family, arm)])
+            for arm in MEMORIES
+        }
+        goal = curves["gru"]
+        for arm, curve in curves.items():
+            if curve is not None:
+                value = None
+                if goal is not None:
+                    value = round(float(np.interp(goal.seconds[-1], curve.seconds, curve.scores)) - goal.end, 3)
+                found.setdefault(arm, {})[f"{family}_at_equal_seconds"] = value
+    return found
+
+
 def _exam(job: Job) -> Exam:
     return Exam(_config(job), num_tasks=16 if job.is_quick else 512, num_trials=4 if job.is_quick else 13, seed=30_000)
 
@@ -56,4 +82,6 @@ EXPERIMENT = Experiment(
     run=run,
     baselines=lambda job: _exam(job).baselines(job.folder),
     families=tuple(_FAMILIES),
+    of_all_rows=of_all_rows,
+    trained_trials={name: PRESETS[family.preset]().universe.num_trials[1] for name, family in _FAMILIES.items()},
 )

@@ -15,7 +15,7 @@ import numpy as np
 
 from xworld.agents import Agent, AgentConfig, Expert, agent_preset, make_agent
 from xworld.apps.laboratory.experiment import Experiment, Job, Outcome
-from xworld.apps.laboratory.fits import HELD_OUT, TRAINED_ON
+from xworld.apps.laboratory.report.fits import HELD_OUT, TRAINED_ON
 from xworld.apps.laboratory.training import SweepExam, benchmark_exam, train_to_end
 from xworld.base.errors import ConfigError
 from xworld.core.env import Env

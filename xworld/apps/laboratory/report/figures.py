@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from xworld.apps.laboratory.experiment import group_of
 from xworld.evaluation import draw_trials
 from xworld.evaluation.report.look import add_axes, blank_figure, new_figure, write_title
 from xworld.evaluation.report.plots import players_panel, trials_panel
@@ -55,7 +56,7 @@ def draw_numbers(content: Mapping[str, Any]) -> Figure:
 def draw_gains(content: Mapping[str, Any], against: str) -> Figure:
     """Last trial's score minus the first's against a number that runs measure; a line for each group of arms.
 
-    Arms are of a group whose names are alike up to the last "-".
+    Groups are those of `group_of`.
     """
     figure, axes = new_figure(width=0.65)
     groups: dict[str, list[tuple[float, Mapping[str, float]]]] = {}
@@ -65,9 +66,7 @@ def draw_gains(content: Mapping[str, Any], against: str) -> Figure:
             numbers = [run["numbers"][against] for run in of_family["runs"] if run["arm"] == arm]
             if numbers:
                 (of_arm,) = of_family["scores"][arm].values()
-                groups.setdefault(prefix + (arm.rpartition("-")[0] or arm), []).append(
-                    (float(np.mean(numbers)), of_arm["gain"])
-                )
+                groups.setdefault(prefix + group_of(arm), []).append((float(np.mean(numbers)), of_arm["gain"]))
     for place, (group, points) in enumerate(groups.items()):
         points.sort(key=lambda point: point[0])
         at, value, low, high = np.array([(x, g["value"], g["low"], g["high"]) for x, g in points]).T

@@ -1,25 +1,23 @@
 """What an experiment leaves: one JSON, one figure (or two), one page."""
 
-import html
 import json
 import math
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from xworld.apps.laboratory.experiment import ALL_ARMS, Experiment, Job
-from xworld.apps.laboratory.figures import draw_course, draw_families, draw_gains, draw_numbers
-from xworld.apps.laboratory.fits import describe_fit, draw_fits, fit_runs
-from xworld.apps.laboratory.gallery import draw_gallery, kept_early_and_late
+from xworld.apps.laboratory.experiment import Experiment, Job, group_of
+from xworld.apps.laboratory.report.figures import draw_course, draw_families, draw_gains, draw_numbers
+from xworld.apps.laboratory.report.fits import draw_fits, fit_runs
+from xworld.apps.laboratory.report.gallery import draw_gallery, kept_early_and_late
+from xworld.apps.laboratory.report.page import make_page
 from xworld.base.files import write_atomically
 from xworld.evaluation import CrossPlay, Reference, Scores, draw_cross_play, summarise
 from xworld.evaluation.report.look import to_png
-from xworld.evaluation.report.page import embed, html_table, wrap_page
-from xworld.evaluation.scores.statistics import difference_of
-from xworld.evaluation.scores.summary import STATISTIC_NAMES, STATISTICS, as_json
+from xworld.evaluation.scores.statistics import contrast, estimate, gain
+from xworld.evaluation.scores.summary import STATISTICS, as_json
 from xworld.training.logs.metrics import MetricsWriter
 
 Found = Sequence[tuple[Job, Mapping[str, Any]]]  # runs and baselines, and what they have written
@@ -64,7 +62,7 @@ def write_report(
         figures[f"{experiment.name}-gallery.png"] = to_png(draw_gallery(content["kept_tasks"]))
     if content["cross_play"]:
         figures[f"{experiment.name}-cross-play.png"] = to_png(draw_cross_play(content["cross_play"]))
-    page = _page(content, list(figures.values()))
+    page = make_page(content, list(figures.values()))
     files = {f"{experiment.name}.json": text.encode(), **figures, f"{experiment.name}.html": page.encode()}
     for name, written in files.items():
         write_atomically(folder / name, written)
@@ -117,7 +115,47 @@ def _of_family(experiment: Experiment, found: Found) -> dict[str, Any]:
     fit = None if experiment.fit_along is None else fit_runs(scores, runs, by_task, experiment.fit_along)
     content = {"runs": runs, **({} if fit is None else {"fit": fit}), **summarise(scores)}
     _compare_to_first(scores, content)
+    num_trained = experiment.trained_trials.get(found[0][0].family)
+    content["after_training"] = {} if num_trained is None else _after_training(scores, num_trained)
+    content["gain_kept"] = {} if experiment.against is None else _gain_kept(scores, runs, experiment.against)
     return content
+
+
+def _after_training(scores: Scores, num_trained: int) -> dict[str, Any]:
+    """By player, what becomes of the score in trials beyond the most that an episode of training had.
+
+    "last" is the last trial of most minus the last of those trained on, and "lowest" the same of the trial where it is
+    least, whose number from 1 is its "trial"; paired by task and seed, with 95 % intervals.
+    """
+    k, described = scores.num_trials[-1], {}
+    for player in scores.returns if k > num_trained else ():
+        values = scores.score(player, k)[:, scores.is_scored(k)]
+        found = estimate(values[..., num_trained:] - values[..., num_trained - 1 : num_trained])
+        lowest = int(found.mean.argmin())
+        last, least = (
+            {"value": float(found.mean[at]), "low": float(found.low[at]), "high": float(found.high[at])}
+            for at in (-1, lowest)
+        )
+        described[player] = {
+            "from": num_trained,
+            "to": k,
+            "last": last,
+            "lowest": {"trial": num_trained + 1 + lowest} | least,
+        }
+    return described
+
+
+def _gain_kept(scores: Scores, runs: Sequence[Mapping[str, Any]], against: str) -> dict[str, Any]:
+    """By arm, its gain as a share of that of the arm of its group which is farthest along, with 95 % intervals."""
+    k, described = scores.num_trials[-1], {}
+    places = {run["arm"]: run["numbers"][against] for run in runs}
+    for arm in places:
+        farthest = max((other for other in places if group_of(other) == group_of(arm)), key=lambda one: places[one])
+        if farthest != arm:
+            ours, theirs = (gain(scores.score(name, k)[:, scores.is_scored(k)]) for name in (arm, farthest))
+            share = contrast(ours, theirs, STATISTICS["mean"], np.divide)
+            described[arm] = {"of": farthest, **as_json(share)}
+    return described
 
 
 def _compare_to_first(scores: Scores, content: Mapping[str, Any]) -> None:
@@ -142,7 +180,7 @@ def _compare_to_first(scores: Scores, content: Mapping[str, Any]) -> None:
                 content["scores"][player][k]["difference"] = of_k["difference"] | {"seeds": sorted(both)}
         for k in set(part.returns[player]) & set(part.returns[first]):
             values, others = (part.score(name, k)[:, part.is_scored(k), -1] for name in (player, first))
-            found = difference_of(values, others, STATISTICS["percentile_20"])
+            found = contrast(values, others, STATISTICS["percentile_20"])
             content["scores"][player][str(k)]["difference_of_percentile_20"] = {"to": first, **as_json(found)}
 
 
@@ -174,140 +212,3 @@ def _of_all_rows(experiment: Experiment, runs: Sequence[Job]) -> dict[str, dict[
         return {}
     found = experiment.of_all_rows({job: MetricsWriter.read(job.folder) for job in runs})
     return {arm: dict(numbers) for arm, numbers in found.items()}
-
-
-def _page(content: Mapping[str, Any], figures: Sequence[bytes]) -> str:
-    """The question, the figures, and for each family scores by trial and what each run measured."""
-    families = content["families"]
-    parts = [f"<h1>{html.escape(content['experiment'])}</h1><p>{html.escape(content['question'])}</p>"]
-    parts += [f"<figure>{embed(figure, 'png')}</figure>" for figure in figures]
-    parts += [_over_families(content)] * (len(families) > 1)
-    parts += [_table_of_rows(content["of_all_rows"])] * bool(content["of_all_rows"])
-    parts += [_about_cross_play(content["cross_play"])] * bool(content["cross_play"])
-    for family, of_family in families.items():
-        parts += [f"<h2>{html.escape(family)}</h2>"] * (len(families) > 1)
-        first = of_family["runs"][0]["arm"] if of_family["runs"] else content["arms"][0]
-        parts += [_by_trial(first, of_family, content["unit"]), _by_number_of_trials(first, of_family)]
-        parts += [describe_fit(of_family["fit"])] if "fit" in of_family else []
-        parts += [_runs(of_family["runs"])]
-    return wrap_page(content["experiment"], parts)
-
-
-def _over_families(content: Mapping[str, Any]) -> str:
-    """Two tables, mean and 20th percentile of the last trial with the most trials: a column for each family."""
-    families = content["families"]
-    players = dict.fromkeys(player for of_family in families.values() for player in of_family["scores"])
-    parts = []
-    for statistic in ("mean", "percentile_20"):
-        rows = {player: [_last(of_family, player, statistic) for of_family in families.values()] for player in players}
-        parts.append(f"<h3>Last trial: {STATISTIC_NAMES[statistic]}</h3>{html_table(rows, ('player', *families))}")
-    return "".join(parts)
-
-
-def _last(of_family: Mapping[str, Any], player: str, statistic: str) -> Mapping[str, float] | None:
-    by_k = of_family["scores"].get(player)
-    return list(by_k.values())[-1]["last"][statistic] if by_k else None
-
-
-def _table_of_rows(of_arms: Mapping[str, Mapping[str, float | None]]) -> str:
-    """A table of numbers that come of the rows of all runs; where there is none the cell is empty."""
-    names = list(dict.fromkeys(name for numbers in of_arms.values() for name in numbers))
-    lines = [_row(arm, [numbers.get(name) for name in names]) for arm, numbers in of_arms.items()]
-    return _table([name.replace("_", " ") for name in ("arm", *names)], lines)
-
-
-def _about_cross_play(cross_play: Mapping[str, Any]) -> str:
-    """Tables of what the agents of each arm earn with themselves, with other seeds, and with those of other arms."""
-    lines = []
-    for title, one in cross_play.items():
-        ratio = one["ratio"]
-        cells = [one["with_themselves"], one["with_others"], ratio["value"], ratio["low"], ratio["high"]]
-        lines.append(_row(title, cells))
-    names = ("arm", "with themselves", "with others", "ratio", "low", "high")
-    about = "Last trials of tasks for two, both ways to sit. Low and high: the ratio's 95 % interval over tasks."
-    parts = [f"<h2>Cross-play</h2>{_table(names, lines)}<p><small>{about}</small></p>"]
-    for title, one in cross_play.items():
-        strangers = with_other_arms(one) if title.endswith(ALL_ARMS) else {}
-        lines = [_row(arm, [earned]) for arm, earned in strangers.items()]
-        parts += [_table((title, "with agents of other arms"), lines)] * bool(strangers)
-    return "".join(parts)
-
-
-def with_other_arms(cross_play: Mapping[str, Any]) -> dict[str, float]:
-    """What each arm's agents, called `ARM SEED`, earn on average beside those of other arms."""
-    arms = np.array([name.rpartition(" ")[0] for name in cross_play["players"]])
-    matrix = np.array(cross_play["matrix"])
-    return {arm: float(matrix[arms == arm][:, arms != arm].mean()) for arm in dict.fromkeys(arms.tolist())}
-
-
-def _table(names: Sequence[str], lines: Sequence[str]) -> str:
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in names)
-    return f"<table><tr>{head}</tr>{''.join(lines)}</table>"
-
-
-def _row(name: str, cells: Sequence[float | None]) -> str:
-    texts = ("" if cell is None else f"{cell:.3f}" for cell in cells)
-    return f"<tr><th>{html.escape(name)}</th>{''.join(f'<td>{text}</td>' for text in texts)}</tr>"
-
-
-def _by_trial(first: str, content: Mapping[str, Any], unit: str) -> str:
-    """Scores from trial to trial, or from unit to unit, in episodes of the most trials, and what they are."""
-    of_players = {player: list(by_k.values())[-1] for player, by_k in content["scores"].items()}
-    num_trials = len(next(iter(of_players.values()))["score"]["value"])
-    by_trial = {
-        player: [
-            *({part: of_k["score"][part][trial] for part in ("value", "low", "high")} for trial in range(num_trials)),
-            of_k["gain"],
-            of_k.get("difference"),
-            of_k.get("difference_of_percentile_20"),
-        ]
-        for player, of_k in of_players.items()
-    }
-    headings = (
-        "player",
-        *(f"{unit.split()[0]} {trial + 1}" for trial in range(num_trials)),
-        "gain",
-        f"minus {first}",
-        f"20th percentile minus {first}'s",
-    )
-    about = (
-        f"A score of 1 is {content['reference']['kind']}. Means over {content['num_tasks']} tasks and the seeds of an "
-        f"arm, with 95 % intervals over both. Gain is the last {unit} minus the first. {_about_seeds(content['runs'])}"
-    )
-    return html_table(by_trial, headings) + f"<p><small>{html.escape(about)}</small></p>"
-
-
-def _about_seeds(runs: Sequence[Mapping[str, Any]]) -> str:
-    """How many seeds each arm has."""
-    numbers = Counter(run["arm"] for run in runs)
-    if len(set(numbers.values())) < 2:
-        return f"Seeds of each arm: {max(numbers.values(), default=0)}."
-    of_arms = ", ".join(f"{arm} {number}" for arm, number in numbers.items())
-    return f"Seeds: {of_arms}; a difference is of the seeds that both arms have."
-
-
-def _by_number_of_trials(first: str, content: Mapping[str, Any]) -> str:
-    """A table of the last trial's scores for each number of trials; none where all episodes have as many."""
-    numbers = list(next(iter(content["scores"].values())))
-    parts = []
-    for k in numbers if len(numbers) > 1 else []:
-        rows = {
-            player: [*(by_k[k]["last"][name] for name in STATISTIC_NAMES), by_k[k].get("difference")]
-            for player, by_k in content["scores"].items()
-            if k in by_k
-        }
-        headings = ("player", *STATISTIC_NAMES.values(), f"minus {first}")
-        parts.append(f"<h3>Last trial of {k}</h3>{html_table(rows, headings)}")
-    return "".join(parts)
-
-
-def _runs(runs: Sequence[Mapping[str, Any]]) -> str:
-    """What each run measured, and on what."""
-    names = list(dict.fromkeys(name for run in runs for name in run["numbers"]))
-    lines = [
-        f"<tr><th>{html.escape(run['arm'])}</th><td>{run['seed']}</td>"
-        + "".join(f"<td>{run['numbers'].get(name, '')}</td>" for name in names)
-        + f"<td>{html.escape(run['machine']['device'])}, {run['machine']['num_cores']} cores</td></tr>"
-        for run in runs
-    ]
-    return _table([name.replace("_", " ") for name in ("arm", "seed", *names, "machine")], lines)

@@ -1,0 +1,145 @@
+"""What reports of the laboratory compute, on scores and rows that are known."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from scipy.special import stdtrit
+from toy_experiment import EXPERIMENT
+
+from xworld.apps.laboratory import Job, Outcome, run_experiment
+from xworld.apps.laboratory.experiments import curricula, memories
+from xworld.apps.laboratory.report.page import with_other_arms
+from xworld.evaluation import Reference, Scores
+from xworld.evaluation.scores.statistics import contrast, difference
+from xworld.evaluation.scores.summary import STATISTICS
+
+
+def test_what_the_rows_of_all_curricula_say(tmp_path):
+    """The share of steps at which an arm is where uniform tasks end, and how the firings of trained tasks change."""
+
+    def rows(scores, firings, steps=100):
+        found = []
+        for place, (score, value) in enumerate(zip(scores, firings, strict=True)):
+            row = {"steps": steps * (place + 1), "seconds": 0.0, "task_firings": value}
+            found += [row | {"validation_last_trial": np.nan}, {**row, "validation_last_trial": score}]
+        return found
+
+    def job(arm, seed=0):
+        return Job("all", arm, seed, tmp_path)
+
+    flat = [1.0] * 4
+    found = curricula.of_all_rows(
+        {
+            job("uniform", 0): rows([0.0, 0.1, 0.2, 0.3], flat),  # its last three have the mean .2
+            job("uniform", 1): rows([0.0, 0.1, 0.2, 0.3], flat),
+            job("plr", 0): rows([0.0, 0.2, 0.7, 0.9], [1.0, 1.0, 1.0, 1.75]),  # 0, .1, .3: it is .2 half-way
+            job("plr", 1): rows([0.0, 0.2, 0.7, 0.9], [1.0, 1.0, 1.0, 1.25]),
+            job("noop-filter"): rows([0.3, 0.0, 0.0, 0.0], [np.nan, 2.0, 2.0, 1.0]),
+            job("accel"): rows([0.0, 0.1, 0.1, 0.3], flat, steps=50),
+        }
+    )
+    assert {arm: one["share_of_steps_to_uniform"] for arm, one in found.items()} == {
+        "uniform": 1.0, "noop-filter": 0.25, "plr": 0.625, "accel": None,
+    }  # fmt: skip
+    # Of eight rows the first and the last that say something; a tenth of twenty are two.
+    rises = {arm: one["rise_of_firings"] for arm, one in found.items()}
+    assert rises == {"uniform": 0, "noop-filter": -1, "plr": 0.5, "accel": 0}
+    long = curricula.of_all_rows({job("plr"): rows([0.1] * 10, [1.0] * 9 + [3.0])})["plr"]
+    assert long == {"share_of_steps_to_uniform": None, "rise_of_firings": 2.0}
+
+
+def test_memories_are_compared_at_equal_seconds(tmp_path):
+    def rows(seconds, scores):
+        return [
+            {"steps": place, "seconds": at, "validation_last_trial": score}
+            for place, (at, score) in enumerate(zip(seconds, scores, strict=True))
+        ]
+
+    def job(arm, family="control", seed=0):
+        return Job(family, arm, seed, tmp_path)
+
+    found = memories.of_all_rows(
+        {
+            job("gru"): rows([10.0, 20.0], [0.3, 0.5]),  # ends at 20 seconds, with .4 over both evaluations
+            job("gru", seed=1): rows([10.0, 20.0], [0.3, 0.5]),
+            job("transformer_xl"): rows([10.0, 30.0, 50.0], [0.2, 0.6, 0.7]),  # .2, .4, .5: half-way to .4 at 20
+            job("gru_txl"): rows([5.0, 10.0], [0.5, 0.6]),  # ended before: .55
+            job("gru_txl", "search"): rows([5.0, 10.0], [0.5, 0.6]),
+        }
+    )
+    assert found == {
+        "gru": {"control_at_equal_seconds": 0.0},
+        "transformer_xl": {"control_at_equal_seconds": -0.1},
+        "gru_txl": {"control_at_equal_seconds": 0.15, "search_at_equal_seconds": None},
+    }
+
+
+def test_trials_beyond_those_of_training_are_told_apart(tmp_path):
+    """The toy plays three trials; in the second all tasks earn .1 less, in the third from nothing to .2 more."""
+    spread = np.linspace(0, 0.2, 6)
+
+    def run(job):
+        score = np.stack([np.full(6, 0.5), np.full(6, 0.4), 0.5 + spread], axis=1)
+        return Outcome({3: score}, {"reach": {"high-3": 3.0, "high-1": 1.0}[job.arm]})
+
+    def baselines(job):
+        return Scores({"expert": {3: np.ones((1, 6, 3))}}, Reference("the expert", np.ones((6, 3))))
+
+    experiment = dataclasses.replace(
+        EXPERIMENT, arms=("high-3", "high-1"), run=run, baselines=baselines, trained_trials={"all": 1}, against="reach"
+    )
+    content = run_experiment(experiment, tmp_path)["families"]["all"]
+    found = content["after_training"]["high-3"]
+    half = stdtrit(5, 0.975) * spread.std(ddof=1) / 6**0.5  # both seeds are alike
+    assert (found["from"], found["to"], found["lowest"]["trial"]) == (1, 3, 2)
+    assert [found["last"][name] for name in ("value", "low", "high")] == pytest.approx([0.1, 0.1 - half, 0.1 + half])
+    assert [found["lowest"][name] for name in ("value", "low", "high")] == pytest.approx([-0.1] * 3)
+    assert content["gain_kept"] == {
+        "high-1": {"of": "high-3", **dict.fromkeys(("value", "low", "high"), pytest.approx(1))}
+    }
+    page = (tmp_path / "toy.html").read_text()
+    assert "More trials than the 1 of training" in page and "high-3; lowest in trial 2" in page
+    assert "<th>high-1 of high-3</th><td>1.000" in page
+    plain = run_experiment(dataclasses.replace(EXPERIMENT, trained_trials={"all": 3}), tmp_path / "plain")["families"]
+    assert plain["all"]["after_training"] == plain["all"]["gain_kept"] == {}
+    assert "of training" not in (tmp_path / "plain" / "toy.html").read_text()
+
+
+def test_the_interval_of_a_difference_of_statistics_is_paired_by_task_and_knows_of_seeds():
+    generator = np.random.default_rng(3)
+    hard = generator.uniform(size=400)
+    mean, percentile = STATISTICS["mean"], STATISTICS["percentile_20"]
+    ours, theirs = hard + 0.1 + 0.05 * generator.normal(size=(1, 400)), hard[None]
+    one, known = contrast(ours, theirs, mean), difference(ours[..., None], theirs[..., None])
+    assert one.mean == pytest.approx(known.mean[0]) and one.high - one.low == pytest.approx(
+        known.high[0] - known.low[0], rel=0.1
+    )
+    shifted = contrast(hard[None] + 0.1, theirs, percentile)
+    assert [shifted.low, shifted.mean, shifted.high] == pytest.approx([0.1] * 3)  # every task alike: no chance
+    seeds = contrast(hard + np.array([[0.0], [0.2]]), theirs, percentile)  # standard error .1, one degree
+    assert seeds.mean == pytest.approx(0.1) and seeds.high - seeds.mean == pytest.approx(1.2706, abs=1e-4)
+
+
+@pytest.mark.parametrize("num_seeds", [1, 3])
+def test_the_interval_of_a_ratio_covers(num_seeds):
+    """Gains of .3 and .2 that share what is hard in a task; of one seed the interval is over tasks alone."""
+    generator, num_draws, covered = np.random.default_rng(0), 300, 0
+    of_seed = 0.02 if num_seeds > 1 else 0.0
+    for _ in range(num_draws):
+        hard = generator.normal(0, 0.2, 200)
+        ours, theirs = (
+            mean + hard + generator.normal(0, of_seed, (num_seeds, 1)) + generator.normal(0, 0.2, (num_seeds, 200))
+            for mean in (0.2, 0.3)
+        )
+        found = contrast(ours, theirs, STATISTICS["mean"], np.divide, num_resamples=200)
+        covered += found.low <= 2 / 3 <= found.high
+    assert covered / num_draws >= 0.92
+
+
+def test_what_agents_earn_beside_those_of_other_arms():
+    matrix = [[1.0, 2.0, 3.0, 4.0], [2.0, 1.0, 5.0, 6.0], [3.0, 5.0, 1.0, 7.0], [4.0, 6.0, 7.0, 1.0]]
+    found = with_other_arms({"players": ["so so 0", "so so 1", "well 0", "well 1"], "matrix": matrix})
+    assert found == {"so so": 4.5, "well": 4.5}
+    found = with_other_arms({"players": ["a 0", "b 0", "b 1", "c 0"], "matrix": matrix})
+    assert found == pytest.approx({"a": 3.0, "b": 4.5, "c": 17 / 3})
