@@ -126,7 +126,10 @@ def test_several_exams_have_a_table_and_a_panel_each_and_agents_of_several_seeds
     assert means == pytest.approx({"easy": 0.51, "hard": 0.255})
     assert [run["seed"] for run in content["families"]["hard"]["runs"]] == [0, 2, 0, 2]
     assert played == [["high"] * 2, ["low"] * 2, ["high", "low"] * 2]
-    assert content["cross_play"]["low"]["ratio"]["value"] == 0.5 and (tmp_path / "toy-cross-play.png").exists()
+    assert content["cross_play"]["low"]["ratio"]["value"] == 0.5
+    minus = content["cross_play"]["low"]["ratio"]["difference"]
+    assert minus == {"to": "high", "value": 0, "low": 0, "high": 0}  # one task, two seeds
+    assert (tmp_path / "toy-cross-play.png").exists()
     page = (tmp_path / "toy.html").read_text()
     assert "<th>hard</th>" in page and "with agents of other arms" in page and page.count("<figure>") == 2
     assert run_experiment(experiment, tmp_path) == content and len(played) == 3  # kept

@@ -81,6 +81,33 @@ def test_scores_of_cross_play_are_shares_of_the_best_and_their_ratio_has_an_inte
         CrossPlay(("a", "b"), returns).to_scores(np.zeros(3))
 
 
+def test_ratios_are_compared_by_task_and_over_seeds():
+    names, generator = ("a", "b"), np.random.default_rng(0)
+    hard = generator.uniform(0.5, 1.5, 50)
+    alike, apart = np.eye(2)[..., None] * hard, (1 - np.eye(2))[..., None] * hard
+    found = CrossPlay(names, alike + 0.8 * apart).ratio_minus(CrossPlay(names, alike + 0.5 * apart))
+    assert [found.low, found.mean, found.high] == pytest.approx([0.3] * 3)  # in every task alike
+    nothing = CrossPlay(names, np.zeros((2, 2, 50)))
+    assert np.isnan(nothing.ratio_minus(nothing).mean)
+    with pytest.raises(ConfigError, match="Ratios over 50 and over 3 tasks have no difference"):
+        nothing.ratio_minus(CrossPlay(names, np.zeros((2, 2, 3))))
+
+
+def test_the_interval_of_a_difference_of_ratios_covers():
+    """Four seeds of two kinds of agents: those of one earn .8, of the other .6 of what they earn with themselves."""
+    generator, num_draws, covered = np.random.default_rng(0), 200, 0
+    is_self = np.eye(4)[..., None]
+    for _ in range(num_draws):
+        hard, kinds = generator.normal(0, 0.3, 60), []
+        for ratio in (0.8, 0.6):
+            seeds = generator.normal(0, 0.05, 4)
+            mean = is_self + (1 - is_self) * ratio + (seeds[:, None] + seeds)[..., None] + hard * (0.5 + is_self / 2)
+            kinds.append(CrossPlay(("a", "b", "c", "d"), mean + generator.normal(0, 0.2, (4, 4, 60))))
+        found = kinds[0].ratio_minus(kinds[1])
+        covered += found.low <= 0.2 <= found.high
+    assert covered / num_draws >= 0.92
+
+
 def test_the_command_writes_the_matrix_as_a_table_numbers_and_a_picture(tasks, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     save_tasks(tmp_path / "pair.npz", TaskSet(tasks), CONFIG)

@@ -16,7 +16,7 @@ from xworld.base.errors import ConfigError
 from xworld.core.env import Env
 from xworld.core.types import Task
 from xworld.evaluation.protocol import evaluate, with_num_trials
-from xworld.evaluation.scores.statistics import interval
+from xworld.evaluation.scores.statistics import NUM_RESAMPLES, Estimate, interval, t_quantile
 
 SCORE, RETURN = "score", "return"
 
@@ -41,19 +41,49 @@ class CrossPlay:
 
         1 where it does not matter who the partner is, 0 where nobody but a copy will do.
         """
-        apart, alike = (values.mean() for values in self._by_task())
-        return float(apart / alike) if alike else float("nan")
+        return float(_ratio(*self._by_task()))
 
     @property
     def ratio_interval(self) -> tuple[float, float]:
         """The 95 % interval of the ratio over tasks, for these players. It says nothing of other training seeds."""
         apart, alike = self._by_task()
+        return interval(np.arange(len(apart)), lambda drawn: _ratio(apart[drawn], alike[drawn]))
 
-        def statistic(drawn: np.ndarray) -> np.ndarray:
-            below = alike[drawn].mean(-1)
-            return cast(np.ndarray, apart[drawn].mean(-1) / np.where(below > 0, below, np.nan))
+    def ratio_minus(self, other: "CrossPlay") -> Estimate:
+        """The ratio minus that of other players on the same tasks, with its 95 % interval over tasks and players.
 
-        return interval(np.arange(len(apart)), statistic)
+        Players are taken as seeds of a kind. As in `contrast` each source of chance takes its own t:
+
+        half width^2 = sum over both of t(num_players - 1)^2 A + t(num_tasks - 1)^2 B
+
+        with A from the jackknife over players, 0 where there are two, and B from the bootstrap over tasks, drawn for
+        both alike. NaN where a ratio is.
+
+        Raises:
+          ConfigError: other tasks.
+        """
+        num_tasks = self.returns.shape[-1]
+        if other.returns.shape[-1] != num_tasks:
+            raise ConfigError(
+                f"Ratios over {num_tasks} and over {other.returns.shape[-1]} tasks have no difference. Play the same."
+            )
+        drawn = np.random.default_rng(0).integers(0, num_tasks, (NUM_RESAMPLES, num_tasks))
+        ours, theirs = (_ratio(*(values[drawn] for values in one._by_task())) for one in (self, other))
+        square = t_quantile(num_tasks - 1) ** 2 * float((ours - theirs).var()) if num_tasks > 1 else 0.0
+        for one in (self, other):
+            number = len(one.names)
+            if number > 2:
+                left = np.array([one._without(place).ratio for place in range(number)])
+                variance = float(((left - left.mean()) ** 2).sum()) * (number - 1) / number
+                square += t_quantile(number - 1) ** 2 * variance
+        value, half = self.ratio - other.ratio, np.sqrt(square)
+        return Estimate(np.array(value), np.array(value - half), np.array(value + half))
+
+    def _without(self, place: int) -> "CrossPlay":
+        """The same without one of the players."""
+        left = np.delete(np.arange(len(self.names)), place)
+        names = tuple(self.names[i] for i in left)
+        return dataclasses.replace(self, names=names, returns=self.returns[np.ix_(left, left)])
 
     def to_scores(self, best: np.ndarray) -> "CrossPlay":
         """Returns divided by [num_tasks] best ones, without the tasks in which the best is 0.
@@ -91,6 +121,12 @@ class CrossPlay:
         """[num_tasks] mean returns of players with others, and with themselves."""
         is_self = np.eye(len(self.names), dtype=bool)
         return self.returns[~is_self].mean(0), self.returns[is_self].mean(0)
+
+
+def _ratio(apart: np.ndarray, alike: np.ndarray) -> np.ndarray:
+    """[...] means over [..., num_tasks], divided; NaN where nothing is earned alike."""
+    below = alike.mean(-1)
+    return cast(np.ndarray, apart.mean(-1) / np.where(below > 0, below, np.nan))
 
 
 def cross_play(

@@ -201,14 +201,14 @@ def fit_runs(
     of_fitted = {k: [last[point["arm"]][k] for point in fitted] for k in numbers}
     lines, tests = {}, {}
     for statistic in FITTED:
-        lines[statistic] = {str(k): _as_json(asdict(fit_scores(x, of_fitted[k], statistic))) for k in numbers}
+        lines[statistic] = {str(k): finite(asdict(fit_scores(x, of_fitted[k], statistic))) for k in numbers}
         if len(numbers) > 1:
             found = compare_slopes(x, of_fitted[numbers[0]], of_fitted[numbers[-1]], statistic)
-            tests[statistic] = None if found is None else _as_json(found)
+            tests[statistic] = None if found is None else finite(found)
     most = numbers[-1]
     at = np.concatenate([np.full(len(of_point), where) for where, of_point in zip(x, of_fitted[most], strict=True)])
     drawn = np.concatenate([over_tasks(of_point, DRAWN) for of_point in of_fitted[most]])
-    shapes = {name: _as_json(shape) for name, shape in compare_shapes(at, drawn).items()}
+    shapes = {name: finite(shape) for name, shape in compare_shapes(at, drawn).items()}
     low = [name for name in FITTED if np.median([over_tasks(one, name).mean() for one in of_fitted[most]]) < _FLOOR]
     return {"along": along, "points": points, "lines": lines, "test": tests, "shapes": shapes, "at_floor": low}
 
@@ -261,7 +261,7 @@ def _point(
     return point
 
 
-def _as_json(values: Mapping[str, float]) -> dict[str, float | None]:
+def finite(values: Mapping[str, float]) -> dict[str, float | None]:
     """Numbers that JSON has; None for those that it has not."""
     return {name: round(value, 6) if np.isfinite(value) else None for name, value in values.items()}
 

@@ -58,11 +58,14 @@ def _about_cross_play(cross_play: Mapping[str, Any]) -> str:
     """Tables of what the agents of each arm earn with themselves, with other seeds, and with those of other arms."""
     lines = []
     for title, one in cross_play.items():
-        ratio = one["ratio"]
-        cells = [one["with_themselves"], one["with_others"], ratio["value"], ratio["low"], ratio["high"]]
-        lines.append(_row(title, cells))
-    names = ("arm", "with themselves", "with others", "ratio", "low", "high")
-    about = "Last trials of tasks for two, both ways to sit. Low and high: the ratio's 95 % interval over tasks."
+        ratio, minus = one["ratio"], one["ratio"].get("difference", {})
+        cells = [one["with_themselves"], one["with_others"], *(ratio[name] for name in ("value", "low", "high"))]
+        lines.append(_row(title, [*cells, *(minus.get(name) for name in ("value", "low", "high"))]))
+    names = ("arm", "with themselves", "with others", "ratio", "low", "high", "minus the first", "low", "high")
+    about = (
+        "Last trials of tasks for two, both ways to sit. Low and high: 95 % intervals, of a ratio over tasks, of the "
+        "difference to the first arm's over tasks and seeds, or with two seeds over tasks."
+    )
     parts = [f"<h2>Cross-play</h2>{_table(names, lines)}<p><small>{about}</small></p>"]
     for title, one in cross_play.items():
         strangers = with_other_arms(one) if title.endswith(ALL_ARMS) else {}

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from xworld.apps.laboratory.experiment import Experiment, Job, group_of
+from xworld.apps.laboratory.experiment import ALL_ARMS, Experiment, Job, group_of
 from xworld.apps.laboratory.report.figures import draw_course, draw_families, draw_gains, draw_numbers
-from xworld.apps.laboratory.report.fits import draw_fits, fit_runs
+from xworld.apps.laboratory.report.fits import draw_fits, finite, fit_runs
 from xworld.apps.laboratory.report.gallery import draw_gallery, kept_early_and_late
 from xworld.apps.laboratory.report.page import make_page
 from xworld.base.files import write_atomically
@@ -45,7 +45,7 @@ def write_report(
         "course": _course(experiment, [(job, outcome["numbers"]) for job, outcome in found if job in runs]),
         "of_all_rows": _of_all_rows(experiment, runs),
         "kept_tasks": kept_early_and_late(runs),
-        "cross_play": {title: one.describe() for title, one in cross_plays.items()},
+        "cross_play": _describe_cross_plays(cross_plays),
     }
     text = json.dumps(content, indent=1) + "\n"
     content = json.loads(text)
@@ -67,6 +67,20 @@ def write_report(
     for name, written in files.items():
         write_atomically(folder / name, written)
     return content
+
+
+def _describe_cross_plays(cross_plays: Mapping[str, CrossPlay]) -> dict[str, Any]:
+    """By title; the ratio of an arm, with the difference to that of the first arm on the same family of tasks."""
+    described: dict[str, Any] = {}
+    first_of: dict[str, str] = {}
+    for title, one in cross_plays.items():
+        described[title] = one.describe()
+        family, _, name = title.rpartition(", ")
+        first = first_of.setdefault(family, title)
+        if name != ALL_ARMS and title != first:
+            found = as_json(one.ratio_minus(cross_plays[first]))
+            described[title]["ratio"]["difference"] = {"to": first, **finite(found)}
+    return described
 
 
 def _by_family(experiment: Experiment, found: Found) -> dict[str, list[tuple[Job, Mapping[str, Any]]]]:
