@@ -14,7 +14,7 @@ from xworld.agents import PairedPolicy
 from xworld.apps.commands.main import main
 from xworld.core.step.actions import NOOP, PICK_UP, TURN_LEFT, TURN_RIGHT
 from xworld.evaluation import CrossPlay, cross_play, cross_play_table, record, tasks_for_two
-from xworld.tasks import TaskSet, parse
+from xworld.tasks import TaskCollection, TaskSet, parse
 from xworld.tasks import save as save_tasks
 
 
@@ -149,16 +149,31 @@ def test_tasks_for_two_are_chosen():
         tasks_for_two(alone)
 
 
+def test_tasks_are_told_apart_by_how_many_agents_they_need(task):
+    config, of_two = two_agents()  # a joint production, and the same for one
+    assert TaskCollection("made", Env(config), of_two.tasks).features["agents_needed"].tolist() == [2, 0]
+    both = jax.tree.map(lambda leaf: leaf[None], task)  # only the first can, but a goal that is not about one of them
+    assert TaskCollection("pair", ENV, both).features["agents_needed"].tolist() == [1]
+
+
 @pytest.mark.slow
 def test_a_partner_by_the_protocol(tasks, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     save_tasks(tmp_path / "pair.npz", TaskSet(tasks), CONFIG)
     start = ["evaluate", "--agent", "noop", "--task-set", "pair.npz", "--num-trials", "2", "--repetitions", "2"]
     assert main([*start, "--partner", "random"]) == 0
+    assert main([*start, "--partner", "expert", "--seat", "1"]) == 0
+    named = tmp_path / "runs" / "noop-on-pair.npz-with-expert-in-seat-1"
+    seated = json.loads((named / "scores.json").read_text())
+    (of_seated,) = seated["scores"].items()
+    assert of_seated[0] == "noop with expert, in seat 1"
+    assert of_seated[1]["2"]["last"]["mean"]["value"] == 1  # the expert is in the seat that can
     content = json.loads((tmp_path / "runs" / "noop-on-pair.npz-with-random" / "scores.json").read_text())
     assert list(content["scores"]) == ["noop with random"]
     printed = capsys.readouterr().out
     assert "noop with random: score of the last trial" in printed and "What was done in a trial" in printed
+    assert [(group["value"], group["num_tasks"]) for group in content["breakdown"]["agents_needed"]] == [(1, 3)]
+    assert "for two, one could do" in printed
     done = content["cooperation"]
     assert done["num_tasks"] == 3 and done["player"]["waiting"] == 1 and done["partner"]["waiting"] < 0.9
     assert done["partner"]["handled"] > 0 and done["player"]["share_of_work"] == 0
@@ -177,6 +192,11 @@ def test_a_partner_by_the_protocol(tasks, tmp_path, monkeypatch, capsys):
         (
             ["noop", "--task-set", "probes:memory", "--partner", "noop", "--demonstrator", "expert"],
             "--partner and --demonstrator exclude each other",
+        ),
+        (["noop", "--task-set", "probes:two_player", "--seat", "0"], "--seat goes with --partner. Name who plays"),
+        (
+            ["noop", "--task-set", "probes:two_player", "--partner", "noop", "--seat", "2"],
+            "--seat is 2",
         ),
     ],
 )

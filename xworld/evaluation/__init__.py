@@ -8,7 +8,7 @@ from xworld.evaluation.report.files import write_comparison, write_sweep
 from xworld.evaluation.report.learning_curve import draw_learning_curve
 from xworld.evaluation.report.matrix import draw_cross_play
 from xworld.evaluation.report.plots import draw_players, draw_trials
-from xworld.evaluation.report.tables import players_table, statistics_table, trials_table
+from xworld.evaluation.report.tables import breakdown_table, players_table, statistics_table, trials_table
 from xworld.evaluation.scores.comparison import compare, telling_episode
 from xworld.evaluation.scores.cooperation import cooperation_table, count_deeds, measure_cooperation
 from xworld.evaluation.scores.cross_play import CrossPlay, cross_play, cross_play_table, tasks_for_two
@@ -27,6 +27,7 @@ __all__ = [
     "Scores",
     "SweepConfig",
     "TaskRows",
+    "breakdown_table",
     "compare",
     "cooperation_table",
     "count_deeds",

@@ -53,6 +53,7 @@ class Evaluate:
     demonstrated_task: Literal["same", "next"] = "same"  # the control is "next": the demonstration is of another task
     # with --task-set: who plays the other seats, any player as for --agent; the agent's seat is drawn for each episode
     partner: Annotated[str | None, arg(metavar="NAME|FOLDER|module:function")] = None
+    seat: int | None = None  # with --partner: the agent's, from 0
     batch_size: int | None = None  # with --task-set: episodes played at a time, 2048 by default
     seed: int = 0  # decides directions and chance, and which tasks are sampled
     greedy: bool = False  # a trained agent takes the likeliest action instead of drawing one
@@ -69,6 +70,8 @@ class Evaluate:
             raise ConfigError("--demonstrated-task goes with --demonstrator. Name who shows it, such as expert.")
         if self.partner is not None and self.demonstrator is not None:
             raise ConfigError("--partner and --demonstrator exclude each other. Leave one out.")
+        if self.seat is not None and self.partner is None:
+            raise ConfigError("--seat goes with --partner. Name who plays the other seats.")
         return self._compare() if self.task_set is None else self._sweep(self.task_set)
 
     def _compare(self) -> int:
@@ -156,7 +159,7 @@ class Evaluate:
                 )
         pair = None if self.partner is None else (player, self._find_partner(collection, self.partner))
         if pair is not None:
-            player = _seated(*pair)
+            player = _seated(*pair, self.seat)
         output = self.output or self._default_output(collection)
         about = {
             "player": player.about,
@@ -186,6 +189,8 @@ class Evaluate:
                 f"--partner {name}: EnvConfig.num_agents of {collection.name} is 1, so that there is no other seat. "
                 "Choose tasks for two, or leave --partner out."
             )
+        if self.seat is not None:
+            check_whole("--seat", self.seat, 0, env.config.num_agents - 1)
         with located("--partner"):
             return player_by_name(name, env, tasks, show_progress=True)
 
@@ -205,17 +210,23 @@ class Evaluate:
             name += f"-shown-{self.demonstrated_task}-by-{as_file_name(self.demonstrator)}"
         if self.partner is not None:
             name += f"-with-{as_file_name(self.partner)}"
+            name += "" if self.seat is None else f"-in-seat-{self.seat}"
         if (Path(self.agent) / "config.json").exists():  # what else holds an agent may be replaced as a whole
             return Path(self.agent) / (f"best-{name}" if self.which == "best" else name)
         return Path("runs") / f"{as_file_name(self.agent)}-{name}"
 
 
-def _seated(player: "Player", partner: "Player") -> "Player":
-    """The player with a partner in the other seats."""
+def _seated(player: "Player", partner: "Player", seat: int | None) -> "Player":
+    """The player with a partner in the other seats; its own is drawn for each episode if none is given."""
+    import jax.numpy as jnp
+
     from xworld.agents import PairedPolicy, Player
 
-    policy = PairedPolicy(player.policy, partner.policy)
-    return Player(f"{player.name} with {partner.name}", policy, {**player.about, "partner": partner.about})
+    name, about = f"{player.name} with {partner.name}", {**player.about, "partner": partner.about}
+    if seat is None:
+        return Player(name, PairedPolicy(player.policy, partner.policy), about)
+    policy = PairedPolicy(player.policy, partner.policy, jnp.int32(seat))
+    return Player(f"{name}, in seat {seat}", policy, {**about, "seat": seat})
 
 
 def _cooperation(
@@ -238,12 +249,18 @@ def _cooperation(
     )
 
 
+_NEEDED = {0: "for one", 1: "for two, one could do", 2: "for two, both are needed"}
+
+
 def _print_tables(content: dict[str, Any]) -> None:
-    """Scores, and of a player with a partner what both did."""
+    """Scores; in environments for several agents by who is needed, and of a player with a partner what both did."""
     import rich
 
-    from xworld.evaluation import cooperation_table, statistics_table
+    from xworld.evaluation import breakdown_table, cooperation_table, statistics_table
+    from xworld.tasks.sets.by_name import AGENTS_NEEDED
 
     rich.print(statistics_table(content))
+    if AGENTS_NEEDED in content["breakdown"]:
+        rich.print(breakdown_table(content, AGENTS_NEEDED, _NEEDED))
     if "cooperation" in content:
         rich.print(cooperation_table(content["cooperation"]))

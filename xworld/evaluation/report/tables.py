@@ -70,6 +70,28 @@ def statistics_table(content: Mapping[str, Any], player: str | None = None) -> T
     return table
 
 
+def breakdown_table(content: Mapping[str, Any], feature: str, names: Mapping[int, str]) -> Table:
+    """A row for each value of a feature, a column for each number of trials: the first player's mean last score.
+
+    Args:
+      content: of a scores.json.
+      feature: one of its `breakdown`.
+      names: of the values.
+    """
+    player, of_player = next(iter(content["scores"].items()))
+    title = f"{player}: mean score of the last trial, and 95 % interval"
+    table = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("tasks", "number"):
+        table.add_column(heading)
+    for k in of_player:
+        table.add_column(f"{k} trial{'s' * (k != '1')}", justify="right")
+    for group in content["breakdown"][feature]:
+        by_k = group["scores"][player]
+        cells = (_cell(by_k[k]["mean"]) if k in by_k else "" for k in of_player)
+        table.add_row(names[group["value"]], str(group["num_tasks"]), *cells)
+    return table
+
+
 def players_table(content: Mapping[str, Any], statistic: str = "median") -> Table:
     """A row for each player, a column for each number of trials: a statistic of the last trial's score."""
     names = sorted({k for of_player in content["scores"].values() for k in of_player}, key=int)

@@ -30,6 +30,7 @@ from xworld.tasks.sets.storage import has_task_set, load, load_config
 from xworld.tasks.sets.task_set import TaskSet
 from xworld.tasks.universe.config import SPLITS, UniverseConfig
 from xworld.tasks.universe.universe import TaskInfo, Universe
+from xworld.tasks.variants.anatomy import task_info
 
 NUM_SAMPLED = 512  # by default, of tasks without end
 _MOST_SAMPLED = 1_000_000
@@ -38,6 +39,7 @@ _STARTERS = ":starters"
 
 # What scores are broken down by, of what a generator knows; of tasks that it did not make, what the arrays say.
 GENERATED_FEATURES = ("num_firings", "num_hidden_rules", "num_distractors", "num_dead_ends")
+AGENTS_NEEDED = "agents_needed"  # of tasks in environments for several agents
 
 _RUN = "config.json"  # in the folder of a training run
 # A universe by its name or a run's folder, then maybe a split, then maybe the two ids of a task.
@@ -78,14 +80,24 @@ class TaskCollection:
 
     @cached_property
     def features(self) -> dict[str, np.ndarray]:
-        """By name, [num_tasks] int64: what scores are broken down by."""
+        """By name, [num_tasks] int64: what scores are broken down by.
+
+        In environments for several agents `AGENTS_NEEDED` is among them: 2 for a task that asks something of both
+        agents whichever way it is done, 1 for one that either could do, and 0 for a task for one agent.
+        """
         if self.info is not None:
-            return {name: np.asarray(getattr(self.info, name), np.int64) for name in GENERATED_FEATURES}
-        return {
-            "num_rules": (np.asarray(self.tasks.rules.relation) != 0).sum(axis=1),
-            "num_hidden_rules": _num_hidden_rules(self.env, self.tasks),
-            "num_objects": (np.asarray(self.tasks.object_kind) != kinds.NOTHING).sum(axis=1),
-        }
+            found = {name: np.asarray(getattr(self.info, name), np.int64) for name in GENERATED_FEATURES}
+        else:
+            found = {
+                "num_rules": (np.asarray(self.tasks.rules.relation) != 0).sum(axis=1),
+                "num_hidden_rules": _num_hidden_rules(self.env, self.tasks),
+                "num_objects": (np.asarray(self.tasks.object_kind) != kinds.NOTHING).sum(axis=1),
+            }
+        if self.env.config.num_agents > 1:
+            info = jax.jit(jax.vmap(task_info))(self.tasks) if self.info is None else self.info
+            needed = np.where(np.asarray(info.needs_both), 2, 1)
+            found[AGENTS_NEEDED] = np.where(np.asarray(info.num_players) > 1, needed, 0)
+        return found
 
 
 class NamedTasks(Protocol):
