@@ -21,7 +21,7 @@ from xworld.apps.commands.main import main
 from xworld.base.configs import from_json, to_json
 from xworld.base.xla.devices import make_mesh
 from xworld.core.step.actions import NOOP
-from xworld.tasks import Universe
+from xworld.tasks import TaskSet, Universe
 from xworld.tasks.sets.task_set import sample_stacked
 from xworld.training import (
     PARTNERS,
@@ -296,16 +296,25 @@ def test_a_pool_is_the_same_on_several_devices(run_with_a_pool, tmp_path, num_de
 
 
 @pytest.mark.slow
-def test_a_task_for_one_trains_as_without_partners():
+def test_a_task_for_one_trains_as_without_partners_and_as_in_an_environment_for_one():
     alone = jax.tree.map(lambda leaf: leaf[1:], TASKS)
-    found = []
-    for partners in (SelfConfig(), NoisySelfConfig(), CONFIG.partners):
-        config = dataclasses.replace(CONFIG, partners=partners)
+
+    def params_after(partners, env=ENV, tasks=alone):
+        config = dataclasses.replace(CONFIG, partners=partners, env=env)
         trainer = make_trainer(config)
-        given = trainer.given(alone, (), make_partners(config, trainer.agent, None))
-        found.append(trainer.chunk(trainer.start(given), given)[0])
-    for other in found[1:]:
-        assert_same(other.params, found[0].params)
+        given = trainer.given(tasks, (), make_partners(config, trainer.agent, None))
+        return trainer.chunk(trainer.start(given), given)[0].params
+
+    by_itself, *others = (params_after(partners) for partners in (SelfConfig(), NoisySelfConfig(), CONFIG.partners))
+    for other in others:
+        assert_same(other, by_itself)
+    names = ("agent_position", "agent_facing", "goals", "hidden")  # what has an axis of agents
+    first = {name: jax.tree.map(lambda leaf: leaf[:, :1], getattr(alone.tasks, name)) for name in names}
+    one_seat = dataclasses.replace(ENV, num_agents=1), TaskSet(dataclasses.replace(alone.tasks, **first))
+    # But for rounding: the gradient is a sum of as many terms, and as many zeros.
+    jax.tree.map(
+        functools.partial(np.testing.assert_allclose, atol=1e-6), params_after(SelfConfig(), *one_seat), by_itself
+    )
 
 
 def test_the_preset_for_two_has_room_for_its_tasks():
