@@ -259,11 +259,12 @@ def run_with_a_pool(tmp_path_factory):
     return folder
 
 
-def loaded(folder):
-    trainer = make_trainer(CONFIG)
-    given = trainer.given(TASKS, (), make_partners(CONFIG, trainer.agent, None))
-    state, given = load(folder, jax.eval_shape(trainer.start, given), given, CONFIG)
-    return dataclasses.replace(state, key=jax.random.key_data(state.key)), given.partners
+def loaded(folder, config=CONFIG, tasks=TASKS):
+    trainer = make_trainer(config)
+    given = trainer.given(tasks, (), make_partners(config, trainer.agent, None))
+    state, given = load(folder, jax.eval_shape(trainer.start, given), given, config)
+    state = dataclasses.replace(state, key=jax.random.key_data(state.key))
+    return (state, given.partners) if tasks is TASKS else (state, given.partners, given.tasks)
 
 
 @pytest.mark.slow  # quicker: `test_a_snapshot_plays_as_when_it_was_taken_and_on_to_the_end_of_its_episodes`
@@ -281,6 +282,34 @@ def test_a_run_with_a_pool_goes_on_bit_for_bit(run_with_a_pool, tmp_path):
     assert train(CONFIG, tmp_path / "run", tasks=TASKS, resume=True, show_progress=False)
     assert_same(loaded(tmp_path / "run"), loaded(run_with_a_pool))
     assert loaded(run_with_a_pool)[1].taken.tolist() == [0, 2, 4]
+
+
+@pytest.mark.slow
+def test_a_pool_and_an_archive_go_on_together_bit_for_bit(tmp_path):
+    """Tasks are tried out beside the pool's partners too; who is fit is credited by the task alone."""
+    many = jax.tree.map(lambda leaf: jnp.tile(leaf, (32,) + (1,) * (leaf.ndim - 1)), TASKS.tasks)
+    tasks = TaskSet(dataclasses.replace(many, game_id=jnp.arange(64, dtype=jnp.int32)))
+    config = dataclasses.replace(CONFIG, curriculum=PLRConfig(capacity=48, min_filled=4, decay=0.9))
+    config = dataclasses.replace(config, partners=PoolConfig(capacity=2, updates_per_draw=3, draws_per_snapshot=1))
+    config = dataclasses.replace(config, total_steps=6 * config.steps_per_update)
+    rows = []
+
+    def stop(row):
+        rows.append(row)
+        if len(rows) == 3:
+            raise KeyboardInterrupt
+
+    assert train(config, tmp_path / "whole", tasks=tasks, show_progress=False)
+    with pytest.raises(KeyboardInterrupt):
+        train(config, tmp_path / "run", tasks=tasks, show_progress=False, on_row=stop)
+    assert train(config, tmp_path / "run", tasks=tasks, resume=True, show_progress=False)
+    found, expected = (
+        loaded(tmp_path / name, config, config.curriculum.make(tasks, config.sizes)) for name in ("run", "whole")
+    )
+    assert_same(found, expected)
+    _, pool, replay = found
+    kept = np.asarray(replay.archive.tasks.game_id)[np.asarray(replay.archive.is_filled)]
+    assert pool.is_filled.sum() > 1 and len(kept) == len(set(kept.tolist())) > config.curriculum.min_filled
 
 
 @pytest.mark.slow
