@@ -197,6 +197,11 @@ def test_bfloat16_stays_near_float32(agent, params, recording):
         np.testing.assert_allclose(one, exact, atol=tolerance)
         np.testing.assert_allclose(one, again, atol=tolerance)
         assert abs(one - exact).max() > 1e-3  # it does compute in bfloat16
+    # Policies of learning and of acting: their ratio is 1, but for noise that is small beside PPO's clip of .2.
+    learned, acted = (np.asarray(jax.nn.log_softmax(logits)) for logits in (found[0], stepped[0]))
+    chance, log_ratio = np.exp(acted), learned - acted
+    assert (chance * (np.expm1(log_ratio) - log_ratio)).sum(-1).mean() < 1e-4
+    assert abs(log_ratio[chance > 0.01]).max() < 0.05
     for remembered in (memory, step_memory):
         assert {leaf.dtype.name for leaf in jax.tree.leaves(remembered)} == STORED[agent.config.memory]
     assert {leaf.dtype for leaf in jax.tree.leaves(jax.eval_shape(short.init, jax.random.key(0)))} == {jnp.dtype("f4")}
