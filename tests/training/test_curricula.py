@@ -1,4 +1,4 @@
-"""The rules of the curricula on hand-made episodes, the archive, and who is credited for what."""
+"""The rules of the curricula on hand-made episodes."""
 
 import dataclasses
 import json
@@ -8,11 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hand_made import CLOCK, SIZES, TASKS, TWO_ENVS, episodes, held, insert, judge, pick, sample, update
 from tiny_rooms import SANITY_TASKS
 
 from xworld import ConfigError, EnvConfig
 from xworld.base.xla.devices import AXIS
-from xworld.core.types import Observation
 from xworld.tasks import TaskPool, TaskSet, parse, preset
 from xworld.training import (
     AccelConfig,
@@ -20,9 +20,8 @@ from xworld.training import (
     NoopConfig,
     PLRConfig,
     ProgressConfig,
-    Sizes,
 )
-from xworld.training.curriculum.archive import EMPTY, Archive, rank_weights, staleness_weights
+from xworld.training.curriculum.archive import Archive
 from xworld.training.curriculum.followed import numbered, td_errors
 from xworld.training.curriculum.rules.accel import Accel
 from xworld.training.curriculum.rules.learnability import learnability
@@ -30,202 +29,6 @@ from xworld.training.curriculum.rules.noop import is_admitted
 from xworld.training.curriculum.rules.plr import Moments
 from xworld.training.curriculum.rules.progress import _weigh, cell_of, progress
 from xworld.training.logs.tasks import task_metrics
-from xworld.training.rollouts.episodes import Episodes, Tally, finished_episodes, follow_trials
-from xworld.training.rollouts.rollout import Context, Rollout, Steps
-
-SIZES = Sizes(num_envs=4, num_groups=1, rollout_length=8, trial_length=(4, 4), num_trials=(1, 3))
-TWO_ENVS = dataclasses.replace(SIZES, num_envs=2)
-CLOCK = jnp.int32
-
-
-def task_set(num_tasks):
-    """Tasks with the ids 0, 1, ..., and 1 to 3 trials in turn."""
-    tasks = jax.vmap(SANITY_TASKS.sample)(jax.random.split(jax.random.key(0), num_tasks))
-    index = jnp.arange(num_tasks, dtype=jnp.int32)
-    trials = (index % 3 + 1).astype(jnp.uint16)
-    return dataclasses.replace(tasks, game_id=index, world_id=0 * index, num_trials=trials)
-
-
-TASKS = task_set(12)
-HOST_TASKS = jax.device_get(TASKS)
-
-
-# Compiled as a whole: one after the other, operations take longer to compile.
-insert, follow = jax.jit(Archive.insert), jax.jit(Archive.follow)
-update = jax.jit(lambda rule, seen: rule.update(None, seen))
-judge = jax.jit(lambda rule, tried: rule.judge(None, tried))
-sample = jax.jit(lambda rule, keys: jax.vmap(rule.sample)(keys))
-
-
-def pick(index):
-    return jax.tree.map(lambda leaf: leaf[np.asarray(index)], HOST_TASKS)
-
-
-def episodes(index, returns=0.0, errors=0.0, finished=1, num_steps=4):
-    """Episodes of tasks [B, 2] by their ids."""
-    index = np.asarray(index)
-
-    def fill(value, dtype):
-        return np.broadcast_to(np.asarray(value, dtype), index.shape)
-
-    errors = fill(errors, np.float32)
-    return Episodes(
-        task=pick(index),
-        num_steps=fill(num_steps, np.int32),
-        num_finished=fill(finished, np.int32),
-        return_=fill(returns, np.float32),
-        error=errors,
-        episode_error=errors,
-    )
-
-
-def held(archive):
-    """Ids and scores of the tasks that an archive holds."""
-    is_filled = np.asarray(archive.is_filled)
-    return dict(zip(archive.tasks.game_id[is_filled].tolist(), archive.score[is_filled].tolist(), strict=True))
-
-
-# What became of trials
-
-
-def steps_of(time_left, trial, reward, is_next, ids, discount, length=3, weight=1.0):
-    """[T, B] of each, one agent."""
-    shape = np.shape(time_left)
-    view = jnp.ones((*shape, 1, 1, 1, 3), jnp.uint8)
-    nothing = jnp.zeros((*shape, 1), jnp.uint8)
-    number = jnp.asarray(trial, jnp.int32)
-    observation = Observation(
-        view=view, held=nothing, direction=nothing, last_action=nothing, last_reward=nothing.astype(jnp.float32),
-        trial=number, trials_left=1 - number, time_left=jnp.asarray(time_left, jnp.int32),
-        trial_length=jnp.full(shape, length, jnp.int32),
-    )  # fmt: skip
-    value = jnp.zeros((*shape, 1))
-    ids = jnp.asarray(ids, jnp.int32)
-    return Steps(
-        weight=jnp.full((*shape, 1), weight), task_id=jnp.stack([0 * ids, ids], -1), observation=observation,
-        is_reset=jnp.zeros(shape, bool), is_next_task=jnp.asarray(is_next, bool), action=value.astype(jnp.int32),
-        log_probability=value, value=value, reward=jnp.asarray(reward, jnp.float32)[..., None],
-        discount=jnp.asarray(discount, jnp.float32),
-    )  # fmt: skip
-
-
-def column(*values):
-    return [[value] for value in values]
-
-
-def pairs(first, second):
-    """[T, 2] of two environments."""
-    return [list(both) for both in zip(first, second, strict=True)]
-
-
-def test_trials_are_credited_to_the_task_that_was_played():
-    """An episode ends in the middle of a rollout, and its environment goes on with another task (minimax #6)."""
-    # Task 5, two trials of three steps, of which the first began before, then task 7; beside it all of 3, then 8.
-    steps = steps_of(
-        pairs((2, 1, 3, 2, 1, 3, 2), (3, 2, 1, 3, 2, 1, 3)), pairs((0, 0, 1, 1, 1, 0, 0), (0, 0, 0, 1, 1, 1, 0)),
-        pairs((1, 0, 0, 1, 1, 1, 1), (0, 0, 1, 0, 0, 1, 9)), pairs((0, 0, 0, 0, 0, 1, 1), (0, 0, 0, 0, 0, 0, 1)),
-        pairs((5, 5, 5, 5, 5, 7, 7), (3, 3, 3, 3, 3, 3, 8)), pairs((1, 1, 1, 1, 0, 1, 1), (1, 1, 1, 1, 1, 0, 1)),
-    )  # fmt: skip
-    errors = jnp.asarray(pairs((4, -2, 1, -2, 3, 100, 100), (1, 1, 1, -3, 3, 3, 50)), jnp.float32)[..., None]
-    before = Tally(jnp.array([[1, 1], [0, 0]]), jnp.array([[1.0, 1], [0, 0]]), jnp.array([[6.0, 6], [0, 0]]))
-    tally, trials = follow_trials(before, steps, errors)
-    assert trials.is_end.T.tolist() == [
-        [False, True, False, False, True, False, False],
-        [False, False, True] * 2 + [False],
-    ]
-    assert np.argwhere(trials.is_last).tolist() == [[4, 0], [5, 1]]
-    np.testing.assert_allclose(trials.return_[jnp.array([1, 4]), 0], [2 / 3, 2 / 3])
-    np.testing.assert_allclose(trials.error[jnp.array([1, 4]), 0], [12 / 3, 6 / 3])
-    np.testing.assert_allclose(trials.episode_error[4, 0], 18 / 6)
-    assert (trials.length == 3).all()
-    assert tally.num_steps.tolist() == [[2, 2], [1, 1]] and tally.reward.tolist() == [[2, 2], [9, 9]]
-
-    context = Context((pick([5, 3]), pick([7, 8])), briefings=None, memory=None, last_value=None)
-    found = finished_episodes(trials, Rollout(steps, context))
-    assert found.task_id[..., 1].tolist() == [[5, 7], [3, 8]]
-    assert found.num_finished.tolist() == [[1, 0], [1, 0]] and found.num_steps.tolist() == [[5, 2], [6, 1]]
-    np.testing.assert_allclose(found.return_[:, 0], [2 / 3, 1 / 3], rtol=1e-6)
-    assert found.error[:, 0].tolist() == [2, 3] and found.episode_error[:, 0].tolist() == [3, 2]
-
-    # What the environment plays now is in the archive too: its score stays.
-    archive = insert(Archive.start(SANITY_TASKS, 4), pick([5, 7]), jnp.array([1.0, 2.0]), jnp.ones(2, bool), CLOCK(1))
-    after = follow(archive, found, CLOCK(9), found.error)
-    assert held(after) == {7: 2.0, 5: 2.0}
-    assert dict(zip(after.tasks.game_id.tolist(), after.num_playing.tolist(), strict=True))[7] == 1
-
-
-def test_an_episode_that_was_not_seen_from_its_first_step_does_not_count():
-    """As at the start of a run, where environments begin at random moments."""
-    steps = steps_of(column(2, 1, 3, 2, 1), column(0, 0, 1, 1, 1), column(0, 0, 1, 1, 1), column(*[0] * 5),
-                     column(*[5] * 5), column(1, 1, 1, 1, 0))  # fmt: skip
-    _, trials = follow_trials(Tally.start(1), steps, steps.reward)
-    assert trials.is_end[:, 0].tolist() == [False] * 4 + [True] and not trials.is_last.any()
-
-
-def test_idle_environments_are_looked_at_though_nothing_is_learned_from_them():
-    steps = steps_of(column(1), column(0), column(1), column(0), column(0), column(0), length=1, weight=0.0)
-    _, trials = follow_trials(Tally.start(1), steps, steps.reward)
-    assert trials.is_last.all() and trials.return_.tolist() == [[1.0]]
-
-
-# The archive
-
-
-def test_an_archive_keeps_the_best():
-    archive = Archive.start(SANITY_TASKS, 3)
-    assert held(archive) == {} and not archive.where(jnp.zeros((1, 2), jnp.int32)).any()  # an empty place has no id
-    yes = jnp.ones(2, bool)
-    archive = insert(archive, pick([4, 4]), jnp.array([0.5, 1.0]), yes, CLOCK(1))
-    assert held(archive) == {4: 1.0}  # once, though it was offered twice
-    archive = insert(archive, pick([1, 2]), jnp.array([3.0, 2.0]), yes, CLOCK(2))
-    assert held(archive) == {1: 3.0, 2: 2.0, 4: 1.0}
-    archive = insert(archive, pick([5, 6]), jnp.array([2.5, 0.5]), yes, CLOCK(3))
-    assert held(archive) == {1: 3.0, 5: 2.5, 2: 2.0}  # full: the worst is gone, what is worse does not come in
-    same = insert(archive, pick([7, 8]), jnp.array([9.0, 9.0]), ~yes, CLOCK(4))
-    jax.tree.map(np.testing.assert_array_equal, same, archive)  # nothing was offered
-    equal = insert(archive, pick([7, 8]), jnp.array([2.0, 2.0]), yes, CLOCK(4))
-    assert held(equal) == {1: 3.0, 5: 2.5, 2: 2.0}  # of equals, what was there longer
-    assert archive.born.tolist() == [2, 3, 2]
-    ids = jnp.array([[0, 5], [0, 11]], jnp.int32)
-    assert archive.age(ids, CLOCK(10)).tolist() == [7.0, 0.0]
-
-
-def test_a_replay_without_a_finished_episode_changes_no_score():
-    archive = Archive.start(SANITY_TASKS, 4)
-    archive = insert(archive, pick([1, 2, 3]), jnp.array([3.0, 2.0, 1.0]), jnp.ones(3, bool), CLOCK(1))
-    seen = episodes([[1, 2], [1, 9]], finished=[[0, 2], [0, 1]])
-    after = follow(archive, seen, CLOCK(5), jnp.array([[7.0, 4.0], [8.0, 9.0]]))
-    assert held(after) == {1: 3.0, 2: 4.0, 3: 1.0}
-    assert after.played.tolist()[:3] == [5, 5, 1] and after.num_episodes.tolist()[:3] == [0, 2, 0]
-    both = follow(archive, episodes([[1, 1], [1, 9]]), CLOCK(5), jnp.array([[7.0, 4.0], [1.0, 9.0]]))
-    assert held(both)[1] == 4.0  # the mean of three
-
-
-@pytest.mark.parametrize("temperature", [1.0, 0.3, 0.01])
-@pytest.mark.parametrize(
-    "score", [[1.0, 3.0, 2.0, 0.5], [2.0, 2.0, 2.0, 2.0], [1.0, EMPTY, 5.0, EMPTY], [-3.0, EMPTY, EMPTY, EMPTY]]
-)
-def test_weights_by_rank_are_those_of_plain_python(score, temperature):
-    order = sorted(range(4), key=lambda place: -float(score[place]))
-    expected = [0.0] * 4
-    for rank, place in enumerate(order, 1):
-        if score[place] > EMPTY:
-            expected[place] = (1 / rank) ** (1 / temperature)
-    expected = [value / sum(expected) for value in expected]
-    found = rank_weights(jnp.array(score), temperature)
-    assert jnp.isfinite(found).all()
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-30)
-
-
-def test_weights_of_an_empty_archive_and_of_what_is_stale():
-    assert rank_weights(jnp.full(3, EMPTY), 1.0).tolist() == [0, 0, 0]
-    filled = jnp.array([True, True, False])
-    np.testing.assert_allclose(staleness_weights(jnp.array([1, 4, 0]), filled, CLOCK(5)), [0.8, 0.2, 0])
-    np.testing.assert_allclose(staleness_weights(jnp.array([5, 5, 0]), filled, CLOCK(5)), [0.5, 0.5, 0])
-    assert staleness_weights(jnp.zeros(3, jnp.int32), ~filled & filled, CLOCK(5)).tolist() == [0, 0, 0]
-
-
-# The rules
 
 
 @pytest.mark.parametrize(

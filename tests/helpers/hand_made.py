@@ -1,0 +1,63 @@
+"""Hand-made tasks and episodes, of which curricula are told."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from tiny_rooms import SANITY_TASKS
+
+from xworld.training import Sizes
+from xworld.training.curriculum.archive import Archive
+from xworld.training.rollouts.episodes import Episodes
+
+SIZES = Sizes(num_envs=4, num_groups=1, rollout_length=8, trial_length=(4, 4), num_trials=(1, 3))
+TWO_ENVS = dataclasses.replace(SIZES, num_envs=2)
+CLOCK = jnp.int32
+
+
+def task_set(num_tasks):
+    """Tasks with the ids 0, 1, ..., and 1 to 3 trials in turn."""
+    tasks = jax.vmap(SANITY_TASKS.sample)(jax.random.split(jax.random.key(0), num_tasks))
+    index = jnp.arange(num_tasks, dtype=jnp.int32)
+    trials = (index % 3 + 1).astype(jnp.uint16)
+    return dataclasses.replace(tasks, game_id=index, world_id=0 * index, num_trials=trials)
+
+
+TASKS = task_set(12)
+HOST_TASKS = jax.device_get(TASKS)
+
+
+# Compiled as a whole: one after the other, operations take longer to compile.
+insert, follow = jax.jit(Archive.insert), jax.jit(Archive.follow)
+update = jax.jit(lambda rule, seen: rule.update(None, seen))
+judge = jax.jit(lambda rule, tried: rule.judge(None, tried))
+sample = jax.jit(lambda rule, keys: jax.vmap(rule.sample)(keys))
+
+
+def pick(index):
+    return jax.tree.map(lambda leaf: leaf[np.asarray(index)], HOST_TASKS)
+
+
+def episodes(index, returns=0.0, errors=0.0, finished=1, num_steps=4):
+    """Episodes of tasks [B, 2] by their ids."""
+    index = np.asarray(index)
+
+    def fill(value, dtype):
+        return np.broadcast_to(np.asarray(value, dtype), index.shape)
+
+    errors = fill(errors, np.float32)
+    return Episodes(
+        task=pick(index),
+        num_steps=fill(num_steps, np.int32),
+        num_finished=fill(finished, np.int32),
+        return_=fill(returns, np.float32),
+        error=errors,
+        episode_error=errors,
+    )
+
+
+def held(archive):
+    """Ids and scores of the tasks that an archive holds."""
+    is_filled = np.asarray(archive.is_filled)
+    return dict(zip(archive.tasks.game_id[is_filled].tolist(), archive.score[is_filled].tolist(), strict=True))
