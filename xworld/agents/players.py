@@ -109,6 +109,16 @@ def load_agent(folder: Path, which: Literal["last", "best"] = "last", network: s
     return saved.load(folder, which, agent)
 
 
+def results_folder(name: str, folder: Path) -> Path:
+    """Where what is found out about an agent goes by default: into its folder, of one that comes with xworld into runs.
+
+    Args:
+      name: as it was asked for.
+      folder: its `agent_folder`.
+    """
+    return Path("runs") / name if name in SHIPPED else folder
+
+
 def agent_folder(name: str) -> Path | None:
     """Where the saved agent is that `player_by_name` would load under this name; None if no saved agent is meant."""
     if name in SHIPPED:

@@ -79,7 +79,7 @@ class Evaluate:
         import rich
 
         from xworld.agents import AgentPolicy
-        from xworld.agents.players import SHIPPED, agent_folder, load_agent
+        from xworld.agents.players import agent_folder, load_agent, results_folder
         from xworld.base.configs import as_dict
         from xworld.base.files import check_folder
         from xworld.core.env import Env
@@ -103,7 +103,7 @@ class Evaluate:
         loaded = load_agent(run, self.which or "last", self.network)
         num_trials = self.num_trials or config.universe.num_trials[1:]
         check_whole("--num-trials", num_trials[0], 1)
-        output = check_folder(self.output or (Path("runs") / self.agent if self.agent in SHIPPED else run))
+        output = check_folder(self.output or results_folder(self.agent, run))
         tasks = tasks_by_name(str(run), self.seed).collect(self.num_tasks).tasks
         policy = AgentPolicy(loaded.params, loaded.agent, is_greedy=self.greedy)
         key = jax.random.key(self.seed)

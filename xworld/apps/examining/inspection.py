@@ -43,7 +43,7 @@ class Inspect:
 
         import rich
 
-        from xworld.agents.players import SHIPPED, agent_folder, load_agent
+        from xworld.agents.players import agent_folder, load_agent, results_folder
         from xworld.base.files import check_folder, write_atomically
         from xworld.evaluation.inspection.figure import draw_inspection
         from xworld.evaluation.inspection.inspect import inspect_agent
@@ -57,7 +57,7 @@ class Inspect:
         collection = self._tasks(folder)
         num_trials = self.num_trials or max(int(collection.tasks.num_trials.max()), 2)
         training = _training(folder)
-        output = check_folder(self.output or (Path("runs") / self.agent if self.agent in SHIPPED else folder))
+        output = check_folder(self.output or results_folder(self.agent, folder))
         content = inspect_agent(
             loaded, collection, num_trials, self.seed, num_scored=self.num_tasks, show_progress=True
         )

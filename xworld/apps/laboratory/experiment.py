@@ -15,6 +15,7 @@ import numpy as np
 from xworld.base.errors import ConfigError, did_you_mean
 from xworld.evaluation import CrossPlay, Scores
 
+BASELINES = "baselines"  # in an arm's place, of the job that plays the scripted players; and its folder
 ALL_ARMS = "all arms"  # of a cross-play: agents of each
 
 

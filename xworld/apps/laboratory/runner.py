@@ -19,7 +19,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from xworld.apps.laboratory.experiment import ALL_ARMS, Experiment, Job, Outcome, run_name
+from xworld.apps.laboratory.experiment import ALL_ARMS, BASELINES, Experiment, Job, Outcome, run_name
 from xworld.apps.laboratory.report.write import write_report
 from xworld.base.checks import check_set, check_whole
 from xworld.base.errors import ConfigError, located
@@ -27,7 +27,6 @@ from xworld.base.files import check_folder, locked, parse_json, read_text, write
 from xworld.base.xla.devices import num_cores, use_devices
 from xworld.evaluation import CrossPlay, Scores
 
-BASELINES = "baselines"
 _OUTCOME = "outcome.json"
 _DIGITS = 4  # of a return in a file
 _OF_EACH_ARM = 2  # agents that play with those of other arms

@@ -15,8 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from xworld.apps.laboratory.curves import SCORE, Curve, curve_of
-from xworld.apps.laboratory.experiment import Experiment, Job, Numbers, Outcome
-from xworld.apps.laboratory.runner import BASELINES
+from xworld.apps.laboratory.experiment import BASELINES, Experiment, Job, Numbers, Outcome
 from xworld.apps.laboratory.training import benchmark_along, benchmark_exam, train_to_end
 from xworld.training import CURRICULA, PRESETS, CurriculumConfig, PLRConfig, RunConfig
 

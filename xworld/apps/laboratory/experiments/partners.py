@@ -17,8 +17,7 @@ import numpy as np
 
 from xworld.agents import AgentPolicy, Expert, PairedPolicy, Policy
 from xworld.agents.players import EXPERT, NOOP, RANDOM, SCRIPTED, plan_policy
-from xworld.apps.laboratory.experiment import Experiment, Job, Outcome
-from xworld.apps.laboratory.runner import BASELINES
+from xworld.apps.laboratory.experiment import BASELINES, Experiment, Job, Outcome
 from xworld.apps.laboratory.training import newest_policy, train_run
 from xworld.core.env import Env
 from xworld.core.types import Task
