@@ -113,9 +113,9 @@ def test_several_exams_have_a_table_and_a_panel_each_and_agents_of_several_seeds
         played.append([job.arm for job in jobs])
         if gone:
             raise ConfigError("There is no agent.")
-        returns = np.array([[[4.0], [1.0]], [[2.0], [2.0]]])
-        names = tuple(f"{job.arm} {job.seed}" for job in jobs)
-        return CrossPlay(names, np.tile(returns, (len(jobs) // 2, len(jobs) // 2, 1)))
+        with_others = 1.5 if {job.arm for job in jobs} == {"low"} else 2.4
+        returns = np.where(np.eye(len(jobs), dtype=bool), 3.0, with_others)[..., None] * np.array([1.0, 2.0])
+        return CrossPlay(tuple(f"{job.arm} {job.seed}" for job in jobs), returns + 1e-6)
 
     played, gone = [], []
     experiment = dataclasses.replace(EXPERIMENT, run=run, baselines=baselines, cross_play=together, num_columns=3)
@@ -128,7 +128,7 @@ def test_several_exams_have_a_table_and_a_panel_each_and_agents_of_several_seeds
     assert played == [["high"] * 2, ["low"] * 2, ["high", "low"] * 2]
     assert content["cross_play"]["low"]["ratio"]["value"] == 0.5
     minus = content["cross_play"]["low"]["ratio"]["difference"]
-    assert minus == {"to": "high", "value": 0, "low": 0, "high": 0}  # one task, two seeds
+    assert minus == {"to": "high", **dict.fromkeys(("value", "low", "high"), pytest.approx(-0.3))}  # in both tasks
     assert (tmp_path / "toy-cross-play.png").exists()
     page = (tmp_path / "toy.html").read_text()
     assert "<th>hard</th>" in page and "with agents of other arms" in page and page.count("<figure>") == 2
@@ -181,6 +181,30 @@ def test_a_report_has_what_an_experiment_reads_off_all_rows(tmp_path):
     content = run_experiment(experiment, tmp_path)
     assert content["of_all_rows"] == {"high": {"number_of_runs": 4}, "low": {"number_of_runs": None}}
     assert "<th>number of runs</th></tr><tr><th>high</th><td>4.000</td></tr>" in (tmp_path / "toy.html").read_text()
+
+
+def test_arms_are_compared_with_the_experiments_first_in_whatever_order_they_are_asked_for(tmp_path):
+    experiment = dataclasses.replace(EXPERIMENT, seeds_of={"high": (2,)})  # so that another arm's run is the first
+    content = run_experiment(experiment, tmp_path, arms=["low", "high"])
+    assert content["arms"] == ["high", "low"]
+    of_low = content["families"]["all"]["scores"]["low"]["3"]["difference"]
+    assert of_low["to"] == "high" and of_low["value"] == pytest.approx(-0.25)
+    assert "minus high" in (tmp_path / "toy.html").read_text()
+
+
+def test_cross_play_of_families_is_compared_in_each(tmp_path):
+    def together(jobs):
+        ratio = {"high": 0.5, "low": 0.4}[jobs[0].arm] + (jobs[0].family == "hard") * (jobs[0].arm == "low") * 0.3
+        returns = np.where(np.eye(len(jobs), dtype=bool), 1.0, ratio)[..., None]
+        return CrossPlay(tuple(f"{job.arm} {job.seed}" for job in jobs), returns)
+
+    experiment = dataclasses.replace(EXPERIMENT, families=("easy", "hard"), cross_play=together)
+    found = run_experiment(experiment, tmp_path)["cross_play"]
+    minus = {title: one["ratio"].get("difference", {}).get("value") for title, one in found.items()}
+    assert minus.pop("easy, low") == pytest.approx(-0.1) and minus.pop("hard, low") == pytest.approx(0.2)
+    assert set(minus.values()) == {None}
+    low = run_experiment(experiment, tmp_path, arms=["low"])["cross_play"]
+    assert all("difference" not in one["ratio"] for one in low.values())  # there is no first arm
 
 
 def test_finished_runs_are_not_done_again(tmp_path):

@@ -80,14 +80,20 @@ def test_trials_beyond_those_of_training_are_told_apart(tmp_path):
     spread = np.linspace(0, 0.2, 6)
 
     def run(job):
-        score = np.stack([np.full(6, 0.5), np.full(6, 0.4), 0.5 + spread], axis=1)
-        return Outcome({3: score}, {"reach": {"high-3": 3.0, "high-1": 1.0}[job.arm]})
+        share = {"high-3": 1.0, "high-1": 0.5, "flat-3": 0.0, "flat-1": 1.0}[job.arm]  # of the rise
+        score = np.stack([np.full(6, 0.5), np.full(6, 0.4), 0.5 + share * spread], axis=1)
+        return Outcome({3: score}, {"reach": float(job.arm[-1])})
 
     def baselines(job):
         return Scores({"expert": {3: np.ones((1, 6, 3))}}, Reference("the expert", np.ones((6, 3))))
 
     experiment = dataclasses.replace(
-        EXPERIMENT, arms=("high-3", "high-1"), run=run, baselines=baselines, trained_trials={"all": 1}, against="reach"
+        EXPERIMENT,
+        arms=("high-3", "high-1", "flat-3", "flat-1"),
+        run=run,
+        baselines=baselines,
+        trained_trials={"all": 1},
+        against="reach",
     )
     content = run_experiment(experiment, tmp_path)["families"]["all"]
     found = content["after_training"]["high-3"]
@@ -95,12 +101,12 @@ def test_trials_beyond_those_of_training_are_told_apart(tmp_path):
     assert (found["from"], found["to"], found["lowest"]["trial"]) == (1, 3, 2)
     assert [found["last"][name] for name in ("value", "low", "high")] == pytest.approx([0.1, 0.1 - half, 0.1 + half])
     assert [found["lowest"][name] for name in ("value", "low", "high")] == pytest.approx([-0.1] * 3)
-    assert content["gain_kept"] == {
-        "high-1": {"of": "high-3", **dict.fromkeys(("value", "low", "high"), pytest.approx(1))}
-    }
+    kept = content["gain_kept"].pop("high-1")
+    assert kept.pop("of") == "high-3" and kept == dict.fromkeys(("value", "low", "high"), pytest.approx(0.5))
+    assert content["gain_kept"] == {}  # no share of no gain
     page = (tmp_path / "toy.html").read_text()
     assert "More trials than the 1 of training" in page and "high-3; lowest in trial 2" in page
-    assert "<th>high-1 of high-3</th><td>1.000" in page
+    assert "<th>high-1 of high-3</th><td>0.500" in page
     plain = run_experiment(dataclasses.replace(EXPERIMENT, trained_trials={"all": 3}), tmp_path / "plain")["families"]
     assert plain["all"]["after_training"] == plain["all"]["gain_kept"] == {}
     assert "of training" not in (tmp_path / "plain" / "toy.html").read_text()

@@ -169,7 +169,7 @@ class Evaluate:
         try:
             reference = self._find_reference(collection)
             returns = run_sweep(collection.env, collection.tasks, player.policy, config, output, about)
-            cooperation = None if pair is None else _cooperation(*pair, collection, config)
+            cooperation = None if pair is None else _cooperation(*pair, self.seat, collection, config)
             content = write_sweep(output, collection, player, config, returns, reference, cooperation)
         except KeyboardInterrupt:
             print(f"Stopped. What was played is kept in {output}; the same command goes on.")
@@ -230,10 +230,11 @@ def _seated(player: "Player", partner: "Player", seat: int | None) -> "Player":
 
 
 def _cooperation(
-    player: "Player", partner: "Player", collection: "TaskCollection", config: "SweepConfig"
+    player: "Player", partner: "Player", seat: int | None, collection: "TaskCollection", config: "SweepConfig"
 ) -> dict[str, Any] | None:
     """What both did in one more episode of each task for two, with the most trials; None where all are for one."""
     from xworld.evaluation import measure_cooperation
+    from xworld.evaluation.scores.cooperation import SEATS
 
     if not (collection.tasks.is_present.sum(-1) > 1).any():
         return None
@@ -244,6 +245,7 @@ def _cooperation(
         player.policy,
         partner.policy,
         config.key(num_trials),
+        seats=SEATS if seat is None else (seat,),
         num_trials=num_trials,
         batch_size=config.batch_size,
     )

@@ -1,7 +1,7 @@
 """An experiment: a question, arms that differ in one thing, and a function that runs one arm with one seed.
 
 Each module of `experiments/` has one, called `EXPERIMENT`. All of them end in one `Scores` for each family of tasks:
-the arms and the baselines on the same tasks, so `runner.py` and `report.py` serve all.
+the arms and the baselines on the same tasks, so `runner.py` and `report/` serve all.
 """
 
 import importlib
@@ -59,7 +59,7 @@ class Outcome:
     numbers: Mapping[str, float] = field(default_factory=dict)  # what else was measured, by name
     # of an experiment with several exams, the same for each of them by its name; `returns` is empty
     exams: Mapping[str, Mapping[int, np.ndarray]] = field(default_factory=dict)
-    # by name, [n] scores of this run on tasks of its own, beside the exam, such as those that it was trained on
+    # by name, [n] scores of this run by task on other sets than the exam's, such as tasks that it was trained on
     by_task: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 

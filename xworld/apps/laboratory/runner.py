@@ -65,7 +65,8 @@ def run_experiment(
     """
     families = check_set("--families", tuple(families) or experiment.families, experiment.families)
     arms = check_set("--arms", tuple(arms) or experiment.arms, experiment.arms)
-    arms = tuple(dict.fromkeys([*(experiment.needs[arm] for arm in arms if arm in experiment.needs), *arms]))
+    needed = {*arms, *(experiment.needs[arm] for arm in arms if arm in experiment.needs)}
+    arms = tuple(arm for arm in experiment.arms if arm in needed)  # whatever their order: the first is compared with
     seeds = [check_whole("A seed", seed, 0, 2**32 - 1) for seed in dict.fromkeys(seeds)]
     check_whole("--jobs", num_jobs, 1)
     if total_steps is not None:
@@ -195,7 +196,7 @@ def _play_together(
         return None
     content = {**about, "players": played.names, "measure": played.measure, "returns": _rounded(played.returns)}
     write_atomically(path, (json.dumps(content, separators=(",", ":")) + "\n").encode())
-    return played
+    return _read_cross_play(path, about)  # as every later report has it, with as many digits
 
 
 def _groups(experiment: Experiment, jobs: Sequence[Job]) -> dict[str, list[Job]]:

@@ -6,6 +6,7 @@ thing that one agent put down and another picked up in the same trial; what a ru
 thing. An agent *waits* in a step in which it neither moves, turns nor handles anything.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -27,7 +28,7 @@ from xworld.evaluation.protocol import with_num_trials
 from xworld.evaluation.scores.cross_play import tasks_for_two
 
 _NOBODY = -1
-_SEATS = (0, 1)
+SEATS = (0, 1)
 ROLES = ("player", "partner")
 
 
@@ -165,17 +166,19 @@ def measure_cooperation(
     partner: Policy,
     key: jax.Array,
     *,
+    seats: Sequence[int] = SEATS,
     num_trials: int | None = None,
     batch_size: int = 256,
 ) -> dict[str, Any]:
-    """What a player and its partner did, as JSON types: means over tasks for two or more and both ways to sit.
+    """What a player and its partner did, as JSON types: means over tasks for two or more and ways to sit.
 
     Args:
       env: the environment the tasks are for.
       tasks: stacked tasks; those for one agent are left out.
-      player: in seat 0, then in seat 1.
+      player: in each of the seats in turn.
       partner: in all other seats.
       key: decides directions and chance.
+      seats: of the player, from 0.
       num_trials: play this many trials of every task instead of the task's own number.
       batch_size: how many tasks are played at a time.
 
@@ -186,7 +189,7 @@ def measure_cooperation(
     trials, present = np.asarray(tasks.num_trials, np.float64), np.asarray(tasks.is_present)
     steps = trials * np.asarray(tasks.trial_length)
     found = []
-    for seat in _SEATS:
+    for seat in seats:
         deeds = count_deeds(env, tasks, PairedPolicy(player, partner, jnp.int32(seat)), key, batch_size=batch_size)
         is_own = np.arange(env.config.num_agents) == seat  # of tasks for two agents 0 and 1 are there
         found.append([_of_role(deeds, is_role & present, trials, steps) for is_role in (is_own, ~is_own)])
@@ -198,7 +201,8 @@ def measure_cooperation(
         {role: np.mean([one["fired"][task] for one in of_seats], axis=0).tolist() for role, of_seats in by_role.items()}
         for task in range(len(trials))
     ]
-    return {"num_tasks": len(trials), "num_trials": int(trials.max()), **means, "fired_by_task": fired}
+    about = {"num_tasks": len(trials), "num_trials": int(trials.max()), "seats": list(seats)}
+    return {**about, **means, "fired_by_task": fired}
 
 
 _MEASURES = {
@@ -238,7 +242,9 @@ def _mean(values: list[np.ndarray]) -> float | None:
 
 def cooperation_table(found: dict[str, Any]) -> Table:
     """A row for the player, and one for its partner."""
-    title = f"What was done in a trial, mean over {found['num_tasks']} tasks and both ways to sit"
+    seats = found["seats"]
+    sitting = "both ways to sit" if len(seats) > 1 else f"seat {seats[0]}"
+    title = f"What was done in a trial, mean over {found['num_tasks']} tasks, {sitting}"
     table = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("")
     for heading in _MEASURES.values():

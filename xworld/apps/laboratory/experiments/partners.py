@@ -22,6 +22,7 @@ from xworld.apps.laboratory.training import newest_policy, train_run
 from xworld.core.env import Env
 from xworld.core.types import Task
 from xworld.evaluation import CrossPlay, Reference, Scores, SweepConfig, cross_play, expert_reference, run_sweep
+from xworld.evaluation.scores.cooperation import SEATS
 from xworld.evaluation.scores.sweep import mean_returns
 from xworld.tasks import Universe
 from xworld.training import (
@@ -44,7 +45,6 @@ _ARMS: dict[str, PartnersConfig] = {
     ALONE: FixedConfig(NOOP),
 }
 _SMALL_POOL = PoolConfig(capacity=2, updates_per_draw=2, draws_per_snapshot=1)
-_SEATS = (0, 1)
 _OF_TWO = ("needs both", "one could do")  # tasks for two
 _WITH = (ITSELF, RANDOM, NOOP)  # who sits in the other seat of an exam; the expert's plans do not look at anybody
 
@@ -70,7 +70,7 @@ class PairExam:
         for_two = np.flatnonzero(self.is_for_two)
         played = {ITSELF: {k: returns[for_two] for k, returns in by_itself.items()}}
         for name, partner in partners.items():
-            seats = [self._sweep(PairedPolicy(policy, partner, jnp.int32(seat)), self.tasks_for_two) for seat in _SEATS]
+            seats = [self._sweep(PairedPolicy(policy, partner, jnp.int32(seat)), self.tasks_for_two) for seat in SEATS]
             played[name] = {k: np.mean([of_seat[k] for of_seat in seats], axis=0) for k in by_itself}
         exams = {
             f"{part}, with {name}": {k: returns[is_part[for_two]] for k, returns in played[name].items()}

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from xworld.agents import Agent, AgentConfig, Expert, agent_preset, make_agent
@@ -19,6 +20,7 @@ from xworld.apps.laboratory.report.fits import HELD_OUT, TRAINED_ON
 from xworld.apps.laboratory.training import SweepExam, benchmark_exam, train_to_end
 from xworld.base.errors import ConfigError
 from xworld.core.env import Env
+from xworld.core.types import Task
 from xworld.core.vector import VectorEnv
 from xworld.evaluation import Scores, SweepConfig, expert_reference, sample_tasks
 from xworld.tasks import TaskCollection, TaskPool, Universe, WorldConfig
@@ -144,9 +146,17 @@ def _exam(job: Job) -> SweepExam:
 
 def _collection(name: str, source: Universe | TaskPool, is_quick: bool) -> TaskCollection:
     """Some tasks of a universe or a pool, always the same."""
-    env = Env((source.universe if isinstance(source, TaskPool) else source).env_config)
     num_tasks = 16 if is_quick else _NUM_TASKS
-    return TaskCollection(name, env, sample_tasks(source, jax.random.key(_SEED_OF_TASKS), num_tasks))
+    if isinstance(source, TaskPool):
+        return TaskCollection(name, Env(source.universe.env_config), _some_of(source, num_tasks))
+    return TaskCollection(name, Env(source.env_config), sample_tasks(source, jax.random.key(_SEED_OF_TASKS), num_tasks))
+
+
+def _some_of(pool: TaskPool, num_tasks: int) -> Task:
+    """So many tasks of a pool, or all if there are fewer; always the same, each once, stacked."""
+    places = np.random.default_rng(_SEED_OF_TASKS).choice(len(pool), min(num_tasks, len(pool)), replace=False)
+    world_ids, game_ids = (pool.first + part for part in divmod(places, pool.num_games))
+    return jax.tree.map(jnp.asarray, pool.universe.stacked(world_ids, game_ids)[0])
 
 
 def _scores_on(source: Universe | TaskPool, job: Job) -> np.ndarray:

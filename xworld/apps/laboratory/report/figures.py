@@ -1,6 +1,6 @@
 """Figures of an experiment: scores from trial to trial by family, gain against a number, and the course of its runs."""
 
-import itertools
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +13,7 @@ from xworld.evaluation.report.look import add_axes, blank_figure, new_figure, wr
 from xworld.evaluation.report.plots import players_panel, trials_panel
 from xworld.evaluation.scores.summary import STATISTIC_NAMES
 
+_STYLES = ("-", "--", ":", "-.")
 _COLOURS = ("#2563c9", "#d9822b", "#2f8f5b", "#7d55b5", "#c2417c", "#1b8a9a")
 _BY_NUMBER = ("mean", "percentile_20")  # statistics that are drawn by the number of trials
 _WIDTH, _HEIGHT, _COLUMNS = 6.4, 4.4, 2  # of a panel in inches, and panels of a course side by side
@@ -89,8 +90,14 @@ def draw_gains(content: Mapping[str, Any], against: str) -> Figure:
 
 def _seeds(content: Mapping[str, Any]) -> str:
     """What an interval is over beside tasks."""
-    seeds = {run["seed"] for family in content["families"].values() for run in family["runs"]}
-    return " and seeds" if len(seeds) > 1 else ", of one seed"
+    numbers = {
+        number
+        for family in content["families"].values()
+        for number in Counter(run["arm"] for run in family["runs"]).values()
+    }
+    if numbers <= {1}:
+        return ", of one seed"
+    return " and seeds" if 1 not in numbers else ", and seeds where there are several"
 
 
 def draw_course(content: Mapping[str, Any]) -> Figure:
@@ -101,16 +108,23 @@ def draw_course(content: Mapping[str, Any]) -> Figure:
     panels = content["course"]
     num_rows = -(-len(panels) // _COLUMNS)
     figure = blank_figure(_WIDTH * _COLUMNS, _HEIGHT * num_rows)
-    colours = dict(zip(content["arms"], itertools.cycle(_COLOURS), strict=False))
+    families = list(dict.fromkeys(run["family"] for panel in panels for run in panel["runs"]))
+    names = [f"{family}, {arm}" for family in families for arm in content["arms"]]
+    names = names if len(families) > 1 else content["arms"]
+    looks: dict[str, dict[str, Any]] = {
+        name: {"color": _COLOURS[place % len(_COLOURS)], "linestyle": _STYLES[place // len(_COLOURS) % len(_STYLES)]}
+        for place, name in enumerate(names)
+    }
     for place, panel in enumerate(panels):
         row, column = divmod(place, _COLUMNS)
         left, bottom = (column + 0.12) / _COLUMNS, 1 - (row + 1 - 0.16) / num_rows
         axes = add_axes(figure, (left, bottom, 0.62 / _COLUMNS, 0.64 / num_rows))
         labelled: set[str] = set()
         for run in panel["runs"]:
-            label = None if run["arm"] in labelled else run["arm"]
-            labelled.add(run["arm"])
-            axes.plot(run["at"], run["values"], color=colours[run["arm"]], linewidth=1.2, alpha=0.8, label=label)
+            name = f"{run['family']}, {run['arm']}" if len(families) > 1 else run["arm"]
+            label = None if name in labelled else name
+            labelled.add(name)
+            axes.plot(run["at"], run["values"], **looks[name], linewidth=1.2, alpha=0.8, label=label)
         ends = [run["at"][-1] for run in panel["runs"] if run["at"]]
         if ends and max(ends) > _FAR * min(ends):
             axes.set_xscale("log")

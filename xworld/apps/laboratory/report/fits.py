@@ -1,16 +1,17 @@
 """Fits of scores along an axis: a power law with its interval, its test between numbers of trials, and its rival.
 
 AdA draws -log(1 - score) over log x and sees lines, without a fit. Here y = 1 - exp(-a) x^-b is fitted, by least
-squares of -log(1 - y) on log x over points and seeds; intervals are of bootstraps over tasks and seeds.
+squares of -log(1 - y) on log x over points and seeds; intervals are over tasks and seeds.
 """
 
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from scipy.special import ndtr, ndtri
 
 from xworld.base.errors import ConfigError
 from xworld.evaluation import Scores
@@ -72,27 +73,8 @@ def fit_scores(x: Sequence[float], scores: Sequence[np.ndarray], statistic: str,
       ConfigError: fewer than two points, or tasks that are not the same.
     """
     intercept, slope = _fit(x, scores, statistic)
-    slopes = slope_draws(x, scores, statistic, seed)
-    low, high = (np.nan, np.nan) if slopes is None else np.percentile(slopes, (2.5, 97.5))
-    return Line(intercept, slope, float(low), float(high))
-
-
-def slope_draws(x: Sequence[float], scores: Sequence[np.ndarray], statistic: str, seed: int = 0) -> np.ndarray | None:
-    """[1000] slopes of lines through tasks and seeds that are drawn with replacement; None if a point has one seed.
-
-    With the same seed two calls draw the same tasks and seeds, so that their slopes may be compared draw by draw.
-    """
-    num_tasks = {of_point.shape[1] for of_point in scores}
-    if len(num_tasks) > 1:
-        raise ConfigError(f"The points have {sorted(num_tasks)} tasks. Play the same tasks at all of them.")
-    if min(len(of_point) for of_point in scores) < 2:
-        return None
-    generator, slopes = np.random.default_rng(seed), []
-    for _ in range(_NUM_DRAWS):
-        tasks = generator.integers(num_tasks := scores[0].shape[1], size=num_tasks)
-        drawn = [of_point[generator.integers(len(of_point), size=len(of_point))][:, tasks] for of_point in scores]
-        slopes.append(_fit(x, drawn, statistic)[1])
-    return np.array(slopes)
+    half = _half_width(scores, lambda drawn: _fit(x, drawn, statistic)[1], seed)
+    return Line(intercept, slope, slope - half, slope + half)
 
 
 def compare_slopes(
@@ -100,14 +82,58 @@ def compare_slopes(
 ) -> dict[str, float] | None:
     """Is the slope of `last` scores, of many trials, above that of `first`, of one? None if a point has one seed.
 
-    The difference with its 95 % interval, and "p", the share of paired draws in which it is not above 0.
+    The difference with its 95 % interval, paired by task and seed, and "p", how likely so large a difference is by
+    chance if there is none: one-sided, of a normal distribution as wide as the interval.
     """
-    one, other = (slope_draws(x, scores, statistic) for scores in (first, last))
-    if one is None or other is None:
+
+    def difference(points: Sequence[np.ndarray]) -> float:
+        one, other = (_fit(x, [of_point[..., place] for of_point in points], statistic)[1] for place in (0, 1))
+        return other - one
+
+    both = [np.stack(pair, axis=-1) for pair in zip(first, last, strict=True)]
+    value, half = difference(both), _half_width(both, difference)
+    if np.isnan(half):
         return None
-    low, high = np.percentile(other - one, (2.5, 97.5))
-    value = _fit(x, last, statistic)[1] - _fit(x, first, statistic)[1]
-    return {"value": value, "low": float(low), "high": float(high), "p": float((other <= one).mean())}
+    p = float(ndtr(-value / half * ndtri(0.975))) if half > 0 else float(value <= 0)
+    return {"value": value, "low": value - half, "high": value + half, "p": p}
+
+
+def _half_width(
+    scores: Sequence[np.ndarray], value_of: Callable[[Sequence[np.ndarray]], float], seed: int = 0
+) -> float:
+    """Half the 95 % interval of a number that is made of scores at points; NaN if a point has one seed.
+
+    As in `contrast` each source of chance takes its own t:
+
+    half width^2 = sum over points of t(num_seeds - 1)^2 A + t(num_tasks - 1)^2 B
+
+    with A from the jackknife over a point's seeds, and B from the bootstrap over tasks, drawn for all points alike.
+
+    Args:
+      scores: of each point [num_seeds, num_tasks, ...], the same tasks at all of them.
+      value_of: such lists.
+      seed: of the bootstrap.
+    """
+    num_tasks = {of_point.shape[1] for of_point in scores}
+    if len(num_tasks) > 1:
+        raise ConfigError(f"The points have {sorted(num_tasks)} tasks. Play the same tasks at all of them.")
+    if min(len(of_point) for of_point in scores) < 2:
+        return float("nan")
+    (number,), of_seeds = num_tasks, 0.0
+    for place, of_point in enumerate(scores):
+        num_seeds = len(of_point)
+        left = np.array(
+            [
+                value_of([*scores[:place], np.delete(of_point, one, axis=0), *scores[place + 1 :]])
+                for one in range(num_seeds)
+            ]
+        )
+        variance = float(((left - left.mean()) ** 2).sum()) * (num_seeds - 1) / num_seeds
+        of_seeds += t_quantile(num_seeds - 1) ** 2 * variance
+    generator = np.random.default_rng(seed)
+    drawn = (generator.integers(number, size=number) for _ in range(_NUM_DRAWS))
+    of_tasks = float(np.var([value_of([of_point[:, tasks] for of_point in scores]) for tasks in drawn]))
+    return float(np.sqrt(of_seeds + t_quantile(number - 1) ** 2 * of_tasks))
 
 
 def compare_shapes(x: np.ndarray, y: np.ndarray) -> dict[str, Any]:
@@ -176,7 +202,7 @@ def fit_runs(
     Under "points", of each arm where it is and the statistics of each seed; under "lines", by statistic and number of
     trials (the fewest and the most) intercept and slope; "test" of the slopes; "shapes" of the most trials' means.
     "at_floor" has statistics that are next to 0 at most of the points. An arm whose runs have scores on tasks that they
-    were trained on, and on held-out ones, has their difference as its "gap", with its interval and that of each seed.
+    were trained on, and on held-out ones, has their difference as its "gap", with its interval.
 
     Args:
       scores: of the family.
@@ -185,15 +211,17 @@ def fit_runs(
       along: the number that says where a run is.
     """
     of_arms: dict[str, list[Mapping[str, Any]]] = {}
-    for run, own in zip(runs, by_task, strict=True):
-        of_arms.setdefault(run["arm"], []).append({**run["numbers"], **own})
+    own: dict[str, list[Mapping[str, Sequence[float]]]] = {}
+    for run, of_run in zip(runs, by_task, strict=True):
+        of_arms.setdefault(run["arm"], []).append(run["numbers"])
+        own.setdefault(run["arm"], []).append(of_run)
     numbers = sorted({scores.num_trials[0], scores.num_trials[-1]})
     is_scored = np.logical_and.reduce([scores.is_scored(k) for k in numbers])
     last = {
         arm: {k: scores.score(arm, k)[:, is_scored, -1] for k in numbers}  # [num_seeds, num_tasks]
         for arm in of_arms
     }
-    points = [_point(arm, of_arm, last[arm], along) for arm, of_arm in of_arms.items()]
+    points = [_point(arm, of_arm, last[arm], along) | _gap(own[arm]) for arm, of_arm in of_arms.items()]
     fitted = [point for point in points if point["at"] is not None]
     x = [point["at"] for point in fitted]
     if len(set(x)) < 2:
@@ -241,24 +269,22 @@ def _of_mean(values: np.ndarray) -> float:
 def _point(
     arm: str, of_runs: Sequence[Mapping[str, Any]], last: Mapping[int, np.ndarray], along: str
 ) -> dict[str, Any]:
-    """Where an arm is, and what its seeds score; `last` has [num_seeds, num_tasks] scores by number of trials.
-
-    `of_runs` has what each run measured, and its scores by task.
-    """
+    """Where an arm is, and what its seeds score; `last` has [num_seeds, num_tasks] scores by number of trials."""
     places = [numbers[along] for numbers in of_runs if along in numbers]
     point: dict[str, Any] = {"arm": arm, "at": float(np.mean(places)) if len(places) == len(of_runs) else None}
     point["seeds"] = {
         statistic: {str(k): over_tasks(of_k, statistic).round(4).tolist() for k, of_k in last.items()}
         for statistic in FITTED
     }
-    if all(TRAINED_ON in numbers for numbers in of_runs):
-        trained_on, held_out = ([np.array(one[name]) for one in of_runs] for name in (TRAINED_ON, HELD_OUT))
-        gaps = [ours.mean() - others.mean() for ours, others in zip(trained_on, held_out, strict=True)]
-        point["gap"] = {
-            "seeds": np.round(gaps, 4).tolist(),
-            **as_json(estimate_gap(trained_on, np.stack(held_out))),
-        }
     return point
+
+
+def _gap(by_task: Sequence[Mapping[str, Sequence[float]]]) -> dict[str, Any]:
+    """The gap of an arm whose runs have scores on tasks that they were trained on; else nothing."""
+    if not all(TRAINED_ON in of_run for of_run in by_task):
+        return {}
+    trained_on, held_out = ([np.array(of_run[name]) for of_run in by_task] for name in (TRAINED_ON, HELD_OUT))
+    return {"gap": as_json(estimate_gap(trained_on, np.stack(held_out)))}
 
 
 def finite(values: Mapping[str, float]) -> dict[str, float | None]:

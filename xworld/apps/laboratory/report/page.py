@@ -113,7 +113,8 @@ def _by_trial(first: str, content: Mapping[str, Any], unit: str) -> str:
     )
     about = (
         f"A score of 1 is {content['reference']['kind']}. Means over {content['num_tasks']} tasks and the seeds of an "
-        f"arm, with 95 % intervals over both. Gain is the last {unit} minus the first. {_about_seeds(content['runs'])}"
+        f"arm, with 95 % intervals over both, or over tasks where there is one seed. Gain is the last {unit} minus the "
+        f"first. {_about_seeds(content['runs'])}"
     )
     return html_table(by_trial, headings) + f"<p><small>{html.escape(about)}</small></p>"
 

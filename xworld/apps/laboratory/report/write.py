@@ -1,4 +1,4 @@
-"""What an experiment leaves: one JSON, one figure (or two), one page."""
+"""What an experiment leaves: one JSON, a figure or more, and one page."""
 
 import json
 import math
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.special import ndtri
 
 from xworld.apps.laboratory.experiment import ALL_ARMS, Experiment, Job, group_of
 from xworld.apps.laboratory.report.figures import draw_course, draw_families, draw_gains, draw_numbers
@@ -45,7 +46,7 @@ def write_report(
         "course": _course(experiment, [(job, outcome["numbers"]) for job, outcome in found if job in runs]),
         "of_all_rows": _of_all_rows(experiment, runs),
         "kept_tasks": kept_early_and_late(runs),
-        "cross_play": _describe_cross_plays(cross_plays),
+        "cross_play": _describe_cross_plays(experiment, cross_plays),
     }
     text = json.dumps(content, indent=1) + "\n"
     content = json.loads(text)
@@ -69,17 +70,16 @@ def write_report(
     return content
 
 
-def _describe_cross_plays(cross_plays: Mapping[str, CrossPlay]) -> dict[str, Any]:
-    """By title; the ratio of an arm, with the difference to that of the first arm on the same family of tasks."""
+def _describe_cross_plays(experiment: Experiment, cross_plays: Mapping[str, CrossPlay]) -> dict[str, Any]:
+    """By title; an arm's ratio with its difference to the one of the experiment's first arm on the family's tasks."""
     described: dict[str, Any] = {}
-    first_of: dict[str, str] = {}
     for title, one in cross_plays.items():
         described[title] = one.describe()
-        family, _, name = title.rpartition(", ")
-        first = first_of.setdefault(family, title)
-        if name != ALL_ARMS and title != first:
+        family, comma, name = title.rpartition(", ")
+        first = f"{family}{comma}{experiment.arms[0]}"
+        if name != ALL_ARMS and title != first and first in cross_plays:
             found = as_json(one.ratio_minus(cross_plays[first]))
-            described[title]["ratio"]["difference"] = {"to": first, **finite(found)}
+            described[title]["ratio"]["difference"] = {"to": experiment.arms[0], **finite(found)}
     return described
 
 
@@ -107,6 +107,8 @@ def _of_family(experiment: Experiment, found: Found) -> dict[str, Any]:
 
     An arm's seeds are its rows, so that intervals are over seeds and tasks.
     """
+    order = {arm: place for place, arm in enumerate(experiment.arms)}
+    found = sorted(found, key=lambda one: order.get(one[0].arm, len(order)))  # the first is compared with
     rows: dict[str, dict[int, list[list[list[float]]]]] = {}
     for _, outcome in found:
         for player, by_k in outcome["returns"].items():
@@ -117,10 +119,7 @@ def _of_family(experiment: Experiment, found: Found) -> dict[str, Any]:
         {player: {k: np.array(values) for k, values in by_k.items()} for player, by_k in rows.items()},
         Reference(reference["kind"], np.array(reference["best"])),
     )
-    of_arms = sorted(
-        ((job, outcome) for job, outcome in found if job.arm in experiment.arms),
-        key=lambda one: experiment.arms.index(one[0].arm),
-    )
+    of_arms = [(job, outcome) for job, outcome in found if job.arm in order]
     runs = [
         {"arm": job.arm, "seed": job.seed, **{name: outcome[name] for name in ("options", "numbers", "machine")}}
         for job, outcome in of_arms
@@ -139,16 +138,21 @@ def _after_training(scores: Scores, num_trained: int) -> dict[str, Any]:
     """By player, what becomes of the score in trials beyond the most that an episode of training had.
 
     "last" is the last trial of most minus the last of those trained on, and "lowest" the same of the trial where it is
-    least, whose number from 1 is its "trial"; paired by task and seed, with 95 % intervals.
+    least, whose number from 1 is its "trial"; paired by task and seed, with 95 % intervals. That of "lowest" is wider
+    (Bonferroni), as the trial is chosen among several.
     """
     k, described = scores.num_trials[-1], {}
     for player in scores.returns if k > num_trained else ():
         values = scores.score(player, k)[:, scores.is_scored(k)]
         found = estimate(values[..., num_trained:] - values[..., num_trained - 1 : num_trained])
         lowest = int(found.mean.argmin())
+        wider = float(ndtri(1 - 0.025 / (k - num_trained)) / ndtri(0.975))
         last, least = (
-            {"value": float(found.mean[at]), "low": float(found.low[at]), "high": float(found.high[at])}
-            for at in (-1, lowest)
+            {"value": value, "low": value - times * half, "high": value + times * half}
+            for value, half, times in (
+                (float(found.mean[at]), float(found.high[at] - found.mean[at]), times)
+                for at, times in ((-1, 1.0), (lowest, wider))
+            )
         )
         described[player] = {
             "from": num_trained,
@@ -160,14 +164,20 @@ def _after_training(scores: Scores, num_trained: int) -> dict[str, Any]:
 
 
 def _gain_kept(scores: Scores, runs: Sequence[Mapping[str, Any]], against: str) -> dict[str, Any]:
-    """By arm, its gain as a share of that of the arm of its group which is farthest along, with 95 % intervals."""
+    """By arm, its gain as a share of that of the arm of its group which is farthest along, with 95 % intervals.
+
+    Of a gain whose own interval is not above 0 there are no shares.
+    """
     k, described = scores.num_trials[-1], {}
-    places = {run["arm"]: run["numbers"][against] for run in runs}
+    of_arms: dict[str, list[float]] = {}
+    for run in runs:
+        of_arms.setdefault(run["arm"], []).append(run["numbers"][against])
+    places = {arm: np.mean(numbers) for arm, numbers in of_arms.items()}
+    gains = {arm: gain(scores.score(arm, k)[:, scores.is_scored(k)]) for arm in places}
     for arm in places:
         farthest = max((other for other in places if group_of(other) == group_of(arm)), key=lambda one: places[one])
-        if farthest != arm:
-            ours, theirs = (gain(scores.score(name, k)[:, scores.is_scored(k)]) for name in (arm, farthest))
-            share = contrast(ours, theirs, STATISTICS["mean"], np.divide)
+        if farthest != arm and estimate(gains[farthest]).low > 0:
+            share = contrast(gains[arm], gains[farthest], STATISTICS["mean"], np.divide)
             described[arm] = {"of": farthest, **as_json(share)}
     return described
 
