@@ -207,6 +207,21 @@ def test_cross_play_of_families_is_compared_in_each(tmp_path):
     assert all("difference" not in one["ratio"] for one in low.values())  # there is no first arm
 
 
+def test_a_report_alone_is_of_what_is_finished(tmp_path):
+    with pytest.raises(
+        ConfigError, match=r"has no finished run of toy with the baselines .*\. Leave --report-only out"
+    ):
+        run_experiment(EXPERIMENT, tmp_path, is_report_only=True)
+    run_experiment(EXPERIMENT, tmp_path, arms=["high"], seeds=[2])
+    content = run_experiment(EXPERIMENT, tmp_path, is_report_only=True)
+    assert content["arms"] == ["high"] and [run["seed"] for run in content["families"]["all"]["runs"]] == [2]
+    assert not (tmp_path / "low-seed0").exists()
+    plays = dataclasses.replace(EXPERIMENT, cross_play=lambda jobs: pytest.fail("nothing is played"))
+    for seed in (0, 2):
+        run_experiment(EXPERIMENT, tmp_path, seeds=[seed])
+    assert run_experiment(plays, tmp_path, is_report_only=True)["cross_play"] == {}
+
+
 def test_finished_runs_are_not_done_again(tmp_path):
     def stop(job):
         raise KeyboardInterrupt

@@ -28,6 +28,7 @@ class Lab:
     seeds: tuple[int, ...] = ()  # by default the experiment's, with --quick the first of them
     total_steps: int | None = None  # environment steps of each run; by default as the experiment says
     jobs: int = 1  # runs side by side, each with its share of the cores
+    report_only: bool = False  # run nothing: write the table, the figure and the page of the runs that are finished
     quick: bool = False  # in miniature: minutes, and hardly anything is learned
     output: Path | None = None  # folder for all of it; runs/lab/NAME by default, with --quick runs/lab/NAME-quick
 
@@ -58,6 +59,7 @@ class Lab:
                 is_quick=self.quick,
                 total_steps=self.total_steps,
                 num_jobs=self.jobs,
+                is_report_only=self.report_only,
             )
         except KeyboardInterrupt:
             print(f"Stopped. What was done is kept in {folder}; the same command goes on.")

@@ -43,6 +43,7 @@ def run_experiment(
     is_quick: bool = False,
     total_steps: int | None = None,
     num_jobs: int = 1,
+    is_report_only: bool = False,
 ) -> dict[str, Any]:
     """Does all runs that are not finished, and writes a table, a figure and a page of all that were asked for.
 
@@ -55,6 +56,7 @@ def run_experiment(
       is_quick: in miniature.
       total_steps: environment steps of each run, in place of the experiment's own.
       num_jobs: runs side by side, each in a process with its share of the cores.
+      is_report_only: nothing is run; the report is of what is finished.
 
     Returns:
       The content of the JSON file.
@@ -74,7 +76,13 @@ def run_experiment(
     folder = check_folder(folder)
     jobs = _jobs(experiment, folder, families, arms, seeds, is_quick, total_steps)
     with locked(folder):
-        return _run_all(experiment, folder, jobs, num_jobs)
+        if is_report_only:
+            jobs = _finished(experiment, folder, jobs)
+        else:
+            _do(experiment, jobs, num_jobs)
+        found = [(job, outcome) for job in jobs if (outcome := _read(experiment, job)) is not None]
+        cross_plays = _cross_plays(experiment, folder, jobs, can_play=not is_report_only)
+        return write_report(experiment, folder, found, cross_plays)
 
 
 def _jobs(
@@ -111,8 +119,25 @@ def _jobs(
     return jobs
 
 
-def _run_all(experiment: Experiment, folder: Path, jobs: Sequence[Job], num_jobs: int) -> dict[str, Any]:
-    """Does the runs that are not done yet, and writes the report."""
+def _finished(experiment: Experiment, folder: Path, jobs: Sequence[Job]) -> list[Job]:
+    """Those that are finished, of families of which a run and the baselines are.
+
+    Raises:
+      ConfigError: there are none.
+    """
+    done = [job for job in jobs if _read(experiment, job) is not None]
+    played = {job.family for job in done if job.arm == BASELINES}
+    trained = {job.family for job in done if job.arm != BASELINES}
+    found = [job for job in done if job.family in played & trained]
+    if not found:
+        raise ConfigError(
+            f"{folder} has no finished run of {experiment.name} and its tasks' baselines. Leave --report-only out."
+        )
+    return found
+
+
+def _do(experiment: Experiment, jobs: Sequence[Job], num_jobs: int) -> None:
+    """Does the runs that are not done yet."""
     pending = [job for job in jobs if _read(experiment, job) is None]
     if num_jobs > 1 and len(pending) > 1:
         _run_side_by_side(experiment, pending, num_jobs)
@@ -121,8 +146,6 @@ def _run_all(experiment: Experiment, folder: Path, jobs: Sequence[Job], num_jobs
         for job in pending:
             print(f"{job.folder.name} begins.", flush=True)
             run_job(experiment, job)
-    found = [(job, outcome) for job in jobs if (outcome := _read(experiment, job)) is not None]
-    return write_report(experiment, folder, found, _cross_plays(experiment, folder, jobs))
 
 
 def run_job(experiment: Experiment, job: Job) -> None:
@@ -163,11 +186,11 @@ def _as_json(returns: Mapping[str, Mapping[int, np.ndarray]]) -> dict[str, dict[
     return {player: {str(k): _rounded(values) for k, values in by_k.items()} for player, by_k in returns.items()}
 
 
-def _cross_plays(experiment: Experiment, folder: Path, jobs: Sequence[Job]) -> dict[str, CrossPlay]:
+def _cross_plays(experiment: Experiment, folder: Path, jobs: Sequence[Job], *, can_play: bool) -> dict[str, CrossPlay]:
     """How the runs of each arm play with each other, and two of each arm with those of the others.
 
-    What was played is kept in a file. Where a run has no agent any more, as in a folder of results alone, what is not
-    kept is left out.
+    What was played is kept in a file. What is not kept is left out if it cannot be played, or if a run has no agent any
+    more, as in a folder of results alone.
 
     Raises:
       ConfigError: such a file is damaged.
@@ -176,7 +199,9 @@ def _cross_plays(experiment: Experiment, folder: Path, jobs: Sequence[Job]) -> d
     for title, runs in _groups(experiment, jobs).items():
         path = folder / f"{title.replace(', ', '-').replace(' ', '-')}-cross-play.json"
         about = {"runs": [job.folder.name for job in runs], **_options(runs[0])}
-        played = _read_cross_play(path, about) or _play_together(experiment, runs, path, about)
+        played = _read_cross_play(path, about)
+        if played is None and can_play:
+            played = _play_together(experiment, runs, path, about)
         if played is not None:
             found[title] = played
     return found
