@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -174,6 +175,24 @@ def test_families_have_arms_of_their_own(tmp_path):
     assert {path.name for path in tmp_path.glob("other-*")} == {"other-unlimited-seed0", "other-baselines"}
     with pytest.raises(ConfigError, match=r"The family 'other' has none of the arms \['low'\]"):
         run_experiment(EXPERIMENT, tmp_path, arms=["low"])
+
+
+class SomePool:
+    """Looks like a pool of 8 worlds and 8 games; its tasks are their ids."""
+
+    num_games, first = 8, 100
+    universe = SimpleNamespace(stacked=lambda worlds, games: (np.stack([worlds, games], axis=1), None))
+
+    def __len__(self):
+        return 64
+
+
+@pytest.mark.parametrize(("asked", "number"), [(500, 64), (64, 64), (20, 20)])
+def test_each_task_of_a_pool_is_examined_once(asked, number):
+    ids = np.asarray(scale._some_of(SomePool(), asked))
+    assert len(ids) == len(set(map(tuple, ids.tolist()))) == number
+    assert ids.min() >= 100 and ids.max() < 108
+    np.testing.assert_array_equal(ids, scale._some_of(SomePool(), asked))
 
 
 @pytest.fixture
