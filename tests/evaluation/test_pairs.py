@@ -1,6 +1,7 @@
 """Evaluation for two: one player in one seat, another in the other; everybody with everybody."""
 
 import json
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +17,7 @@ from xworld.core.step.actions import NOOP, PICK_UP, TURN_LEFT, TURN_RIGHT
 from xworld.evaluation import CrossPlay, cross_play, cross_play_table, record, tasks_for_two
 from xworld.tasks import TaskCollection, TaskSet, parse
 from xworld.tasks import save as save_tasks
+from xworld.tasks.sets.by_name import GENERATED_FEATURES
 
 
 @pytest.fixture(scope="module")
@@ -150,8 +152,11 @@ def test_tasks_for_two_are_chosen():
 
 
 def test_tasks_are_told_apart_by_how_many_agents_they_need(task):
-    config, of_two = two_agents()  # a joint production, and the same for one
-    assert TaskCollection("made", Env(config), of_two.tasks).features["agents_needed"].tolist() == [2, 0]
+    config, of_two = two_agents()  # rules about things alone, and the same for one
+    assert TaskCollection("made", Env(config), of_two.tasks).features["agents_needed"].tolist() == [1, 0]
+    info = SimpleNamespace(num_players=np.array([1, 2, 2]), needs_both=np.array([False, False, True]))
+    info.__dict__.update(dict.fromkeys(GENERATED_FEATURES, np.arange(3)))
+    assert TaskCollection("generated", ENV, None, info=info).features["agents_needed"].tolist() == [0, 1, 2]
     both = jax.tree.map(lambda leaf: leaf[None], task)  # only the first can, but a goal that is not about one of them
     assert TaskCollection("pair", ENV, both).features["agents_needed"].tolist() == [1]
 

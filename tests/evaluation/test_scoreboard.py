@@ -189,9 +189,12 @@ def test_what_cannot_be_meant_is_refused(tiny, capsys, options, message):
 def test_a_large_agent_is_refused(tiny, tmp_path, capsys, monkeypatch):
     run = make_run(tmp_path, 4)
     monkeypatch.setattr("xworld.apps.commands.scoreboard.MOST_BYTES", 1000)
+    before = tmp_path / "docs" / "results" / "scoreboard" / "agents" / "gru-4"  # of an entry that is to be replaced
+    before.mkdir(parents=True)
+    (before / "manifest.json").write_text("{}")
     assert main(["scoreboard", "--add", "gru", "--agents", run, *FEW]) == 2
     assert "an entry's may have 0.001 MB" in capsys.readouterr().err
-    assert not list((tmp_path / "docs" / "results" / "scoreboard" / "agents").iterdir())
+    assert [path.name for path in before.iterdir()] == ["manifest.json"]
 
 
 def test_the_page_here_is_that_of_the_entries_here():

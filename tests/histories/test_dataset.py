@@ -1,5 +1,6 @@
 """Data sets of histories: what was seen is derived again byte for byte, in whole or in windows, and damage is told."""
 
+import contextlib
 import dataclasses
 from functools import partial
 
@@ -10,6 +11,7 @@ import pytest
 from tiny_rooms import TinyRooms, env_config
 
 from xworld import ConfigError, Env
+from xworld.base.lines import LineWriter
 from xworld.histories import (
     Dataset,
     DatasetHeader,
@@ -285,6 +287,36 @@ def test_a_killed_writer_leaves_what_was_added(alone, tmp_path):
     data = Dataset(folder)
     data.check()
     assert data.num_streams == 4 and data.lengths(np.array([NUM_EPISODES])) == [2]
+
+
+def test_a_writer_that_is_stopped_when_all_was_written_has_it(alone, tmp_path, monkeypatch):
+    folder = copy(alone[0], tmp_path)
+    data = Dataset(folder)
+    tasks = TaskSet(data.tasks(np.arange(4)))
+    action = np.zeros((2, data.header.env.num_agents), np.uint8)
+    part = Recorded(np.array([[3]]), np.array([5]), np.array([2]), action, {"update": [0, 0], "stream": [9]})
+    write = LineWriter.write
+
+    def stop(self, line):
+        write(self, line)
+        raise KeyboardInterrupt
+
+    for stops, number in ((stop, 1), (write, 2)):
+        with DatasetWriter(folder, data.header, tasks, goes_on=True) as writer:
+            monkeypatch.setattr(LineWriter, "write", stops)
+            with pytest.raises(KeyboardInterrupt) if stops is stop else contextlib.nullcontext():
+                writer.append(part)
+            assert writer.num_episodes == NUM_EPISODES + number
+        Dataset(folder).check()
+
+
+@pytest.mark.parametrize("name", ["action.bin", "parts.jsonl", "tasks.npz"])
+def test_files_of_others_are_not_replaced(alone, tmp_path, name):
+    data = Dataset(alone[0])
+    (tmp_path / name).write_bytes(b"mine")
+    with pytest.raises(ConfigError, match=rf"has {name}, which a data set would replace, and no header.json"):
+        DatasetWriter(tmp_path, data.header, TaskSet(data.tasks(np.arange(4))))
+    assert (tmp_path / name).read_bytes() == b"mine"
 
 
 def test_what_does_not_fit_is_refused(tmp_path):

@@ -5,11 +5,14 @@ import json
 from dataclasses import dataclass
 
 import pytest
+from rich.console import Console
 
 from xworld import ConfigError
 from xworld.apps.commands.main import main
 from xworld.base.configs import differences, from_json, to_json
 from xworld.training import LEARNERS, PRESETS, PPOConfig, RunConfig
+from xworld.training.logs.progress import _learning
+from xworld.training.run.trainer import make_trainer
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,18 @@ def test_a_learner_of_ones_own_in_json(own_learner):
 def test_a_learner_that_is_not_known_is_refused():
     with pytest.raises(ConfigError, match=r"RunConfig.learner is OwnConfig\(.*; write one of: PPOConfig"):
         RunConfig(learner=OwnConfig())
+
+
+def test_a_learner_with_other_rollouts_than_steps_are_counted_by_is_refused():
+    with pytest.raises(ConfigError, match=r"rollout_length is 16, and that of RunConfig.learner 48, by which"):
+        make_trainer(PRESETS["smoke"](), learner=OwnConfig())
+
+
+def test_what_a_learner_does_not_measure_is_not_shown():
+    console = Console(width=200)
+    with console.capture() as shown:
+        console.print(_learning({"loss": 1.5, "gradient_norm": 0.25}))
+    assert "0.25" in shown.get() and "nan" not in shown.get()
 
 
 @pytest.mark.parametrize(

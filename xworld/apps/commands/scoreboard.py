@@ -13,6 +13,7 @@ from xworld.apps.commands.evaluate import INTERRUPTED
 from xworld.base.errors import ConfigError
 
 if TYPE_CHECKING:
+    from xworld.agents import LoadedAgent
     from xworld.evaluation.scoreboard.entry import Training
 
 MOST_BYTES = 1_000_000  # of a kept agent
@@ -96,12 +97,13 @@ class Scoreboard:
         entries = check_folder(self.entries)
         trainings = [_training(Path(run)) for run in self.agents] if all(are_runs) else []
         collection = benchmark_tasks(self.num_tasks)
-        players = self._keep(name, entries, trainings) if trainings else self.agents
-        located = [locate(player, entries) for player in players]
+        kept = self._kept(name, trainings)
+        players = tuple(kept) or self.agents
+        located = [str(folder) for folder, _ in kept.values()] or [locate(player, entries) for player in players]
         entry = Entry(
             name=name,
             about=name if self.about is None else self.about,
-            players=tuple(players),
+            players=players,
             trainings=tuple(trainings),
             hardware=(_this_machine() if self.hardware is None else self.hardware) if trainings else "",
             num_tasks=len(collection.tasks.trial_length),
@@ -110,29 +112,31 @@ class Scoreboard:
             seed=config.seed,
             scores=play(located, collection, config, entries, self.runs / name, self.network),
         )
+        for player, (_, loaded) in kept.items():  # what a former entry of the name has stays until here
+            _save(entries / player, loaded)
         write_entry(entries, entry)
         print(f"Wrote {entries / name}.json")
 
-    def _keep(self, name: str, entries: Path, trainings: "list[Training]") -> list[str]:
-        """Copies the runs' agents; their folders relative to that of the entries."""
-        from xworld.agents import save
+    def _kept(self, name: str, trainings: "list[Training]") -> "dict[str, tuple[Path, LoadedAgent]]":
+        """The runs' agents, copied beside what they earn; by the folder that they get, relative to the entries'."""
         from xworld.agents.players import load_agent
 
-        players = []
+        players: dict[str, tuple[Path, LoadedAgent]] = {}
         for run, training in zip(self.agents, trainings, strict=True):
             player = f"{_AGENTS}/{name}-{training.seed}"
             if player in players:
                 raise ConfigError(f"Two of the runs have the seed {training.seed}. Name runs of different seeds.")
             loaded = load_agent(Path(run), self.which, self.network)
-            save(entries / player, loaded.agent, loaded.params, loaded.return_scale, loaded.env_config)
-            size = sum(path.stat().st_size for path in (entries / player).rglob("*") if path.is_file())
+            folder = self.runs / name / _AGENTS / str(training.seed)
+            _save(folder, loaded)
+            size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
             if size > MOST_BYTES:
-                shutil.rmtree(entries / player)
+                shutil.rmtree(folder)
                 raise ConfigError(
                     f"The agent of {run} has {size / 1e6:.2f} MB; an entry's may have {MOST_BYTES / 1e6:g} MB each. "
                     "Train a smaller one."
                 )
-            players.append(player)
+            players[player] = folder, loaded
         return players
 
     def _make_page(self) -> None:
@@ -148,6 +152,12 @@ class Scoreboard:
         write_atomically(figure, to_png(draw(entries)))
         write_atomically(self.page, page.encode())
         print(f"Wrote {self.page} and {figure} of {len(entries)} entries")
+
+
+def _save(folder: Path, loaded: "LoadedAgent") -> None:
+    from xworld.agents import save
+
+    save(folder, loaded.agent, loaded.params, loaded.return_scale, loaded.env_config)
 
 
 def _training(run: Path) -> "Training":

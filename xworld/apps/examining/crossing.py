@@ -46,6 +46,8 @@ class CrossPlaying:
         check_seed(self.seed)
         check_whole("--repetitions", self.repetitions, 1)
         check_whole("--batch-size", self.batch_size, 1)
+        if self.num_trials is not None:
+            check_whole("--num-trials", self.num_trials, 1)
         self._check_players()
         use_devices(num_cores())
         import jax
@@ -59,6 +61,7 @@ class CrossPlaying:
         num_trials = self.num_trials or int(collection.tasks.num_trials.max())
         players = {name: self._player(name, collection) for name in self.players}
         output = check_folder(self.output)
+        reference = expert_reference(collection.tasks, Expert(collection.env), self.best_returns)  # kept, so first
         found = cross_play(
             collection.env,
             collection.tasks,
@@ -68,7 +71,6 @@ class CrossPlaying:
             num_repetitions=self.repetitions,
             batch_size=self.batch_size,
         )
-        reference = expert_reference(collection.tasks, Expert(collection.env), self.best_returns)
         found = found.to_scores(reference.best)
         about = {name: player.about for name, player in players.items()}
         self._write(output, found, {"num_trials": num_trials, "reference": reference.kind, "about": about}, collection)

@@ -131,7 +131,8 @@ def open_record(
         if any(folder.glob("*.jsonl")) and not path.exists():
             raise ConfigError(f"{folder} has histories but no {JOURNAL}. Put it back, or move the folder away.")
         partner = _find_partner(study, partner)
-        others = [other for other in _others(output) if other.partner == partner]
+        # A square is of one study's tasks, beside one partner.
+        others = [other for other in _others(output) if (other.digest, other.partner) == (study.digest, partner)]
         taken = [other.rotation for other in others if other.status != "declined"]
         rotation = next_rotation(study, taken)
         begun = {

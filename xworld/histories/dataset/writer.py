@@ -12,7 +12,7 @@ import numpy as np
 from xworld.base.digest import digest
 from xworld.base.errors import ConfigError
 from xworld.base.files import check_folder, locked, reason_of, write_atomically
-from xworld.base.lines import LineWriter
+from xworld.base.lines import LineWriter, to_line
 from xworld.core.step.actions import NUM_ACTIONS
 from xworld.histories.dataset.header import HEADER, PARTS, TASKS, Column, DatasetHeader, read_header
 from xworld.histories.dataset.parts import Part, is_there, read_parts
@@ -68,7 +68,7 @@ class DatasetWriter:
         Raises:
           ConfigError: arrays that do not fit together or the header, or a full disk; the data set is as it was.
         """
-        columns = self._columns_of(recorded)
+        columns, part = self._columns_of(recorded), None
         counts = {"num_episodes": len(recorded.length), "num_steps": len(recorded.action)}
         try:
             hashes = {
@@ -79,12 +79,14 @@ class DatasetWriter:
             self._lines.write(part.to_json())
         except BaseException as error:
             with contextlib.suppress(OSError):
-                self._cut()
+                if part is not None and self._has(part):  # stopped when all was written
+                    self._count(part)
+                else:
+                    self._cut()
             if isinstance(error, OSError):
                 raise ConfigError(f"{self.folder} cannot be written: {reason_of(error)}. Make room.") from error
             raise
-        self.num_episodes += part.num_episodes
-        self.num_steps += part.num_steps
+        self._count(part)
 
     def close(self) -> None:
         """Closes the files, and lets others write."""
@@ -101,9 +103,10 @@ class DatasetWriter:
         self.num_episodes = self.num_steps = 0
         self.num_tasks = None if tasks is None else len(tasks)
         if not (self.folder / HEADER).exists():
+            self._check_free()
+            write_atomically(self.folder / PARTS, b"")
             if tasks is not None:
                 save(self.folder / TASKS, tasks, self.header.env)
-            write_atomically(self.folder / PARTS, b"")
             write_atomically(self.folder / HEADER, self.header.to_json().encode())
             return
         if not goes_on:
@@ -118,6 +121,20 @@ class DatasetWriter:
         self.num_episodes = sum(part.num_episodes for part in parts)
         self.num_steps = sum(part.num_steps for part in parts)
 
+    def _check_free(self) -> None:
+        """Refuses a folder with files that a data set would replace: of one without its header, or somebody's own.
+
+        A list of parts that is empty is what a writer leaves that was stopped before it wrote the header.
+        """
+        names = [PARTS, *(column.file_name for column in self.header.columns)]
+        there = [name for name in names if (path := self.folder / name).exists() and path.stat().st_size]
+        if (self.folder / TASKS).exists() and not (self.folder / PARTS).exists():
+            there.append(TASKS)
+        if there:
+            raise ConfigError(
+                f"{self.folder} has {there[0]}, which a data set would replace, and no {HEADER}. Choose another folder."
+            )
+
     def _open(self, column: Column) -> "contextlib.AbstractContextManager":
         """The column's file, cut off where the last whole part ends."""
         try:
@@ -131,6 +148,14 @@ class DatasetWriter:
         """Takes away what was written of a part that is not whole."""
         for column, file in zip(self.header.columns, self._files, strict=True):
             file.truncate(self._num_rows(column) * column.row_bytes)
+
+    def _has(self, part: Part) -> bool:
+        """Whether the last line that was written is the part's."""
+        return (self.folder / PARTS).read_bytes().endswith(to_line(part.to_json()))
+
+    def _count(self, part: Part) -> None:
+        self.num_episodes += part.num_episodes
+        self.num_steps += part.num_steps
 
     def _num_rows(self, column: Column) -> int:
         return self.num_steps if column.is_of_steps else self.num_episodes

@@ -65,7 +65,7 @@ def _returns(row: Row) -> Table:
 
 def _learning(row: Row) -> Table:
     table = Table(*_LEARNING.values())
-    table.add_row(*(_number(row[name]) for name in _LEARNING))
+    table.add_row(*(_number(row.get(name, math.nan)) for name in _LEARNING))
     return table
 
 

@@ -217,7 +217,7 @@ def load(folder: Path, like: TrainState, given: Given, config: RunConfig) -> tup
     if given.curriculum is not None:
         given = dataclasses.replace(given, tasks=_with_keys(parts[_TASKS], given.tasks))
     if _PARTNERS in parts:
-        given = dataclasses.replace(given, partners=parts[_PARTNERS])
+        given = dataclasses.replace(given, partners=_with_keys(parts[_PARTNERS], given.partners))
     return TrainState(params=parts["params"], **rest), given
 
 

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax.sharding import PartitionSpec as P
 
 from xworld.agents import Agent, Output, Params, make_agent
+from xworld.base.errors import ConfigError
 from xworld.base.xla.devices import AXIS, make_mesh
 from xworld.core.env import Env
 from xworld.core.types import TaskSource
@@ -177,7 +178,8 @@ def make_trainer(
       is_recorded: whether chunks give what was done in them.
 
     Raises:
-      ConfigError: the environments do not divide into equal minibatches on each device.
+      ConfigError: the environments do not divide into equal minibatches on each device, or the learner's rollouts are
+        not as long as those of the configuration, by which steps are counted.
     """
     return _make_trainer(config, agent, learner, is_recorded)
 
@@ -188,6 +190,11 @@ def _make_trainer(config: RunConfig, agent: Agent | None, learner: Learner | Non
     config.check_devices(mesh.size)
     agent = make_agent(config.agent, config.env) if agent is None else agent
     learner = config.learner.make(agent) if learner is None else learner
+    if learner.rollout_length != (length := config.learner.rollout_length):
+        raise ConfigError(
+            f"The learner's rollout_length is {learner.rollout_length}, and that of RunConfig.learner {length}, by "
+            "which steps are counted. Write the same in both."
+        )
     vec = VectorEnv(Env(config.env), config.num_envs // mesh.size)
     batch = Batch(vec.num_envs, config.num_groups // mesh.size, config.shard_params)
     loop = _Loop(config, agent, learner, vec, batch, make_scouting(config, agent, learner, mesh.size), is_recorded)
