@@ -74,9 +74,9 @@ def test_a_product_has_the_gradient_of_a_product(arguments):
     ("name", "windows"),
     [
         ("gru", (None, LENGTH, WINDOW, 1)),
-        ("gru_attention", (None, WINDOW)),
         ("gru_txl", (None, WINDOW)),
-        ("gated_delta", (None, WINDOW)),
+        pytest.param("gru_attention", (None, WINDOW), marks=pytest.mark.slow),  # quicker: the others
+        pytest.param("gated_delta", (None, WINDOW), marks=pytest.mark.slow),
     ],
 )
 def test_no_gradient_goes_back_beyond_a_window(name, windows):

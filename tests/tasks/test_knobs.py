@@ -103,7 +103,7 @@ def test_shares_are_what_the_knobs_say():
     assert both["games that need both"] == both["players"] == 1 and both["negated goals"] == 0
 
 
-@pytest.mark.parametrize("name", ["ada", "ada-two-player"])
+@pytest.mark.parametrize("name", ["ada", pytest.param("ada-two-player", marks=pytest.mark.slow)])  # quicker: the other
 def test_ada_is_calibrated(name):
     """To AdA's means within 10 %; `benchmarks/checks/calibration.py` has the table."""
     universe = xworld.tasks.preset(name)

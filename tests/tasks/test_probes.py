@@ -195,7 +195,9 @@ def test_the_teaser_is_seen_from_the_start():
     assert cube in played.first_views[played.index("navigation_with_a_teaser"), ..., 1]
 
 
-@pytest.mark.parametrize("shape", ["one_player", "two_player"])
+@pytest.mark.parametrize(
+    "shape", ["one_player", pytest.param("two_player", marks=pytest.mark.slow)]
+)  # quicker: the other
 def test_briefings_hide_what_the_names_say(shape):
     played = replay(shape)
     for name in dict.fromkeys(played.names):
