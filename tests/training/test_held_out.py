@@ -39,6 +39,15 @@ b = "frozen red ball"
 """
 
 
+def test_tasks_for_other_environments_are_refused_at_once():
+    task = parse(HALF.format(length=3, trials=1), ENV)
+    stacked = jax.tree.map(lambda leaf: np.asarray(leaf)[None], task)
+    with pytest.raises(ConfigError):
+        make_evaluator(SMOKE, None, None, stacked)
+    with pytest.raises(ConfigError, match="no leading axis"):
+        make_evaluator(RunConfig(env=ENV), None, None, task)
+
+
 def evaluate(texts):
     """The row of an agent that has learned nothing, on tasks that are given."""
     config = RunConfig(env=ENV, agent=SMALL_AGENT)

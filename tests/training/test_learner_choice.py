@@ -4,13 +4,14 @@ import dataclasses
 import json
 from dataclasses import dataclass
 
+import jax.numpy as jnp
 import pytest
 from rich.console import Console
 
 from xworld import ConfigError
 from xworld.apps.commands.main import main
 from xworld.base.configs import differences, from_json, to_json
-from xworld.training import LEARNERS, PRESETS, PPOConfig, RunConfig
+from xworld.training import LEARNERS, PRESETS, PLRConfig, PPOConfig, Report, RunConfig, train
 from xworld.training.logs.progress import _learning
 from xworld.training.run.trainer import make_trainer
 
@@ -56,6 +57,30 @@ def test_a_learner_that_is_not_known_is_refused():
 def test_a_learner_with_other_rollouts_than_steps_are_counted_by_is_refused():
     with pytest.raises(ConfigError, match=r"rollout_length is 16, and that of RunConfig.learner 48, by which"):
         make_trainer(PRESETS["smoke"](), learner=OwnConfig())
+
+
+@dataclass(frozen=True)
+class Lazy:
+    """Learns nothing, and says nothing of values."""
+
+    rollout_length: int = 48
+
+    def start(self, trained, key):
+        return ()
+
+    def learn(self, trained, state, rollout, extras, terms, key, progress, batch):
+        return trained, state, Report({"loss": jnp.float32(0), "gradient_norm": jnp.float32(0)}, {})
+
+
+@pytest.mark.slow
+def test_a_learner_that_cannot_judge_is_refused_before_the_folder_is_taken(tmp_path):
+    config = PRESETS["smoke"]()
+    searching = dataclasses.replace(config, curriculum=PLRConfig(capacity=config.num_envs, min_filled=8))
+    with pytest.raises(ConfigError, match="needs the learner.s one-step errors"):
+        train(searching, tmp_path / "run", learner=Lazy(), show_progress=False)
+    with pytest.raises(ConfigError, match="columns has 'loss', which every run has"):
+        train(config, tmp_path / "run", columns=("loss",), show_progress=False)
+    assert not (tmp_path / "run").exists()
 
 
 def test_what_a_learner_does_not_measure_is_not_shown():

@@ -134,6 +134,7 @@ class Evaluate:
             batch_size=2048 if self.batch_size is None else self.batch_size,
         )
         collection = tasks_by_name(task_set, self.seed).collect(self.num_tasks)
+        self._check_others(collection, config)  # before anything is planned
         with located("--agent"):
             player = player_by_name(
                 self.agent,
@@ -147,8 +148,6 @@ class Evaluate:
         if self.demonstrator is not None:
             from xworld.evaluation.demonstrations import prompt
 
-            if config.num_trials[0] < 2:
-                raise ConfigError("--num-trials 1 leaves no trial to the agent: the first is the demonstrator's.")
             with located("--demonstrator"):
                 player, collection = prompt(
                     player,
@@ -178,21 +177,26 @@ class Evaluate:
         print(f"Wrote scores.json, report.html and replays to {output}")
         return 0
 
+    def _check_others(self, collection: "TaskCollection", config: "SweepConfig") -> None:
+        """Refuses a demonstrator, a partner or a seat for which there is no room."""
+        if self.demonstrator is not None and config.num_trials[0] < 2:
+            raise ConfigError("--num-trials 1 leaves no trial to the agent: the first is the demonstrator's.")
+        num_agents = collection.env.config.num_agents
+        if self.partner is not None and num_agents < 2:
+            raise ConfigError(
+                f"--partner {self.partner}: EnvConfig.num_agents of {collection.name} is 1, so that there is no other "
+                "seat. Choose tasks for two, or leave --partner out."
+            )
+        if self.seat is not None:
+            check_whole("--seat", self.seat, 0, num_agents - 1)
+
     def _find_partner(self, collection: "TaskCollection", name: str) -> "Player":
         """Who plays the other seats."""
         from xworld.agents.players import player_by_name
         from xworld.base.errors import located
 
-        env, tasks = collection.env, collection.tasks
-        if env.config.num_agents < 2:
-            raise ConfigError(
-                f"--partner {name}: EnvConfig.num_agents of {collection.name} is 1, so that there is no other seat. "
-                "Choose tasks for two, or leave --partner out."
-            )
-        if self.seat is not None:
-            check_whole("--seat", self.seat, 0, env.config.num_agents - 1)
         with located("--partner"):
-            return player_by_name(name, env, tasks, show_progress=True)
+            return player_by_name(name, collection.env, collection.tasks, show_progress=True)
 
     def _find_reference(self, collection: "TaskCollection") -> "Reference":
         from xworld.agents.players import EXPERT

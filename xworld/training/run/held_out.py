@@ -16,7 +16,7 @@ from xworld.core.env import Env
 from xworld.core.types import Task, TaskSource
 from xworld.evaluation.episodes import play_batch
 from xworld.tasks import Universe
-from xworld.tasks.sets.task_set import sample_stacked
+from xworld.tasks.sets.task_set import check_tasks, sample_stacked
 from xworld.training.curriculum.curriculum import Curriculum
 from xworld.training.logs.metrics import Row, evaluation_columns
 from xworld.training.run.config import RunConfig
@@ -65,8 +65,10 @@ def make_evaluator(config: RunConfig, agent: Agent, source: TaskSource | None, t
         the columns say so.
 
     Raises:
-      ConfigError: the validation split is too small.
+      ConfigError: the validation split is too small, or the tasks are for other environments.
     """
+    if tasks is not None:
+        check_tasks(Env(config.env), tasks)
     kept = None if tasks is not None else _validation(config, source)
     is_seen = tasks is None and kept is None
 

@@ -131,6 +131,8 @@ def train(
     given = trainer.given(source, tuple(terms), make_partners(config, trainer.agent, partners))
     evaluator = make_evaluator(config, trainer.agent, tasks, evaluation_tasks)
     like = jax.eval_shape(trainer.start, given)
+    own = columns_of(jax.eval_shape(trainer.chunk, like, given)[2], evaluator.columns)
+    all_columns = (*own, *check_new(columns, own))
     is_lead = jax.process_index() == 0  # the process that writes
     outside = given.describe() | {"learner": class_name(trainer.learner), "network": class_name(trainer.agent)}
     check_loggers(loggers)
@@ -161,9 +163,7 @@ def train(
         if resume and update < config.num_updates:
             given = _measured(trainer, given, evaluator)
         logs = stack.enter_context(open_loggers(loggers if is_lead else (), folder, config))
-        metrics = jax.eval_shape(trainer.chunk, state, given)[2]
-        own = columns_of(metrics, evaluator.columns)
-        writer = MetricsWriter(folder, (*own, *check_new(columns, own)), update, is_lead)
+        writer = MetricsWriter(folder, all_columns, update, is_lead)
         run = _Run(
             folder,
             is_lead,
