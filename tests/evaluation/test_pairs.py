@@ -151,14 +151,14 @@ def test_tasks_for_two_are_chosen():
         tasks_for_two(alone)
 
 
-def test_tasks_are_told_apart_by_how_many_agents_they_need(task):
+def test_tasks_are_told_apart_by_how_many_agents_they_ask(task):
     config, of_two = two_agents()  # rules about things alone, and the same for one
-    assert TaskCollection("made", Env(config), of_two.tasks).features["agents_needed"].tolist() == [1, 0]
+    assert TaskCollection("made", Env(config), of_two.tasks).features["agents_asked"].tolist() == [1, 0]
     info = SimpleNamespace(num_players=np.array([1, 2, 2]), needs_both=np.array([False, False, True]))
     info.__dict__.update(dict.fromkeys(GENERATED_FEATURES, np.arange(3)))
-    assert TaskCollection("generated", ENV, None, info=info).features["agents_needed"].tolist() == [0, 1, 2]
+    assert TaskCollection("generated", ENV, None, info=info).features["agents_asked"].tolist() == [0, 1, 2]
     both = jax.tree.map(lambda leaf: leaf[None], task)  # only the first can, but a goal that is not about one of them
-    assert TaskCollection("pair", ENV, both).features["agents_needed"].tolist() == [1]
+    assert TaskCollection("pair", ENV, both).features["agents_asked"].tolist() == [1]
 
 
 @pytest.mark.slow
@@ -177,8 +177,8 @@ def test_a_partner_by_the_protocol(tasks, tmp_path, monkeypatch, capsys):
     assert list(content["scores"]) == ["noop with random"]
     printed = capsys.readouterr().out
     assert "noop with random: score of the last trial" in printed and "What was done in a trial" in printed
-    assert [(group["value"], group["num_tasks"]) for group in content["breakdown"]["agents_needed"]] == [(1, 3)]
-    assert "for two, one could do" in printed
+    assert [(group["value"], group["num_tasks"]) for group in content["breakdown"]["agents_asked"]] == [(1, 3)]
+    assert "for two" in printed
     done = content["cooperation"]
     assert done["num_tasks"] == 3 and done["player"]["waiting"] == 1 and done["partner"]["waiting"] < 0.9
     assert done["partner"]["handled"] > 0 and done["player"]["share_of_work"] == 0

@@ -255,18 +255,18 @@ def _cooperation(
     )
 
 
-_NEEDED = {0: "for one", 1: "for two, one could do", 2: "for two, both are needed"}
+_ASKED = {0: "for one", 1: "for two", 2: "for two, of both"}
 
 
 def _print_tables(content: dict[str, Any]) -> None:
-    """Scores; in environments for several agents by who is needed, and of a player with a partner what both did."""
+    """Scores; in environments for several agents by who is asked, and of a player with a partner what both did."""
     import rich
 
     from xworld.evaluation import breakdown_table, cooperation_table, statistics_table
-    from xworld.tasks.sets.by_name import AGENTS_NEEDED
+    from xworld.tasks.sets.by_name import AGENTS_ASKED
 
     rich.print(statistics_table(content))
-    if AGENTS_NEEDED in content["breakdown"]:
-        rich.print(breakdown_table(content, AGENTS_NEEDED, _NEEDED))
+    if AGENTS_ASKED in content["breakdown"]:
+        rich.print(breakdown_table(content, AGENTS_ASKED, _ASKED))
     if "cooperation" in content:
         rich.print(cooperation_table(content["cooperation"]))

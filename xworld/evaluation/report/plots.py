@@ -12,7 +12,7 @@ from xworld.agents.players import EXPERT, NOOP, RANDOM, SEARCHER, SEARCHER_WITHO
 from xworld.evaluation.report.look import FAINT, INK, label_ends, mix, new_figure, write_title
 from xworld.evaluation.scores.scores import AGENT, PEOPLE
 from xworld.evaluation.scores.summary import STATISTIC_NAMES
-from xworld.tasks.sets.by_name import AGENTS_NEEDED
+from xworld.tasks.sets.by_name import AGENTS_ASKED
 
 _COLOURS = {
     AGENT: "#2563c9",
@@ -42,7 +42,7 @@ _FEATURES = {
     "num_dead_ends": "dead ends",
     "num_rules": "rules",
     "num_objects": "objects",
-    AGENTS_NEEDED: "agents needed (0: for one)",
+    AGENTS_ASKED: "agents asked (0: for one)",
 }
 
 

@@ -16,7 +16,7 @@ from xworld.base.errors import ConfigError
 from xworld.core.env import Env
 from xworld.core.types import Task
 from xworld.evaluation.protocol import evaluate, with_num_trials
-from xworld.evaluation.scores.statistics import NUM_RESAMPLES, Estimate, interval, t_quantile
+from xworld.evaluation.scores.statistics import NUM_RESAMPLES, Estimate, interval, jackknife, t_quantile
 
 SCORE, RETURN = "score", "return"
 
@@ -71,11 +71,8 @@ class CrossPlay:
         ours, theirs = (_ratio(*(values[drawn] for values in one._by_task())) for one in (self, other))
         square = t_quantile(num_tasks - 1) ** 2 * float((ours - theirs).var()) if num_tasks > 1 else 0.0
         for one in (self, other):
-            number = len(one.names)
-            if number > 2:
-                left = np.array([one._without(place).ratio for place in range(number)])
-                variance = float(((left - left.mean()) ** 2).sum()) * (number - 1) / number
-                square += t_quantile(number - 1) ** 2 * variance
+            if len(one.names) > 2:
+                square += jackknife(np.array([one._without(place).ratio for place in range(len(one.names))]))
         value, half = self.ratio - other.ratio, np.sqrt(square)
         return Estimate(np.array(value), np.array(value - half), np.array(value + half))
 

@@ -186,13 +186,24 @@ def crossed_interval(
         others = counts - ~np.isnan(values)  # [num_participants, num_tasks], without one participant each
         without = (sums - np.nan_to_num(values)) / np.where(others, others, np.nan)
         left = np.array([statistic(row[~np.isnan(row)]) for row in without if not np.isnan(row).all()])
-        variance = float(((left - left.mean()) ** 2).sum()) * (num_participants - 1) / num_participants
-        square += t_quantile(num_participants - 1) ** 2 * variance
+        square += jackknife(left, num_participants)
     if num_tasks > 1:
         drawn = np.random.default_rng(seed).integers(0, num_tasks, (num_resamples, num_tasks))
         square += t_quantile(num_tasks - 1) ** 2 * float(statistic(means[drawn]).var())
     value, half = float(statistic(means)), square**0.5
     return value - half, value + half
+
+
+def jackknife(left: np.ndarray, number: int | None = None) -> float:
+    """The square of half a 95 % interval over participants or seeds: t(number - 1)^2 times the jackknife's variance.
+
+    Args:
+      left: a statistic without each of them in turn.
+      number: of them, at least two; by default as many as `left` has values.
+    """
+    number = len(left) if number is None else number
+    variance = float(((left - left.mean()) ** 2).sum()) * (number - 1) / number
+    return t_quantile(number - 1) ** 2 * variance
 
 
 def contrast(
@@ -226,9 +237,7 @@ def contrast(
         num_seeds = len(player)
         if num_seeds > 1:
             left = statistic((player.sum(axis=0) - player) / (num_seeds - 1))  # without each seed
-            left = combine(left, statistic(theirs)) if is_ours else combine(statistic(ours), left)
-            variance = float(((left - left.mean()) ** 2).sum()) * (num_seeds - 1) / num_seeds
-            square += t_quantile(num_seeds - 1) ** 2 * variance
+            square += jackknife(combine(left, statistic(theirs)) if is_ours else combine(statistic(ours), left))
     if num_tasks > 1:
         drawn = np.random.default_rng(seed).integers(0, num_tasks, (num_resamples, num_tasks))
         varied = combine(statistic(ours[drawn]), statistic(theirs[drawn]))

@@ -39,7 +39,7 @@ _STARTERS = ":starters"
 
 # What scores are broken down by, of what a generator knows; of tasks that it did not make, what the arrays say.
 GENERATED_FEATURES = ("num_firings", "num_hidden_rules", "num_distractors", "num_dead_ends")
-AGENTS_NEEDED = "agents_needed"  # of tasks in environments for several agents
+AGENTS_ASKED = "agents_asked"  # of tasks in environments for several agents
 
 _RUN = "config.json"  # in the folder of a training run
 # A universe by its name or a run's folder, then maybe a split, then maybe the two ids of a task.
@@ -82,8 +82,9 @@ class TaskCollection:
     def features(self) -> dict[str, np.ndarray]:
         """By name, [num_tasks] int64: what scores are broken down by.
 
-        In environments for several agents `AGENTS_NEEDED` is among them: 2 for a task that asks something of both
-        agents whichever way it is done, 1 for one that either could do, and 0 for a task for one agent.
+        In environments for several agents `AGENTS_ASKED` is among them: 2 for a task whose goal and rules ask something
+        of both agents whichever way it is done, 1 for any other task for two, and 0 for a task for one. Whether one
+        agent alone gets everywhere in the world is not looked at.
         """
         if self.info is not None:
             found = {name: np.asarray(getattr(self.info, name), np.int64) for name in GENERATED_FEATURES}
@@ -95,8 +96,8 @@ class TaskCollection:
             }
         if self.env.config.num_agents > 1:
             info = jax.jit(jax.vmap(task_info))(self.tasks) if self.info is None else self.info
-            needed = np.where(np.asarray(info.needs_both), 2, 1)
-            found[AGENTS_NEEDED] = np.where(np.asarray(info.num_players) > 1, needed, 0)
+            asked = np.where(np.asarray(info.needs_both), 2, 1)
+            found[AGENTS_ASKED] = np.where(np.asarray(info.num_players) > 1, asked, 0)
         return found
 
 

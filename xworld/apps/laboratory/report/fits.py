@@ -16,7 +16,7 @@ from scipy.special import ndtr, ndtri
 from xworld.base.errors import ConfigError
 from xworld.evaluation import Scores
 from xworld.evaluation.report.look import add_axes, blank_figure, write_title
-from xworld.evaluation.scores.statistics import Estimate, t_quantile
+from xworld.evaluation.scores.statistics import Estimate, jackknife, t_quantile
 from xworld.evaluation.scores.summary import STATISTIC_NAMES, STATISTICS, as_json
 
 FITTED = ("mean", "median", "percentile_20")  # of STATISTICS, over tasks
@@ -121,15 +121,13 @@ def _half_width(
         return float("nan")
     (number,), of_seeds = num_tasks, 0.0
     for place, of_point in enumerate(scores):
-        num_seeds = len(of_point)
         left = np.array(
             [
                 value_of([*scores[:place], np.delete(of_point, one, axis=0), *scores[place + 1 :]])
-                for one in range(num_seeds)
+                for one in range(len(of_point))
             ]
         )
-        variance = float(((left - left.mean()) ** 2).sum()) * (num_seeds - 1) / num_seeds
-        of_seeds += t_quantile(num_seeds - 1) ** 2 * variance
+        of_seeds += jackknife(left)
     generator = np.random.default_rng(seed)
     drawn = (generator.integers(number, size=number) for _ in range(_NUM_DRAWS))
     of_tasks = float(np.var([value_of([of_point[:, tasks] for of_point in scores]) for tasks in drawn]))
