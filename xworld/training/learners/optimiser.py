@@ -16,6 +16,15 @@ from xworld.training.learners.learner import Batch
 T = TypeVar("T")
 
 
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Moments:
+    """What Adam knows of the gradients so far."""
+
+    adam: optax.ScaleByAdamState
+    ages: Any  # int32, like the parameters: steps since each of them started anew; () where none ever does
+
+
 @dataclass(frozen=True)
 class OptimiserConfig:
     """Adam's hyper-parameters (Kingma and Ba 2015; with weight decay, Loshchilov and Hutter 2019).
@@ -36,9 +45,15 @@ class OptimiserConfig:
         check(("eps", "max_gradient_norm"), partial(check_number, low=0, excludes_low=True))
         check(("weight_decay",), partial(check_number, low=0))
 
-    def start(self, params: Any) -> Sharded:
-        """The moments before the first step, of whole parameters."""
-        return Sharded(self._adam().init(params))
+    def start(self, params: Any, *, forgets: bool = False) -> Sharded:
+        """The `Moments` before the first step, of whole parameters.
+
+        Args:
+          params: any pytree of float arrays, whole.
+          forgets: whether some of them may start anew; see `forget`.
+        """
+        ages = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, jnp.int32), params) if forgets else ()
+        return Sharded(Moments(self._adam().init(params), ages))
 
     def step(
         self, params: T, state: Sharded, gradient: T, learning_rate: jax.Array, batch: Batch
@@ -47,7 +62,7 @@ class OptimiserConfig:
 
         Args:
           params: any pytree of float arrays, whole.
-          state: this device's part of the moments.
+          state: this device's part of the `Moments`.
           gradient: of the whole parameters, the same on all devices.
           learning_rate: [].
           batch: how parameters lie on the devices.
@@ -56,29 +71,41 @@ class OptimiserConfig:
         norm = optax.tree.norm(gradient)
         scale = jnp.minimum(1, self.max_gradient_norm / jnp.maximum(norm, 1e-12))
         own_gradient = own_part(jax.tree.map(lambda leaf: leaf * scale, gradient), specs)
-        own_step, moments = self._adam().update(own_gradient, state.value)
+        own_step, adam = self._adam().update(own_gradient, state.value.adam)
+        ages = jax.tree.map(lambda age: age + 1, state.value.ages)
+        if jax.tree.leaves(ages):
+            own_step = jax.tree.map(partial(self._of_age, count=adam.count), own_step, ages)
         change = gather(own_step, specs)
         if self.weight_decay:
             change = jax.tree.map(lambda step, old: step + self.weight_decay * old, change, params)
         params = jax.tree.map(lambda old, step: old - learning_rate * step, params, change)
-        return params, Sharded(moments), norm
+        return params, Sharded(Moments(adam, ages)), norm
 
     def forget(self, state: Sharded, params: T, is_new: T, batch: Batch) -> Sharded:
-        """The moments with 0 where parameters started anew.
+        """The moments with 0 where parameters started anew: Adam goes on with these as with those of a first step.
 
         Args:
-          state: this device's part of the moments.
+          state: this device's part of the `Moments`, of parameters that may start anew.
           params: whole.
           is_new: bools of the same shapes, whole.
           batch: how parameters lie on the devices.
         """
         specs = specs_of(params, jax.lax.axis_size(AXIS), is_sharded=batch.is_sharded)
         is_own = own_part(is_new, specs)
-        mean, square = (
-            jax.tree.map(lambda is_new, leaf: jnp.where(is_new, 0.0, leaf), is_own, moment)
-            for moment in (state.value.mu, state.value.nu)
+        adam = state.value.adam
+        mean, square, ages = (
+            jax.tree.map(lambda is_new, leaf: jnp.where(is_new, 0, leaf), is_own, tree)
+            for tree in (adam.mu, adam.nu, state.value.ages)
         )
-        return Sharded(state.value._replace(mu=mean, nu=square))
+        return Sharded(Moments(adam._replace(mu=mean, nu=square), ages))
+
+    def _of_age(self, step: jax.Array, age: jax.Array, count: jax.Array) -> jax.Array:
+        """A step that was corrected as the `count`-th, corrected as that of parameters of this age."""
+
+        def correction(steps: jax.Array) -> jax.Array:
+            return jnp.sqrt(1 - self.beta2**steps) / (1 - self.beta1**steps)
+
+        return step * correction(age) / correction(count)
 
     def _adam(self) -> optax.GradientTransformation:
         return optax.scale_by_adam(self.beta1, self.beta2, self.eps)

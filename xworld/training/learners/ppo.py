@@ -126,7 +126,8 @@ class PPO:
     def start(self, trained: Trained, key: jax.Array) -> PPOState:
         """Fresh moments; values are returns until returns were seen."""
         plasticity = start_plasticity(self.config.plasticity, trained.agent)
-        return PPOState(self.config.optimiser.start(trained), ReturnScale.start(), plasticity)
+        moments = self.config.optimiser.start(trained, forgets=self.config.plasticity.changes)
+        return PPOState(moments, ReturnScale.start(), plasticity)
 
     def learn(
         self,
