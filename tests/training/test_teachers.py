@@ -14,7 +14,7 @@ from jax.sharding import PartitionSpec as P
 from tiny_rooms import SANITY_TASKS, SMALL_AGENT, TinyRooms, env_config
 
 from xworld import ConfigError, Env, VectorEnv
-from xworld.agents import LoadedAgent, load, make_agent, save
+from xworld.agents import LoadedAgent, Output, load, make_agent, save
 from xworld.agents.return_scale import ReturnScale
 from xworld.apps.commands.main import main
 from xworld.base.configs import to_json
@@ -156,8 +156,22 @@ def test_ppo_asks_the_teacher():
     ))()  # fmt: skip
     deviation, mean = float(jnp.sqrt(scale.variance)), float(scale.mean)
     targets = (extra["value"] - mean) / deviation
-    said = divergence(logits, own.logits) + 0.3 * 0.5 * jnp.square(own.value - targets)
+    assert deviation < 2  # that of the teacher, in which the difference is measured then
+    said = divergence(logits, own.logits) + 0.3 * 0.5 * jnp.square((own.value - targets) * deviation / 2)
     assert metrics["term_teacher"] == pytest.approx(0.75 * float(said.mean()), rel=1e-3)
+
+
+@pytest.mark.parametrize(("variance", "unit"), [(1e-4, 0.01), (4.0, 2.0), (25.0, 5.0)])
+def test_values_are_apart_in_the_larger_unit_of_the_two(variance, unit):
+    """A student that earns nothing has a deviation of .01; without this a difference of 1 would count as 5,000."""
+    student = ReturnScale(np.float32(0), np.float32(1e-4), np.float32(1))
+    teacher_scale = dataclasses.replace(SCALE, variance=np.float32(variance))
+    teacher = Teacher({}, make_agent(SMALL_AGENT, env_config()), teacher_scale, TeachingConfig(value_weight=1.0))
+    shape = (1, 2, 1)
+    extra = {"logits": jnp.zeros((*shape, 7)), "value": jnp.ones(shape), "unit": jnp.ones(shape)}
+    output = Output(jnp.zeros((*shape, 7)), student.to_values(jnp.zeros(shape)), jnp.zeros((*shape, 4)), ())
+    said = teacher.loss((), output, None, teacher.in_values(extra, student), jnp.float32(0))
+    np.testing.assert_allclose(said, 0.5 * (1 / unit) ** 2, rtol=1e-4)
 
 
 def test_divergence_has_known_values():

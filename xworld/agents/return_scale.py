@@ -34,14 +34,14 @@ class ReturnScale:
 
     def to_returns(self, values: jax.Array) -> jax.Array:
         """[...] returns from [...] values."""
-        mean, deviation = self._moments()
-        return values * deviation + mean
+        return values * self.deviation + self.mean
 
     def to_values(self, returns: jax.Array) -> jax.Array:
         """[...] values from [...] returns."""
-        mean, deviation = self._moments()
-        return (returns - mean) / deviation
+        return (returns - self.mean) / self.deviation
 
-    def _moments(self) -> tuple[jax.Array, jax.Array]:
+    @property
+    def deviation(self) -> jax.Array:
+        """[] float32, the unit of values: the returns' standard deviation, .01 at least; 1 until any were seen."""
         deviation = jnp.maximum(jnp.sqrt(self.variance), _LEAST_DEVIATION)
-        return self.mean, jnp.where(self.weight > 0, deviation, 1.0)
+        return jnp.where(self.weight > 0, deviation, 1.0)

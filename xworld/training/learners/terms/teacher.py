@@ -60,7 +60,9 @@ class Teacher:
 
     The teacher sees what the student sees, and has a memory of its own that runs along. Memory, sizes and encoder may
     differ from the student's. Values are compared as returns in units of reward, since each agent normalises returns by
-    its own; a learner that normalises them too brings them into its own units (`in_values`).
+    its own; a learner that normalises them too brings them into its own units (`in_values`). Their difference is then
+    measured in the student's unit or the teacher's, whichever is larger: while a student earns hardly anything, its own
+    is so small that nothing else would count in the gradient.
     Source: Schmitt et al. 2018, "Kickstarting deep reinforcement learning"; the schedule "score" is that of Agarwal et
     al. 2022, "Reincarnating reinforcement learning".
     """
@@ -83,7 +85,7 @@ class Teacher:
         return self.agent.start_memory(num_envs)
 
     def follow(self, carry: Any, rollout: Rollout) -> tuple[Any, dict[str, jax.Array]]:
-        """The teacher's memory after the rollout; its logits [T, B, A, 7] and returns [T, B, A] along it.
+        """The teacher's memory after the rollout; logits [T, B, A, 7], returns [T, B, A] and their unit, 1, along it.
 
         Zeros, with the memory as it was, where teaching is over.
         """
@@ -97,8 +99,8 @@ class Teacher:
             _, extra = jax.eval_shape(run, carry)
             return carry, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), extra)
 
-        found: tuple[Any, dict[str, jax.Array]] = jax.lax.cond(self.is_on, run, rest, carry)
-        return found
+        memory, said = jax.lax.cond(self.is_on, run, rest, carry)
+        return memory, said | {"unit": jnp.ones_like(said["value"])}
 
     def loss(
         self, own: tuple[()], output: Output, steps: Steps, extra: dict[str, jax.Array], progress: jax.Array
@@ -106,12 +108,14 @@ class Teacher:
         """[T, B, A] weighted divergences of the policies and differences of the values."""
         loss = divergence(extra["logits"], output.logits)
         if self.config.value_weight:
-            loss += self.config.value_weight * value_loss(output.value, extra["value"])
+            apart = value_loss(output.value, extra["value"]) / jnp.square(extra["unit"])
+            loss += self.config.value_weight * apart
         return self.weight(progress) * loss
 
     def in_values(self, extra: dict[str, jax.Array], scale: ReturnScale) -> dict[str, jax.Array]:
-        """The extra with the teacher's returns as values of the student."""
-        return extra | {"value": scale.to_values(extra["value"])}
+        """The extra with the teacher's returns as values of the student, and the unit for their difference."""
+        unit = 1.0 if self.return_scale is None else jnp.maximum(self.return_scale.deviation / scale.deviation, 1)
+        return extra | {"value": scale.to_values(extra["value"]), "unit": unit * jnp.ones_like(extra["unit"])}
 
     def guide(self, progress: jax.Array) -> Guidance:
         """The weight; the policy gradient times 1 - weight, or whole; and the L2 penalty."""
