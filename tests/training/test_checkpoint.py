@@ -13,6 +13,7 @@ from tiny_rooms import SANITY_TASKS, sanity_config
 
 from xworld import ConfigError
 from xworld.agents import load as load_agent
+from xworld.agents import make_agent
 from xworld.agents.saved.saved import describe
 from xworld.training import RunConfig, TrainingDiverged, load_config, train
 from xworld.training.devices.sharding import fetch
@@ -174,6 +175,14 @@ def test_a_run_can_be_made_longer_and_not_shorter(finished):
     assert state.update == CONFIG.num_updates < longer.num_updates
     with pytest.raises(ConfigError, match=r"of another configuration \(total_steps: [0-9]+ -> 1\)"):
         load(finished, like, given, shorter)
+
+
+def test_parameters_of_another_network_are_refused_before_the_folder_is_taken(tmp_path):
+    larger = make_agent(dataclasses.replace(CONFIG.agent, head_size=2 * CONFIG.agent.head_size), CONFIG.env)
+    params = jax.eval_shape(larger.init, jax.random.key(0))
+    with pytest.raises(ConfigError, match="params are not those of the run's network: its layers have other names"):
+        run(tmp_path / "run", params=params)
+    assert not (tmp_path / "run").exists()
 
 
 def test_resume_refuses_another_configuration(finished):

@@ -14,6 +14,7 @@ from xworld.agents import make_agent
 from xworld.training import make_demonstrators
 from xworld.training.rollouts.rollout import collect, start_actor, unroll
 from xworld.training.run.given import Given
+from xworld.training.run.scouting import beside
 
 
 @jax.tree_util.register_static
@@ -158,5 +159,7 @@ def test_a_run_goes_on_with_its_own_demonstrators_only():
     }
     told.add(Given(TASKS, (), make_demonstrators(params, agent, 0.5, is_told_all=True)).describe()["partners"])
     assert len(told) == 4 and all(text.startswith("Demonstrators (parameters ") for text in told)
+    scouts_play_with = beside(Given(TASKS, (), make_demonstrators(params, agent, 0.5)))
+    assert scouts_play_with is None  # a curriculum that tries tasks out sees what the learner itself earns
     with pytest.raises(ConfigError, match="demonstrated episodes is 0.0; write a number from above 0 to 1"):
         make_demonstrators(params, agent, 0)

@@ -133,4 +133,6 @@ def test_what_cannot_be_recorded_is_said_before_anything_is_trained(tmp_path):
     open_recording(folder, longer, goes_on=True).close()
     with pytest.raises(ConfigError, match="data set of something else"):
         open_recording(folder, replace(CONFIG, seed=5), goes_on=True)
+    with pytest.raises(ConfigError, match="data set of something else"):
+        open_recording(folder, CONFIG, "Demonstrators (share 0.5)", goes_on=True)
     assert Dataset(folder).num_episodes == 0 and Env(CONFIG.env) == Dataset(folder).env

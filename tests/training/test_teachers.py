@@ -222,7 +222,8 @@ def test_a_teacher_rests_when_teaching_is_over():
     over = dataclasses.replace(teacher, is_on=np.bool_(False))
     carry = jax.tree.map(lambda leaf: leaf + 3, teacher.start(NUM_ENVS))
     after, extra = jax.jit(lambda carry: over.follow(carry, rollout))(carry)
-    assert all((leaf == 3).all() for leaf in jax.tree.leaves(after)) and not extra["logits"].any()
+    jax.tree.map(np.testing.assert_array_equal, after, teacher.start(NUM_ENVS))
+    assert not extra["logits"].any() and (extra["unit"] == 1).all()
     assert over.weight(jnp.float32(0)) == 0
 
 

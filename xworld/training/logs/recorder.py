@@ -77,12 +77,13 @@ class Recorder:
         self._steps, self._episodes, self._first = [(action[left], probability[left], update[left])], [], first
 
 
-def open_recording(folder: Path, config: RunConfig, *, goes_on: bool) -> DatasetWriter:
+def open_recording(folder: Path, config: RunConfig, partners: str | None = None, *, goes_on: bool) -> DatasetWriter:
     """The data set of a run's histories.
 
     Args:
       folder: of the data set.
       config: of the run.
+      partners: who plays beside the learner, in words; None for those of the configuration.
       goes_on: whether it is gone on with if it is there.
 
     Raises:
@@ -93,8 +94,8 @@ def open_recording(folder: Path, config: RunConfig, *, goes_on: bool) -> Dataset
             "accel plays edited tasks, which no universe has: they cannot be recorded by their ids. "
             "Choose another curriculum, or record the run's checkpoints with xworld record."
         )
-    partners = OneOf(PARTNERS).name_of(config.partners, "RunConfig.partners")
-    players = ("learner",) if config.env.num_agents == 1 else ("learner", partners)
+    beside = partners or OneOf(PARTNERS).name_of(config.partners, "RunConfig.partners")
+    players = ("learner",) if config.env.num_agents == 1 and partners is None else ("learner", beside)
     about = {"run": {name: value for name, value in as_dict(config).items() if name != "total_steps"}}
     header = DatasetHeader(config.env, config.universe, players=players, labels=_LABELS, about=about)
     return DatasetWriter(folder, header, goes_on=goes_on)

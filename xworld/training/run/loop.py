@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,11 @@ def train(
     like = jax.eval_shape(trainer.start, given)
     own = columns_of(jax.eval_shape(trainer.chunk, like, given)[2], evaluator.columns)
     all_columns = (*own, *check_new(columns, own))
+    if params is not None and _shapes(params) != _shapes(like.params):
+        raise ConfigError(
+            "params are not those of the run's network: its layers have other names or shapes. Give those of an agent "
+            "with the same AgentConfig and EnvConfig."
+        )
     is_lead = jax.process_index() == 0  # the process that writes
     outside = given.describe() | {"learner": class_name(trainer.learner), "network": class_name(trainer.agent)}
     check_loggers(loggers)
@@ -141,7 +147,8 @@ def train(
         _in_lead(is_lead, lambda: _prepare(folder, like, outside, resume, stack))
         if not resume:  # before anything is written: a term may refuse the run
             given = _measured(trainer, given, evaluator)
-        recorder = None if record is None else _recorder(record, config, tasks, resume, stack)
+        others = None if partners is None else outside["partners"]
+        recorder = None if record is None else _recorder(record, config, tasks, others, resume, stack)
         if tasks is None and config.short_sight:
             warnings.warn(config.short_sight, stacklevel=2)
         stop = stack.enter_context(stop_signals())
@@ -281,11 +288,7 @@ class _Run:
         """What `on_chunk` makes of what is given, on all devices."""
         assert self.on_chunk is not None
         new = self.on_chunk(given, row)
-        shapes = [
-            (jax.tree.structure(one), [(leaf.shape, leaf.dtype) for leaf in map(jnp.asarray, jax.tree.leaves(one))])
-            for one in (given, new)
-        ]
-        if shapes[0] != shapes[1]:
+        if _shapes(given) != _shapes(new):
             raise ConfigError("on_chunk gives something else than it got. Change values only: shapes and classes stay.")
         return self.trainer.given(new.tasks, new.terms, new.partners)
 
@@ -304,7 +307,12 @@ def _prepare(
 
 
 def _recorder(
-    folder: Path, config: RunConfig, tasks: TaskSource | None, is_resumed: bool, whole_run: ExitStack
+    folder: Path,
+    config: RunConfig,
+    tasks: TaskSource | None,
+    partners: str | None,
+    is_resumed: bool,
+    whole_run: ExitStack,
 ) -> Recorder:
     """What records a run, and has the folder for itself until `whole_run` is over."""
     if tasks is not None:
@@ -314,7 +322,8 @@ def _recorder(
         )
     if jax.process_count() > 1:
         raise ConfigError("record is for training in one process. Leave it out, or train in one.")
-    return Recorder(whole_run.enter_context(open_recording(folder, config, goes_on=is_resumed)), config.num_envs)
+    writer = open_recording(folder, config, partners, goes_on=is_resumed)
+    return Recorder(whole_run.enter_context(writer), config.num_envs)
 
 
 def _measured(trainer: Trainer, given: Given, evaluator: Evaluator) -> Given:
@@ -330,6 +339,12 @@ def _first_state(trainer: Trainer, given: Given, params: Params | None, return_s
         scale = jax.tree.map(lambda new, old: jax.device_put(new, old.sharding), return_scale, old)
         state = dataclasses.replace(state, learner=dataclasses.replace(state.learner, return_scale=scale))
     return state if params is None else dataclasses.replace(state, params=trainer.own_params(params))
+
+
+def _shapes(tree: Any) -> tuple[Any, list[Any]]:
+    """A pytree's structure, and its leaves' shapes and dtypes, to be compared with those of another."""
+    leaves, structure = jax.tree.flatten(jax.eval_shape(partial(jax.tree.map, jnp.asarray), tree))
+    return structure, [(leaf.shape, leaf.dtype) for leaf in leaves]
 
 
 def _in_lead(is_lead: bool, prepare: Callable[[], None]) -> None:

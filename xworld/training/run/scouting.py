@@ -16,7 +16,8 @@ from xworld.training.curriculum.curriculum import Searching
 from xworld.training.curriculum.followed import td_errors
 from xworld.training.devices.sharding import gather_batch
 from xworld.training.learners.learner import Judge, Learner
-from xworld.training.rollouts.partners import seated
+from xworld.training.rollouts.demonstrators import Demonstrators
+from xworld.training.rollouts.partners import Partners, seated
 from xworld.training.rollouts.try_out import Scouts, Search, note, play_scouts, start_scouts
 from xworld.training.run.config import RunConfig
 from xworld.training.run.given import Given
@@ -39,7 +40,7 @@ class Scouting:
     def start(self, key: jax.Array, given: Given) -> Scouts:
         """Scouts with tasks of the curriculum's choice."""
         source = _Proposals(_searching(given))
-        return start_scouts(self.agent, self.vec, key, source, self.plan, self.first_index, seated(given.partners))
+        return start_scouts(self.agent, self.vec, key, source, self.plan, self.first_index, beside(given))
 
     def search(
         self, key: jax.Array, params: Params, learner_state: Any, scouts: Scouts, given: Given
@@ -56,7 +57,7 @@ class Scouting:
             _Proposals(curriculum),
             self.plan,
             self.first_index,
-            seated(given.partners),
+            beside(given),
         )
         if not isinstance(self.learner, Judge):
             raise ConfigError(
@@ -77,6 +78,11 @@ class _Proposals:
     def sample(self, key: jax.Array) -> Task:
         """A task, for a JAX key."""
         return self.curriculum.propose(key)
+
+
+def beside(given: Given) -> Partners | None:
+    """Who plays along when a task is tried out: nobody in the learner's own place, as a demonstrator does."""
+    return None if isinstance(given.partners, Demonstrators) else seated(given.partners)
 
 
 def _searching(given: Given) -> Searching:

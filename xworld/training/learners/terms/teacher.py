@@ -87,7 +87,7 @@ class Teacher:
     def follow(self, carry: Any, rollout: Rollout) -> tuple[Any, dict[str, jax.Array]]:
         """The teacher's memory after the rollout; logits [T, B, A, 7], returns [T, B, A] and their unit, 1, along it.
 
-        Zeros, with the memory as it was, where teaching is over.
+        Zeros, with an empty memory, where teaching is over: in a run that is made longer it may begin again.
         """
 
         def run(carry: Any) -> tuple[Any, dict[str, jax.Array]]:
@@ -97,7 +97,9 @@ class Teacher:
 
         def rest(carry: Any) -> tuple[Any, dict[str, jax.Array]]:
             _, extra = jax.eval_shape(run, carry)
-            return carry, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), extra)
+            return self.start(rollout.steps.weight.shape[1]), jax.tree.map(
+                lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), extra
+            )
 
         memory, said = jax.lax.cond(self.is_on, run, rest, carry)
         return memory, said | {"unit": jnp.ones_like(said["value"])}
@@ -156,7 +158,9 @@ class Teacher:
         return dataclasses.replace(self, score=np.float32(score))
 
     def evaluated(self, score: float, progress: float) -> "Teacher":
-        """As it goes on after the student was evaluated; when the weight came to 0, teaching is over for good.
+        """As it goes on after the student was evaluated.
+
+        By score, teaching is over for good when the weight came to 0.
 
         Args:
           score: the student's, of last trials.
