@@ -358,7 +358,14 @@ def test_arms_differ_in_what_they_say(name, family, arm, expected, is_quick, tmp
         pytest.param("adaptation", "agent", [], "agent-seed4", 4, marks=pytest.mark.slow),
         pytest.param("memories", "gru", ["--families", "control"], "control-gru-seed0", 0, marks=pytest.mark.slow),
         pytest.param("gradient_reach", "gru-12", [], "gru-12-seed4", 4, marks=pytest.mark.slow),
-        pytest.param("curricula", "plr-all-tasks", [], "plr-all-tasks-seed4", 4, marks=pytest.mark.slow),
+        pytest.param(
+            "curricula",
+            "plr-all-tasks",
+            ["--families", "xworld-s"],
+            "xworld-s-plr-all-tasks-seed4",
+            4,
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_each_experiment_runs(name, arm, options, folder, seed, tmp_path, capsys):

@@ -26,7 +26,7 @@ def test_what_the_rows_of_all_curricula_say(tmp_path):
         return found
 
     def job(arm, seed=0):
-        return Job("all", arm, seed, tmp_path)
+        return Job("xworld-s", arm, seed, tmp_path)
 
     flat = [1.0] * 4
     found = curricula.of_all_rows(
@@ -39,14 +39,17 @@ def test_what_the_rows_of_all_curricula_say(tmp_path):
             job("accel"): rows([0.0, 0.1, 0.1, 0.3], flat, steps=50),
         }
     )
-    assert {arm: one["share_of_steps_to_uniform"] for arm, one in found.items()} == {
+    assert {arm: one["xworld-s_share_of_steps_to_uniform"] for arm, one in found.items()} == {
         "uniform": 1.0, "noop-filter": 0.25, "plr": 0.625, "accel": None,
     }  # fmt: skip
     # Of eight rows the first and the last that say something; a tenth of twenty are two.
-    rises = {arm: one["rise_of_firings"] for arm, one in found.items()}
+    rises = {arm: one["xworld-s_rise_of_firings"] for arm, one in found.items()}
     assert rises == {"uniform": 0, "noop-filter": -1, "plr": 0.5, "accel": 0}
-    long = curricula.of_all_rows({job("plr"): rows([0.1] * 10, [1.0] * 9 + [3.0])})["plr"]
-    assert long == {"share_of_steps_to_uniform": None, "rise_of_firings": 2.0}
+    elsewhere = Job("long-chains", "plr", 0, tmp_path)
+    long = curricula.of_all_rows(
+        {job("uniform"): rows([0.1] * 4, flat), elsewhere: rows([0.1] * 10, [1.0] * 9 + [3.0])}
+    )
+    assert long["plr"] == {"long-chains_share_of_steps_to_uniform": None, "long-chains_rise_of_firings": 2.0}
 
 
 def test_memories_are_compared_at_equal_seconds(tmp_path):

@@ -34,10 +34,9 @@ class Job:
     total_steps: int | None = None  # environment steps, in place of the experiment's own
 
     def beside(self, arm: str) -> Path:
-        """The folder of the run of another arm, with this run's seed and on its tasks."""
-        return self.folder.with_name(
-            self.folder.name.removesuffix(run_name(self.arm, self.seed)) + run_name(arm, self.seed)
-        )
+        """The folder of the run of another arm, with this run's seed and on its tasks, or of their `BASELINES`."""
+        prefix = self.folder.name.removesuffix(run_name(self.arm, self.seed))
+        return self.folder.with_name(prefix + (BASELINES if arm == BASELINES else run_name(arm, self.seed)))
 
 
 def run_name(arm: str, seed: int) -> str:

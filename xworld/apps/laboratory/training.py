@@ -43,6 +43,14 @@ ALONG = ("mean", "percentile_20")  # of STATISTICS, over the tasks that are play
 _NUM_ALONG, _TRIALS_ALONG = 128, (6, 13)  # tasks of the benchmark, and numbers of trials
 
 
+def _columns(num_trials: Sequence[int]) -> tuple[str, ...]:
+    """`test_mean_of_6`: the mean over tasks of the score in the last of six trials; and so on."""
+    return tuple(f"test_{statistic}_of_{k}" for k in num_trials for statistic in ALONG)
+
+
+COLUMNS_ALONG = _columns(_TRIALS_ALONG)
+
+
 class Plays(Protocol):
     """What agents are examined with: tasks, and how these are played, the same for all arms of an experiment."""
 
@@ -128,8 +136,8 @@ class Along:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """`test_mean_of_6`: the mean over tasks of the score in the last of six trials; and so on."""
-        return tuple(f"test_{statistic}_of_{k}" for k in self.config.num_trials for statistic in ALONG)
+        """`COLUMNS_ALONG`, of this one's numbers of trials."""
+        return _columns(self.config.num_trials)
 
     def __call__(self, agent: LoadedAgent, tasks: Task, row: Row) -> Row:
         """The columns, of the agent as it is, which draws its actions. As `train` calls it."""
@@ -159,10 +167,9 @@ def benchmark_exam(is_quick: bool) -> SweepExam:
     return SweepExam(benchmark_tasks, sweep_config())
 
 
-def benchmark_along(is_quick: bool, best: Path) -> Along:
-    """The first tasks of the benchmark, twice each at every evaluation of a run; in miniature of the smoke run's."""
-    num_tasks = 8 if is_quick else _NUM_ALONG
-    return Along(benchmark_exam(is_quick), num_tasks, SweepConfig(_TRIALS_ALONG, num_repetitions=2), best)
+def along_run(exam: SweepExam, is_quick: bool, best: Path) -> Along:
+    """The first tasks of an exam, twice each at every evaluation of a run, with 6 and with 13 trials."""
+    return Along(exam, 8 if is_quick else _NUM_ALONG, SweepConfig(_TRIALS_ALONG, num_repetitions=2), best)
 
 
 def _few_tasks() -> TaskCollection:

@@ -1,22 +1,26 @@
-"""Curricula side by side on `xworld-s`: scores, and what each of them trains on as it goes.
+"""Curricula side by side: scores, and what each of them trains on as it goes.
 
-All arms take as many environment steps, those in which tasks are tried out included. The two arms behind the curricula
-are AdA's ablations of prioritised replay: fitness over all trials, and fitness compared among all tasks.
+On the tasks of the benchmark `xworld-s`, and on `long-chains`, which pay a beginner hardly ever. All arms take as many
+environment steps, those in which tasks are tried out included. The two arms behind the curricula are AdA's ablations of
+prioritised replay: fitness over all trials, and fitness compared among all tasks.
 
-Along each run some of the benchmark's tasks are played, for the report only: whatever is chosen, such as an agent's
+Along each run some of the exam's tasks are played, for the report only: whatever is chosen, such as an agent's
 best checkpoint, is chosen by the validation tasks.
 """
 
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
+import jax
 import numpy as np
 
 from xworld.apps.laboratory.curves import SCORE, Curve, curve_of
 from xworld.apps.laboratory.experiment import BASELINES, Experiment, Job, Numbers, Outcome
-from xworld.apps.laboratory.training import benchmark_along, benchmark_exam, train_to_end
+from xworld.apps.laboratory.training import COLUMNS_ALONG, SweepExam, along_run, benchmark_exam, train_to_end
+from xworld.core.env import Env
+from xworld.evaluation import SweepConfig, sample_tasks
+from xworld.tasks import TaskCollection, Universe
 from xworld.training import CURRICULA, PRESETS, CurriculumConfig, PLRConfig, RunConfig
 
 _ABLATIONS = {
@@ -24,15 +28,17 @@ _ABLATIONS = {
     "plr-all-tasks": PLRConfig(is_per_trials=False),
 }
 _FILTER = "noop-filter"  # the curriculum `noop`: a player of that name is there as well
+_LONG_CHAINS = "long-chains"
+_FAMILIES = ("xworld-s", _LONG_CHAINS)
 _ARMS = ("uniform", _FILTER, "plr", "learnability", "progress", "accel", *_ABLATIONS)
 _OF_TASKS = ("firings", "hidden_rules", "dead_ends", "objects", "trial_length", "age")
 
 
 def run(job: Job) -> Outcome:
     """Trains the default agent with the arm's curriculum."""
-    config = dataclasses.replace(_config(job.is_quick), curriculum=_curriculum(job))
-    along = benchmark_along(job.is_quick, job.folder.with_name(BASELINES))
-    outcome = train_to_end(config, job, benchmark_exam(job.is_quick), along=along)
+    config = dataclasses.replace(_config(job), curriculum=_curriculum(job))
+    exam = _exam(job)
+    outcome = train_to_end(config, job, exam, along=along_run(exam, job.is_quick, job.beside(BASELINES)))
     search = config.search
     share = 0.0 if search is None else search.num_steps / config.steps_per_update
     return dataclasses.replace(outcome, numbers={**outcome.numbers, "share_tried_out": round(share, 3)})
@@ -46,18 +52,65 @@ def _curriculum(job: Job) -> CurriculumConfig:
     return curriculum
 
 
-def _config(is_quick: bool) -> RunConfig:
-    return PRESETS["smoke" if is_quick else "s"]()
+def _config(job: Job) -> RunConfig:
+    if job.is_quick:
+        return PRESETS["smoke"]()
+    return _long_chains() if job.family == _LONG_CHAINS else PRESETS["s"]()
 
 
-def of_all_rows(rows: Mapping[Job, Sequence[Mapping[str, float]]]) -> dict[str, Numbers]:
-    """By arm: at what share of the steps it has the final score of uniform tasks, and how trained tasks change.
+def _long_chains() -> RunConfig:
+    """`xworld-s` with chains of two to four rules in four rooms with closed doors, and more that leads nowhere.
+
+    In it one episode of eighty pays somebody who acts at random, in `xworld-s` one of ten.
+    """
+    config = PRESETS["s"]()
+    return dataclasses.replace(
+        config,
+        env=dataclasses.replace(config.env, max_objects=12, max_rules=8),
+        universe=dataclasses.replace(
+            config.universe,
+            world=dataclasses.replace(config.universe.world, rooms=(4,), closed_door_percent=100),
+            negated_goal_percent=0,
+            pair_percent=50,
+            chain_length=(2, 4),
+            no_chain_percent=0,
+            num_distractors=(2, 4),
+            num_dead_ends=(1, 2),
+        ),
+    )
+
+
+def _exam(job: Job) -> SweepExam:
+    if job.is_quick or job.family != _LONG_CHAINS:
+        return benchmark_exam(job.is_quick)
+    return SweepExam(_tasks_of_long_chains, SweepConfig((1, 6, 13), num_repetitions=4))
+
+
+def _tasks_of_long_chains() -> TaskCollection:
+    config = _long_chains()
+    universe = Universe(config.env, config.universe).with_split("test")
+    return TaskCollection(_LONG_CHAINS, Env(config.env), sample_tasks(universe, jax.random.key(40_000), 128))
+
+
+def of_all_rows(rows: Mapping[Job, Sequence[Mapping[str, float]]]) -> Mapping[str, Numbers]:
+    """By arm and family: at what share of the steps it has the final score of uniform tasks; how trained tasks change.
+
+    The names begin with that of the family.
 
     - `share_of_steps_to_uniform`: the steps at which the validation score is first what that of `uniform` is at its
       end, divided by the steps of `uniform`; None if it never is, or there is no such run. Scores are those of
       `curve_of`; between evaluations the line is straight.
     - `rise_of_firings`: mean firings of trained tasks in the last tenth of the rows minus that in the first.
     """
+    found: dict[str, dict[str, float | None]] = {}
+    for family in _FAMILIES:
+        of_family = {job: of_run for job, of_run in rows.items() if job.family == family}
+        for arm, numbers in _of_family(of_family).items():
+            found.setdefault(arm, {}).update({f"{family}_{name}": number for name, number in numbers.items()})
+    return found
+
+
+def _of_family(rows: Mapping[Job, Sequence[Mapping[str, float]]]) -> dict[str, Numbers]:
     by_arm = {arm: [of_run for job, of_run in rows.items() if job.arm == arm] for arm in _ARMS}
     curves = {arm: curve for arm, of_arm in by_arm.items() if (curve := curve_of(of_arm)) is not None}
     goal = curves.get("uniform")
@@ -100,13 +153,16 @@ EXPERIMENT = Experiment(
     question="Which curriculum finds the tasks that teach most, at equal steps with those of its search?",
     arms=_ARMS,
     seeds=(0, 1, 2),  # with two, the interval of a difference is three times as wide
-    cost="24 runs of 50 million steps, 30 to 45 minutes each on one core",
+    cost="30 runs of 50 million steps, 25 to 45 minutes each on one core",
     run=run,
-    baselines=lambda job: benchmark_exam(job.is_quick).baselines(job.folder),
+    baselines=lambda job: _exam(job).baselines(job.folder),
+    families=_FAMILIES,
+    arms_of={"xworld-s": _ARMS, _LONG_CHAINS: tuple(arm for arm in _ARMS if arm not in _ABLATIONS)},
+    seeds_of={_LONG_CHAINS: (0,)},
     course=(
         (SCORE, "steps"),
         (SCORE, "seconds"),
-        *((name, axis) for name in benchmark_along(False, Path()).columns for axis in ("steps", "seconds")),
+        *((name, axis) for name in COLUMNS_ALONG for axis in ("steps", "seconds")),
         *((f"task_{name}", "steps") for name in _OF_TASKS),
     ),
     of_all_rows=of_all_rows,
