@@ -88,6 +88,16 @@ def test_evaluate_writes_scores_and_plots(run_folder, tmp_path, capsys):
     }
 
 
+def test_scores_of_other_ways_to_play_have_folders_of_their_own(run_folder, monkeypatch):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("xworld.evaluation.compare", stop)
+    arguments = ["evaluate", "--agent", str(run_folder), "--num-tasks", "16"]
+    assert main([*arguments, "--greedy"]) == 130 and (run_folder / "greedy").is_dir()
+    assert main([*arguments, "--which", "best"]) == 130 and (run_folder / "best").is_dir()
+
+
 @pytest.mark.slow  # quicker: the film of training, `test_train_leaves_a_run`
 @pytest.mark.parametrize("num_trials", [None, [1, 4]])  # as it is, or tasks of several numbers of trials
 def test_render_films_a_run(run_folder, num_trials, tmp_path, capsys):

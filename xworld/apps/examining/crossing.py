@@ -11,7 +11,7 @@ from tyro.conf import Positional, arg
 from xworld.apps.commands.evaluate import INTERRUPTED
 from xworld.base.checks import check_seed, check_whole
 from xworld.base.errors import ConfigError
-from xworld.base.files import as_file_name, check_folder
+from xworld.base.files import as_file_name, as_path
 
 if TYPE_CHECKING:
     from xworld.agents import Player
@@ -69,7 +69,7 @@ class CrossPlaying:
             "num_repetitions": self.repetitions,
             "seed": self.seed,
         }
-        output = check_folder(self.output or Path("runs") / f"cross-play-on-{as_file_name(collection.name)}")
+        output = as_path(self.output or Path("runs") / f"cross-play-on-{as_file_name(collection.name)}")
         check_returns(output, settings)
         players = {name: self._player(name, collection) for name in self.players}
         about = {**settings, "about": {name: player.about for name, player in players.items()}}

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from xworld.base.errors import ConfigError, located
-from xworld.base.files import check_folder, parse_json, read_array, read_text, write_array, write_atomically
+from xworld.base.files import as_path, check_folder, parse_json, read_array, read_text, write_array, write_atomically
 
 _RETURNS, _ABOUT = "returns", "about.json"  # the folder in an evaluation's, and the file in it that says what of
 
@@ -54,13 +54,16 @@ class ReturnsStore:
 
 
 def check_returns(folder: Path, about: Mapping[str, Any]) -> None:
-    """Raises ConfigError if an evaluation's folder cannot be used, by what is known of the evaluation before long work.
+    """Refuses a folder with returns of another evaluation, by what is known before long work. Writes nothing.
 
     Args:
-      folder: made if it is not there.
+      folder: the evaluation's.
       about: a part of what the returns depend on, as for `ReturnsStore`.
+
+    Raises:
+      ConfigError: the folder holds returns that depend on something else.
     """
-    path = check_folder(folder) / _RETURNS / _ABOUT
+    path = as_path(folder) / _RETURNS / _ABOUT
     if path.exists():
         _check_same(path, about, is_part=True)
 
