@@ -153,6 +153,7 @@ def test_the_command_writes_the_matrix_goes_on_where_it_stopped_and_refuses_othe
     [
         (["noop"], "Cross-play needs at least two players, not 1. Add one."),
         (["noop", "random", "noop"], "noop is there twice; each player also plays with itself. Write each once."),
+        (["noop", "expert", "--which", "best"], "--which is for trained agents, and none of the players is one. Leave"),
         (["noop", "random"], "noop is no run with tasks of its own. Name a set of tasks: --task-set."),
         (["noop", "random", "--task-set", "probes:memory"], "None of the tasks is for two agents"),
     ],

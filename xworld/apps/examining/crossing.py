@@ -52,8 +52,8 @@ class CrossPlaying:
         check_whole("--batch-size", self.batch_size, 1)
         if self.num_trials is not None:
             check_whole("--num-trials", self.num_trials, 1)
-        self._check_players()
         use_devices(num_cores())
+        self._check_players()
         import rich
 
         from xworld.agents import Expert
@@ -86,11 +86,15 @@ class CrossPlaying:
         return 0
 
     def _check_players(self) -> None:
+        from xworld.agents.players import agent_folder
+
         if len(self.players) < 2:
             raise ConfigError(f"Cross-play needs at least two players, not {len(self.players)}. Add one.")
         twice = [name for name, number in Counter(self.players).items() if number > 1]
         if twice:
             raise ConfigError(f"{twice[0]} is there twice; each player also plays with itself. Write each once.")
+        if self.which is not None and all(agent_folder(name) is None for name in self.players):
+            raise ConfigError("--which is for trained agents, and none of the players is one. Leave it out.")
 
     def _tasks(self) -> "TaskCollection":
         """The tasks for two or more."""
