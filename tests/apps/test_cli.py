@@ -139,7 +139,8 @@ def test_render_draws_a_task_file(task_file):
 @pytest.mark.parametrize("player", ["random", "expert"])
 def test_render_films_a_task_file(task_file, player):
     assert main(["render", str(task_file), "--agent", player]) == 0
-    assert task_file.with_suffix(".gif").read_bytes()[:6] == b"GIF89a"
+    assert task_file.with_name(f"task-by-{player}.gif").read_bytes()[:6] == b"GIF89a"
+    assert not task_file.with_suffix(".gif").exists()
 
 
 def test_tasks_show_says_what_the_agent_is_told(task_file, capsys):
