@@ -101,7 +101,7 @@ class Scoreboard:
         entries = check_folder(self.entries)
         trainings = [_training(Path(run)) for run in self.agents] if all(are_runs) else []
         collection = benchmark_tasks(self.num_tasks)
-        kept = self._kept(name, trainings)
+        kept = self._kept(name, trainings) if trainings else {}
         players = tuple(kept) or self.agents
         located = [str(folder) for folder, _ in kept.values()] or [locate(player, entries) for player in players]
         entry = Entry(
