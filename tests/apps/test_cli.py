@@ -88,6 +88,16 @@ def test_evaluate_writes_scores_and_plots(run_folder, tmp_path, capsys):
     }
 
 
+def test_scores_of_other_ways_to_play_have_folders_of_their_own(run_folder, monkeypatch):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("xworld.evaluation.compare", stop)
+    arguments = ["evaluate", "--agent", str(run_folder), "--num-tasks", "16"]
+    assert main([*arguments, "--greedy"]) == 130 and (run_folder / "greedy").is_dir()
+    assert main([*arguments, "--which", "best"]) == 130 and (run_folder / "best").is_dir()
+
+
 @pytest.mark.slow  # quicker: the film of training, `test_train_leaves_a_run`
 @pytest.mark.parametrize("num_trials", [None, [1, 4]])  # as it is, or tasks of several numbers of trials
 def test_render_films_a_run(run_folder, num_trials, tmp_path, capsys):
@@ -129,7 +139,8 @@ def test_render_draws_a_task_file(task_file):
 @pytest.mark.parametrize("player", ["random", "expert"])
 def test_render_films_a_task_file(task_file, player):
     assert main(["render", str(task_file), "--agent", player]) == 0
-    assert task_file.with_suffix(".gif").read_bytes()[:6] == b"GIF89a"
+    assert task_file.with_name(f"task-by-{player}.gif").read_bytes()[:6] == b"GIF89a"
+    assert not task_file.with_suffix(".gif").exists()
 
 
 def test_tasks_show_says_what_the_agent_is_told(task_file, capsys):

@@ -10,9 +10,12 @@ from evaluation_tasks import CONFIG, make_tasks
 from tiny_rooms import SANITY_TASKS, sanity_config
 
 from xworld.agents import load
+from xworld.apps.commands.evaluate import Evaluate
 from xworld.apps.commands.main import main
 from xworld.base.configs import to_json
 from xworld.base.digest import digest
+from xworld.evaluation import SweepConfig
+from xworld.evaluation.scores.store import ReturnsStore
 from xworld.tasks import TaskCollection, TaskSet, save, tasks_by_name
 from xworld.tasks.sets.by_name import Stacked
 from xworld.training import train
@@ -80,8 +83,42 @@ def test_evaluate_on_a_task_file(room, tmp_path, capsys, monkeypatch):
     assert "is of other tasks" in _refused(capsys, "evaluate", "--agent", "random", *tuned)
 
 
-def _interrupt(*arguments):
+def _interrupt(*_, **__):
     raise KeyboardInterrupt
+
+
+def test_what_is_of_another_evaluation_is_refused_before_anything_is_planned(room, tmp_path, capsys, monkeypatch):
+    for planning in ("xworld.agents.players.plan_policy", "xworld.evaluation.reference.expert_reference"):
+        monkeypatch.setattr(planning, _interrupt)
+
+    def refusal(agent, *options):
+        return _refused(capsys, "evaluate", "--agent", agent, "--task-set", room, *options)
+
+    collection = tasks_by_name(str(room), 0).collect()
+    (tmp_path / "other.json").write_text('{"schema": "xworld.scores/2", "scores": {"agent": {}}, "tasks": []}')
+    assert "nowhere cannot be read" in refusal("expert", "--normalise-by", "nowhere")
+    assert "other.json is of other tasks" in refusal("expert", "--normalise-by", "other.json")
+    task_set = {"name": collection.name, "content_hash": collection.content_hash}
+    about = {"player": {"name": "random", "digest": "of another"}, "task_set": task_set}
+    env = dataclasses.asdict(collection.env.config)
+    ReturnsStore(tmp_path / "kept", SweepConfig().kept_with({**about, "env": env}))
+    into = ("--output", "kept")
+    assert "kept holds another evaluation (player.name: random there, expert here)" in refusal("expert", *into)
+    assert "(player.name: random there, expert here; seed: 0 there, 1 here)" in refusal("expert", *into, "--seed", "1")
+    assert "(player.partner" not in refusal("random", *into)
+    assert "holds another evaluation (player.digest: of another there" in refusal("random", *into)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_other_ways_to_play_and_to_score_have_folders_of_their_own(room, tmp_path):
+    collection, run = tasks_by_name(str(room), 0).collect(), tmp_path / "run"
+    run.mkdir()
+    (run / "config.json").write_text("{}")
+    ways = [{"which": which, "greedy": greedy} for which in (None, "best") for greedy in (False, True)]
+    ways += [{"normalise_by": folder} for folder in ("runs/a", "runs/b")]
+    folders = [Evaluate(str(run), task_set=str(room), **way)._default_output(collection) for way in ways]
+    assert len(set(folders)) == len(ways) and folders[0] == run / "on-room.toml"
+    assert Evaluate(str(run), which="last", normalise_by="expert")._default_output(collection) == folders[0]
 
 
 @pytest.mark.slow  # `test_own_network` has `finetune` too
@@ -125,21 +162,22 @@ def test_finetune_goes_on_from_a_run_and_its_scores_normalise(tmp_path, capsys, 
         json.dumps({"schema": "xworld.scores/2", "task_set": task_set, "scores": {"agent": {}}, "tasks": tasks})
     )
     assert (
-        main(["evaluate", "--agent", str(tuned), "--task-set", "four", *ONE, "--greedy", "--normalise-by", str(best)])
+        main(["evaluate", "--agent", str(tuned), "--task-set", "four", *ONE, "--greedy", "--normalise-by", "best.json"])
         == 0
     )
-    content = json.loads((tuned / "on-four-rooms" / "scores.json").read_text())
+    name = "greedy-on-four-rooms-normalised-by-best.json"
+    content = json.loads((tuned / name / "scores.json").read_text())
     assert [task["best"] for task in content["tasks"]] == [2, 4, 1, 8]
     for task in content["tasks"]:
         assert task["score"]["agent"]["2"] == pytest.approx(task["return_by_trial"]["agent"]["2"][1] / task["best"])
     assert content["reference"]["kind"].endswith("trained on the tasks")
     # The best of a run has a place of its own; an agent that is no run's is evaluated outside its folder.
-    same = ("--task-set", "four", *ONE, "--greedy", "--normalise-by", str(best))
+    same = ("--task-set", "four", *ONE, "--greedy", "--normalise-by", "best.json")
     (checkpoint,) = tuned.glob("best-*")
     assert main(["evaluate", "--agent", str(tuned), "--which", "best", *same]) == 0
     assert main(["evaluate", "--agent", f"runs/{tuned.name}/{checkpoint.name}", *same]) == 0
-    alone = tmp_path / "runs" / f"runs-{tuned.name}-{checkpoint.name}-on-four-rooms"
-    one, other = ((folder / "scores.json").read_bytes() for folder in (tuned / "best-on-four-rooms", alone))
+    alone = tmp_path / "runs" / f"runs-{tuned.name}-{checkpoint.name}-{name}"
+    one, other = ((folder / "scores.json").read_bytes() for folder in (tuned / f"best-{name}", alone))
     assert one == other
     player = content["players"]["agent"]
     assert player["is_greedy"] and player["config"]["memory_size"] == config.agent.memory_size
@@ -177,6 +215,7 @@ def test_saved_sets_by_name(tmp_path, suffix, capsys):
         (["expert", "--task-set", "probes:memory", "--which", "best"], "--which is for trained agents"),
         (["random", "--task-set", "probes:memory", "--normalise-by", "nowhere"], "cannot be read"),
         (["somewhere", "--repetitions", "3"], "--repetitions goes with --task-set"),
+        (["somewhere", "--best-returns", "runs/best"], "--best-returns goes with --task-set"),
         (["somewhere", "--num-trials", "3", "5"], "Several numbers of trials"),
     ],
 )

@@ -24,9 +24,12 @@ from xworld.apps.commands.main import main
 from xworld.apps.play import Window
 from xworld.apps.play.bindings import KEYS
 from xworld.apps.study import check_id, find_study, make_id, make_schedule, next_rotation, parse_study, read_record
+from xworld.apps.study.results import Episode, People
+from xworld.apps.study.scores import find_scores
 from xworld.apps.study.sitting import FEEDBACK, PLAYING, READING
 from xworld.core.step.actions import NOOP
 from xworld.core.step.goals import goal_id
+from xworld.evaluation import SweepConfig
 from xworld.evaluation.scores.statistics import crossed_interval, estimate, interval
 from xworld.evaluation.scores.summary import STATISTICS
 from xworld.histories import replay
@@ -227,6 +230,17 @@ def test_the_report_compares_people_with_agents(sessions, study_file, tmp_path, 
     assert list(content["scores"])[-1] == str(tmp_path / "mine")
     assert content["study"]["participants"] == ["P2", "P6"] and "excluded by --exclude" in out
     assert len(content["study"]["episodes"]) == 2 * NUM_PROBES - 1 and content["study"]["statuses"]["unfinished"] == 1
+
+
+def test_an_unknown_agent_is_refused_before_the_report_plays_anything(study_file, tmp_path, monkeypatch):
+    for work in ("expert_reference", "run_sweep"):
+        monkeypatch.setattr(f"xworld.apps.study.scores.{work}", lambda *_, **__: pytest.fail("nothing is played"))
+    monkeypatch.setattr("xworld.agents.players.plan_policy", lambda *_, **__: pytest.fail("nothing is planned"))
+    probe = find_study(str(study_file)).probes[0]
+    episode = Episode("P1", None, 0, probe.name, (1.0,), 1.0, 1.0, 0, 0)
+    people = People("Rooms", "0", ("P1",), {}, (), (episode,), {0: (probe.env, probe.task)})
+    with pytest.raises(ConfigError, match="nobody has no scores on 1 of 1 tasks: There is no folder 'nobody'"):
+        find_scores(people, ["nobody"], SweepConfig((1,), 1), tmp_path, tmp_path)
 
 
 def test_the_command_runs_a_study(study_file, tmp_path, monkeypatch, capsys):

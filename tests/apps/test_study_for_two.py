@@ -263,6 +263,23 @@ def test_a_partner_is_one_of_the_study(study_file, tmp_path):
     assert list(Path(tmp_path).iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("partner", "words"),
+    [
+        ("no_module:player", "partners: no_module:player: no_module:player cannot be had"),
+        ("pretrained", "partners: pretrained: The agent was trained in another environment"),
+        ("q-learner", "partners: q-learner: "),
+    ],
+)
+def test_partners_are_checked_before_a_participant_is_asked_for_consent(study_file, tmp_path, capsys, partner, words):
+    path = study_file.with_name("other-partners.toml")
+    path.write_text(STUDY.replace('"random"', f'"{partner}"'))
+    run = ["study", "run", str(path), "--participant", "P1", "--partner", partner, "--output", str(tmp_path)]
+    assert main(run) == 2
+    error = capsys.readouterr().err
+    assert words in error and error.count("\n") == 1 and list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.slow
 def test_the_study_duo_has_tasks_for_two_and_an_agent_that_plays_them():
     study = find_study("duo")

@@ -14,7 +14,7 @@ from xworld import ConfigError, Env
 from xworld.agents import PairedPolicy
 from xworld.apps.commands.main import main
 from xworld.core.step.actions import NOOP, PICK_UP, TURN_LEFT, TURN_RIGHT
-from xworld.evaluation import CrossPlay, cross_play, cross_play_table, record, tasks_for_two
+from xworld.evaluation import CrossPlay, cross_play, cross_play_table, evaluate, record, scores, tasks_for_two
 from xworld.tasks import TaskCollection, TaskSet, parse
 from xworld.tasks import save as save_tasks
 from xworld.tasks.sets.by_name import GENERATED_FEATURES
@@ -110,17 +110,42 @@ def test_the_interval_of_a_difference_of_ratios_covers():
     assert covered / num_draws >= 0.92
 
 
-def test_the_command_writes_the_matrix_as_a_table_numbers_and_a_picture(tasks, tmp_path, monkeypatch, capsys):
+def test_the_command_writes_the_matrix_goes_on_where_it_stopped_and_refuses_others(
+    tasks, tmp_path, monkeypatch, capsys
+):
     monkeypatch.chdir(tmp_path)
     save_tasks(tmp_path / "pair.npz", TaskSet(tasks), CONFIG)
     arguments = ["cross-play", "noop", "expert", "--task-set", "pair.npz", "--num-trials", "1"]
     assert main(arguments) == 0
     printed = capsys.readouterr().out
     assert "Score of the last trial" in printed and "Wrote cross-play.json and cross-play.png" in printed
-    content = json.loads((tmp_path / "runs" / "cross-play" / "cross-play.json").read_text())
+    folder = tmp_path / "runs" / "cross-play-on-pair.npz"
+    content = json.loads((folder / "cross-play.json").read_text())
     assert content["about"]["expert"]["name"] == "expert" and content["num_trials"] == 1
     np.testing.assert_allclose(content["cross_play"]["matrix"], [[0, 0.5], [0.5, 1]], atol=1e-6)
-    assert (tmp_path / "runs" / "cross-play" / "cross-play.png").read_bytes()[:4] == b"\x89PNG"
+    assert (folder / "cross-play.png").read_bytes()[:4] == b"\x89PNG"
+
+    written = (folder / "cross-play.json").read_bytes()
+    last = folder / "returns" / "1-with-1.npy"
+    last.unlink()  # as if it had been stopped before the last pair was played
+    begun = []
+
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(scores.cross_play, "evaluate", stop)
+    assert main(arguments) == 130
+    assert "Stopped. What was played is kept in runs/cross-play-on-pair.npz" in capsys.readouterr().out
+    monkeypatch.setattr(
+        scores.cross_play, "evaluate", lambda *given, **named: begun.append(1) or evaluate(*given, **named)
+    )
+    assert main(arguments) == 0
+    assert begun == [1] and last.exists() and (folder / "cross-play.json").read_bytes() == written
+    for planning in ("xworld.agents.players.plan_policy", "xworld.evaluation.expert_reference"):
+        monkeypatch.setattr(planning, stop)
+    capsys.readouterr()
+    assert main([*arguments, "--seed", "1"]) == 2
+    assert "holds another evaluation (seed: 0 there, 1 here)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -128,6 +153,7 @@ def test_the_command_writes_the_matrix_as_a_table_numbers_and_a_picture(tasks, t
     [
         (["noop"], "Cross-play needs at least two players, not 1. Add one."),
         (["noop", "random", "noop"], "noop is there twice; each player also plays with itself. Write each once."),
+        (["noop", "expert", "--which", "best"], "--which is for trained agents, and none of the players is one. Leave"),
         (["noop", "random"], "noop is no run with tasks of its own. Name a set of tasks: --task-set."),
         (["noop", "random", "--task-set", "probes:memory"], "None of the tasks is for two agents"),
     ],

@@ -1,18 +1,22 @@
 """Recording data sets: what is recorded is what is scored, `xworld record` goes on where it stopped, and bad input."""
 
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from evaluation_tasks import CONFIG, make_tasks
+from pair_tasks import always
 from tiny_rooms import TinyRooms, env_config
 
 from xworld import ConfigError, Env
 from xworld.agents import NoopPolicy, RandomPolicy, Searcher
 from xworld.agents.scripted.adviser import advise
 from xworld.apps.commands.main import main
+from xworld.core.step.actions import TURN_LEFT, TURN_RIGHT
 from xworld.evaluation import evaluate, recording, sample_tasks
 from xworld.evaluation.recording import TaskRows, record_episodes, record_tasks
 from xworld.histories import Dataset, DatasetHeader, DatasetWriter
@@ -92,6 +96,23 @@ def test_the_command_goes_on_where_it_stopped(rooms, capsys, monkeypatch):
     assert main([*command, "--output", "stopped"]) == 0
     for name in ("action.bin", "seed.bin", "task.bin", "start.bin"):
         assert Path("stopped", name).read_bytes() == Path("whole", name).read_bytes()
+
+
+def test_it_does_not_go_on_with_another_agent(rooms, capsys, monkeypatch):
+    def files():
+        return {path.name: path.read_bytes() for path in Path("data").iterdir()}
+
+    command, action = ["record", "--agent", "mine:player", *rooms, "--output", "data"], [TURN_LEFT]
+    monkeypatch.setitem(sys.modules, "mine", SimpleNamespace(player=lambda env: always(action[0])))
+    assert main(command) == 0
+    begun, action[0] = files(), TURN_RIGHT
+    capsys.readouterr()
+    assert main(command) == 2
+    complaint = capsys.readouterr().err
+    assert "data was begun with another agent than mine:player is now (digest " in complaint
+    assert complaint.count("\n") == 1 and files() == begun
+    action[0] = TURN_LEFT
+    assert main(command) == 0  # nothing is left to play
 
 
 def test_the_expert_labels_its_actions(rooms):

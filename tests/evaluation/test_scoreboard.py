@@ -178,6 +178,11 @@ def _checked_mean(entries, entry):
         (["--add", "a", "--agents", "runs/nothing"], "runs/nothing"),
         (["--add", "a", "--agents", "random", "--repetitions", "0"], "num_repetitions is 0"),
         (["--check", "a"], "has no entry 'a'"),
+        (["--check", "a", "--seed", "0"], "--seed goes with --add. Name the entry to add, or leave --seed out."),
+        (["--check", "a", "--which", "last"], "--which goes with --add"),
+        (["--check", "a", "--num-tasks", "3"], "--num-tasks goes with --add"),
+        (["--check", "a", "--runs", "b"], "--runs goes with --add"),
+        (["--about", "b"], "--about goes with --add"),
         ([], "There are no entries"),
     ],
 )

@@ -51,6 +51,7 @@ class Record:
     def run(self) -> int:
         """Records."""
         from xworld.histories import DatasetWriter
+        from xworld.histories.dataset.header import HEADER
         from xworld.tasks import tasks_by_name
 
         check_seed(self.seed)
@@ -62,8 +63,11 @@ class Record:
             raise ConfigError("--log-probabilities is for actions that are drawn, and --greedy draws none. Leave one.")
         named = tasks_by_name(self.task_set, self.seed)
         stored, num_tasks, header = self._plan(named)
-        self._check_player(next(self._batches(named, num_tasks, 0))[1], header.env)
-        is_begun = (self.output / "header.json").exists()
+        digests = self._check_player(next(self._batches(named, num_tasks, 0))[1], header.env)
+        header = dataclasses.replace(header, about={**header.about, "digests": digests})
+        is_begun = (self.output / HEADER).exists()
+        if is_begun:
+            self._check_same(digests)
         with DatasetWriter(self.output, header, stored, goes_on=is_begun) as writer:
             try:
                 self._record(writer, named, num_tasks)
@@ -157,19 +161,38 @@ class Record:
             raise ConfigError(f"--which all is for training runs, and {self.agent} has no checkpoints. Leave it out.")
         return sorted(by_update.items())
 
-    def _check_player(self, tasks: "TaskRows", config: "EnvConfig") -> None:
-        """Raises ConfigError unless there is who is to play; before anything is written."""
-        from xworld.agents import Decider
+    def _check_player(self, tasks: "TaskRows", config: "EnvConfig") -> dict[str, str]:
+        """The digests of who is to play; of those who are made for the tasks, none.
+
+        Raises:
+          ConfigError: there is nobody, or not with what is to be kept; before anything is written.
+        """
+        from xworld.agents import LEARNERS, Decider
         from xworld.agents.players import EXPERT
         from xworld.agents.scripted.adviser import check_advised
+        from xworld.base.digest import digest
 
         if self.expert_actions and self.agent != EXPERT:
             check_advised(tasks.tasks, tasks.rows)
-        is_decider = self.agent != EXPERT  # who would plan all of it now
-        for _, checkpoint in self._checkpoints() if is_decider else ():
-            is_decider &= isinstance(self._policy({}, config, tasks, checkpoint), Decider)
+        is_expert = self.agent == EXPERT  # who would plan all of it now
+        policies = {} if is_expert else {path: self._policy({}, config, tasks, path) for _, path in self._checkpoints()}
+        is_decider = not is_expert and all(isinstance(policy, Decider) for policy in policies.values())
         if self.log_probabilities and not is_decider:
             raise ConfigError(f"{self.agent} does not say how likely its actions are. Leave --log-probabilities out.")
+        kept = {} if self.agent in LEARNERS else policies
+        return {self.agent if path is None else path.name: digest(policy) for path, policy in kept.items()}
+
+    def _check_same(self, digests: dict[str, str]) -> None:
+        """Raises ConfigError if the data set was begun with another agent of the same name."""
+        from xworld.histories.dataset.header import read_header
+
+        begun = read_header(self.output).about.get("digests", {})
+        for name, now in digests.items():
+            if begun.get(name, now) != now:
+                raise ConfigError(
+                    f"{self.output} was begun with another agent than {name} is now (digest {begun[name][:12]} there, "
+                    f"{now[:12]} here). Choose another folder, or name the agent of then."
+                )
 
     def _policy(self, made: dict[Any, Any], config: "EnvConfig", tasks: "TaskRows", checkpoint: Path | None) -> Any:
         """Who plays some tasks; `made` once, but for those that are made for the tasks."""

@@ -9,7 +9,7 @@ from tyro.conf import arg
 
 from xworld.base.checks import check_seed, check_whole
 from xworld.base.errors import ConfigError
-from xworld.base.files import as_file_name
+from xworld.base.files import as_file_name, as_path
 
 if TYPE_CHECKING:
     from xworld.agents import Player
@@ -58,7 +58,8 @@ class Evaluate:
     seed: int = 0  # decides directions and chance, and which tasks are sampled
     greedy: bool = False  # a trained agent takes the likeliest action instead of drawing one
     output: Path | None = None  # folder for what is written; by default the run's, or one in it or in runs
-    best_returns: Path = Path("runs/best-returns")  # folder where the expert's best returns are kept
+    # with --task-set: folder where the expert's best returns are kept, by default runs/best-returns
+    best_returns: Path | None = None
 
     def run(self) -> int:
         """Evaluates and reports."""
@@ -91,7 +92,7 @@ class Evaluate:
         run = agent_folder(self.agent)
         if run is None:
             raise ConfigError(f"--agent {self.agent} goes with --task-set. Name a set of tasks.")
-        for name in ("repetitions", "normalise_by", "demonstrator", "partner", "batch_size"):
+        for name in ("repetitions", "normalise_by", "demonstrator", "partner", "batch_size", "best_returns"):
             if getattr(self, name) is not None:
                 raise ConfigError(f"--{name.replace('_', '-')} goes with --task-set. Name a set of tasks.")
         if self.num_trials is not None and len(self.num_trials) > 1:
@@ -103,7 +104,7 @@ class Evaluate:
         loaded = load_agent(run, self.which or "last", self.network)
         num_trials = self.num_trials or config.universe.num_trials[1:]
         check_whole("--num-trials", num_trials[0], 1)
-        output = check_folder(self.output or results_folder(self.agent, run))
+        output = check_folder(self.output or results_folder(self.agent, run) / self._variant().removesuffix("-"))
         tasks = tasks_by_name(str(run), self.seed).collect(self.num_tasks).tasks
         policy = AgentPolicy(loaded.params, loaded.agent, is_greedy=self.greedy)
         key = jax.random.key(self.seed)
@@ -121,9 +122,8 @@ class Evaluate:
         return 0
 
     def _sweep(self, task_set: str) -> int:
-        from xworld.agents.players import player_by_name
-        from xworld.base.errors import located
         from xworld.evaluation import write_sweep
+        from xworld.evaluation.scores.store import ReturnsStore
         from xworld.evaluation.scores.sweep import NUM_TRIALS, SweepConfig, run_sweep
         from xworld.tasks import tasks_by_name
 
@@ -134,37 +134,15 @@ class Evaluate:
             batch_size=2048 if self.batch_size is None else self.batch_size,
         )
         collection = tasks_by_name(task_set, self.seed).collect(self.num_tasks)
+        output = as_path(self.output or self._default_output(collection))
         self._check_others(collection, config)  # before anything is planned
-        with located("--agent"):
-            player = player_by_name(
-                self.agent,
-                collection.env,
-                collection.tasks,
-                which=self.which,
-                network=self.network,
-                is_greedy=self.greedy,
-                show_progress=True,
-            )
-        if self.demonstrator is not None:
-            from xworld.evaluation.demonstrations import prompt
-
-            with located("--demonstrator"):
-                player, collection = prompt(
-                    player,
-                    collection,
-                    self.demonstrator,
-                    of_another_task=self.demonstrated_task == "next",
-                    show_progress=True,
-                )
+        self._check_kept(collection, config, output)
+        player, collection = self._find_player(collection)
         pair = None if self.partner is None else (player, self._find_partner(collection, self.partner))
         if pair is not None:
             player = _seated(*pair, self.seat)
-        output = self.output or self._default_output(collection)
-        about = {
-            "player": player.about,
-            "task_set": {"name": collection.name, "content_hash": collection.content_hash},
-            "env": dataclasses.asdict(collection.env.config),
-        }
+        about = {"player": player.about, **_about_tasks(collection)}
+        ReturnsStore(output, config.kept_with(about))  # before the expert's best returns are looked for
         try:
             reference = self._find_reference(collection)
             returns = run_sweep(collection.env, collection.tasks, player.policy, config, output, about)
@@ -190,6 +168,49 @@ class Evaluate:
         if self.seat is not None:
             check_whole("--seat", self.seat, 0, num_agents - 1)
 
+    def _check_kept(self, collection: "TaskCollection", config: "SweepConfig", output: Path) -> None:
+        """Refuses a fine-tuned agent's evaluation, or returns in the folder, if they are of something else."""
+        from xworld.agents.players import EXPERT, agent_folder
+        from xworld.evaluation import AGENT
+        from xworld.evaluation.reference import fine_tuned_reference
+        from xworld.evaluation.scores.store import check_returns
+        from xworld.histories import SUFFIX
+
+        if self.demonstrator is not None and self.demonstrator.endswith(SUFFIX):
+            return  # it will change the task, and nothing is planned
+
+        def named(name: str | None) -> dict[str, Any] | None:
+            return None if name is None else {"name": name if agent_folder(name) is None else AGENT}
+
+        if self.normalise_by not in (None, EXPERT):
+            fine_tuned_reference(Path(self.normalise_by), collection.content_hash)
+        others = {"partner": named(self.partner), "demonstrator": named(self.demonstrator)}
+        about = {"player": {**(named(self.agent) or {}), **others}, **_about_tasks(collection)}
+        check_returns(output, config.kept_with(about))
+
+    def _find_player(self, collection: "TaskCollection") -> "tuple[Player, TaskCollection]":
+        """Who is evaluated, maybe behind a demonstrator; and the tasks, which a demonstrator's history changes."""
+        from xworld.agents.players import player_by_name
+        from xworld.base.errors import located
+
+        with located("--agent"):
+            player = player_by_name(
+                self.agent,
+                collection.env,
+                collection.tasks,
+                which=self.which,
+                network=self.network,
+                is_greedy=self.greedy,
+                show_progress=True,
+            )
+        if self.demonstrator is None:
+            return player, collection
+        from xworld.evaluation.demonstrations import prompt
+
+        is_next = self.demonstrated_task == "next"
+        with located("--demonstrator"):
+            return prompt(player, collection, self.demonstrator, of_another_task=is_next, show_progress=True)
+
     def _find_partner(self, collection: "TaskCollection", name: str) -> "Player":
         """Who plays the other seats."""
         from xworld.agents.players import player_by_name
@@ -206,18 +227,35 @@ class Evaluate:
             return fine_tuned_reference(Path(self.normalise_by), collection.content_hash)
         from xworld.agents import Expert
 
-        return expert_reference(collection.tasks, Expert(collection.env), self.best_returns)
+        folder = self.best_returns or Path("runs/best-returns")
+        return expert_reference(collection.tasks, Expert(collection.env), folder)
 
     def _default_output(self, collection: "TaskCollection") -> Path:
-        name = f"on-{as_file_name(collection.name)}"
+        from xworld.agents.players import EXPERT
+
+        name = f"{self._variant()}on-{as_file_name(collection.name)}"
         if self.demonstrator is not None:
             name += f"-shown-{self.demonstrated_task}-by-{as_file_name(self.demonstrator)}"
         if self.partner is not None:
             name += f"-with-{as_file_name(self.partner)}"
             name += "" if self.seat is None else f"-in-seat-{self.seat}"
+        if self.normalise_by not in (None, EXPERT):
+            name += f"-normalised-by-{as_file_name(self.normalise_by)}"
         if (Path(self.agent) / "config.json").exists():  # what else holds an agent may be replaced as a whole
-            return Path(self.agent) / (f"best-{name}" if self.which == "best" else name)
+            return Path(self.agent) / name
         return Path("runs") / f"{as_file_name(self.agent)}-{name}"
+
+    def _variant(self) -> str:
+        """What tells the folder of one way to load and play an agent from that of another, such as "best-greedy-"."""
+        return "best-" * (self.which == "best") + "greedy-" * self.greedy
+
+
+def _about_tasks(collection: "TaskCollection") -> dict[str, Any]:
+    """What of the tasks decides returns, as JSON types."""
+    return {
+        "task_set": {"name": collection.name, "content_hash": collection.content_hash},
+        "env": dataclasses.asdict(collection.env.config),
+    }
 
 
 def _seated(player: "Player", partner: "Player", seat: int | None) -> "Player":

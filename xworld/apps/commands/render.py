@@ -25,7 +25,8 @@ class Render:
     agent: str | None = None  # who plays the task, as for evaluate --agent; a still without
     # for an agent with a network of your own: what makes it of an Env
     network: Annotated[str | None, arg(metavar="module:function")] = None
-    # .gif or .mp4, for a still .png; by default beside the source, if that is a file, or in runs
+    # .gif or .mp4, for a still .png; by default beside the source, if that is a file, or in runs; a film of a task is
+    # SOURCE-by-AGENT.gif
     output: Path | None = None
     seed: int = 0  # decides tasks, directions and chance
     reveal: bool = False  # show what is hidden from the agent
@@ -123,9 +124,11 @@ class Render:
         return 0
 
     def _output(self, suffix: str) -> Path:
-        """The file to write; what is no file itself has its picture in `runs`."""
+        """The file to write, another for each player; what is no file itself has its picture in `runs`."""
         path = Path(self.source)
-        return self.output or (path if path.is_file() else Path("runs") / as_file_name(self.source)).with_suffix(suffix)
+        base = path.with_suffix("") if path.is_file() else Path("runs") / as_file_name(self.source)
+        player = "" if self.agent is None else f"-by-{as_file_name(self.agent)}"
+        return self.output or base.with_name(f"{base.name}{player}{suffix}")
 
 
 def _check_output(output: Path | None, suffixes: tuple[str, ...]) -> None:

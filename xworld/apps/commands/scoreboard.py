@@ -36,7 +36,8 @@ class Scoreboard:
     agents: Annotated[tuple[str, ...], arg(metavar="NAME|RUN...")] = ()
     about: str | None = None  # with --add: what it is, in one line; by default its name
     hardware: str | None = None  # with --add: what the agents were trained on; by default this machine
-    which: Literal["last", "best"] = "last"  # with --add: a run's newest checkpoint, or its best by validation
+    # with --add: a run's newest checkpoint (default), or its best by validation
+    which: Literal["last", "best"] | None = None
     check: str | None = None  # name of the entry to play again
     # with --add or --check, for agents with a network of your own: what makes it of an Env
     network: Annotated[str | None, arg(metavar="module:function")] = None
@@ -45,15 +46,18 @@ class Scoreboard:
     num_tasks: int | None = None  # with --add: the first so many tasks only, to try it out
     # with --add: episodes of each task for each number of trials; by default the benchmark's
     repetitions: int | None = None
-    seed: int = 0  # with --add: decides directions and chance
-    runs: Path = Path("runs/scoreboard")  # with --add: folder where returns are kept, so that what was stopped goes on
+    seed: int | None = None  # with --add: decides directions and chance; 0 by default
+    # with --add: folder where returns are kept, so that what was stopped goes on; by default runs/scoreboard
+    runs: Path | None = None
 
     def run(self) -> int:
         """Checks, or adds and makes the page."""
         if self.add is not None and self.check is not None:
             raise ConfigError("--add and --check exclude each other.")
-        if self.add is None and self.agents:
-            raise ConfigError("--agents goes with --add, the name of the entry.")
+        for name in ("agents", "about", "hardware", "which", "num_tasks", "repetitions", "seed", "runs"):
+            if self.add is None and getattr(self, name) not in (None, ()):
+                option = name.replace("_", "-")
+                raise ConfigError(f"--{option} goes with --add. Name the entry to add, or leave --{option} out.")
         if self.network is not None and self.add is None and self.check is None:
             raise ConfigError("--network goes with --add or --check.")
         if self.check is not None:
@@ -62,7 +66,7 @@ class Scoreboard:
             try:
                 self._add(self.add)
             except KeyboardInterrupt:
-                print(f"Stopped. What was played is kept in {self.runs / self.add}; the same command goes on.")
+                print(f"Stopped. What was played is kept in {self._folder(self.add)}; the same command goes on.")
                 return INTERRUPTED
         self._make_page()
         return 0
@@ -88,7 +92,7 @@ class Scoreboard:
         from xworld.evaluation.scoreboard.entry import Entry, check_name, write_entry
         from xworld.evaluation.scoreboard.playing import benchmark_tasks, locate, play, sweep_config
 
-        config = sweep_config(self.repetitions, self.seed)
+        config = sweep_config(self.repetitions, self.seed or 0)
         are_runs = [agent_folder(agent) is not None for agent in self.agents]
         check_name(name)
         if not self.agents or (len(self.agents) > 1 and not all(are_runs)):
@@ -97,7 +101,7 @@ class Scoreboard:
         entries = check_folder(self.entries)
         trainings = [_training(Path(run)) for run in self.agents] if all(are_runs) else []
         collection = benchmark_tasks(self.num_tasks)
-        kept = self._kept(name, trainings)
+        kept = self._kept(name, trainings) if trainings else {}
         players = tuple(kept) or self.agents
         located = [str(folder) for folder, _ in kept.values()] or [locate(player, entries) for player in players]
         entry = Entry(
@@ -110,7 +114,7 @@ class Scoreboard:
             content_hash=collection.content_hash,
             num_repetitions=config.num_repetitions,
             seed=config.seed,
-            scores=play(located, collection, config, entries, self.runs / name, self.network),
+            scores=play(located, collection, config, entries, self._folder(name), self.network),
         )
         for player, (_, loaded) in kept.items():  # what a former entry of the name has stays until here
             _save(entries / player, loaded)
@@ -126,8 +130,8 @@ class Scoreboard:
             player = f"{_AGENTS}/{name}-{training.seed}"
             if player in players:
                 raise ConfigError(f"Two of the runs have the seed {training.seed}. Name runs of different seeds.")
-            loaded = load_agent(Path(run), self.which, self.network)
-            folder = self.runs / name / _AGENTS / str(training.seed)
+            loaded = load_agent(Path(run), self.which or "last", self.network)
+            folder = self._folder(name) / _AGENTS / str(training.seed)
             _save(folder, loaded)
             size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
             if size > MOST_BYTES:
@@ -138,6 +142,10 @@ class Scoreboard:
                 )
             players[player] = folder, loaded
         return players
+
+    def _folder(self, name: str) -> Path:
+        """Where the returns of an entry are kept."""
+        return (self.runs or Path("runs/scoreboard")) / name
 
     def _make_page(self) -> None:
         from xworld.base.files import check_folder, write_atomically

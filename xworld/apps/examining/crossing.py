@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
+from xworld.apps.commands.evaluate import INTERRUPTED
 from xworld.base.checks import check_seed, check_whole
 from xworld.base.errors import ConfigError
+from xworld.base.files import as_file_name, as_path
 
 if TYPE_CHECKING:
     from xworld.agents import Player
     from xworld.evaluation import CrossPlay
+    from xworld.evaluation.scores.store import ReturnsStore
     from xworld.tasks import TaskCollection
 
 
@@ -22,7 +25,8 @@ class CrossPlaying:
     """Let each of several players play tasks for two with each other, both ways to sit, and with itself.
 
     A matrix of the last trial's mean scores (1 is the expert's best return in all seats), and what players earn with
-    others as a share of what they earn with themselves. Leaves cross-play.json and cross-play.png.
+    others as a share of what they earn with themselves. Returns are kept pair by pair: after Ctrl-C the same command
+    goes on. Leaves cross-play.json and cross-play.png.
     """
 
     # at least two, as for evaluate --agent: folders of runs or saved agents, random, noop, expert, module:function ...
@@ -36,7 +40,7 @@ class CrossPlaying:
     which: Literal["last", "best"] | None = None  # of runs: their newest checkpoints (default), or their best so far
     seed: int = 0  # decides directions and chance, and which tasks are sampled
     batch_size: int = 256  # episodes played at a time
-    output: Path = Path("runs/cross-play")  # folder for what is written
+    output: Path | None = None  # folder for what is written; by default one for the tasks, in runs
     best_returns: Path = Path("runs/best-returns")  # folder where the expert's best returns are kept
 
     def run(self) -> int:
@@ -48,42 +52,49 @@ class CrossPlaying:
         check_whole("--batch-size", self.batch_size, 1)
         if self.num_trials is not None:
             check_whole("--num-trials", self.num_trials, 1)
-        self._check_players()
         use_devices(num_cores())
-        import jax
+        self._check_players()
         import rich
 
         from xworld.agents import Expert
-        from xworld.base.files import check_folder
-        from xworld.evaluation import cross_play, cross_play_table, expert_reference
+        from xworld.evaluation import cross_play_table, expert_reference
+        from xworld.evaluation.scores.store import ReturnsStore, check_returns
 
         collection = self._tasks()
-        num_trials = self.num_trials or int(collection.tasks.num_trials.max())
+        settings = {
+            "players": list(self.players),
+            "task_set": {"name": collection.name, "content_hash": collection.content_hash},
+            "env": dataclasses.asdict(collection.env.config),
+            "num_trials": self.num_trials or int(collection.tasks.num_trials.max()),
+            "num_repetitions": self.repetitions,
+            "seed": self.seed,
+        }
+        output = as_path(self.output or Path("runs") / f"cross-play-on-{as_file_name(collection.name)}")
+        check_returns(output, settings)
         players = {name: self._player(name, collection) for name in self.players}
-        output = check_folder(self.output)
-        reference = expert_reference(collection.tasks, Expert(collection.env), self.best_returns)  # kept, so first
-        found = cross_play(
-            collection.env,
-            collection.tasks,
-            {name: player.policy for name, player in players.items()},
-            jax.random.key(self.seed),
-            num_trials=num_trials,
-            num_repetitions=self.repetitions,
-            batch_size=self.batch_size,
-        )
-        found = found.to_scores(reference.best)
-        about = {name: player.about for name, player in players.items()}
-        self._write(output, found, {"num_trials": num_trials, "reference": reference.kind, "about": about}, collection)
+        about = {**settings, "about": {name: player.about for name, player in players.items()}}
+        store = ReturnsStore(output, about)
+        try:
+            reference = expert_reference(collection.tasks, Expert(collection.env), self.best_returns)  # kept, so first
+            found = self._play(players, collection, store).to_scores(reference.best)
+        except KeyboardInterrupt:
+            print(f"Stopped. What was played is kept in {output}; the same command goes on.")
+            return INTERRUPTED
+        self._write(output, found, {**about, "reference": reference.kind})
         rich.print(cross_play_table(found))
         print(f"Wrote cross-play.json and cross-play.png to {output}")
         return 0
 
     def _check_players(self) -> None:
+        from xworld.agents.players import agent_folder
+
         if len(self.players) < 2:
             raise ConfigError(f"Cross-play needs at least two players, not {len(self.players)}. Add one.")
         twice = [name for name, number in Counter(self.players).items() if number > 1]
         if twice:
             raise ConfigError(f"{twice[0]} is there twice; each player also plays with itself. Write each once.")
+        if self.which is not None and all(agent_folder(name) is None for name in self.players):
+            raise ConfigError("--which is for trained agents, and none of the players is one. Leave it out.")
 
     def _tasks(self) -> "TaskCollection":
         """The tasks for two or more."""
@@ -116,7 +127,24 @@ class CrossPlaying:
         with located(name):
             return player_by_name(name, collection.env, collection.tasks, which=which, show_progress=True)
 
-    def _write(self, output: Path, found: "CrossPlay", about: dict[str, Any], collection: "TaskCollection") -> None:
+    def _play(self, players: dict[str, "Player"], collection: "TaskCollection", store: "ReturnsStore") -> "CrossPlay":
+        """The returns of every pair."""
+        import jax
+
+        from xworld.evaluation import cross_play
+
+        return cross_play(
+            collection.env,
+            collection.tasks,
+            {name: player.policy for name, player in players.items()},
+            jax.random.key(self.seed),
+            num_trials=self.num_trials or int(collection.tasks.num_trials.max()),
+            num_repetitions=self.repetitions,
+            batch_size=self.batch_size,
+            store=store,
+        )
+
+    def _write(self, output: Path, found: "CrossPlay", about: dict[str, Any]) -> None:
         """The numbers, and the picture that is drawn from them."""
         import json
 
@@ -124,15 +152,7 @@ class CrossPlaying:
         from xworld.evaluation import draw_cross_play
         from xworld.evaluation.report.look import to_png
 
-        content = {
-            "task_set": {"name": collection.name, "content_hash": collection.content_hash},
-            "env": dataclasses.asdict(collection.env.config),
-            "seed": self.seed,
-            "num_repetitions": self.repetitions,
-            **about,
-            "cross_play": found.describe(),
-        }
-        text = json.dumps(content, indent=1) + "\n"
+        text = json.dumps({**about, "cross_play": found.describe()}, indent=1) + "\n"
         write_atomically(output / "cross-play.json", text.encode())
         picture = draw_cross_play({"Cross-play": json.loads(text)["cross_play"]})
         write_atomically(output / "cross-play.png", to_png(picture))

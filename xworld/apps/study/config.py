@@ -11,6 +11,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from xworld.apps.play.controller import PERSON
@@ -140,6 +141,21 @@ def check_signs(study: Study) -> None:
                 f"{name} has signs that the window's font cannot draw: {' '.join(unknown[:20])}. Write it in Latin, "
                 "Greek or Cyrillic letters, without pictures and arrows."
             )
+
+
+def check_partners(study: Study) -> None:
+    """Makes sure that all who may play beside a participant can play in the environments of all tasks.
+
+    Raises:
+      ConfigError: one of them cannot be had, or plays in other environments.
+    """
+    from xworld.agents.players import EXPERT, player_by_name
+
+    tasks = {one.env.config: one for one in (*study.practice, *study.probes)}.values()  # one of each environment
+    names = {called: name for called, name in study.partners.items() if called not in (PERSON, EXPERT)}
+    for (called, name), one in itertools.product(names.items(), tasks):
+        with located(f"partners: {called}"):
+            player_by_name(name, one.env, jax.tree.map(lambda leaf: np.asarray(leaf)[None], one.task))
 
 
 def parse_study(text: str, folder: Path) -> Study:

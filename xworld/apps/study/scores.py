@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from xworld.agents import Expert
-from xworld.agents.players import EXPERT, NOOP, RANDOM, SHIPPED, agent_folder, player_by_name
+from xworld.agents.players import EXPERT, NOOP, RANDOM, SHIPPED, Player, agent_folder, player_by_name
 from xworld.apps.study.results import People
 from xworld.base.digest import digest
 from xworld.base.errors import ConfigError
@@ -58,28 +58,47 @@ def find_scores(
         group: TaskSet.from_tasks([people.tasks[numbers[place]][1] for place in places]).tasks
         for group, places in groups.items()
     }
+    # Agents first, who may be refused at once; the expert plans.
+    found = {name: _find_player(name, stacked, network) for name in dict.fromkeys((*agents, *PLAYERS))}
+    returns, is_played = _of_people(people, config.num_trials)
     best = np.zeros(len(numbers), np.float32)
     for group, places in groups.items():
         best[places] = expert_reference(stacked[group], Expert(Env(group)), best_returns).best
 
-    returns, is_played = _of_people(people, config.num_trials)
     notes: list[str] = []
     for name in dict.fromkeys((*PLAYERS, *agents)):
         of_player = {k: np.full((1, len(numbers), k), np.nan) for k in config.num_trials}
-        reasons = []
-        for group, places in groups.items():
-            try:
-                played = _play(name, Env(group), stacked[group], config, folder, network)
-            except ConfigError as error:
-                reasons.append(f"{name} has no scores on {len(places)} of {len(numbers)} tasks: {error}")
-                continue
-            for k, of_k in played.items():
-                of_player[k][:, places] = mean_returns(of_k)
-        if len(reasons) == len(groups):
-            raise ConfigError(reasons[0])
+        players, reasons = found[name]
+        for group, player in players.items():
+            for k, of_k in _play(player, Env(group), stacked[group], config, folder).items():
+                of_player[k][:, groups[group]] = mean_returns(of_k)
         notes += reasons
-        returns[name] = {k: np.where(found[:, None], of_player[k], np.nan) for k, found in is_played.items()}
+        returns[name] = {k: np.where(is_it[:, None], of_player[k], np.nan) for k, is_it in is_played.items()}
     return Scores(returns, Reference(BY_EXPERT, best)), notes
+
+
+def _find_player(
+    name: str, stacked: Mapping[EnvConfig, Task], network: str | None
+) -> tuple[dict[EnvConfig, Player], list[str]]:
+    """The player for the tasks of each environment that it can play, and why it cannot play the others.
+
+    Raises:
+      ConfigError: it can play none of them.
+    """
+    is_own = name not in SHIPPED and agent_folder(name) is not None
+    players: dict[EnvConfig, Player] = {}
+    reasons = []
+    num_tasks = sum(len(tasks.trial_length) for tasks in stacked.values())
+    for group, tasks in stacked.items():
+        try:
+            players[group] = player_by_name(
+                name, Env(group), jax.device_get(tasks), network=network if is_own else None
+            )
+        except ConfigError as error:
+            reasons.append(f"{name} has no scores on {len(tasks.trial_length)} of {num_tasks} tasks: {error}")
+    if not players:
+        raise ConfigError(reasons[0])
+    return players, reasons
 
 
 def _of_people(
@@ -115,12 +134,8 @@ def _of_people(
     return of_common, common
 
 
-def _play(
-    name: str, env: Env, tasks: Task, config: SweepConfig, folder: Path, network: str | None
-) -> Mapping[int, np.ndarray]:
+def _play(player: Player, env: Env, tasks: Task, config: SweepConfig, folder: Path) -> Mapping[int, np.ndarray]:
     """By number of trials k: [num_tasks, num_repetitions, k] returns of a player."""
-    is_own = name not in SHIPPED and agent_folder(name) is not None
-    player = player_by_name(name, env, jax.device_get(tasks), network=network if is_own else None)
     collection = TaskCollection("study", env, tasks)
     about = {
         "player": player.about,

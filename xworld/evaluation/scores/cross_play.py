@@ -17,6 +17,7 @@ from xworld.core.env import Env
 from xworld.core.types import Task
 from xworld.evaluation.protocol import evaluate, with_num_trials
 from xworld.evaluation.scores.statistics import NUM_RESAMPLES, Estimate, interval, jackknife, t_quantile
+from xworld.evaluation.scores.store import ReturnsStore
 
 SCORE, RETURN = "score", "return"
 
@@ -135,6 +136,7 @@ def cross_play(
     num_trials: int | None = None,
     num_repetitions: int = 1,
     batch_size: int = 256,
+    store: ReturnsStore | None = None,
 ) -> CrossPlay:
     """Plays every task with each two of the players, both ways to sit, all with the same chance of the environment.
 
@@ -147,9 +149,11 @@ def cross_play(
       num_trials: play this many trials of every task instead of the task's own number.
       num_repetitions: episodes of each task for each way to sit.
       batch_size: how many tasks are played at a time.
+      store: where what two players earn is kept as soon as they have played, under their places among the players;
+        what it has is not played again.
 
     Raises:
-      ConfigError: fewer than two players, a task for one agent, or tasks of another environment.
+      ConfigError: fewer than two players, a task for one agent, tasks of another environment, or a damaged store.
     """
     if len(players) < 2:
         raise ConfigError(f"Cross-play needs at least two players, not {len(players)}. Add one.")
@@ -161,16 +165,23 @@ def cross_play(
         )
     tasks = with_num_trials(tasks, num_trials)
     last = np.asarray(tasks.num_trials, np.int64) - 1
+    policies = list(players.values())
 
-    def play(player: Policy, partner: Policy) -> np.ndarray:
-        """[num_tasks] returns of the last trial."""
-        policy = PairedPolicy(player, partner, jnp.int32(0))
-        keys = jax.random.split(key, num_repetitions)
-        played = [evaluate(env, tasks, policy, one, batch_size=batch_size).returns for one in keys]
-        of_last = np.stack([returns[np.arange(len(last)), last] for returns in played])
-        return cast(np.ndarray, of_last.mean(axis=0, dtype=np.float64))
+    def play(player: int, partner: int) -> np.ndarray:
+        """[num_repetitions, num_tasks] float32 returns of the last trial."""
+        name, shape = f"{player}-with-{partner}", (num_repetitions, len(last))
+        found = None if store is None else store.read(name, shape)
+        if found is None:
+            policy = PairedPolicy(policies[player], policies[partner], jnp.int32(0))
+            keys = jax.random.split(key, num_repetitions)
+            played = [evaluate(env, tasks, policy, one, batch_size=batch_size).returns for one in keys]
+            found = np.stack([returns[np.arange(len(last)), last] for returns in played])
+            if store is not None:
+                store.write(name, found)
+        return found
 
-    returns = [[play(player, partner) for partner in players.values()] for player in players.values()]
+    places = range(len(policies))
+    returns = [[play(i, j).mean(axis=0, dtype=np.float64) for j in places] for i in places]
     return CrossPlay(tuple(players), np.array(returns))
 
 

@@ -56,6 +56,11 @@ class SweepConfig:
         """What decides chance in the episodes of `num_trials` trials."""
         return jax.random.fold_in(jax.random.key(self.seed), num_trials)
 
+    def kept_with(self, about: Mapping[str, Any]) -> dict[str, Any]:
+        """What is kept beside returns: `about`, and all of this but the numbers of trials, which may become more."""
+        fixed = {"num_repetitions": self.num_repetitions, "seed": self.seed, "batch_size": self.batch_size}
+        return {**fixed, **about}
+
 
 def _check_numbers(name: str, values: Any) -> tuple[int, ...]:
     return tuple(check_whole(name, value, 1, MAX_TRIALS) for value in values)
@@ -93,8 +98,7 @@ def run_sweep(
     num_tasks = len(lengths)
     task_ids = np.tile(np.arange(num_tasks), config.num_repetitions)  # of episodes: repetition * num_tasks + task
     batches = make_batches(lengths[task_ids], config.batch_size)
-    fixed = {"num_repetitions": config.num_repetitions, "seed": config.seed, "batch_size": config.batch_size}
-    store = None if folder is None else ReturnsStore(folder, {**fixed, **(about or {})})
+    store = None if folder is None else ReturnsStore(folder, config.kept_with(about or {}))
 
     def play(num_trials: int, episodes: np.ndarray) -> np.ndarray:
         batch = jax.tree.map(lambda leaf: leaf[task_ids[episodes]], tasks)
