@@ -115,10 +115,11 @@ def test_other_ways_to_play_and_to_score_have_folders_of_their_own(room, tmp_pat
     run.mkdir()
     (run / "config.json").write_text("{}")
     ways = [{"which": which, "greedy": greedy} for which in (None, "best") for greedy in (False, True)]
-    ways += [{"normalise_by": folder} for folder in ("runs/a", "runs/b")]
-    folders = [Evaluate(str(run), task_set=str(room), **way)._default_output(collection) for way in ways]
-    assert len(set(folders)) == len(ways) and folders[0] == run / "on-room.toml"
-    assert Evaluate(str(run), which="last", normalise_by="expert")._default_output(collection) == folders[0]
+    folders = [Evaluate(str(run), task_set=str(room), **way)._folders(collection) for way in ways]
+    assert len(set(folders)) == len(ways) and folders[0] == (run / "on-room.toml",) * 2
+    assert Evaluate(str(run), which="last", normalise_by="expert")._folders(collection) == folders[0]
+    other = Evaluate(str(run), normalise_by="runs/a")._folders(collection)  # the same returns, scored otherwise
+    assert other == (run / "on-room.toml", run / "on-room.toml-normalised-by-runs-a")
 
 
 @pytest.mark.slow  # `test_own_network` has `finetune` too

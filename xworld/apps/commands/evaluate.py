@@ -122,6 +122,7 @@ class Evaluate:
         return 0
 
     def _sweep(self, task_set: str) -> int:
+        from xworld.base.files import check_folder
         from xworld.evaluation import write_sweep
         from xworld.evaluation.scores.store import ReturnsStore
         from xworld.evaluation.scores.sweep import NUM_TRIALS, SweepConfig, run_sweep
@@ -134,22 +135,23 @@ class Evaluate:
             batch_size=2048 if self.batch_size is None else self.batch_size,
         )
         collection = tasks_by_name(task_set, self.seed).collect(self.num_tasks)
-        output = as_path(self.output or self._default_output(collection))
+        kept, output = self._folders(collection)
         self._check_others(collection, config)  # before anything is planned
-        self._check_kept(collection, config, output)
+        self._check_kept(collection, config, kept)
         player, collection = self._find_player(collection)
         pair = None if self.partner is None else (player, self._find_partner(collection, self.partner))
         if pair is not None:
             player = _seated(*pair, self.seat)
         about = {"player": player.about, **_about_tasks(collection)}
-        ReturnsStore(output, config.kept_with(about))  # before the expert's best returns are looked for
+        ReturnsStore(kept, config.kept_with(about))  # before the expert's best returns are looked for
+        check_folder(output)
         try:
             reference = self._find_reference(collection)
-            returns = run_sweep(collection.env, collection.tasks, player.policy, config, output, about)
+            returns = run_sweep(collection.env, collection.tasks, player.policy, config, kept, about)
             cooperation = None if pair is None else _cooperation(*pair, self.seat, collection, config)
             content = write_sweep(output, collection, player, config, returns, reference, cooperation)
         except KeyboardInterrupt:
-            print(f"Stopped. What was played is kept in {output}; the same command goes on.")
+            print(f"Stopped. What was played is kept in {kept}; the same command goes on.")
             return INTERRUPTED
         _print_tables(content)
         print(f"Wrote scores.json, report.html and replays to {output}")
@@ -230,20 +232,25 @@ class Evaluate:
         folder = self.best_returns or Path("runs/best-returns")
         return expert_reference(collection.tasks, Expert(collection.env), folder)
 
-    def _default_output(self, collection: "TaskCollection") -> Path:
+    def _folders(self, collection: "TaskCollection") -> tuple[Path, Path]:
+        """The folder of the returns, and that of the scores: another one if these have another unit."""
         from xworld.agents.players import EXPERT
 
+        if self.output is not None:
+            return as_path(self.output), as_path(self.output)
         name = f"{self._variant()}on-{as_file_name(collection.name)}"
         if self.demonstrator is not None:
             name += f"-shown-{self.demonstrated_task}-by-{as_file_name(self.demonstrator)}"
         if self.partner is not None:
             name += f"-with-{as_file_name(self.partner)}"
             name += "" if self.seat is None else f"-in-seat-{self.seat}"
-        if self.normalise_by not in (None, EXPERT):
-            name += f"-normalised-by-{as_file_name(self.normalise_by)}"
         if (Path(self.agent) / "config.json").exists():  # what else holds an agent may be replaced as a whole
-            return Path(self.agent) / name
-        return Path("runs") / f"{as_file_name(self.agent)}-{name}"
+            kept = Path(self.agent) / name
+        else:
+            kept = Path("runs") / f"{as_file_name(self.agent)}-{name}"
+        if self.normalise_by in (None, EXPERT):
+            return kept, kept
+        return kept, kept.with_name(f"{kept.name}-normalised-by-{as_file_name(self.normalise_by)}")
 
     def _variant(self) -> str:
         """What tells the folder of one way to load and play an agent from that of another, such as "best-greedy-"."""
