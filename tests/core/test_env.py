@@ -135,6 +135,16 @@ def test_environments_are_values() -> None:
     assert ENV.num_actions == 7
 
 
+def test_tasks_in_the_hosts_memory_will_do() -> None:
+    """Also where they are constants of what is compiled, alone or as one of a set."""
+    task = jax.device_get(make_task(3))
+    tasks = xworld.tasks.TaskSet(stack([task, task]))
+    key = jax.random.key(0)
+    wanted = jax.eval_shape(ENV.reset, key, task)
+    assert jax.eval_shape(lambda key: ENV.reset(key, task), key) == wanted
+    assert jax.eval_shape(lambda key: ENV.reset(key, tasks.sample(key)), key) == wanted
+
+
 # Chance
 
 

@@ -22,7 +22,10 @@ CONFIGS = {
     "few relations, no push": small_config(
         view_size=3, see_through_walls=True, push=False, relations=("touch", "hold", "see")
     ),
-    "two agents, several goals": small_config(num_agents=2, max_goals=3, relations=("touch", "near", "hold")),
+    # more things than are asked in one go
+    "two agents, several goals, many objects": small_config(
+        num_agents=2, max_objects=20, max_goals=3, relations=("touch", "near", "hold")
+    ),
 }
 
 

@@ -103,6 +103,7 @@ class Env:
     def start(self, seed: jax.Array, task: Task, trial: jax.Array | None = None) -> State:
         """The first state of an episode; or, as if nothing had been done before, of its trial `trial`, uint16."""
         check_task(self.config, task)
+        task = jax.tree.map(jnp.asarray, task)  # one in the host's memory could not be indexed by what is traced
         trial = jnp.zeros_like(task.num_trials) if trial is None else trial
         return State(
             task=task,

@@ -29,7 +29,11 @@ class TaskSet:
 
     def task(self, index: jax.Array | int) -> Task:
         """The task with an index from 0 to len - 1; one outside gives the nearest."""
-        return jax.tree.map(lambda leaf: leaf.at[index].get(mode="clip", wrap_negative_indices=False), self.tasks)
+
+        def pick(leaf: jax.Array) -> jax.Array:
+            return jnp.asarray(leaf).at[index].get(mode="clip", wrap_negative_indices=False)
+
+        return jax.tree.map(pick, self.tasks)
 
     def sample(self, key: jax.Array) -> Task:
         """One of the tasks, uniformly."""

@@ -36,7 +36,7 @@ from xworld.tasks.variants.soundness import free_cells, is_sound
 
 EDITS = ("swap_kind", "add_rule", "drop_rule", "add_false_rule", "drop_false_rule", "move_object", "hide")
 _BY_AGENT = ("hold", "touch", "near")  # relations of an agent and one object that an added rule of the chain may have
-_EDIT = 6  # stream of bits, beside those of `chance`
+_EDIT = 6  # first word of the hashes; that of `chance.CHAIN` too, which tasks that can be edited do not have
 
 
 def edit(universe: Universe, task: Task, key: jax.Array) -> tuple[Task, jax.Array]:
