@@ -19,13 +19,15 @@ _WIDTH, _HEIGHT, _HEAD = 4.6, 2.45, 0.5  # of a picture in inches, and of the li
 
 
 def kept_early_and_late(jobs: Sequence[Job]) -> list[dict[str, Any]]:
-    """Of the first run of each arm whose curriculum keeps tasks, the task files first written, and those last."""
+    """Of the first run of each arm and family whose curriculum keeps tasks, the task files that came first and last."""
     found: dict[str, list[dict[str, Any]]] = {}
+    has_families = len({job.family for job in jobs}) > 1
     for job in jobs:
         kept = read_kept_tasks(job.folder)
-        if kept and job.arm not in found:
+        name = f"{job.family}, {job.arm}" if has_families else job.arm
+        if kept and name not in found:
             times = [{"steps": steps, "tasks": list(kept[steps])} for steps in (min(kept), max(kept))]
-            found[job.arm] = times
+            found[name] = times
     return [{"arm": arm, "times": times} for arm, times in found.items()]
 
 
