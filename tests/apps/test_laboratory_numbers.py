@@ -8,6 +8,7 @@ from scipy.special import stdtrit
 from toy_experiment import EXPERIMENT
 
 from xworld.apps.laboratory import Job, Outcome, run_experiment
+from xworld.apps.laboratory.experiment import BASELINES
 from xworld.apps.laboratory.experiments import curricula, memories
 from xworld.apps.laboratory.report.page import with_other_arms
 from xworld.evaluation import Reference, Scores
@@ -50,6 +51,14 @@ def test_what_the_rows_of_all_curricula_say(tmp_path):
         {job("uniform"): rows([0.1] * 4, flat), elsewhere: rows([0.1] * 10, [1.0] * 9 + [3.0])}
     )
     assert long["plr"] == {"long-chains_share_of_steps_to_uniform": None, "long-chains_rise_of_firings": 2.0}
+
+
+def test_the_players_that_a_run_is_compared_with_are_those_of_its_family(tmp_path):
+    """Where what the expert earns is kept: once for all runs of a family."""
+    for prefix in ("", "long-chains-"):
+        job = Job("any", "plr-all-tasks", 3, tmp_path / f"{prefix}plr-all-tasks-seed3")
+        assert job.beside(BASELINES) == tmp_path / f"{prefix}baselines"
+        assert job.beside("uniform") == tmp_path / f"{prefix}uniform-seed3"
 
 
 def test_memories_are_compared_at_equal_seconds(tmp_path):
