@@ -46,6 +46,17 @@ def test_what_is_saved_is_loaded(path, tasks):
     assert save(path, loaded, CONFIG).read_bytes() == before
 
 
+def test_as_many_floors_as_there_are_is_readable_text(tmp_path):
+    """No legend has a quote, three of which would end the text."""
+    floors = "".join("abcdefghi"[index] * 3 for index in range(9))
+    colours = ("red", "green", "blue", "purple", "yellow", "pink", "cyan", "white", "orange")
+    legend = [f'{letter} = "{colour} floor"' for letter, colour in zip("abcdefghi", colours, strict=True)]
+    config = EnvConfig(height=1, width=28, max_objects=1, max_rules=1, max_doors=1)
+    text = "\n".join(['goal = "on(agent, red floor)"', f'map = "0{floors}"', "[legend]", *legend])
+    tasks = TaskSet.from_tasks([parse(text, config)])
+    assert digest(load(save(tmp_path / "floors.toml", tasks, config), config).tasks) == digest(tasks.tasks)
+
+
 def test_another_configuration_is_refused(path, tasks):
     other = dataclasses.replace(CONFIG, view_size=7, push=False)
     with pytest.raises(ConfigError, match=r"view_size 5 \(here 7\), push True \(here False\)"):
