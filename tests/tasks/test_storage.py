@@ -1,6 +1,7 @@
 import dataclasses
 import json
 
+import jax
 import numpy as np
 import pytest
 
@@ -101,6 +102,20 @@ def test_changed_tasks_are_noticed(tasks, tmp_path):
         np.savez(path, **(arrays | {name: change}))
         with pytest.raises(ConfigError, match=message):
             load(path, CONFIG)
+
+
+def test_sets_of_no_tasks(tasks, tmp_path):
+    nothing = TaskSet(jax.tree.map(lambda leaf: leaf[:0], tasks.tasks))
+    for name in ("tasks.npz", "tasks.toml"):
+        with pytest.raises(ConfigError, match="There are no tasks to write"):
+            save(tmp_path / name, nothing, CONFIG)
+    path = save(tmp_path / "tasks.npz", tasks, CONFIG)
+    with np.load(path) as file:
+        header = json.loads(str(file["header"]))
+        arrays = {name: file[name][:0] for name in file.files if name != "header"}
+    np.savez(path, header=np.array(json.dumps(header | {"content_hash": digest(nothing.tasks)})), **arrays)
+    with pytest.raises(ConfigError, match="has no tasks"):
+        load(path, CONFIG)
 
 
 def test_bad_names(tasks, tmp_path):
