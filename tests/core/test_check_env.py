@@ -111,6 +111,9 @@ NOWHERE_AT_ALL = np.full((1, 2), NOWHERE, np.uint8)
 TWO_PLACES = np.array([[2, 3], [2, 3]], np.uint8)
 
 
+NO_CODE = "which is none of its codes; docs/contract.md lists them."
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -123,6 +126,24 @@ TWO_PLACES = np.array([[2, 3], [2, 3]], np.uint8)
             {"trial_length": np.int32(4)},
             "task.trial_length is int32[] where uint16[] is needed. "
             "Build the task with the configuration of this environment.",
+        ),
+        *[
+            ({name: np.full_like(getattr(tiny_task(), name), code)}, f"task.{name} has {code}, {NO_CODE}")
+            for name, code in (
+                ("terrain", 200),
+                ("door_state", 7),
+                ("agent_facing", 9),
+                ("object_kind", 0xE6),
+                ("object_frozen", 2),
+            )
+        ],
+        (
+            {
+                "terrain": np.array([[0x50, *[0x16] * 3], *[[0x16] * 4] * 2], np.uint8),
+                "door_position": np.zeros((1, 2), np.uint8),
+                "door_state": np.ones(1, np.uint8),
+            },
+            "The task places agent 0 in a shut door, at row 0, column 0; open the door.",
         ),
         ({"num_trials": np.uint16(0)}, "task.num_trials is 0; write at least 1."),
         ({"agent_position": NOWHERE_AT_ALL}, "The task has no agent; place at least one."),

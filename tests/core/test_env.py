@@ -326,3 +326,9 @@ def test_register_adds_names_and_refuses_taken_ones(monkeypatch: pytest.MonkeyPa
         xworld.register("mine", CONFIG)
     with pytest.raises(ConfigError, match="register takes an EnvConfig, not 'small'."):
         xworld.register("other", "small")
+    for name in (5, "", "small:train", "mine.toml", "mine.npz"):
+        with pytest.raises(ConfigError, match=f"{name!r} is no name for an environment"):
+            xworld.register(name, SIMPLE)
+    for name in ("v2", "probes", "two_doors"):
+        with pytest.raises(ConfigError, match=f"{name!r} is a test set, or probe tasks"):
+            xworld.register(name, SIMPLE)

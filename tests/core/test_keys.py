@@ -58,3 +58,12 @@ def test_both_styles_give_the_same():
 def test_what_is_no_key_is_refused(key):
     with pytest.raises(ConfigError, match=r"^The key is .*; write jax\.random\.key\(0\), with a seed of your own"):
         ENV.reset(key, PROBE.task())
+
+
+def test_a_seed_may_be_a_plain_number():
+    task = PROBE.task()
+    state, _ = jax.eval_shape(lambda: ENV.reset_from_seed(5, task))
+    assert state.seed.dtype == jnp.uint32 and state.seed.shape == ()
+    for seed in (-1, 2**32, True):
+        with pytest.raises(ConfigError, match="seed is"):
+            ENV.reset_from_seed(seed, task)

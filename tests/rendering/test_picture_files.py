@@ -82,6 +82,18 @@ def test_what_ffmpeg_says_is_passed_on(tmp_path, monkeypatch):
     assert [file.name for file in tmp_path.iterdir()] == ["ffmpeg"]
 
 
+@pytest.mark.parametrize("error", [ValueError("no"), BrokenPipeError("closed"), FileNotFoundError("episode.npz")])
+@pytest.mark.parametrize("name", ["run.gif", "run.mp4"])
+def test_errors_of_the_frames_are_not_those_of_the_path(tmp_path, name, error):
+    def frames():
+        yield from moving_squares(2)
+        raise error
+
+    with pytest.raises(type(error)) as caught:
+        save_animation(frames(), tmp_path / name)
+    assert caught.value is error and not list(tmp_path.iterdir())
+
+
 def test_a_broken_film_leaves_the_old_file(tmp_path):
     path = tmp_path / "run.mp4"
     path.write_bytes(b"old")

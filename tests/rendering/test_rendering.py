@@ -353,9 +353,14 @@ def test_an_episode_becomes_a_small_gif(tmp_path, episode):
 def test_states_that_cannot_be_drawn(start, episode):
     state, timestep = start
     for drawn in (render, render_frame):
-        with pytest.raises(ConfigError, match="tile_size is 4; write 8 to 256"):
+        with pytest.raises(ConfigError, match="tile_size is 4; write a whole number from 8 to 256"):
             drawn(ENV, state, tile_size=4)
-        with pytest.raises(ConfigError, match="agent is 2; write 0 to 1"):
+        for size in (32.5, "32"):
+            with pytest.raises(ConfigError, match=f"tile_size is {size!r}; write a whole number"):
+                drawn(ENV, state, tile_size=size)
+        with pytest.raises(ConfigError, match=r"agent is 0\.5; write a whole number"):
+            drawn(ENV, state, agent=0.5)
+        with pytest.raises(ConfigError, match="agent is 2; write a whole number from 0 to 1"):
             drawn(ENV, state, agent=2)
         with pytest.raises(ConfigError, match=r"a batch of shape \(16,\)"):
             drawn(ENV, episode[0])
@@ -369,6 +374,12 @@ def test_states_that_cannot_be_drawn(start, episode):
         episode_frames(ENV, *jax.tree.map(lambda leaf: leaf[:0], episode))
     with pytest.raises(ConfigError, match="pause is -1"):
         episode_frames(ENV, *episode, pause=-1)
+    with pytest.raises(ConfigError, match=r"pause is 1\.5; write a whole number"):
+        episode_frames(ENV, *episode, pause=1.5)
+    num_trials = int(episode[0].task.num_trials[0])
+    for trial in (num_trials, -1, 0.5):
+        with pytest.raises(ConfigError, match=rf"in trials is {trial}; write .* from 0 to {num_trials - 1}"):
+            episode_frames(ENV, *episode, trials=[0, trial])
     with pytest.raises(ConfigError, match="tile_size is 300"):
         episode_frames(ENV, *episode, tile_size=300)
     with pytest.raises(ConfigError, match="agent is -1"):

@@ -4,6 +4,7 @@ import dataclasses
 from functools import cache
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -174,3 +175,11 @@ def test_pool():
     for fields in ((0, 5), (3, 2**31)):
         with pytest.raises(ConfigError, match="write a whole number from 1 to 2147483647"):
             TaskPool(universe, *fields)
+
+
+def test_ids_outside_of_the_pool_and_of_the_universe(monkeypatch):
+    monkeypatch.setattr(Universe, "task", lambda self, world, game: (world, game))
+    pool = TaskPool(PRESETS["trivial"], 3, 5, first=7)
+    assert pool.task(2**40, -1) == (7 + 2**40 % 3, 7 + 4)
+    for array in (jnp.int32(-5), jnp.uint32(2**32 - 5)):
+        assert chance.as_id("world_id", array) == 2**31 - 5, "the highest bit is left out"

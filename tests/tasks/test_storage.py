@@ -1,6 +1,7 @@
 import dataclasses
 import json
 
+import jax
 import numpy as np
 import pytest
 
@@ -44,6 +45,17 @@ def test_what_is_saved_is_loaded(path, tasks):
     assert [file.name for file in path.parent.iterdir()] == [path.name], "nothing else is left"
     before = path.read_bytes()
     assert save(path, loaded, CONFIG).read_bytes() == before
+
+
+def test_as_many_floors_as_there_are_is_readable_text(tmp_path):
+    """No legend has a quote, three of which would end the text."""
+    floors = "".join("abcdefghi"[index] * 3 for index in range(9))
+    colours = ("red", "green", "blue", "purple", "yellow", "pink", "cyan", "white", "orange")
+    legend = [f'{letter} = "{colour} floor"' for letter, colour in zip("abcdefghi", colours, strict=True)]
+    config = EnvConfig(height=1, width=28, max_objects=1, max_rules=1, max_doors=1)
+    text = "\n".join(['goal = "on(agent, red floor)"', f'map = "0{floors}"', "[legend]", *legend])
+    tasks = TaskSet.from_tasks([parse(text, config)])
+    assert digest(load(save(tmp_path / "floors.toml", tasks, config), config).tasks) == digest(tasks.tasks)
 
 
 def test_another_configuration_is_refused(path, tasks):
@@ -90,6 +102,20 @@ def test_changed_tasks_are_noticed(tasks, tmp_path):
         np.savez(path, **(arrays | {name: change}))
         with pytest.raises(ConfigError, match=message):
             load(path, CONFIG)
+
+
+def test_sets_of_no_tasks(tasks, tmp_path):
+    nothing = TaskSet(jax.tree.map(lambda leaf: leaf[:0], tasks.tasks))
+    for name in ("tasks.npz", "tasks.toml"):
+        with pytest.raises(ConfigError, match="There are no tasks to write"):
+            save(tmp_path / name, nothing, CONFIG)
+    path = save(tmp_path / "tasks.npz", tasks, CONFIG)
+    with np.load(path) as file:
+        header = json.loads(str(file["header"]))
+        arrays = {name: file[name][:0] for name in file.files if name != "header"}
+    np.savez(path, header=np.array(json.dumps(header | {"content_hash": digest(nothing.tasks)})), **arrays)
+    with pytest.raises(ConfigError, match="has no tasks"):
+        load(path, CONFIG)
 
 
 def test_bad_names(tasks, tmp_path):

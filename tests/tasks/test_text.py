@@ -225,6 +225,8 @@ def test_config_for_counts_agents_that_are_only_named():
     assert config_for('goal = "near(agent, agent2)"\nmap = "0"').num_agents == 3
     assert config_for('goal = "never"\nhidden = {agent1 = "all"}\nmap = "0"').num_agents == 2
     assert config_for('goal = "never"\nrules = ["hold(agent3, red key) ->"]\nmap = "0"').num_agents == 4
+    assert config_for('goal = "never"\nhidden = ["kind: agent1"]\nmap = "0"').num_agents == 2
+    assert config_for('goal = "never"\nhidden = {agent = ["kind: agent2"]}\nmap = "0"').num_agents == 3
 
 
 def test_agents_need_not_be_numbered_without_gaps():

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import jax
 import jax.numpy as jnp
 
+from xworld.base.checks import check_seed
 from xworld.base.hashing import hash_words
 from xworld.base.xla.fusion import apart
 from xworld.core.config import EnvConfig
@@ -62,9 +63,13 @@ class Env:
         seed = jax.random.bits(as_key(key), dtype=jnp.uint32)
         return self.reset_from_seed(seed, task)
 
-    def reset_from_seed(self, seed: jax.Array, task: Task) -> tuple[State, TimeStep]:
-        """`reset` with the episode's uint32 seed given directly."""
-        state = self.start(seed, task)
+    def reset_from_seed(self, seed: jax.Array | int, task: Task) -> tuple[State, TimeStep]:
+        """`reset` with the episode's uint32 seed given directly.
+
+        Raises:
+          ConfigError: the task is for an environment of other sizes, or `seed` is a number that is no uint32.
+        """
+        state = self.start(jnp.uint32(check_seed(seed, "seed")) if isinstance(seed, int) else seed, task)
         no = jnp.zeros(state.time.shape, bool)
         outcome = Outcome(
             reward=jnp.zeros_like(state.last_reward), event=no.astype(jnp.int32), is_trial_first=~no, is_last=no

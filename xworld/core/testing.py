@@ -25,10 +25,11 @@ class CheckError(AssertionError):
 
 
 def check_env(env: Env, task: Task, *, key: jax.Array | None = None, num_steps: int | None = None) -> None:
-    """Plays `task` with random actions and checks every promise that can be checked from outside.
+    """Plays `task` with random actions and checks the promises that can be checked from outside.
 
     Shapes and types; that steps and trials are counted right and trials start as the task says; that nothing stands
-    where it may not; that objects come and go by rules only; rewards, discounts, observations and goals.
+    where it may not; that objects come and go by rules only; rewards, discounts, observations and goals. Goals, rules
+    and pushing are not worked out again: whether a goal holds that pays, or the right rule fires, is not checked.
 
     Args:
       env: the environment.
@@ -77,7 +78,25 @@ def check_task(config: EnvConfig, task: Task) -> None:
                 raise ConfigError(
                     f"task.{name} has relation {code}, but EnvConfig.relations has only {', '.join(config.relations)}."
                 )
+    _check_codes(task)
     _check_start(task)
+
+
+def _check_codes(task: Task) -> None:
+    """Raises a ConfigError unless terrain, kinds, directions and states at the start are codes that there are."""
+    kind, colour = task.terrain >> 4, task.terrain & 15
+    num_colours = np.where((kind == kinds.FLOOR) | (kind == kinds.DOOR), len(kinds.COLOURS), 1)
+    objects = [code == kinds.NOTHING or kinds.is_object_kind(code) for code in task.object_kind.tolist()]
+    known = {
+        "terrain": (kind < len(kinds.TERRAIN_TYPES)) & (colour < num_colours),
+        "door_state": task.door_state <= kinds.LOCKED,
+        "agent_facing": task.agent_facing <= RANDOM_FACING,
+        "object_kind": np.array(objects, bool),
+        "object_frozen": task.object_frozen <= 1,
+    }
+    for name, is_known in known.items():
+        for code in getattr(task, name)[~np.asarray(is_known)].tolist():
+            raise ConfigError(f"task.{name} has {code}, which is none of its codes; docs/contract.md lists them.")
 
 
 def _check_start(task: Task) -> None:
@@ -94,6 +113,10 @@ def _check_start(task: Task) -> None:
     objects = [
         (f"object {i}", cell, (kinds.FLOOR, kinds.COUNTER)) for i, cell in enumerate(task.object_position.tolist())
     ]
+    shut = task.door_position[task.door_state != kinds.OPEN].tolist()
+    for name, (row, column), _ in agents:
+        if row < NOWHERE and [row, column] in shut:
+            raise ConfigError(f"The task places {name} in a shut door, at row {row}, column {column}; open the door.")
     taken: dict[tuple[int, int], str] = {}
     for name, (row, column), types in agents + objects:
         if row >= NOWHERE:

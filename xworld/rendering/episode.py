@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator
 import jax
 import numpy as np
 
+from xworld.base.checks import check_whole
 from xworld.base.errors import ConfigError
 from xworld.core.env import Env
 from xworld.core.types import State, TimeStep
@@ -56,10 +57,13 @@ def episode_frames(
         )
     if len(states.trial) == 0:
         raise ConfigError("There are no states: an episode to draw starts with the state of `reset`.")
-    if pause < 0:
-        raise ConfigError(f"pause is {pause}; write a number of frames, 0 for none.")
+    check_whole("pause", pause, 0)
+    style = make_style(env.config, tile_size, agent, show_view, reveal)
     states, timesteps = jax.device_get((states, timesteps))
-    return _frames(env, states, timesteps, make_style(env.config, tile_size, agent, show_view, reveal), pause, trials)
+    last = int(states.task.num_trials[0]) - 1
+    for trial in () if trials is None else trials:
+        check_whole("A number in trials", trial, 0, last)
+    return _frames(env, states, timesteps, style, pause, trials)
 
 
 def _frames(

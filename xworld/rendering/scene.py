@@ -4,7 +4,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from xworld.base.errors import ConfigError
+from xworld.base.checks import check_whole
 from xworld.core.env import Env
 from xworld.core.types import State
 from xworld.rendering.drawing.canvas import Surface, new_surface, stamp, to_array
@@ -40,8 +40,7 @@ def render(env: Env, state: State, *, tile_size: int = 32, agent: int = 0, show_
 
 def check_tile_size(tile_size: int) -> None:
     """Raises a `ConfigError` for a tile size that cannot be drawn."""
-    if not MIN_TILE_SIZE <= tile_size <= MAX_TILE_SIZE:
-        raise ConfigError(f"tile_size is {tile_size}; write {MIN_TILE_SIZE} to {MAX_TILE_SIZE} pixels.")
+    check_whole("tile_size", tile_size, MIN_TILE_SIZE, MAX_TILE_SIZE)
 
 
 def draw_grid(snapshot: Snapshot, tile_size: int, agent: int, show_view: bool) -> Surface:

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from xworld.base.checks import check_whole
 from xworld.base.errors import ConfigError
 from xworld.core.config import EnvConfig
 from xworld.core.env import Env
@@ -74,8 +75,7 @@ def only_seen(snapshot: Snapshot) -> Snapshot:
 
 def check_agent(config: EnvConfig, agent: int) -> None:
     """Raises a `ConfigError` for an agent that the environment does not have."""
-    if not 0 <= agent < config.num_agents:
-        raise ConfigError(f"agent is {agent}; write 0 to {config.num_agents - 1}, as EnvConfig.num_agents says.")
+    check_whole("agent", agent, 0, config.num_agents - 1)
 
 
 @partial(jax.jit, static_argnums=0)

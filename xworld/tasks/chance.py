@@ -13,6 +13,8 @@ from xworld.base.errors import ConfigError
 from xworld.base.hashing import Word, below, hash_words
 from xworld.base.xla.fusion import apart
 
+MAX_ID = 2**31 - 1  # of worlds and games
+
 T = TypeVar("T")
 
 # What is drawn; the first word of every hash, so that the draws have nothing to do with each other.
@@ -20,14 +22,16 @@ WORLD, GAME, HIDING, PLACEMENT, WORLD_KIND, FLOOR_COLOURS, CHAIN = range(7)
 
 
 def as_id(name: str, value: Word) -> jax.Array:
-    """[] int32 of an id of a world or a game.
+    """[] int32 of an id of a world or a game. Of a JAX array the highest bit is left out.
 
     Raises:
       ConfigError: a number, not an array, that is no whole one below 2^31; it would be taken for another.
     """
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value.item()
-    return jnp.asarray(value if isinstance(value, jax.Array) else check_whole(name, value, 0, 2**31 - 1), jnp.int32)
+    if isinstance(value, jax.Array):
+        return value.astype(jnp.int32) & MAX_ID
+    return jnp.asarray(check_whole(name, value, 0, MAX_ID), jnp.int32)
 
 
 def as_ids(name: str, values: np.ndarray) -> np.ndarray:

@@ -1,6 +1,5 @@
 """Frames into a file that plays: GIF or MP4."""
 
-import contextlib
 import itertools
 import subprocess
 from collections.abc import Iterable, Iterator
@@ -35,7 +34,7 @@ def save_animation(frames: Iterable[np.ndarray], path: str | Path, *, fps: float
 
     Raises:
       ConfigError: another suffix, a path that cannot be written, no frames, frames that are no pictures of one size,
-        or an `fps` out of range.
+        or an `fps` out of range. What `frames` raises goes on as it is.
     """
     path = as_path(path)
     suffix = path.suffix.lower()
@@ -43,20 +42,32 @@ def save_animation(frames: Iterable[np.ndarray], path: str | Path, *, fps: float
         raise ConfigError(f"{path.name!r} has the suffix {path.suffix!r}; write a name that ends in .gif or .mp4.")
     fps = check_number("fps", fps, _MIN_FPS, _MAX_GIF_FPS if suffix == ".gif" else _MAX_FPS)
     unfinished = path.with_name(f".{path.stem}.unfinished{suffix}")
+    raised: list[Exception] = []
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished.touch()  # before anything is drawn, so that a folder that cannot be written is said at once
         try:
             write = _write_gif if suffix == ".gif" else _write_mp4
-            write(_checked(frames), unfinished, fps)
+            write(_checked(_watched(frames, raised)), unfinished, fps)
             unfinished.replace(path)
         finally:
             unfinished.unlink(missing_ok=True)
     except ConfigError:
         raise
     except (OSError, ValueError) as error:  # a name with a zero byte is a ValueError
+        if error in raised:
+            raise
         raise ConfigError(f"{path} cannot be written: {reason_of(error)}. Choose another path.") from error
     return path
+
+
+def _watched(frames: Iterable[np.ndarray], raised: list[Exception]) -> Iterator[np.ndarray]:
+    """The frames; an error of theirs, which is not one of the path, is put into `raised` too."""
+    try:
+        yield from frames
+    except Exception as error:
+        raised.append(error)
+        raise
 
 
 def _checked(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
@@ -106,9 +117,11 @@ def _write_mp4(frames: Iterator[np.ndarray], path: Path, fps: float) -> None:
     # Started without Python code in the child, which JAX, being multithreaded, could deadlock.
     with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # it gave up, and says why
-            for frame in itertools.chain([first], frames):
+        for frame in itertools.chain([first], frames):
+            try:
                 process.stdin.write(pixels(frame))
+            except BrokenPipeError:  # it gave up, and says why
+                break
         errors = process.communicate()[1]
     if process.returncode:
         raise OSError(errors.decode(errors="replace").strip())

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from xworld.base.checks import check_whole
+from xworld.base.checks import check_bool, check_whole
 from xworld.base.errors import ConfigError, located
 from xworld.core import kinds
 from xworld.core.config import MAX_AGENTS, EnvConfig
@@ -19,12 +19,14 @@ from xworld.tasks.language.rows import (
     DoorRow,
     Goal,
     HiddenRow,
+    Literal,
     ObjectRow,
     Position,
     RuleRow,
     check_agent,
     check_condition,
     check_hidden,
+    check_kind,
     check_rule,
     kind_text,
 )
@@ -161,6 +163,9 @@ def _check_places(
     for agent in sorted(agents):
         occupy(f"agent{agent}", *agents[agent], {kinds.FLOOR: "floor"})
     for thing in objects:
+        with located(_at(thing.row, thing.column)):
+            check_kind("The object", thing.kind)
+            check_bool("is_frozen", thing.is_frozen)
         if not kinds.is_object_kind(thing.kind):
             raise ConfigError(f"{_at(thing.row, thing.column)}: an object cannot be {kind_text(thing.kind)}.")
         place = thing.row, thing.column
@@ -226,6 +231,7 @@ def _make_goal(config: EnvConfig, agents: Mapping[int, Position], one: Goal | Ma
     fields = np.zeros((5, config.num_agents, config.goal_clauses, config.goal_literals), np.uint8)
     for agent, goal in by_agent.items():
         with located(f"goal of agent{agent}" if len(agents) > 1 else "goal"):
+            _check_goal(goal)
             _check_count("clauses", len(goal), "goal_clauses", config.goal_clauses)
             for index, clause in enumerate(goal):
                 if not clause:
@@ -234,17 +240,31 @@ def _make_goal(config: EnvConfig, agents: Mapping[int, Position], one: Goal | Ma
                 fields[4, agent, index] = 1  # "not never" behind the literals
                 for place, literal in enumerate(clause):
                     directions = check_condition(config, literal)
+                    check_bool("is_negated", literal.is_negated)
                     row = literal.relation, directions, literal.first, literal.second, literal.is_negated
                     fields[:, agent, index, place] = row
     return fields
 
 
+def _check_goal(goal: object) -> None:
+    """Makes sure that a goal is made of tuples of literals."""
+    is_goal = isinstance(goal, tuple | list) and all(
+        isinstance(clause, tuple | list) and all(isinstance(literal, Literal) for literal in clause) for clause in goal
+    )
+    if not is_goal:
+        raise ConfigError(f"{goal!r} is no goal; write a tuple of tuples of Literal, or parse_goal of a text.")
+
+
 def _make_rules(config: EnvConfig, rules: Sequence[RuleRow]) -> Rules:
+    if isinstance(rules, str):
+        raise ConfigError(f"rules is {rules!r}; write a list of RuleRow, or of what parse_rule gives.")
     _check_count("rules", len(rules), "max_rules", config.max_rules)
     fields = np.zeros((4, config.max_rules), np.uint8)
     products = np.zeros((config.max_rules, MAX_PRODUCTS), np.uint8)
     for index, rule in enumerate(rules):
         with located(f"rules[{index}]"):
+            if not isinstance(rule, RuleRow):
+                raise ConfigError(f"{rule!r} is no rule; write a RuleRow, or parse_rule of a text.")
             touching = check_condition(config, rule)
             check_rule(rule)
         fields[:, index] = rule.relation, touching, rule.first, rule.second

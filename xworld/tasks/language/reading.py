@@ -59,7 +59,9 @@ def config_for(text: str) -> EnvConfig:
     agents = {*draft.agents, *(draft.hidden if isinstance(draft.hidden, Mapping) else ())}
     conditions: list[RuleRow | Literal] = [*draft.rules, *(literal for clause in clauses for literal in clause)]
     operands = [kind for condition in conditions for kind in (condition.first, condition.second)]
-    agents.update(kind - kinds.agent_kind(0) for kind in operands if kinds.is_agent_kind(kind))
+    hidden = draft.hidden.values() if isinstance(draft.hidden, Mapping) else [draft.hidden]
+    named = [*operands, *(kind for row in hidden for kind in row.kinds)]
+    agents.update(kind - kinds.agent_kind(0) for kind in named if kinds.is_agent_kind(kind))
     if max(height, width) > MAX_SIDE:
         raise ConfigError(f"The map is {height} x {width} (rows x columns); the largest is {MAX_SIDE} x {MAX_SIDE}.")
     if len(draft.objects) > MAX_OBJECTS:

@@ -11,6 +11,7 @@ from xworld.core.step.relations import ALL_DIRECTIONS, HOLD, ON, TOUCH
 from xworld.core.types import MAX_HIDDEN_KINDS, NUM_RELATIONS
 
 MAX_PRODUCTS = 3
+MAX_KIND = 255  # kinds are uint8
 
 Position = tuple[int, int]  # row, column
 
@@ -83,7 +84,8 @@ def check_condition(config: EnvConfig, condition: Literal | RuleRow) -> int:
         raise ConfigError(
             f"{name!r} is left out of EnvConfig.relations, which has {', '.join(config.relations)}. Add it there."
         )
-    for kind in (first, second):
+    for operand, kind in (("first", first), ("second", second)):
+        check_kind(f"The {operand} operand", kind)
         check_agent(config, kind)
     if not (kinds.is_object_kind(first) or kinds.is_agent_kind(first)):
         raise ConfigError(f"The first operand is {kind_text(first)}; write an agent or an object, such as 'red ball'.")
@@ -118,9 +120,12 @@ def check_rule(rule: RuleRow) -> None:
             f"{kind_text(rule.second)} is the second operand; in a rule an agent may only be the first, "
             f"as in 'near({kind_text(rule.second)}, red ball)'."
         )
+    if not isinstance(rule.products, tuple | list):
+        raise ConfigError(f"products is {rule.products!r}; write a tuple of kinds, or the rule with parse_rule.")
     if len(rule.products) > MAX_PRODUCTS:
         raise ConfigError(f"{len(rule.products)} products; a rule makes at most {MAX_PRODUCTS}.")
     for kind in rule.products:
+        check_kind("A product", kind)
         if not kinds.is_object_kind(kind):
             raise ConfigError(f"{kind_text(kind)} cannot be made; products are objects, such as 'red ball'.")
     consumed = [kind for kind in (rule.first, rule.second) if kinds.is_object_kind(kind)]
@@ -145,6 +150,7 @@ def check_hidden(config: EnvConfig, num_rules: int, row: HiddenRow) -> None:
         if not 0 <= index < num_rules:
             raise ConfigError(f"There is no rule {index}; rules are counted from 0, and their number is {num_rules}.")
     for kind in row.kinds:
+        check_kind("A kind", kind)
         if not is_kind(kind):
             raise ConfigError(f"{kind} is not a kind that can be in a rule.")
         check_agent(config, kind)
@@ -154,6 +160,18 @@ def check_hidden(config: EnvConfig, num_rules: int, row: HiddenRow) -> None:
         name = RELATIONS[check_whole("A relation's code", relation, 1, NUM_RELATIONS) - 1]
         if name not in config.relations:
             raise ConfigError(f"relation {name!r} is left out of EnvConfig.relations; leave it out here too.")
+
+
+def check_kind(name: str, kind: object) -> int:
+    """A kind as an int; which ones may stand where is checked elsewhere.
+
+    Raises:
+      ConfigError: it is no byte.
+    """
+    try:
+        return check_whole(name, kind, 0, MAX_KIND)
+    except ConfigError:
+        raise ConfigError(f"{name} is {kind!r}; write a kind, such as parse_kind('red ball').") from None
 
 
 def check_agent(config: EnvConfig, kind: int) -> None:

@@ -14,10 +14,11 @@ from xworld.core.types import RANDOM_FACING, Rules, Task
 from xworld.tasks.language.phrases import CHARACTERS, FACINGS, Cell, cell_text, goal_text, rule_text
 from xworld.tasks.language.rows import NOTHING_HIDDEN, HiddenRow, kind_text
 
-# Characters of the legend when none that reminds of the cell is free. A quote or backslash would end or escape the map.
+# Characters of the legend when none that reminds of the cell is free. No quote or backslash: it would end or escape
+# the map, or the text in a file of tasks.
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _POOL = (
-    _LETTERS + _LETTERS.upper() + "456789" + "*%&@$=!?^|/<>:;,_-'()[]{}`"
+    _LETTERS + _LETTERS.upper() + "456789" + "*%&@$=!?^|/<>:;,_-()[]{}`"
     + "".join(map(chr, (*range(0xE0, 0xF7), *range(0xF8, 0xFF), *range(0x3B1, 0x3CA), *range(0x430, 0x450))))
     + "".join(map(chr, (*range(0x410, 0x430), *range(0x561, 0x587))))
 )  # fmt: skip
@@ -144,7 +145,7 @@ def _choose(cell: Cell, taken: Mapping[str, Cell]) -> str:
     """A free character that reminds of the cell, if there is one."""
     words = "".join(reversed(cell_text(cell).partition(" on ")[0].split()))  # the shape before the colour
     if cell.kind == kinds.NOTHING:
-        preferred = words.upper() if cell.terrain >> 4 == kinds.DOOR else ",:;_-'"
+        preferred = words.upper() if cell.terrain >> 4 == kinds.DOOR else ",:;_-"
     else:
         preferred = "@&$%" if kinds.is_agent_kind(cell.kind) else words + words.upper()
     return next(character for character in preferred + _POOL if character not in taken and character not in CHARACTERS)

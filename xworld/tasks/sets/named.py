@@ -6,6 +6,7 @@ from typing import Any
 from xworld.base.errors import ConfigError, did_you_mean
 from xworld.core.config import EnvConfig
 from xworld.core.env import Env
+from xworld.tasks.sets.probes import probes
 from xworld.tasks.universe.config import UniverseConfig
 from xworld.tasks.universe.universe import Universe
 from xworld.tasks.worlds.config import WorldConfig
@@ -166,15 +167,27 @@ def register(name: str, config: EnvConfig, universe: UniverseConfig | None = Non
     """Makes `make(name)` build environments of `config`, and `make_universe(name)` their universe.
 
     Raises:
-      ConfigError: the name is taken, `config` is not an `EnvConfig`, or the universe does not fit it.
+      ConfigError: the name is taken or cannot name tasks, `config` is not an `EnvConfig`, or the universe does not
+        fit it.
     """
-    if name in _NAMED:
-        raise ConfigError(f"An environment called {name!r} exists already; register yours under another name.")
+    _check_new_name(name)
     if not isinstance(config, EnvConfig):
         raise ConfigError(f"register takes an EnvConfig, not {config!r}.")
     if universe is not None:
         Universe(config, universe)
     _NAMED[name] = config, universe or UniverseConfig()
+
+
+def _check_new_name(name: object) -> None:
+    """Refuses names that stand for other tasks in `tasks_by_name`, or that are taken."""
+    from xworld.tasks.sets.fixed import VERSIONS  # here, since that file needs this one
+
+    if not isinstance(name, str) or not name or ":" in name or name.endswith((".toml", ".npz")):
+        raise ConfigError(f"{name!r} is no name for an environment; write a text without ':', no file's name.")
+    if name in VERSIONS or name == "probes" or name in {probe.name for probe in probes()}:
+        raise ConfigError(f"{name!r} is a test set, or probe tasks; register yours under another name.")
+    if name in _NAMED:
+        raise ConfigError(f"An environment called {name!r} exists already; register yours under another name.")
 
 
 def environment_names() -> tuple[str, ...]:

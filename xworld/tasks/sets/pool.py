@@ -61,8 +61,7 @@ class TaskPool:
 
     def task(self, world: Word, game: Word) -> Task:
         """The task in a place of the pool, counted from 0; numbers outside it are taken modulo its sides."""
-        world, game = jnp.asarray(world) % self.num_worlds, jnp.asarray(game) % self.num_games
-        return self.universe.task(self.first + world, self.first + game)
+        return self.universe.task(self.first + world % self.num_worlds, self.first + game % self.num_games)
 
     def with_split(self, split: Split) -> "TaskPool":
         """As many tasks of another split."""

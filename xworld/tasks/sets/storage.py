@@ -42,9 +42,11 @@ def save(path: str | Path, tasks: TaskSet, config: EnvConfig) -> Path:
       The path.
 
     Raises:
-      ConfigError: another suffix, tasks of another configuration, or a path that cannot be written.
+      ConfigError: another suffix, no tasks, tasks of another configuration, or a path that cannot be written.
     """
     path = _check_suffix(path)
+    if not len(tasks):
+        raise ConfigError(f"There are no tasks to write to {path}; a set of tasks has at least one.")
     _check_shapes(tasks.tasks, config, "The tasks")
     header = {"format": _FORMAT, "content_hash": digest(tasks.tasks), "config": dataclasses.asdict(config)}
     if path.suffix == ".npz":
@@ -195,6 +197,8 @@ def _from_arrays(path: Path, arrays: dict[str, np.ndarray], config: EnvConfig) -
     leaves = [jnp.asarray(arrays[name]) for name in names]
     tasks = jax.tree.unflatten(jax.tree.structure(template), leaves)
     _check_shapes(tasks, config, f"The tasks in {path}")
+    if not len(tasks.trial_length):
+        raise ConfigError(f"{path} has no tasks. Write a set of at least one with xworld.tasks.save.")
     return TaskSet(tasks)
 
 

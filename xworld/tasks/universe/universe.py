@@ -91,11 +91,11 @@ class Universe:
         return dataclasses.replace(self, config=dataclasses.replace(self.config, split=split))
 
     def task(self, world_id: Word, game_id: Word) -> Task:
-        """The task with these ids, int32 scalars."""
+        """The task with these ids, scalars from 0 to 2^31 - 1; of arrays the highest bit is left out."""
         return self.task_with_info(world_id, game_id)[0]
 
     def task_with_info(self, world_id: Word, game_id: Word) -> tuple[Task, TaskInfo]:
-        """The task with these ids and what is known about it."""
+        """The task with these ids, as for `task`, and what is known about it."""
         world_id, game_id = chance.as_id("world_id", world_id), chance.as_id("game_id", game_id)
         return _task_maker(self)(world_id, game_id, *map(jnp.uint32, split_range(self.config)))
 

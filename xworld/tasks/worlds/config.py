@@ -63,7 +63,7 @@ class WorldConfig:
     kitchen_split_percent: int = 50  # how often a line of counters with a gap splits a kitchen of 9 cells or more
     kitchen_block_percent: int = 75  # how often there is a block of counters in a lot of about 5 x 5 cells
 
-    # Fields: in how many cells there is a pillar, a pool of up to 5 cells begins, or a counter of up to 2
+    # Fields: in how many cells there is a pillar, a pool of up to 5 cells begins, or a counter of up to 3
     field_pillar_percent: int = 6
     field_pool_percent: int = 2
     field_counter_percent: int = 2
