@@ -92,7 +92,7 @@ def read_windows(
       num_kept: [B] steps of each that are to be learned from; by default all.
 
     Raises:
-      ConfigError: a window does not lie within its stream.
+      ConfigError: a window does not lie within its stream, or not within the trials of its task.
     """
     pieces = [piece for number in range(len(streams)) for piece in _cut(data, number, streams, starts, length)]
     num_windows = len(streams)
@@ -102,6 +102,13 @@ def read_windows(
     )
     tasks = data.tasks(episodes)
     trial_length = np.asarray(tasks.trial_length, np.int64)
+    num_steps = trial_length * np.asarray(tasks.num_trials, np.int64)
+    if (beyond := first + number > num_steps).any():
+        worst = int(beyond.argmax())
+        raise ConfigError(
+            f"Episode {episodes[worst]} of {data.folder} goes on after the {num_steps[worst]} steps of its task. "
+            "Record it again."
+        )
     trial = np.maximum(first - 1, 0) // trial_length  # one earlier at a trial's start: the step before is seen in it
     warm = first - trial * trial_length
     size = length + (1 << int(trial_length.max() - 1).bit_length())
