@@ -168,7 +168,7 @@ def test_windows_are_what_was_seen_across_trials_and_episodes(played):
     )
 
 
-def test_windows_are_drawn_everywhere(alone):
+def test_windows_are_drawn_everywhere(alone, monkeypatch):
     data, generator = Dataset(alone[0]), np.random.default_rng(0)
     total = 4 * len(alone[2])
     drawn = draw_windows(data, generator, 200, total, 0.5)
@@ -181,6 +181,11 @@ def test_windows_are_drawn_everywhere(alone):
         draw_windows(data, generator, 2, total + 1)
     with pytest.raises(ConfigError, match=f"has {total // 2} that are kept"):
         draw_windows(data, generator, 2, total, keep=0.5)
+    with monkeypatch.context() as patch:
+        lengths = data.stream_lengths
+        patch.setattr(data, "stream_lengths", lambda stream: lengths(stream)[: 1 if stream == 1 else None])
+        with pytest.raises(ConfigError, match=f"the longest stream in .* has {total // 4} that are kept"):
+            draw_windows(data, generator, 2, total, among=np.array([1]))
     some = draw_windows(data, generator, 50, 5, keep=0.25, among=np.array([1]))
     assert set(some.seed) == set(data.seeds(np.array([1]))) and not some.is_start.all()  # one episode of four
 

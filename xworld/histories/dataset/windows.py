@@ -56,12 +56,7 @@ def draw_windows(
     check_whole("length", length, 1)
     check_number("start_share", start_share, 0, 1)
     check_number("keep", keep, 0, 1, excludes_low=True)
-    longest = int(data.longest * keep)
-    if longest < length:
-        raise ConfigError(
-            f"Windows of {length} steps are asked for, but the longest stream in {data.folder} has {longest} that are "
-            "kept. Ask for shorter windows, keep more, or record longer streams."
-        )
+    _check_longest(data, length, keep, among)
     streams: list[int] = []
     kept: list[int] = []  # steps of the stream
     num_tried = 0
@@ -77,6 +72,25 @@ def draw_windows(
     is_at_start = generator.random(num_windows) < start_share
     starts = np.where(is_at_start, 0, generator.integers(np.maximum(np.array(kept) - length, 0) + 1))
     return read_windows(data, np.array(streams), starts, length, np.minimum(np.array(kept) - starts, length))
+
+
+def _check_longest(data: Dataset, length: int, keep: float, among: np.ndarray | None) -> None:
+    """Raises ConfigError where no stream that is drawn from has `length` steps that are kept.
+
+    Of some streams the first that is long enough ends the search: it is made for every draw.
+    """
+    longest = int(data.longest * keep)
+    if among is not None and longest >= length:
+        longest = 0
+        for stream in among:
+            longest = max(longest, int(data.stream_lengths(int(stream)).sum() * keep))
+            if longest >= length:
+                break
+    if longest < length:
+        raise ConfigError(
+            f"Windows of {length} steps are asked for, but the longest stream in {data.folder} has {longest} that are "
+            "kept. Ask for shorter windows, keep more, or record longer streams."
+        )
 
 
 def read_windows(
