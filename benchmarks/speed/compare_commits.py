@@ -4,7 +4,7 @@
     python -m benchmarks.speed.compare_commits v0.1 --head main
 
 Each commit is timed by its own `commit_worker.py`, which knows where its modules are; cases are told apart by name.
-Exits with 1 when a case runs at less than `--limit` of the first commit's speed.
+Exits with 1 when a case runs at less than `--limit` of the first commit's speed, or the second commit lacks it.
 """
 
 import argparse
@@ -83,9 +83,15 @@ def find_script(folder: Path, commit: str) -> str:
 
 
 def judge(rounds: list[tuple[dict[str, float], dict[str, float]]], limit: float) -> list[dict[str, Any]]:
-    """For every case of both, the ratio of head's rate to base's by round: median, min, max, and whether it passes."""
-    cases = []
-    for name in (name for name in rounds[0][0] if name in rounds[0][1]):
+    """For every case of base, the ratio of head's rate to base's by round: median, min, max, and whether it passes.
+
+    A case that head lacks has no ratio, and does not pass.
+    """
+    cases: list[dict[str, Any]] = []
+    for name in rounds[0][0]:
+        if name not in rounds[0][1]:
+            cases.append({"case": name, "ratio": None, "passes": False})
+            continue
         ratios = [head[name] / base[name] for base, head in rounds]
         median = statistics.median(ratios)
         row: dict[str, Any] = {"case": name, "ratio": round(median, 3)}

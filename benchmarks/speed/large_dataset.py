@@ -8,6 +8,7 @@ files. Windows are drawn on the host, with their tasks, as learning gets them. M
 """
 
 import argparse
+import dataclasses
 import resource
 import tempfile
 import time
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 import xworld
@@ -59,13 +61,14 @@ def main() -> None:
 
 
 def write(folder: Path, num_parts: int, episode: int) -> dict[str, Any]:
-    """Writes the data set, part by part."""
+    """Writes the data set, part by part. Tasks are of one episode that is longer than these."""
     env = xworld.make(NAME)
-    tasks = TaskSet.from_source(xworld.make_universe(NAME), jax.random.key(0), NUM_TASKS)
+    tasks = TaskSet.from_source(xworld.make_universe(NAME), jax.random.key(0), NUM_TASKS).tasks
+    tasks = dataclasses.replace(tasks, num_trials=jnp.full_like(tasks.num_trials, 2**16 - 1))
     chance, number = np.random.default_rng(0), max(STEPS_AT_A_TIME // episode, 1)
     length = np.full(number, episode)
     memory, seconds = [], 0.0
-    with DatasetWriter(folder, DatasetHeader(env.config), tasks) as writer:
+    with DatasetWriter(folder, DatasetHeader(env.config), TaskSet(tasks)) as writer:
         for part in range(num_parts):
             actions = chance.integers(6, size=(number * episode, env.config.num_agents), dtype=np.uint8)
             rows = chance.integers(NUM_TASKS, size=(number, 1))

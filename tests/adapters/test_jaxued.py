@@ -31,5 +31,5 @@ def test_a_level_is_a_task(one):
 
 def test_several_agents_are_refused():
     env, task = adapter_tasks.make(adapter_tasks.TOGETHER)
-    with pytest.raises(ConfigError, match="for 2 agents"):
+    with pytest.raises(ConfigError, match="for 2 agents; use xworld.adapters.jaxmarl, or num_agents=1"):
         JaxUEDEnv(task, env)

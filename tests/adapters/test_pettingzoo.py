@@ -69,3 +69,7 @@ def test_what_is_wrong_is_said(tasks):
         one.step({"agent_0": 0})
     with pytest.raises(ConfigError, match="The action of agent_1 is 9"):
         one.step({"agent_0": 0, "agent_1": 9})
+    with pytest.raises(ConfigError, match="The action of agent_1 is "):
+        one.step({"agent_0": 0, "agent_1": np.array([1, 2])})
+    with pytest.raises(ConfigError, match="is a str; write a task"):
+        one.reset(options={"task": "probes:two_players"})

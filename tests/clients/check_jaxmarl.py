@@ -71,6 +71,7 @@ def test_a_state_to_reset_to(one):
 def test_who_is_not_there_can_only_wait():
     env, task = adapter_tasks.make(adapter_tasks.WITHOUT_THE_SECOND, num_agents=2)
     one = JaxMARLEnv(task, env)
-    _, state = one.reset(KEY)
+    seen, state = one.reset(KEY)
+    assert seen["agent_0"].any() and not seen["agent_1"].any()
     available = one.get_avail_actions(state)
     assert available["agent_0"].all() and available["agent_1"].tolist() == [False] * 6 + [True]

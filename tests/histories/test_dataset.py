@@ -22,7 +22,7 @@ from xworld.histories import (
     read_windows,
     rearrange_trials,
 )
-from xworld.tasks import TaskSet, config_for, parse
+from xworld.tasks import TaskSet, config_for, parse, save
 
 TWO = '''
 goal = "hold(agent, black cube)"
@@ -168,7 +168,7 @@ def test_windows_are_what_was_seen_across_trials_and_episodes(played):
     )
 
 
-def test_windows_are_drawn_everywhere(alone):
+def test_windows_are_drawn_everywhere(alone, monkeypatch):
     data, generator = Dataset(alone[0]), np.random.default_rng(0)
     total = 4 * len(alone[2])
     drawn = draw_windows(data, generator, 200, total, 0.5)
@@ -181,8 +181,23 @@ def test_windows_are_drawn_everywhere(alone):
         draw_windows(data, generator, 2, total + 1)
     with pytest.raises(ConfigError, match=f"has {total // 2} that are kept"):
         draw_windows(data, generator, 2, total, keep=0.5)
+    with monkeypatch.context() as patch:
+        lengths = data.stream_lengths
+        patch.setattr(data, "stream_lengths", lambda stream: lengths(stream)[: 1 if stream == 1 else None])
+        with pytest.raises(ConfigError, match=f"the longest stream in .* has {total // 4} that are kept"):
+            draw_windows(data, generator, 2, total, among=np.array([1]))
     some = draw_windows(data, generator, 50, 5, keep=0.25, among=np.array([1]))
     assert set(some.seed) == set(data.seeds(np.array([1]))) and not some.is_start.all()  # one episode of four
+
+
+def test_windows_end_where_the_task_does(alone, tmp_path):
+    folder = copy(alone[0], tmp_path)
+    tasks = Dataset(folder).tasks(np.arange(4))
+    save(folder / "tasks.npz", TaskSet(dataclasses.replace(tasks, num_trials=np.full(4, 2, np.uint16))), env_config(5))
+    data, stream = Dataset(folder), np.array([0])
+    assert read_windows(data, stream, np.array([4]), 8).trial.tolist() == [0]
+    with pytest.raises(ConfigError, match="Episode 0 of .* goes on after the 12 steps of its task"):
+        read_windows(data, stream, np.array([5]), 8)
 
 
 def test_trials_are_shuffled_and_show_what_they_showed(tmp_path):
@@ -321,13 +336,25 @@ def test_files_of_others_are_not_replaced(alone, tmp_path, name):
 
 def test_what_does_not_fit_is_refused(tmp_path):
     env, tasks, _ = one_player()
-    header = DatasetHeader(env.config)
+    header = DatasetHeader(env.config, labels=("expert_action",))
     good = {"task": [[0]], "seed": [1], "length": [3], "action": np.zeros((3, 1), np.uint8)}
+    good["labels"] = {"expert_action": np.zeros((3, 1))}
     faults = {
         "there is at least one": {"length": [0], "action": np.zeros((0, 1), np.uint8)},
         r"action has the shape \(3, 2\), not \(3, 1\)": {"action": np.zeros((3, 2), np.uint8)},
-        "actions outside 0 to 6": {"action": np.full((3, 1), 7, np.uint8)},
+        "seed has 4294967301; write whole numbers from 0 to 4294967295": {"seed": [2**32 + 5]},
+        "task has 0.9; write whole numbers": {"task": [[0.9]]},
+        "length has 3.5": {"length": [3.5]},
+        "expert_action has -1; write whole numbers": {"labels": {"expert_action": np.full((3, 1), -1)}},
+        "expert_action has numbers outside 0 to 6": {"labels": {"expert_action": np.full((3, 1), 7)}},
+        "action has numbers outside 0 to 6": {"action": np.full((3, 1), 7, np.uint8)},
+        "action has -1": {"action": np.full((3, 1), -1)},
         "a task outside 0 to 3": {"task": [[4]]},
+        "of 19 steps is of a task of 18": {
+            "length": [19],
+            "action": np.zeros((19, 1), np.uint8),
+            "labels": {"expert_action": np.zeros((19, 1))},
+        },
         "have the labels": {"labels": {"update": np.zeros(3)}},
     }
     with DatasetWriter(tmp_path / "set", header, tasks) as writer:

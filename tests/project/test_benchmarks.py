@@ -225,6 +225,8 @@ def test_commits_are_judged_by_the_median_of_paired_rounds():
         {"case": "a", "ratio": 0.8, "min": 0.1, "max": 0.88, "passes": False},
         {"case": "b", "ratio": 1.0, "min": 0.9, "max": 1.1, "passes": True},
     ]
+    missing = {"case": "a", "ratio": None, "passes": False}
+    assert compare_commits.judge([({"a": 100}, {"new": 80})], limit=0.9) == [missing]
 
 
 def train_results():

@@ -18,7 +18,7 @@ from xworld.histories import Dataset, DatasetHeader, DatasetWriter, Recorded, de
 from xworld.tasks import TaskSet
 from xworld.training.imitation.config import ImitateConfig, imitator
 from xworld.training.imitation.ends import find_ends
-from xworld.training.imitation.imitate import imitate
+from xworld.training.imitation.imitate import _Run, imitate
 from xworld.training.imitation.learner import ImitationConfig
 from xworld.training.imitation.windows import as_rollout
 
@@ -60,6 +60,15 @@ def test_what_is_learned_from_in_a_window(data):
     assert ([time >= 0, time >= 5, time >= 6] == forgets.weight[..., 0].T).all()
     assert (remembers.action[:, 1] == data.episodes([1]).action[3:15, 0]).all()
     assert (remembers.task_id == -1).all() and not remembers.is_next_task.any()
+
+
+def test_windows_fit_into_streams_that_are_learned_from(data, tmp_path, monkeypatch):
+    config = ImitateConfig(agent=imitator(8, 4), learner=ImitationConfig(window=12), held_out_percent=50)
+    seen, lengths = set(_Run(data, config).seen.tolist()), data.stream_lengths
+    monkeypatch.setattr(data, "stream_lengths", lambda stream: lengths(stream) // (4 if stream in seen else 1))
+    with pytest.raises(ConfigError, match="the longest stream in .* has 6"):
+        imitate(data, config, tmp_path / "agent")
+    assert not (tmp_path / "agent").exists()
 
 
 def test_what_is_not_kept_has_no_weight(data):

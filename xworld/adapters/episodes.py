@@ -6,8 +6,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.custom_batching import custom_vmap
 
+from xworld.base.checks import check_whole
 from xworld.base.errors import ConfigError
 from xworld.core.env import Env, select
 from xworld.core.types import Briefing, Observation, State, Task, TaskSource
@@ -55,6 +57,19 @@ def tasks_for(tasks: str | TaskSource | Task, env: Env | None = None) -> tuple[E
     else:
         check_tasks(env, jax.eval_shape(jax.vmap(source.sample), jax.random.split(jax.random.key(0), 1)))
     return env, source
+
+
+def check_own_task(env: Env, task: Any) -> Task:
+    """The task under "task" in options of `reset`; raises a `ConfigError` unless it is one for the environment."""
+    if not isinstance(task, Task):
+        raise ConfigError(f"options['task'] is a {type(task).__name__}; write a task, as xworld.tasks.parse gives it.")
+    check_tasks(env, jax.tree.map(lambda leaf: leaf[None], task))
+    return task
+
+
+def check_action(name: str, action: Any) -> int:
+    """The action as an int; raises a `ConfigError` unless it is one whole number from 0 to 6."""
+    return check_whole(name, action.item() if isinstance(action, np.ndarray) and action.size == 1 else action, 0, 6)
 
 
 def check_alone(env: Env, instead: str) -> None:

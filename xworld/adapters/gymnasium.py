@@ -14,10 +14,10 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 
-from xworld.adapters.episodes import Batch, Batches, check_alone, tasks_for
+from xworld.adapters.episodes import Batch, Batches, check_action, check_alone, check_own_task, tasks_for
 from xworld.adapters.flat import Observer
 from xworld.adapters.text import briefing_words, observation_words
-from xworld.base.checks import check_whole, check_word
+from xworld.base.checks import check_word
 from xworld.base.errors import ConfigError
 from xworld.base.xla.jit_key import jit_key
 from xworld.core.env import Env
@@ -25,7 +25,6 @@ from xworld.core.step.actions import NUM_ACTIONS
 from xworld.core.types import Briefing, Observation, State, Task, TaskSource
 from xworld.core.vector import VectorEnv
 from xworld.tasks.sets.named import environment_names, make
-from xworld.tasks.sets.task_set import check_tasks
 
 RENDER_MODES = ("rgb_array", "ansi")
 Form = Literal["flat", "one_hot", "structured"]
@@ -90,8 +89,7 @@ class GymnasiumEnv(gymnasium.Env):
         if task is None:
             out = _reset_new(self.xworld, self.observer, jit_key(self.tasks), key, self.tasks)
         else:
-            check_tasks(self.xworld, jax.tree.map(lambda leaf: leaf[None], task))
-            out = _reset(self.xworld, self.observer, key, task)
+            out = _reset(self.xworld, self.observer, key, check_own_task(self.xworld, task))
         self.now, seen = out
         return on_host(seen), {"trial": 0, "is_trial_first": True, "event": 0}
 
@@ -102,7 +100,7 @@ class GymnasiumEnv(gymnasium.Env):
           ConfigError: `reset` was not called, or an action outside 0-6.
         """
         now = check_was_reset(self.now)
-        action = check_whole("The action", action.item() if isinstance(action, np.ndarray) else action, 0, 6)
+        action = check_action("The action", action)
         self.now, seen, outcome = _step(self.xworld, self.observer, now, np.int32(action))
         reward, is_last, trial, is_trial_first, event = (value.item() for value in jax.device_get(outcome))
         info = {"trial": trial, "is_trial_first": is_trial_first, "event": event}
@@ -159,8 +157,10 @@ class GymnasiumVectorEnv(gymnasium.vector.VectorEnv):
         """Starts an episode of a new task in every environment. `seed` decides all that is drawn from now on.
 
         Raises:
-          ConfigError: `options` has a "reset_mask"; environments begin new episodes by themselves.
+          ConfigError: `options` has a "reset_mask", for environments begin new episodes by themselves, or a "task".
         """
+        if options and "task" in options:
+            raise ConfigError("options['task'] is for one environment. Make these of the task: tasks=task.")
         if options and "reset_mask" in options:
             raise ConfigError("Environments begin new episodes by themselves: leave options['reset_mask'] out.")
         super().reset(seed=seed)

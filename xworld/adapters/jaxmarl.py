@@ -111,9 +111,12 @@ class JaxMARLEnv(MultiAgentEnv):
         return self.get_obs(state), state, rewards, dones, infos
 
     def get_obs(self, state: JaxMARLState) -> dict[str, Any]:
-        """The observations of all agents."""
-        seen = self.observer.observe(state.observation, state.briefing)
-        return {agent: jax.tree.map(lambda leaf, i=i: leaf[i], seen) for i, agent in enumerate(self.agents)}
+        """The observations of all agents, zeros for one that is not there."""
+        seen, is_present = self.observer.observe(state.observation, state.briefing), state.state.task.is_present
+        return {
+            agent: jax.tree.map(lambda leaf, i=i: leaf[i] * is_present[i].astype(leaf.dtype), seen)
+            for i, agent in enumerate(self.agents)
+        }
 
     @partial(jax.jit, static_argnums=0)
     def get_avail_actions(self, state: JaxMARLState) -> dict[str, jax.Array]:

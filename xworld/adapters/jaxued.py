@@ -48,7 +48,7 @@ class JaxUEDEnv:
     ) -> None:
         """Compiles nothing yet."""
         self.env, self.tasks = tasks_for(tasks, env)
-        check_alone(self.env, "num_agents=1")
+        check_alone(self.env, "xworld.adapters.jaxmarl")
         self.observer = Observer(self.env.config, observation, briefing)
 
     @property

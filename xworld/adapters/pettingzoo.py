@@ -9,7 +9,7 @@ import numpy as np
 from gymnasium import spaces
 from pettingzoo import ParallelEnv
 
-from xworld.adapters.episodes import tasks_for
+from xworld.adapters.episodes import check_action, check_own_task, tasks_for
 from xworld.adapters.flat import Observer
 from xworld.adapters.gymnasium import (
     RENDER_MODES,
@@ -27,7 +27,6 @@ from xworld.base.xla.jit_key import jit_key
 from xworld.core.env import Env
 from xworld.core.step.actions import NUM_ACTIONS
 from xworld.core.types import Task, TaskSource
-from xworld.tasks.sets.task_set import check_tasks
 
 
 class PettingZooEnv(ParallelEnv[str, Any, int]):
@@ -94,8 +93,7 @@ class PettingZooEnv(ParallelEnv[str, Any, int]):
         if task is None:
             out = _reset_new(self.xworld, self.observer, jit_key(self.tasks), key, self.tasks)
         else:
-            check_tasks(self.xworld, jax.tree.map(lambda leaf: leaf[None], task))
-            out = _reset(self.xworld, self.observer, key, task)
+            out = _reset(self.xworld, self.observer, key, check_own_task(self.xworld, task))
         self.now, seen, is_present = out
         self.agents = [agent for agent, is_there in zip(self.possible_agents, is_present, strict=True) if is_there]
         return self._of_agents(on_host(seen)), {
@@ -115,8 +113,7 @@ class PettingZooEnv(ParallelEnv[str, Any, int]):
             raise ConfigError(f"actions are for {sorted(actions)}; write one for each of {self.agents}.")
         chosen = np.full(len(self.possible_agents), NUM_ACTIONS - 1, np.int32)  # noop for who is not there
         for agent, action in actions.items():
-            number = action.item() if isinstance(action, np.ndarray) else action
-            chosen[self.possible_agents.index(agent)] = check_whole(f"The action of {agent}", number, 0, 6)
+            chosen[self.possible_agents.index(agent)] = check_action(f"The action of {agent}", action)
         self.now, seen, outcome = _step(self.xworld, self.observer, now, chosen)
         rewards, is_last, trial, is_trial_first, event = jax.device_get(outcome)
         info = {"trial": trial.item(), "is_trial_first": is_trial_first.item(), "event": event.item()}

@@ -56,12 +56,7 @@ def draw_windows(
     check_whole("length", length, 1)
     check_number("start_share", start_share, 0, 1)
     check_number("keep", keep, 0, 1, excludes_low=True)
-    longest = int(data.longest * keep)
-    if longest < length:
-        raise ConfigError(
-            f"Windows of {length} steps are asked for, but the longest stream in {data.folder} has {longest} that are "
-            "kept. Ask for shorter windows, keep more, or record longer streams."
-        )
+    _check_longest(data, length, keep, among)
     streams: list[int] = []
     kept: list[int] = []  # steps of the stream
     num_tried = 0
@@ -79,6 +74,25 @@ def draw_windows(
     return read_windows(data, np.array(streams), starts, length, np.minimum(np.array(kept) - starts, length))
 
 
+def _check_longest(data: Dataset, length: int, keep: float, among: np.ndarray | None) -> None:
+    """Raises ConfigError where no stream that is drawn from has `length` steps that are kept.
+
+    Of some streams the first that is long enough ends the search: it is made for every draw.
+    """
+    longest = int(data.longest * keep)
+    if among is not None and longest >= length:
+        longest = 0
+        for stream in among:
+            longest = max(longest, int(data.stream_lengths(int(stream)).sum() * keep))
+            if longest >= length:
+                break
+    if longest < length:
+        raise ConfigError(
+            f"Windows of {length} steps are asked for, but the longest stream in {data.folder} has {longest} that are "
+            "kept. Ask for shorter windows, keep more, or record longer streams."
+        )
+
+
 def read_windows(
     data: Dataset, streams: np.ndarray, starts: np.ndarray, length: int, num_kept: np.ndarray | None = None
 ) -> Pieces:
@@ -92,7 +106,7 @@ def read_windows(
       num_kept: [B] steps of each that are to be learned from; by default all.
 
     Raises:
-      ConfigError: a window does not lie within its stream.
+      ConfigError: a window does not lie within its stream, or not within the trials of its task.
     """
     pieces = [piece for number in range(len(streams)) for piece in _cut(data, number, streams, starts, length)]
     num_windows = len(streams)
@@ -102,6 +116,13 @@ def read_windows(
     )
     tasks = data.tasks(episodes)
     trial_length = np.asarray(tasks.trial_length, np.int64)
+    num_steps = trial_length * np.asarray(tasks.num_trials, np.int64)
+    if (beyond := first + number > num_steps).any():
+        worst = int(beyond.argmax())
+        raise ConfigError(
+            f"Episode {episodes[worst]} of {data.folder} goes on after the {num_steps[worst]} steps of its task. "
+            "Record it again."
+        )
     trial = np.maximum(first - 1, 0) // trial_length  # one earlier at a trial's start: the step before is seen in it
     warm = first - trial * trial_length
     size = length + (1 << int(trial_length.max() - 1).bit_length())

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 
@@ -101,7 +102,7 @@ class DatasetWriter:
     def _begin(self, tasks: TaskSet | None, goes_on: bool) -> None:
         """Writes the header and the tasks, or finds those that are there; and what was written before."""
         self.num_episodes = self.num_steps = 0
-        self.num_tasks = None if tasks is None else len(tasks)
+        self._most_steps = None if tasks is None else _num_steps(tasks)
         if not (self.folder / HEADER).exists():
             self._check_free()
             write_atomically(self.folder / PARTS, b"")
@@ -162,7 +163,7 @@ class DatasetWriter:
 
     def _columns_of(self, recorded: Recorded) -> dict[str, np.ndarray]:
         """The rows of every column, checked."""
-        length = np.asarray(recorded.length, np.int64)
+        length = _as_type("length", recorded.length, np.dtype(np.int64))
         num_episodes, num_steps = len(length), int(length.sum())
         if not num_episodes or length.min() < 1:
             raise ConfigError("Episodes to be recorded have at least one step each, and there is at least one.")
@@ -175,16 +176,32 @@ class DatasetWriter:
         given |= recorded.labels
         rows: dict[str, np.ndarray] = {}
         for column in self.header.columns:
-            values = np.asarray(given[column.name])
+            values = _as_type(column.name, given[column.name], column.dtype)
             expected = (num_steps if column.is_of_steps else num_episodes, *column.shape)
             if values.shape != expected:
                 raise ConfigError(f"{column.name} has the shape {values.shape}, not {expected}. Give a row for each.")
-            rows[column.name] = np.ascontiguousarray(values, column.dtype)
-        if recorded.action.size and not (recorded.action.min() >= 0 and recorded.action.max() < NUM_ACTIONS):
-            raise ConfigError(f"There are actions outside 0 to {NUM_ACTIONS - 1}. Write those as noop, which they are.")
-        if self.num_tasks is not None and not (rows["task"].min() >= 0 and rows["task"].max() < self.num_tasks):
-            raise ConfigError(f"An episode is of a task outside 0 to {self.num_tasks - 1}, which are stored.")
+            rows[column.name] = values
+        for name in {"action", "expert_action"} & rows.keys():
+            if rows[name].size and rows[name].max() >= NUM_ACTIONS:
+                raise ConfigError(
+                    f"{name} has numbers outside 0 to {NUM_ACTIONS - 1}. Write those as noop, which they are."
+                )
+        if self._most_steps is not None:
+            self._check_tasks(rows["task"][:, 0], length)
         return rows
+
+    def _check_tasks(self, task: np.ndarray, length: np.ndarray) -> None:
+        """Raises ConfigError unless [E] numbers are of stored tasks, which are not over before the episodes end."""
+        most_steps = self._most_steps
+        assert most_steps is not None
+        if not (task.min() >= 0 and task.max() < len(most_steps)):
+            raise ConfigError(f"An episode is of a task outside 0 to {len(most_steps) - 1}, which are stored.")
+        if (beyond := length > most_steps[task]).any():
+            worst = int(beyond.argmax())
+            raise ConfigError(
+                f"An episode of {length[worst]} steps is of a task of {most_steps[task[worst]]}. Leave out what was "
+                "done after its end."
+            )
 
 
 def _write(file: "contextlib.AbstractContextManager", values: np.ndarray) -> str:
@@ -194,6 +211,22 @@ def _write(file: "contextlib.AbstractContextManager", values: np.ndarray) -> str
     while left:  # a full disk may take a part
         left = left[file.write(left) :]  # type: ignore[attr-defined]
     return hashlib.sha256(content).hexdigest()
+
+
+def _as_type(name: str, given: Any, dtype: np.dtype) -> np.ndarray:
+    """The numbers in a type, in a row in memory; raises ConfigError where whole numbers become others."""
+    values = np.asarray(given)
+    with np.errstate(invalid="ignore"):
+        found = np.asarray(values.astype(dtype, copy=False), order="C")
+    if dtype.kind in "iu" and (is_other := found != values).any():
+        low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
+        raise ConfigError(f"{name} has {values[is_other][0]}; write whole numbers from {low} to {high}.")
+    return found
+
+
+def _num_steps(tasks: TaskSet) -> np.ndarray:
+    """[num_tasks] int64 steps of the episodes of all tasks: of all their trials."""
+    return np.asarray(tasks.tasks.trial_length, np.int64) * np.asarray(tasks.tasks.num_trials, np.int64)
 
 
 def _same_tasks(one: TaskSet, other: TaskSet) -> bool:

@@ -137,7 +137,8 @@ class _Run:
         if not len(self.seen) or (percent and not len(self.held_out)):
             which = "no task is held out" if len(self.seen) else "all tasks are held out"
             raise ConfigError(f"held_out_percent is {percent}: {which} of {folder}. Write 0, or record more tasks.")
-        draw_windows(self.data, np.random.default_rng(0), 1, self.config.learner.window, keep=self.config.keep)
+        sizes = 1, self.config.learner.window
+        draw_windows(self.data, np.random.default_rng(0), *sizes, keep=self.config.keep, among=self.seen)
 
     @cached_property
     def agent(self) -> Agent:
