@@ -59,10 +59,7 @@ def _config(job: Job) -> RunConfig:
 
 
 def _long_chains() -> RunConfig:
-    """`xworld-s` with chains of two to four rules in four rooms with closed doors, and more that leads nowhere.
-
-    In it one episode of eighty pays somebody who acts at random, in `xworld-s` one of ten.
-    """
+    """`xworld-s` with chains of two to four rules in four rooms with closed doors, and more that leads nowhere."""
     config = PRESETS["s"]()
     return dataclasses.replace(
         config,
