@@ -177,7 +177,7 @@ def test_a_run_resets_its_heads_and_their_moments():
     plasticity = PlasticityConfig(reset="heads", reset_at=(0.9,), replacement=0.5, maturity=1, measures=True)
     state, rows = run(plasticity)
     assert int(state.learner.plasticity.num_resets) == 1
-    moments = state.learner.moments.value.adam
+    moments = state.learner.moments.value
     for name in HEADS:
         assert all((leaf == 0).all() for leaf in jax.tree.leaves((moments.mu.agent[name], moments.nu.agent[name])))
     assert any((leaf != 0).any() for leaf in jax.tree.leaves(moments.mu.agent["memory"]))

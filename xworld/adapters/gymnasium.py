@@ -159,7 +159,7 @@ class GymnasiumVectorEnv(gymnasium.vector.VectorEnv):
         Raises:
           ConfigError: `options` has a "reset_mask", for environments begin new episodes by themselves, or a "task".
         """
-        if options and "task" in options:
+        if options and options.get("task") is not None:
             raise ConfigError("options['task'] is for one environment. Make these of the task: tasks=task.")
         if options and "reset_mask" in options:
             raise ConfigError("Environments begin new episodes by themselves: leave options['reset_mask'] out.")

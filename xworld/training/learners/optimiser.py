@@ -21,7 +21,9 @@ T = TypeVar("T")
 class Moments:
     """What Adam knows of the gradients so far."""
 
-    adam: optax.ScaleByAdamState
+    count: jax.Array  # [] int32, steps
+    mu: Any  # means of gradients, like the parameters
+    nu: Any  # means of their squares
     ages: Any  # int32, like the parameters: steps since each of them started anew; () where none ever does
 
 
@@ -53,7 +55,8 @@ class OptimiserConfig:
           forgets: whether some of them may start anew; see `forget`.
         """
         ages = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, jnp.int32), params) if forgets else ()
-        return Sharded(Moments(self._adam().init(params), ages))
+        first: Any = self._adam().init(params)
+        return Sharded(Moments(first.count, first.mu, first.nu, ages))
 
     def step(
         self, params: T, state: Sharded, gradient: T, learning_rate: jax.Array, batch: Batch
@@ -71,15 +74,17 @@ class OptimiserConfig:
         norm = optax.tree.norm(gradient)
         scale = jnp.minimum(1, self.max_gradient_norm / jnp.maximum(norm, 1e-12))
         own_gradient = own_part(jax.tree.map(lambda leaf: leaf * scale, gradient), specs)
-        own_step, adam = self._adam().update(own_gradient, state.value.adam)
-        ages = jax.tree.map(lambda age: age + 1, state.value.ages)
+        old = state.value
+        adam: Any = optax.ScaleByAdamState(old.count, old.mu, old.nu)
+        own_step, adam = self._adam().update(own_gradient, adam)
+        ages = jax.tree.map(lambda age: age + 1, old.ages)
         if jax.tree.leaves(ages):
             own_step = jax.tree.map(partial(self._of_age, count=adam.count), own_step, ages)
         change = gather(own_step, specs)
         if self.weight_decay:
             change = jax.tree.map(lambda step, old: step + self.weight_decay * old, change, params)
         params = jax.tree.map(lambda old, step: old - learning_rate * step, params, change)
-        return params, Sharded(Moments(adam, ages)), norm
+        return params, Sharded(Moments(adam.count, adam.mu, adam.nu, ages)), norm
 
     def forget(self, state: Sharded, params: T, is_new: T, batch: Batch) -> Sharded:
         """The moments with 0 where parameters started anew: Adam goes on with these as with those of a first step.
@@ -92,12 +97,12 @@ class OptimiserConfig:
         """
         specs = specs_of(params, jax.lax.axis_size(AXIS), is_sharded=batch.is_sharded)
         is_own = own_part(is_new, specs)
-        adam = state.value.adam
+        old = state.value
         mean, square, ages = (
             jax.tree.map(lambda is_new, leaf: jnp.where(is_new, 0, leaf), is_own, tree)
-            for tree in (adam.mu, adam.nu, state.value.ages)
+            for tree in (old.mu, old.nu, old.ages)
         )
-        return Sharded(Moments(adam._replace(mu=mean, nu=square), ages))
+        return Sharded(Moments(old.count, mean, square, ages))
 
     def _of_age(self, step: jax.Array, age: jax.Array, count: jax.Array) -> jax.Array:
         """A step that was corrected as the `count`-th, corrected as that of parameters of this age."""
