@@ -174,24 +174,28 @@ class Record:
 
         if self.expert_actions and self.agent != EXPERT:
             check_advised(tasks.tasks, tasks.rows)
-        is_expert = self.agent == EXPERT  # who would plan all of it now
-        policies = {} if is_expert else {path: self._policy({}, config, tasks, path) for _, path in self._checkpoints()}
-        is_decider = not is_expert and all(isinstance(policy, Decider) for policy in policies.values())
+        digests = {}
+        is_decider = self.agent != EXPERT  # who would plan all of it now
+        for _, path in self._checkpoints() if is_decider else ():
+            policy = self._policy({}, config, tasks, path)
+            is_decider &= isinstance(policy, Decider)
+            if self.agent not in LEARNERS:
+                digests[self.agent if path is None else path.name] = digest(policy)
         if self.log_probabilities and not is_decider:
             raise ConfigError(f"{self.agent} does not say how likely its actions are. Leave --log-probabilities out.")
-        kept = {} if self.agent in LEARNERS else policies
-        return {self.agent if path is None else path.name: digest(policy) for path, policy in kept.items()}
+        return digests
 
     def _check_same(self, digests: dict[str, str]) -> None:
-        """Raises ConfigError if the data set was begun with another agent of the same name."""
+        """Raises ConfigError if the data set was begun with other agents, or others of the same names."""
         from xworld.histories.dataset.header import read_header
 
         begun = read_header(self.output).about.get("digests", {})
-        for name, now in digests.items():
-            if begun.get(name, now) != now:
+        for name in sorted(begun.keys() | digests.keys()):
+            then, now = (of.get(name, "none")[:12] for of in (begun, digests))
+            if then != now:
                 raise ConfigError(
-                    f"{self.output} was begun with another agent than {name} is now (digest {begun[name][:12]} there, "
-                    f"{now[:12]} here). Choose another folder, or name the agent of then."
+                    f"{self.output} was begun with another agent than {name} is now (digest {then} there, {now} here). "
+                    "Choose another folder, or name the agent of then."
                 )
 
     def _policy(self, made: dict[Any, Any], config: "EnvConfig", tasks: "TaskRows", checkpoint: Path | None) -> Any:

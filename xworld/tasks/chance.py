@@ -44,7 +44,7 @@ def as_ids(name: str, values: np.ndarray) -> np.ndarray:
     if ids.ndim != 1 or not ids.size or ids.dtype.kind not in "iu":
         raise ConfigError(f"{name} is an array {ids.shape} of {ids.dtype}; write a row of one or more whole numbers.")
     for edge in (ids.min(), ids.max()):
-        check_whole(name, edge.item(), 0, 2**31 - 1)
+        check_whole(name, edge.item(), 0, MAX_ID)
     return ids.astype(np.int32)
 
 

@@ -13,6 +13,7 @@ from xworld.base.errors import ConfigError, located
 from xworld.core import kinds
 from xworld.core.config import MAX_AGENTS, EnvConfig
 from xworld.core.types import MAX_HIDDEN_KINDS, NOWHERE, NUM_RELATIONS, RANDOM_FACING, Goals, Hidden, Rules, Task
+from xworld.tasks.chance import MAX_ID
 from xworld.tasks.language.rows import (
     MAX_PRODUCTS,
     NOTHING_HIDDEN,
@@ -32,7 +33,6 @@ from xworld.tasks.language.rows import (
 )
 
 MAX_TIME = 2**16 - 1  # lengths and numbers of trials are uint16
-MAX_ID = 2**31 - 1
 
 T = TypeVar("T")
 

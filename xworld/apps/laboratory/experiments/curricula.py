@@ -1,7 +1,7 @@
 """Curricula side by side: scores, and what each of them trains on as it goes.
 
-On the tasks of the benchmark `xworld-s`, and on `long-chains`, which pay a beginner hardly ever. All arms take as many
-environment steps, those in which tasks are tried out included. The two arms behind the curricula are AdA's ablations of
+On the tasks of the benchmark `xworld-s`, and on `long-chains`, of which few are easy. All arms take as many environment
+steps, those in which tasks are tried out included. The two arms behind the curricula are AdA's ablations of
 prioritised replay: fitness over all trials, and fitness compared among all tasks.
 
 Along each run some of the exam's tasks are played, for the report only: whatever is chosen, such as an agent's
