@@ -46,16 +46,16 @@ def test_what_the_rows_of_all_curricula_say(tmp_path):
     # Of eight rows the first and the last that say something; a tenth of twenty are two.
     rises = {arm: one["xworld-s_rise_of_firings"] for arm, one in found.items()}
     assert rises == {"uniform": 0, "noop-filter": -1, "plr": 0.5, "accel": 0}
-    elsewhere = Job("long-chains", "plr", 0, tmp_path)
+    elsewhere = Job("long-chains-10", "plr", 0, tmp_path)
     long = curricula.of_all_rows(
         {job("uniform"): rows([0.1] * 4, flat), elsewhere: rows([0.1] * 10, [1.0] * 9 + [3.0])}
     )
-    assert long["plr"] == {"long-chains_share_of_steps_to_uniform": None, "long-chains_rise_of_firings": 2.0}
+    assert long["plr"] == {"long-chains-10_share_of_steps_to_uniform": None, "long-chains-10_rise_of_firings": 2.0}
 
 
 def test_the_players_that_a_run_is_compared_with_are_those_of_its_family(tmp_path):
     """Where what the expert earns is kept: once for all runs of a family."""
-    for prefix in ("", "long-chains-"):
+    for prefix in ("", "long-chains-10-"):
         job = Job("any", "plr-all-tasks", 3, tmp_path / f"{prefix}plr-all-tasks-seed3")
         assert job.beside(BASELINES) == tmp_path / f"{prefix}baselines"
         assert job.beside("uniform") == tmp_path / f"{prefix}uniform-seed3"

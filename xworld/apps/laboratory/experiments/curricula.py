@@ -1,8 +1,8 @@
 """Curricula side by side: scores, and what each of them trains on as it goes.
 
-On the tasks of the benchmark `xworld-s`, and on `long-chains`, of which few are easy. All arms take as many environment
-steps, those in which tasks are tried out included. The two arms behind the curricula are AdA's ablations of
-prioritised replay: fitness over all trials, and fitness compared among all tasks.
+On the tasks of the benchmark `xworld-s`, and on long chains, of which few are easy: one in ten, or one in fifty. All
+arms take as many environment steps, those in which tasks are tried out included. The two arms behind the curricula are
+AdA's ablations of prioritised replay: fitness over all trials, and fitness compared among all tasks.
 
 Along each run some of the exam's tasks are played, for the report only: whatever is chosen, such as an agent's
 best checkpoint, is chosen by the validation tasks.
@@ -28,8 +28,8 @@ _ABLATIONS = {
     "plr-all-tasks": PLRConfig(is_per_trials=False),
 }
 _FILTER = "noop-filter"  # the curriculum `noop`: a player of that name is there as well
-_LONG_CHAINS = "long-chains"
-_FAMILIES = ("xworld-s", _LONG_CHAINS)
+_EASY = {"long-chains-10": 10, "long-chains-2": 2}  # families of long chains: % of tasks without a chain
+_FAMILIES = ("xworld-s", *_EASY)
 _ARMS = ("uniform", _FILTER, "plr", "learnability", "progress", "accel", *_ABLATIONS)
 _OF_TASKS = ("firings", "hidden_rules", "dead_ends", "objects", "trial_length", "age")
 
@@ -55,13 +55,13 @@ def _curriculum(job: Job) -> CurriculumConfig:
 def _config(job: Job) -> RunConfig:
     if job.is_quick:
         return PRESETS["smoke"]()
-    return _long_chains() if job.family == _LONG_CHAINS else PRESETS["s"]()
+    return _long_chains(_EASY[job.family]) if job.family in _EASY else PRESETS["s"]()
 
 
-def _long_chains() -> RunConfig:
+def _long_chains(no_chain_percent: int) -> RunConfig:
     """`xworld-s` with chains of up to four rules in four rooms with closed doors, and more that leads nowhere.
 
-    A tenth of the tasks has no chain: what is easy is there, but rare.
+    Some tasks have no chain: what is easy is there, but rare.
     """
     config = PRESETS["s"]()
     return dataclasses.replace(
@@ -73,7 +73,7 @@ def _long_chains() -> RunConfig:
             negated_goal_percent=0,
             pair_percent=50,
             chain_length=(1, 4),
-            no_chain_percent=10,
+            no_chain_percent=no_chain_percent,
             num_distractors=(2, 4),
             num_dead_ends=(1, 2),
         ),
@@ -81,15 +81,15 @@ def _long_chains() -> RunConfig:
 
 
 def _exam(job: Job) -> SweepExam:
-    if job.is_quick or job.family != _LONG_CHAINS:
+    if job.is_quick or job.family not in _EASY:
         return benchmark_exam(job.is_quick)
-    return SweepExam(_tasks_of_long_chains, SweepConfig((1, 6, 13), num_repetitions=4))
+    return SweepExam(lambda: _tasks_of_long_chains(job.family), SweepConfig((1, 6, 13), num_repetitions=4))
 
 
-def _tasks_of_long_chains() -> TaskCollection:
-    config = _long_chains()
+def _tasks_of_long_chains(family: str) -> TaskCollection:
+    config = _long_chains(_EASY[family])
     universe = Universe(config.env, config.universe).with_split("test")
-    return TaskCollection(_LONG_CHAINS, Env(config.env), sample_tasks(universe, jax.random.key(40_000), 128))
+    return TaskCollection(family, Env(config.env), sample_tasks(universe, jax.random.key(40_000), 128))
 
 
 def of_all_rows(rows: Mapping[Job, Sequence[Mapping[str, float]]]) -> Mapping[str, Numbers]:
@@ -153,12 +153,12 @@ EXPERIMENT = Experiment(
     question="Which curriculum finds the tasks that teach most, at equal steps with those of its search?",
     arms=_ARMS,
     seeds=(0, 1, 2),  # with two, the interval of a difference is three times as wide
-    cost="30 runs of 50 million steps, 25 to 45 minutes each on one core",
+    cost="36 runs of 50 million steps, 25 to 45 minutes each on one core",
     run=run,
     baselines=lambda job: _exam(job).baselines(job.folder),
     families=_FAMILIES,
-    arms_of={"xworld-s": _ARMS, _LONG_CHAINS: tuple(arm for arm in _ARMS if arm not in _ABLATIONS)},
-    seeds_of={_LONG_CHAINS: (0,)},
+    arms_of={"xworld-s": _ARMS, **dict.fromkeys(_EASY, tuple(arm for arm in _ARMS if arm not in _ABLATIONS))},
+    seeds_of=dict.fromkeys(_EASY, (0,)),
     course=(
         (SCORE, "steps"),
         (SCORE, "seconds"),
