@@ -1,11 +1,12 @@
 """Figures of an experiment: scores from trial to trial by family, gain against a number, and the course of its runs."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from xworld.apps.laboratory.experiment import group_of
 from xworld.evaluation import draw_trials
@@ -14,10 +15,10 @@ from xworld.evaluation.report.plots import players_panel, trials_panel
 from xworld.evaluation.scores.summary import STATISTIC_NAMES
 
 _STYLES = ("-", "--", ":", "-.")
-_COLOURS = ("#2563c9", "#d9822b", "#2f8f5b", "#7d55b5", "#c2417c", "#1b8a9a")
+_COLOURS = ("#2563c9", "#d9822b", "#2f8f5b", "#7d55b5", "#c2417c", "#1b8a9a", "#8a6d2f", "#6b7280")
 _BY_NUMBER = ("mean", "percentile_20")  # statistics that are drawn by the number of trials
 _WIDTH, _HEIGHT, _COLUMNS = 6.4, 4.4, 2  # of a panel in inches, and panels of a course side by side
-
+_NAMES_IN_LINE, _LINE = 4, 0.24  # of a legend above all panels, and the height of its lines in inches
 _FAR = 4.0  # the longest run over the shortest
 
 
@@ -101,34 +102,48 @@ def _seeds(content: Mapping[str, Any]) -> str:
 
 
 def draw_course(content: Mapping[str, Any]) -> Figure:
-    """Columns of the runs' rows along steps, seconds or operations, a panel each; a line for each run, arms by colour.
+    """Columns of the runs' rows along steps, seconds or operations, a panel each; a line for each run.
 
-    Where runs end far apart, as they do in operations, they are drawn along a logarithm.
+    Arms are told by colour and families by dashes; names stand above the panels. Where runs end far apart, as they
+    do in operations, they are drawn along a logarithm.
     """
     panels = content["course"]
+    looks = _looks([run for panel in panels for run in panel["runs"]], content["arms"])
     num_rows = -(-len(panels) // _COLUMNS)
-    figure = blank_figure(_WIDTH * _COLUMNS, _HEIGHT * num_rows)
-    families = list(dict.fromkeys(run["family"] for panel in panels for run in panel["runs"]))
-    names = [f"{family}, {arm}" for family in families for arm in content["arms"]]
-    names = names if len(families) > 1 else content["arms"]
-    looks: dict[str, dict[str, Any]] = {
-        name: {"color": _COLOURS[place % len(_COLOURS)], "linestyle": _STYLES[place // len(_COLOURS) % len(_STYLES)]}
-        for place, name in enumerate(names)
-    }
+    legend = _LINE * (-(-len(looks) // _NAMES_IN_LINE) + 1)  # inches
+    height = _HEIGHT * num_rows + legend
+    figure = blank_figure(_WIDTH * _COLUMNS, height)
     for place, panel in enumerate(panels):
         row, column = divmod(place, _COLUMNS)
-        left, bottom = (column + 0.12) / _COLUMNS, 1 - (row + 1 - 0.16) / num_rows
-        axes = add_axes(figure, (left, bottom, 0.62 / _COLUMNS, 0.64 / num_rows))
-        labelled: set[str] = set()
+        left, bottom = (column + 0.12) / _COLUMNS, (_HEIGHT * (num_rows - row - 1 + 0.16)) / height
+        axes = add_axes(figure, (left, bottom, 0.82 / _COLUMNS, 0.64 * _HEIGHT / height))
         for run in panel["runs"]:
-            name = f"{run['family']}, {run['arm']}" if len(families) > 1 else run["arm"]
-            label = None if name in labelled else name
-            labelled.add(name)
-            axes.plot(run["at"], run["values"], **looks[name], linewidth=1.2, alpha=0.8, label=label)
+            axes.plot(run["at"], run["values"], **looks[run["family"], run["arm"]], linewidth=1.2, alpha=0.8)
         ends = [run["at"][-1] for run in panel["runs"] if run["at"]]
         if ends and max(ends) > _FAR * min(ends):
             axes.set_xscale("log")
         axes.set_xlabel(panel["along"].replace("_", " "))
-        axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.02, 0.5))
         write_title(axes, panel["column"].replace("_", " "), "a line for each seed")
+    lines = [Line2D([], [], **look, linewidth=2) for look in looks.values()]
+    figure.legend(lines, _names(looks), loc="upper center", ncols=_NAMES_IN_LINE, frameon=False)
     return figure
+
+
+def _looks(runs: Sequence[Mapping[str, Any]], arms: Sequence[str]) -> dict[tuple[str, str], dict[str, Any]]:
+    """By family and arm the colour and dashes of its lines; an arm has one colour in all families."""
+    families = list(dict.fromkeys(run["family"] for run in runs))
+    there = {(run["family"], run["arm"]) for run in runs}
+    drawn = [arm for arm in arms if any((family, arm) in there for family in families)]
+    looks: dict[tuple[str, str], dict[str, Any]] = {}
+    for dashes, family in enumerate(families):
+        for place, arm in enumerate(drawn):
+            if (family, arm) in there:
+                round_, colour = divmod(place, len(_COLOURS))
+                looks[family, arm] = {"color": _COLOURS[colour], "linestyle": _STYLES[(dashes + round_) % len(_STYLES)]}
+    return looks
+
+
+def _names(looks: Mapping[tuple[str, str], Any]) -> list[str]:
+    """What lines are called: by the arm, and by the family as well where there are several."""
+    is_one = len({family for family, _ in looks}) == 1
+    return [arm if is_one else f"{family}, {arm}" for family, arm in looks]
