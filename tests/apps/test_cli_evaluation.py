@@ -217,6 +217,10 @@ def test_saved_sets_by_name(tmp_path, suffix, capsys):
         (["random", "--task-set", "probes:memory", "--normalise-by", "nowhere"], "cannot be read"),
         (["somewhere", "--repetitions", "3"], "--repetitions goes with --task-set"),
         (["somewhere", "--best-returns", "runs/best"], "--best-returns goes with --task-set"),
+        (
+            ["random", "--task-set", "probes:memory", "--normalise-by", "runs/a", "--best-returns", "runs/best"],
+            "--best-returns is for the expert's returns, and --normalise-by runs/a for another's. Leave one out.",
+        ),
         (["somewhere", "--num-trials", "3", "5"], "Several numbers of trials"),
     ],
 )

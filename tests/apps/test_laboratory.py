@@ -109,7 +109,7 @@ def test_several_exams_have_a_table_and_a_panel_each_and_agents_of_several_seeds
         reference = dataclasses.replace(scores.reference, best=scores.reference.best[:4])
         return {"easy": scores, "hard": dataclasses.replace(scores, returns=few, reference=reference)}
 
-    def together(jobs):
+    def together(jobs, store):
         played.append([job.arm for job in jobs])
         if gone:
             raise ConfigError("There is no agent.")
@@ -193,7 +193,7 @@ def test_arms_are_compared_with_the_experiments_first_in_whatever_order_they_are
 
 
 def test_cross_play_of_families_is_compared_in_each(tmp_path):
-    def together(jobs):
+    def together(jobs, store):
         ratio = {"high": 0.5, "low": 0.4}[jobs[0].arm] + (jobs[0].family == "hard") * (jobs[0].arm == "low") * 0.3
         returns = np.where(np.eye(len(jobs), dtype=bool), 1.0, ratio)[..., None]
         return CrossPlay(tuple(f"{job.arm} {job.seed}" for job in jobs), returns)
@@ -214,7 +214,7 @@ def test_a_report_alone_is_of_what_is_finished(tmp_path):
     content = run_experiment(EXPERIMENT, tmp_path, is_report_only=True)
     assert content["arms"] == ["high"] and [run["seed"] for run in content["families"]["all"]["runs"]] == [2]
     assert not (tmp_path / "low-seed0").exists()
-    plays = dataclasses.replace(EXPERIMENT, cross_play=lambda jobs: pytest.fail("nothing is played"))
+    plays = dataclasses.replace(EXPERIMENT, cross_play=lambda jobs, store: pytest.fail("nothing is played"))
     for seed in (0, 2):
         run_experiment(EXPERIMENT, tmp_path, seeds=[seed])
     assert run_experiment(plays, tmp_path, is_report_only=True)["cross_play"] == {}

@@ -1,19 +1,22 @@
 """The experiment `partners`: what its arms train with, and how pairs are examined, in tasks of which all is known."""
 
+import dataclasses
 import json
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
+import toy_experiment
 from pair_tasks import CONFIG, LENGTH, PAIR, always
 
 from xworld.apps.commands.main import main
-from xworld.apps.laboratory import Job
+from xworld.apps.laboratory import Job, run_experiment
 from xworld.apps.laboratory.experiments import partners
 from xworld.apps.laboratory.experiments.partners import EXPERIMENT, PairExam
 from xworld.core.step.actions import NOOP, PICK_UP
-from xworld.evaluation import SweepConfig
+from xworld.evaluation import SweepConfig, evaluate, scores
+from xworld.evaluation.scores.store import ReturnsStore
 from xworld.tasks import parse
 from xworld.training import PRESETS, FixedConfig, NoisySelfConfig, PoolConfig, RunConfig, SelfConfig
 
@@ -42,9 +45,9 @@ def test_pairs_are_examined_in_both_seats(exam):
 
 @pytest.mark.slow
 def test_the_expert_scores_1_with_itself_and_nobody_scores_without_the_one_who_can(exam, tmp_path):
-    scores = exam.baselines(tmp_path)
-    assert set(scores) == set(exam.play(always(NOOP)))
-    for name, of_exam in scores.items():
+    found = exam.baselines(tmp_path)
+    assert set(found) == set(exam.play(always(NOOP)))
+    for name, of_exam in found.items():
         if name.endswith("random"):  # who may happen to pick up the ball
             continue
         np.testing.assert_allclose(of_exam.score("noop", 2)[..., -1], 0)
@@ -52,9 +55,35 @@ def test_the_expert_scores_1_with_itself_and_nobody_scores_without_the_one_who_c
 
 
 def test_agents_of_several_seeds_score_shares_of_the_experts_return(exam, tmp_path):
-    found = exam.cross_play({"seed 0": always(PICK_UP), "seed 1": always(NOOP)}, tmp_path)
+    players = {"seed 0": always(PICK_UP), "seed 1": always(NOOP)}
+    found = exam.cross_play(players, tmp_path, ReturnsStore(tmp_path, {}))
     np.testing.assert_allclose(found.matrix, [[1, 0.5], [0.5, 0]], atol=1e-6)
     assert found.measure == "score" and found.returns.shape == (2, 2, 2)
+
+
+def test_a_cross_play_that_was_stopped_goes_on_and_no_pair_plays_twice(exam, tmp_path, monkeypatch):
+    begun, last = [], 3
+
+    def play(*given, **named):
+        if len(begun) == last:
+            raise KeyboardInterrupt
+        begun.append(1)
+        return evaluate(*given, **named)
+
+    def together(jobs, store):
+        players = {f"{job.arm} {job.seed}": always(PICK_UP if job.arm == "high" else NOOP) for job in jobs}
+        return exam.cross_play(players, tmp_path / "best", store)
+
+    monkeypatch.setattr(scores.cross_play, "evaluate", play)
+    experiment = dataclasses.replace(toy_experiment.EXPERIMENT, cross_play=together)
+    with pytest.raises(KeyboardInterrupt):
+        run_experiment(experiment, tmp_path / "lab")
+    last = 100
+    found = run_experiment(experiment, tmp_path / "lab")["cross_play"]
+    assert len(begun) == 4 * 4 == len(list((tmp_path / "lab" / "cross-play" / "all" / "returns").glob("*.npy")))
+    assert set(found) == {"high", "low", "all arms"}
+    expected = [[1, 0.5, 1, 0.5], [0.5, 0, 0.5, 0]] * 2  # high and low of either seed
+    np.testing.assert_allclose(found["all arms"]["matrix"], expected, atol=1e-4)
 
 
 @pytest.mark.parametrize(("is_quick", "of_both"), [(False, 1_800_000), (True, 1_500_000)])  # 80 and 50 % are for two

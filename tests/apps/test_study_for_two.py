@@ -280,6 +280,21 @@ def test_partners_are_checked_before_a_participant_is_asked_for_consent(study_fi
     assert words in error and error.count("\n") == 1 and list(tmp_path.iterdir()) == []
 
 
+def test_partners_that_a_participant_does_not_meet_are_not_checked(study_file, tmp_path):
+    text, bad = STUDY.replace('"person", "random"', '"noop", "no_module:player"'), "partners: no_module:player: "
+    path = study_file.with_name("one-is-gone.toml")
+    path.write_text(text)
+    study = find_study(str(path))
+    assert open_record(study, "P1", tmp_path, "noop").partner == "noop"
+    assert open_record(study, "P1", tmp_path).partner == "noop"  # goes on
+    with pytest.raises(ConfigError, match=bad):
+        open_record(study, "P2", tmp_path, "no_module:player")
+    journal = tmp_path / "P1" / "journal.jsonl"
+    journal.write_text(journal.read_text().replace('"partner": "noop"', '"partner": "no_module:player"'))
+    with pytest.raises(ConfigError, match=bad):  # as if the module was removed since P1 began
+        open_record(study, "P1", tmp_path)
+
+
 @pytest.mark.slow
 def test_the_study_duo_has_tasks_for_two_and_an_agent_that_plays_them():
     study = find_study("duo")

@@ -13,6 +13,7 @@ from pair_tasks import CONFIG, ENV, KEY, LENGTH, PAIR, always
 from xworld import ConfigError, Env
 from xworld.agents import PairedPolicy
 from xworld.apps.commands.main import main
+from xworld.apps.examining.crossing import CrossPlaying
 from xworld.core.step.actions import NOOP, PICK_UP, TURN_LEFT, TURN_RIGHT
 from xworld.evaluation import CrossPlay, cross_play, cross_play_table, evaluate, record, scores, tasks_for_two
 from xworld.tasks import TaskCollection, TaskSet, parse
@@ -119,14 +120,14 @@ def test_the_command_writes_the_matrix_goes_on_where_it_stopped_and_refuses_othe
     assert main(arguments) == 0
     printed = capsys.readouterr().out
     assert "Score of the last trial" in printed and "Wrote cross-play.json and cross-play.png" in printed
-    folder = tmp_path / "runs" / "cross-play-on-pair.npz"
+    folder = tmp_path / "runs" / "cross-play-of-noop-and-expert-on-pair.npz"
     content = json.loads((folder / "cross-play.json").read_text())
     assert content["about"]["expert"]["name"] == "expert" and content["num_trials"] == 1
     np.testing.assert_allclose(content["cross_play"]["matrix"], [[0, 0.5], [0.5, 1]], atol=1e-6)
     assert (folder / "cross-play.png").read_bytes()[:4] == b"\x89PNG"
 
     written = (folder / "cross-play.json").read_bytes()
-    last = folder / "returns" / "1-with-1.npy"
+    (last,) = (folder / "returns").glob("expert-with-expert-*.npy")
     last.unlink()  # as if it had been stopped before the last pair was played
     begun = []
 
@@ -135,7 +136,7 @@ def test_the_command_writes_the_matrix_goes_on_where_it_stopped_and_refuses_othe
 
     monkeypatch.setattr(scores.cross_play, "evaluate", stop)
     assert main(arguments) == 130
-    assert "Stopped. What was played is kept in runs/cross-play-on-pair.npz" in capsys.readouterr().out
+    assert f"Stopped. What was played is kept in runs/{folder.name}" in capsys.readouterr().out
     monkeypatch.setattr(
         scores.cross_play, "evaluate", lambda *given, **named: begun.append(1) or evaluate(*given, **named)
     )
@@ -146,6 +147,21 @@ def test_the_command_writes_the_matrix_goes_on_where_it_stopped_and_refuses_othe
     capsys.readouterr()
     assert main([*arguments, "--seed", "1"]) == 2
     assert "holds another evaluation (seed: 0 there, 1 here)" in capsys.readouterr().err
+
+
+def test_other_players_on_the_same_tasks_have_a_folder_of_their_own(tasks, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save_tasks(tmp_path / "pair.npz", TaskSet(tasks), CONFIG)
+    common = ["--task-set", "pair.npz", "--num-trials", "1"]
+    names = ("noop", "random"), ("random", "noop"), ("noop", "expert")
+    assert [main(["cross-play", *players, *common]) for players in names] == [0, 0, 0]
+    for first, second in names:
+        assert (tmp_path / "runs" / f"cross-play-of-{first}-and-{second}-on-pair.npz" / "cross-play.json").exists()
+    collection = SimpleNamespace(name="pair.npz")
+    many = [CrossPlaying(tuple(f"runs/{start}-{i}" for i in range(40)))._folder_name(collection) for start in "ab"]
+    assert all(name.startswith("cross-play-of-40-players-") and len(name) < 100 for name in many)
+    best = CrossPlaying(("noop", "runs/a"), which="best")._folder_name(collection)
+    assert many[0] != many[1] and best == "cross-play-of-best-noop-and-runs-a-on-pair.npz"
 
 
 @pytest.mark.parametrize(

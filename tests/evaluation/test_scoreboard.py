@@ -181,6 +181,7 @@ def _checked_mean(entries, entry):
         (["--check", "a", "--seed", "0"], "--seed goes with --add. Name the entry to add, or leave --seed out."),
         (["--check", "a", "--which", "last"], "--which goes with --add"),
         (["--check", "a", "--num-tasks", "3"], "--num-tasks goes with --add"),
+        (["--check", "a", "--page", "b.md"], "--page goes with --add or alone: --check writes no page. Leave one out."),
         (["--check", "a", "--runs", "b"], "--runs goes with --add"),
         (["--about", "b"], "--about goes with --add"),
         ([], "There are no entries"),

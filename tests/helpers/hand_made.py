@@ -39,7 +39,7 @@ def pick(index):
     return jax.tree.map(lambda leaf: leaf[np.asarray(index)], HOST_TASKS)
 
 
-def episodes(index, returns=0.0, errors=0.0, finished=1, num_steps=4):
+def episodes(index, returns=0.0, errors=0.0, finished=1, moved_on=True):
     """Episodes of tasks [B, 2] by their ids."""
     index = np.asarray(index)
 
@@ -49,7 +49,7 @@ def episodes(index, returns=0.0, errors=0.0, finished=1, num_steps=4):
     errors = fill(errors, np.float32)
     return Episodes(
         task=pick(index),
-        num_steps=fill(num_steps, np.int32),
+        has_moved_on=np.broadcast_to(np.asarray(moved_on, bool), len(index)),
         num_finished=fill(finished, np.int32),
         return_=fill(returns, np.float32),
         error=errors,

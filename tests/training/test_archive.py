@@ -4,10 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hand_made import CLOCK, episodes, follow, held, insert, pick
+from hand_made import CLOCK, SIZES, TASKS, episodes, follow, held, insert, pick, update
 from tiny_rooms import SANITY_TASKS
 
 from xworld.core.types import Observation
+from xworld.tasks import TaskSet
+from xworld.training import NoopConfig
 from xworld.training.curriculum.archive import EMPTY, Archive, rank_weights, staleness_weights
 from xworld.training.rollouts.episodes import Tally, finished_episodes, follow_trials
 from xworld.training.rollouts.rollout import Context, Rollout, Steps
@@ -68,7 +70,7 @@ def test_trials_are_credited_to_the_task_that_was_played():
     context = Context((pick([5, 3]), pick([7, 8])), briefings=None, memory=None, last_value=None)
     found = finished_episodes(trials, Rollout(steps, context))
     assert found.task_id[..., 1].tolist() == [[5, 7], [3, 8]]
-    assert found.num_finished.tolist() == [[1, 0], [1, 0]] and found.num_steps.tolist() == [[5, 2], [6, 1]]
+    assert found.num_finished.tolist() == [[1, 0], [1, 0]] and found.has_moved_on.tolist() == [True, True]
     np.testing.assert_allclose(found.return_[:, 0], [2 / 3, 1 / 3], rtol=1e-6)
     assert found.error[:, 0].tolist() == [2, 3] and found.episode_error[:, 0].tolist() == [3, 2]
 
@@ -77,6 +79,21 @@ def test_trials_are_credited_to_the_task_that_was_played():
     after = follow(archive, found, CLOCK(9), found.error)
     assert held(after) == {7: 2.0, 5: 2.0}
     assert dict(zip(after.tasks.game_id.tolist(), after.num_playing.tolist(), strict=True))[7] == 1
+
+
+def test_an_episode_that_ends_with_a_rollouts_last_step_is_not_played_any_more():
+    steps = steps_of(pairs((2, 1), (3, 2)), pairs((1, 1), (0, 0)), pairs((1, 1), (0, 0)), pairs((0, 0), (0, 0)),
+                     pairs((5, 5), (3, 3)), pairs((1, 0), (1, 1)))  # fmt: skip
+    _, trials = follow_trials(Tally.start(2), steps, steps.reward)
+    context = Context((pick([5, 3]), pick([7, 8])), briefings=None, memory=None, last_value=None)
+    found = finished_episodes(trials, Rollout(steps, context))
+    assert found.has_moved_on.tolist() == [True, False]
+    archive = insert(Archive.start(SANITY_TASKS, 4), pick([3, 5, 7, 8]), jnp.arange(4.0), jnp.ones(4, bool), CLOCK(1))
+    after = follow(archive, found, CLOCK(2))
+    playing = dict(zip(after.tasks.game_id.tolist(), after.num_playing.tolist(), strict=True))
+    assert playing == {3: 1, 5: 0, 7: 1, 8: 1}
+    rule = update(NoopConfig(capacity=12).make(TaskSet(TASKS), SIZES), found)
+    assert rule.num_drawn == 1  # environments that take a new task
 
 
 def test_an_episode_that_was_not_seen_from_its_first_step_does_not_count():

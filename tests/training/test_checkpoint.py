@@ -15,6 +15,7 @@ from xworld import ConfigError
 from xworld.agents import load as load_agent
 from xworld.agents import make_agent
 from xworld.agents.saved.saved import describe
+from xworld.tasks import TaskSet
 from xworld.training import RunConfig, TrainingDiverged, load_config, train
 from xworld.training.devices.sharding import fetch
 from xworld.training.logs.metrics import MetricsWriter, check_known, check_new
@@ -189,6 +190,20 @@ def test_resume_refuses_another_configuration(finished):
     other = dataclasses.replace(CONFIG, seed=1, learner=dataclasses.replace(CONFIG.learner, clip=0.1))
     with pytest.raises(ConfigError, match=r"of another configuration \(learner.clip: 0.2 -> 0.1; seed: 0 -> 1\)"):
         run(finished, other, resume=True)
+
+
+def test_resume_refuses_other_evaluation_tasks(finished, tmp_path):
+    """Or the best agent on the tasks before would be compared with the next one on others."""
+    few, others = (
+        TaskSet.from_source(SANITY_TASKS, jax.random.key(seed), CONFIG.num_evaluation_tasks).tasks for seed in (0, 1)
+    )
+    assert not run(tmp_path / "run", evaluation_tasks=few, on_row=lambda row: signal.raise_signal(signal.SIGTERM))
+    with pytest.raises(ConfigError, match=r"evaluation_tasks: [0-9a-f]{16} there, [0-9a-f]{16} here\)\. Give"):
+        run(tmp_path / "run", evaluation_tasks=others, resume=True)
+    with pytest.raises(ConfigError, match=r"evaluation_tasks: [0-9a-f]{16} there, None here"):
+        run(tmp_path / "run", resume=True)
+    with pytest.raises(ConfigError, match=r"evaluation_tasks: None there, [0-9a-f]{16} here"):
+        run(finished, evaluation_tasks=few, resume=True)
 
 
 def test_missing_runs_and_checkpoints_are_named(tmp_path):

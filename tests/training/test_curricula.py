@@ -86,7 +86,7 @@ def test_the_filter_admits_waits_and_is_done():
     trials = dict(zip(rule.archive.tasks.game_id.tolist(), rule.archive.tasks.num_trials.tolist(), strict=True))
     assert trials == {4: 2, 6: 1}  # the whole task is trained on
 
-    rule = update(rule, episodes([[4, 4], [4, 6]], finished=[[1, 1], [1, 0]], num_steps=[[2, 2], [4, 0]]))
+    rule = update(rule, episodes([[4, 4], [4, 6]], finished=[[1, 1], [1, 0]], moved_on=[1, 0]))
     left = dict(zip(rule.archive.tasks.game_id.tolist(), rule.plays_left.tolist(), strict=True))
     assert left == {4: 0, 6: 2}  # three episodes of 4 are done; one environment will play 6
     draws = sample(rule, jax.random.split(jax.random.key(2), 50))
@@ -275,13 +275,13 @@ def test_cells_are_drawn_by_their_progress_and_their_tasks_equally():
 
 def test_a_task_that_left_the_pool_does_not_come_back_while_it_is_played():
     rule = ProgressConfig(capacity=4).make(TaskSet(TASKS), TWO_ENVS)
-    rule = update(rule, episodes([[0, 1], [2, 3]], num_steps=[[2, 2], [4, 0]]))
+    rule = update(rule, episodes([[0, 1], [2, 3]], moved_on=[1, 0]))
     assert set(held(rule.pool)) == {0, 1, 2, 3}
-    rule = update(rule, episodes([[1, 4], [2, 3]], num_steps=[[4, 0], [4, 0]]))  # 4 was drawn
+    rule = update(rule, episodes([[1, 4], [2, 3]], moved_on=[0, 0]))  # 4 was drawn
     assert set(held(rule.pool)) == {0, 1, 2, 4}
-    rule = update(rule, episodes([[1, 4], [2, 3]], num_steps=[[4, 0], [2, 2]]))
+    rule = update(rule, episodes([[1, 4], [2, 3]], moved_on=[0, 1]))
     assert set(held(rule.pool)) == {0, 1, 2, 4}  # 3 is no new task
-    rule = update(rule, episodes([[1, 4], [3, 5]], num_steps=[[4, 0], [4, 0]]))  # it is played; 5 was drawn
+    rule = update(rule, episodes([[1, 4], [3, 5]], moved_on=[0, 0]))  # it is played; 5 was drawn
     assert held(rule.pool) == {0: 1, 1: 1, 4: 2, 5: 4}
     ids = jnp.array([[0, 0], [0, 3], [0, 4], [0, 5]], jnp.int32)
     assert rule.age(ids).tolist() == [3, 0, 2, 0]

@@ -7,11 +7,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hand_made import TWO_ENVS, held
 from tiny_rooms import SMALL_AGENT, TinyRooms, env_config
 
 from xworld import ConfigError, Env, VectorEnv
 from xworld.agents import make_agent
-from xworld.training import make_demonstrators
+from xworld.tasks import TaskSet
+from xworld.training import PLRConfig, make_demonstrators
+from xworld.training.curriculum.followed import numbered
 from xworld.training.rollouts.rollout import collect, start_actor, unroll
 from xworld.training.run.given import Given
 from xworld.training.run.scouting import beside
@@ -93,6 +96,29 @@ def test_a_demonstrated_trial_is_none_of_the_learners(rollouts):
     assert num_shown > 20 and sum(first) > 0 and sum(last) > 0
     np.testing.assert_array_equal(reported.counts[[0, 1, -1]], [len(first), len(last), len(last)])
     np.testing.assert_allclose(reported.sums[[0, 1, -1]], [sum(first), sum(last), sum(last)])
+
+
+def test_a_curriculum_credits_no_episode_whose_only_trial_was_demonstrated():
+    """Two environments with the same rewards; in the first one the learner has no seat."""
+    tasks = numbered(TaskSet.from_source(PaidRooms(trial_length=4, num_trials=1), jax.random.key(0), 4))
+    rule = PLRConfig(capacity=4, min_filled=4, is_robust=False).make(tasks, TWO_ENVS)
+    agent, vec = make_agent(SMALL_AGENT, env_config()), VectorEnv(Env(env_config()), 2)
+
+    @jax.jit
+    def play(key, share):
+        params = agent.init(key)
+        actor = start_actor(agent, vec, key, tasks, is_spread=False)
+        _, rollout, _ = collect(agent, params, vec, actor, key, tasks, 4)
+        weight = rollout.steps.weight.at[:, 0].set(share)
+        rollout = dataclasses.replace(rollout, steps=dataclasses.replace(rollout.steps, weight=weight))
+        _, seen = rule.follow(rule.start(2), rollout, {"td_error": jnp.ones_like(weight)})
+        return seen, rule.update(key, seen)
+
+    seen, after = play(jax.random.key(0), 0.0)
+    assert seen.num_finished.tolist() == [[0, 0], [1, 0]] and seen.has_moved_on.all()
+    assert held(after.archive).keys() == {int(seen.task_id[1, 0, 1])}
+    seen, _ = play(jax.random.key(0), 1.0)
+    assert seen.num_finished.tolist() == [[1, 0], [1, 0]]
 
 
 @pytest.mark.slow

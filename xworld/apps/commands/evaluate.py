@@ -58,11 +58,12 @@ class Evaluate:
     seed: int = 0  # decides directions and chance, and which tasks are sampled
     greedy: bool = False  # a trained agent takes the likeliest action instead of drawing one
     output: Path | None = None  # folder for what is written; by default the run's, or one in it or in runs
-    # with --task-set: folder where the expert's best returns are kept, by default runs/best-returns
+    # with --task-set, for scores by the expert's: folder where its best returns are kept, by default runs/best-returns
     best_returns: Path | None = None
 
     def run(self) -> int:
         """Evaluates and reports."""
+        from xworld.agents.players import EXPERT
         from xworld.base.xla.devices import num_cores, use_devices
 
         check_seed(self.seed)
@@ -73,6 +74,11 @@ class Evaluate:
             raise ConfigError("--partner and --demonstrator exclude each other. Leave one out.")
         if self.seat is not None and self.partner is None:
             raise ConfigError("--seat goes with --partner. Name who plays the other seats.")
+        if self.best_returns is not None and self.normalise_by not in (None, EXPERT):
+            raise ConfigError(
+                f"--best-returns is for the expert's returns, and --normalise-by {self.normalise_by} for another's. "
+                "Leave one out."
+            )
         return self._compare() if self.task_set is None else self._sweep(self.task_set)
 
     def _compare(self) -> int:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 1_000_000  # of a kept agent
 DIFFERS = 1
+_PAGE = Path("docs/scoreboard.md")
 _AGENTS = "agents"  # folder of kept agents, among the entries
 
 
@@ -42,7 +43,7 @@ class Scoreboard:
     # with --add or --check, for agents with a network of your own: what makes it of an Env
     network: Annotated[str | None, arg(metavar="module:function")] = None
     entries: Path = Path("docs/results/scoreboard")  # folder of the entries
-    page: Path = Path("docs/scoreboard.md")
+    page: Path | None = None  # where the page goes, by default docs/scoreboard.md
     num_tasks: int | None = None  # with --add: the first so many tasks only, to try it out
     # with --add: episodes of each task for each number of trials; by default the benchmark's
     repetitions: int | None = None
@@ -60,6 +61,8 @@ class Scoreboard:
                 raise ConfigError(f"--{option} goes with --add. Name the entry to add, or leave --{option} out.")
         if self.network is not None and self.add is None and self.check is None:
             raise ConfigError("--network goes with --add or --check.")
+        if self.page is not None and self.check is not None:
+            raise ConfigError("--page goes with --add or alone: --check writes no page. Leave one out.")
         if self.check is not None:
             return self._check(self.check)
         if self.add is not None:
@@ -153,13 +156,14 @@ class Scoreboard:
         from xworld.evaluation.scoreboard.entry import read_entries
         from xworld.evaluation.scoreboard.page import draw, make_page
 
-        entries, folder = read_entries(self.entries), check_folder(self.page.parent)
+        path = _PAGE if self.page is None else self.page
+        entries, folder = read_entries(self.entries), check_folder(path.parent)
         figure = self.entries / "scores.png"
         link = Path(os.path.relpath(figure, folder)).as_posix()
-        page = make_page(entries, self.entries.as_posix(), link)
+        content = make_page(entries, self.entries.as_posix(), link)
         write_atomically(figure, to_png(draw(entries)))
-        write_atomically(self.page, page.encode())
-        print(f"Wrote {self.page} and {figure} of {len(entries)} entries")
+        write_atomically(path, content.encode())
+        print(f"Wrote {path} and {figure} of {len(entries)} entries")
 
 
 def _save(folder: Path, loaded: "LoadedAgent") -> None:

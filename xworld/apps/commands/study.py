@@ -34,7 +34,7 @@ class StudyRun:
         from xworld.apps.play.bindings import Bindings, read_bindings
         from xworld.apps.play.window import Window
         from xworld.apps.study import Sitting, find_study, make_id, open_record
-        from xworld.apps.study.config import check_partners, check_signs
+        from xworld.apps.study.config import check_signs
         from xworld.base.files import locked
         from xworld.base.xla.cache import keep_compiled
 
@@ -43,7 +43,6 @@ class StudyRun:
         print("Preparing the study.", flush=True)
         study = find_study(self.study)
         check_signs(study)
-        check_partners(study)  # before anybody is asked for consent
         participant = make_id() if self.participant is None else self.participant
         record = open_record(study, participant, self.output, self.partner)
         print(f"Participant {participant}. What is done is written to {record.folder}.")

@@ -1,6 +1,7 @@
 """The command `xworld cross-play`. As in `apps/commands/main.py`, heavy imports happen inside."""
 
 import dataclasses
+import zlib
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from xworld.evaluation import CrossPlay
     from xworld.evaluation.scores.store import ReturnsStore
     from xworld.tasks import TaskCollection
+
+_LONGEST_BYTES = 150  # of the players in a folder's name: file systems allow 255 for all of it
 
 
 @dataclass
@@ -40,7 +43,7 @@ class CrossPlaying:
     which: Literal["last", "best"] | None = None  # of runs: their newest checkpoints (default), or their best so far
     seed: int = 0  # decides directions and chance, and which tasks are sampled
     batch_size: int = 256  # episodes played at a time
-    output: Path | None = None  # folder for what is written; by default one for the tasks, in runs
+    output: Path | None = None  # folder for what is written; by default one for players and tasks, in runs
     best_returns: Path = Path("runs/best-returns")  # folder where the expert's best returns are kept
 
     def run(self) -> int:
@@ -69,7 +72,7 @@ class CrossPlaying:
             "num_repetitions": self.repetitions,
             "seed": self.seed,
         }
-        output = as_path(self.output or Path("runs") / f"cross-play-on-{as_file_name(collection.name)}")
+        output = as_path(self.output or Path("runs") / self._folder_name(collection))
         check_returns(output, settings)
         players = {name: self._player(name, collection) for name in self.players}
         about = {**settings, "about": {name: player.about for name, player in players.items()}}
@@ -118,6 +121,13 @@ class CrossPlaying:
         num_left = len(np.asarray(tasks.trial_length))
         about = found.name if num_left == len(found.tasks.trial_length) else f"{found.name}: {num_left} for two"
         return TaskCollection(about, found.env, tasks)
+
+    def _folder_name(self, collection: "TaskCollection") -> str:
+        """What the folder of these players on these tasks is called; of many players, their number and a check sum."""
+        players = "-and-".join(map(as_file_name, self.players))
+        if len(players.encode()) > _LONGEST_BYTES:
+            players = f"{len(self.players)}-players-{zlib.crc32(' '.join(self.players).encode()):08x}"
+        return f"cross-play-of-{'best-' * (self.which == 'best')}{players}-on-{as_file_name(collection.name)}"
 
     def _player(self, name: str, collection: "TaskCollection") -> "Player":
         from xworld.agents.players import agent_folder, player_by_name

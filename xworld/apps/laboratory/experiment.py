@@ -14,6 +14,7 @@ import numpy as np
 
 from xworld.base.errors import ConfigError, did_you_mean
 from xworld.evaluation import CrossPlay, Scores
+from xworld.evaluation.scores.store import ReturnsStore
 
 BASELINES = "baselines"  # in an arm's place, of the job that plays the scripted players; and its folder
 ALL_ARMS = "all arms"  # of a cross-play: agents of each
@@ -87,7 +88,8 @@ class Experiment:
     # of an arm, another one whose run of the same seed and family has to be finished before: it uses what that left
     needs: Mapping[str, str] = field(default_factory=dict)
     fit_along: str | None = None  # a number that runs measure: scores of each family are fitted along it
-    cross_play: Callable[[Sequence[Job]], CrossPlay] | None = None  # of runs with each other; players `ARM SEED`
+    # of runs with each other, players `ARM SEED`; what two of them earn is kept in a store of the family
+    cross_play: Callable[[Sequence[Job], ReturnsStore], CrossPlay] | None = None
     # of a family, the most trials that an episode of training has, where agents are evaluated with more
     trained_trials: Mapping[str, int] = field(default_factory=dict)
     unit: str = "trial"  # what the scores in a row are of

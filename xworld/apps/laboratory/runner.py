@@ -26,8 +26,10 @@ from xworld.base.errors import ConfigError, located
 from xworld.base.files import check_folder, locked, parse_json, read_text, write_atomically
 from xworld.base.xla.devices import num_cores, use_devices
 from xworld.evaluation import CrossPlay, Scores
+from xworld.evaluation.scores.store import ReturnsStore
 
 _OUTCOME = "outcome.json"
+_PAIRS = "cross-play"  # the folder of what pairs of agents earn, by family
 _DIGITS = 4  # of a return in a file
 _OF_EACH_ARM = 2  # agents that play with those of other arms
 _SECONDS_BETWEEN_LOOKS = 0.2
@@ -189,8 +191,8 @@ def _as_json(returns: Mapping[str, Mapping[int, np.ndarray]]) -> dict[str, dict[
 def _cross_plays(experiment: Experiment, folder: Path, jobs: Sequence[Job], *, can_play: bool) -> dict[str, CrossPlay]:
     """How the runs of each arm play with each other, and two of each arm with those of the others.
 
-    What was played is kept in a file. What is not kept is left out if it cannot be played, or if a run has no agent any
-    more, as in a folder of results alone.
+    What came out is kept in a file, and what two earn as soon as they have played: one that was stopped goes on. What
+    is not kept is left out if it cannot be played, or if a run has no agent any more, as in a folder of results alone.
 
     Raises:
       ConfigError: such a file is damaged.
@@ -214,8 +216,9 @@ def _play_together(
     assert experiment.cross_play is not None  # or there would be no groups
     print(f"{path.stem} begins.", flush=True)
     use_devices(num_cores())
+    store = ReturnsStore(path.parent / _PAIRS / runs[0].family, {"experiment": experiment.name, **_options(runs[0])})
     try:
-        played = experiment.cross_play(runs)
+        played = experiment.cross_play(runs, store)
     except ConfigError as error:
         print(f"{path.stem} is left out: {error}", flush=True)
         return None

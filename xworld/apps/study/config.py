@@ -143,19 +143,25 @@ def check_signs(study: Study) -> None:
             )
 
 
-def check_partners(study: Study) -> None:
-    """Makes sure that all who may play beside a participant can play in the environments of all tasks.
+def check_partner(study: Study, partner: str | None) -> None:
+    """Makes sure that who plays beside a participant can play in the environments of all tasks.
+
+    Args:
+      study: what is gone through.
+      partner: one of the study's, None in a study of tasks for one.
 
     Raises:
-      ConfigError: one of them cannot be had, or plays in other environments.
+      ConfigError: the partner cannot be had, or plays in other environments.
     """
     from xworld.agents.players import EXPERT, player_by_name
 
+    if partner in (None, PERSON, EXPERT):
+        return
     tasks = {one.env.config: one for one in (*study.practice, *study.probes)}.values()  # one of each environment
-    names = {called: name for called, name in study.partners.items() if called not in (PERSON, EXPERT)}
-    for (called, name), one in itertools.product(names.items(), tasks):
-        with located(f"partners: {called}"):
-            player_by_name(name, one.env, jax.tree.map(lambda leaf: np.asarray(leaf)[None], one.task))
+    with located(f"partners: {partner}"):
+        for one in tasks:
+            task = jax.tree.map(lambda leaf: np.asarray(leaf)[None], one.task)
+            player_by_name(study.partners[partner], one.env, task)
 
 
 def parse_study(text: str, folder: Path) -> Study:

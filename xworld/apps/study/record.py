@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xworld.apps.study.config import Study
+from xworld.apps.study.config import Study, check_partner
 from xworld.apps.study.schedule import Item, make_schedule, next_rotation
 from xworld.base.configs import from_json
 from xworld.base.errors import ConfigError
@@ -123,14 +123,16 @@ def open_record(
 
     Raises:
       ConfigError: the record is damaged, of another study, with another partner, or of somebody who has declined or
-        finished; or it cannot be written; or a partner is not the study's, or missing.
+        finished; or it cannot be written; or a partner is not the study's, or missing, or cannot play its tasks.
     """
     folder = output / check_id(participant)
     path = folder / JOURNAL
-    if not path.exists() or not read_lines(path):  # nothing was written before the first line
+    is_new = not path.exists() or not read_lines(path)  # nothing was written before the first line
+    if is_new:
         if any(folder.glob("*.jsonl")) and not path.exists():
             raise ConfigError(f"{folder} has histories but no {JOURNAL}. Put it back, or move the folder away.")
         partner = _find_partner(study, partner)
+        check_partner(study, partner)
         # A square is of one study's tasks, beside one partner.
         others = [other for other in _others(output) if (other.digest, other.partner) == (study.digest, partner)]
         taken = [other.rotation for other in others if other.status != "declined"]
@@ -159,6 +161,8 @@ def open_record(
         raise ConfigError(f"--partner is {partner}, and {participant} has begun with {record.partner}. Leave it out.")
     if record.status != "unfinished":
         raise ConfigError(f"{participant} has {record.status} already. Take another id for another participant.")
+    if not is_new:
+        check_partner(study, record.partner)
     return record
 
 

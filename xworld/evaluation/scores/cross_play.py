@@ -1,6 +1,7 @@
 """Cross-play: everybody with everybody. Agents that understand only copies of themselves are found out by it."""
 
 import dataclasses
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -13,6 +14,7 @@ from rich.table import Table
 
 from xworld.agents.policy import PairedPolicy, Policy
 from xworld.base.errors import ConfigError
+from xworld.base.files import as_file_name
 from xworld.core.env import Env
 from xworld.core.types import Task
 from xworld.evaluation.protocol import evaluate, with_num_trials
@@ -20,6 +22,7 @@ from xworld.evaluation.scores.statistics import NUM_RESAMPLES, Estimate, interva
 from xworld.evaluation.scores.store import ReturnsStore
 
 SCORE, RETURN = "score", "return"
+_MOST_LETTERS = 80  # of two names in that of a file: file systems allow 255 bytes, and a letter may have three
 
 
 @dataclass(frozen=True)
@@ -149,8 +152,8 @@ def cross_play(
       num_trials: play this many trials of every task instead of the task's own number.
       num_repetitions: episodes of each task for each way to sit.
       batch_size: how many tasks are played at a time.
-      store: where what two players earn is kept as soon as they have played, under their places among the players;
-        what it has is not played again.
+      store: where what two players earn is kept as soon as they have played, under their names; what it has is not
+        played again, whoever the other players are.
 
     Raises:
       ConfigError: fewer than two players, a task for one agent, tasks of another environment, or a damaged store.
@@ -165,14 +168,13 @@ def cross_play(
         )
     tasks = with_num_trials(tasks, num_trials)
     last = np.asarray(tasks.num_trials, np.int64) - 1
-    policies = list(players.values())
 
-    def play(player: int, partner: int) -> np.ndarray:
+    def play(player: str, partner: str) -> np.ndarray:
         """[num_repetitions, num_tasks] float32 returns of the last trial."""
-        name, shape = f"{player}-with-{partner}", (num_repetitions, len(last))
+        name, shape = _name_of_pair(player, partner), (num_repetitions, len(last))
         found = None if store is None else store.read(name, shape)
         if found is None:
-            policy = PairedPolicy(policies[player], policies[partner], jnp.int32(0))
+            policy = PairedPolicy(players[player], players[partner], jnp.int32(0))
             keys = jax.random.split(key, num_repetitions)
             played = [evaluate(env, tasks, policy, one, batch_size=batch_size).returns for one in keys]
             found = np.stack([returns[np.arange(len(last)), last] for returns in played])
@@ -180,9 +182,14 @@ def cross_play(
                 store.write(name, found)
         return found
 
-    places = range(len(policies))
-    returns = [[play(i, j).mean(axis=0, dtype=np.float64) for j in places] for i in places]
+    returns = [[play(one, other).mean(axis=0, dtype=np.float64) for other in players] for one in players]
     return CrossPlay(tuple(players), np.array(returns))
+
+
+def _name_of_pair(player: str, partner: str) -> str:
+    """What the file with their returns is called; a check sum tells apart names that are alike in their letters."""
+    pair = f"{player} with {partner}"
+    return f"{as_file_name(pair)[:_MOST_LETTERS]}-{zlib.crc32(pair.encode(errors='surrogateescape')):08x}"
 
 
 def tasks_for_two(tasks: Task) -> Task:

@@ -77,8 +77,7 @@ class Archive:
         is_here = self.where(episodes.task_id.reshape(-1, 2))  # [2B, N]
         counts = is_here & episodes.is_finished.reshape(-1, 1)
         finished = jnp.where(is_here, episodes.num_finished.reshape(-1, 1), 0).sum(0)
-        has_moved_on = episodes.num_steps[:, 1] > 0
-        goes_on = jnp.stack([~has_moved_on, jnp.ones_like(has_moved_on)], axis=-1).reshape(-1, 1)
+        goes_on = jnp.stack([~episodes.has_moved_on, jnp.ones_like(episodes.has_moved_on)], axis=-1).reshape(-1, 1)
         after = dataclasses.replace(
             self,
             played=jnp.where(is_here.any(0), clock, self.played),

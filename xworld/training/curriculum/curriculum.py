@@ -45,7 +45,7 @@ class Curriculum(Protocol):
 
         Args:
           carry: from `start` or the last rollout.
-          rollout: what was played.
+          rollout: what was played. `Steps.weight` is 0 in seats that are not the learner's, and there only.
           signals: [T, B, A] each, what the learner says of each step (`Report.signals`).
 
         Returns:

@@ -36,9 +36,13 @@ class Followed:
         return jnp.ones(task_id.shape[:-1], bool)
 
     def follow(self, carry: Tally, rollout: Rollout, signals: dict[str, jax.Array]) -> tuple[Tally, Episodes]:
-        """The next sums, and the episodes that were finished."""
+        """The next sums, and the episodes that were finished, but for those whose last trial was not the learner's.
+
+        That is one trial alone, which a demonstrator played: it says nothing of the agent.
+        """
         tally, trials = follow_trials(carry, rollout.steps, td_errors(signals))
-        return tally, finished_episodes(trials, rollout)
+        is_own = (rollout.steps.weight > 0).any(-1)
+        return tally, finished_episodes(dataclasses.replace(trials, is_last=trials.is_last & is_own), rollout)
 
 
 def td_errors(signals: dict[str, jax.Array]) -> jax.Array:

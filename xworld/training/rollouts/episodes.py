@@ -53,7 +53,7 @@ class Episodes:
     """
 
     task: Task  # [B, 2, ...]
-    num_steps: jax.Array  # [B, 2] int32, steps of the rollout
+    has_moved_on: jax.Array  # [B] bool, whether the environment is at its next task when the rollout is over
     num_finished: jax.Array  # [B, 2] int32, whole episodes that ended; where 0, what follows means nothing
     return_: jax.Array  # [B, 2] float32, of the last trial, divided by its length
     error: jax.Array  # [B, 2] float32, mean over the last trial's steps of |one-step error|
@@ -125,7 +125,7 @@ def finished_episodes(trials: Trials, rollout: Rollout) -> Episodes:
 
     return Episodes(
         task=jax.tree.map(both, *rollout.context.tasks),
-        num_steps=is_of.sum(0, dtype=jnp.int32),
+        has_moved_on=(rollout.steps.discount == 0).any(0),  # maybe with the last step, which shows in no step's task
         num_finished=is_finished.sum(0, dtype=jnp.int32),
         return_=pick(trials.return_),
         error=pick(trials.error),

@@ -33,6 +33,7 @@ from xworld.training.run.trainer import TrainState
 
 T = TypeVar("T")
 
+EVALUATION_TASKS = "evaluation_tasks"  # of what is given to a run: their digest, where they are given
 _CONFIG, _OUTSIDE = "config.json", "given.json"
 _TASKS, _PARTNERS = "tasks", "partners"  # the parts of a checkpoint with a curriculum, and with partners that change
 _SPARE_BYTES = 4_000_000  # for metrics and the configuration
@@ -53,7 +54,8 @@ def read_outside(folder: Path) -> dict[str, Any]:
     path = folder / _OUTSIDE
     try:
         found = parse_json(read_text(path))
-        return {name: found[name] for name in ("tasks", "splits", "terms", "partners", "learner", "network")}
+        known = {name: found[name] for name in ("tasks", "splits", "terms", "partners", "learner", "network")}
+        return known | {name: found[name] for name in found.keys() & {EVALUATION_TASKS}}
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(
             f"{folder} does not say what was given to its run: {path.name} is missing or damaged ({error})."
@@ -64,12 +66,13 @@ def check_outside(folder: Path, outside: Mapping[str, Any]) -> None:
     """Makes sure that a run goes on with what it was started with beside its configuration.
 
     Raises:
-      ConfigError: its tasks, terms, partners, learner or network are of other classes, or its tasks of other splits.
+      ConfigError: its tasks, terms, partners, learner or network are of other classes, or its tasks of other splits; or
+        it is evaluated on other tasks, so that its best could not be told.
     """
     found = read_outside(folder)
-    changed = [name for name in outside if found[name] != outside[name]]
+    changed = [name for name in dict.fromkeys((*found, *outside)) if found.get(name) != outside.get(name)]
     if changed:
-        pairs = "; ".join(f"{name}: {found[name]} there, {outside[name]} here" for name in changed)
+        pairs = "; ".join(f"{name}: {found.get(name)} there, {outside.get(name)} here" for name in changed)
         hint = " Commands take a network of one's own by --network module:function." if "network" in changed else ""
         raise ConfigError(f"The run in {folder} was started with something else ({pairs}). Give it the same.{hint}")
 

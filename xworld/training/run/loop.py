@@ -19,6 +19,7 @@ from jax.experimental import multihost_utils
 from xworld.agents import Agent, LoadedAgent, Params
 from xworld.agents.return_scale import ReturnScale
 from xworld.base.configs import class_name
+from xworld.base.digest import digest
 from xworld.base.errors import ConfigError
 from xworld.base.files import as_path, locked
 from xworld.core.types import Task, TaskSource
@@ -40,6 +41,7 @@ from xworld.training.logs.progress import progress_display
 from xworld.training.logs.recorder import Recorder, open_recording
 from xworld.training.rollouts.partners import Partners
 from xworld.training.run.checkpoint import (
+    EVALUATION_TASKS,
     CheckpointWriter,
     check_outside,
     load,
@@ -94,7 +96,8 @@ def train(
     Args:
       config: the run. With `resume`, it must be the one in the folder; only `total_steps` may have grown.
       folder: where `config.json`, metrics and checkpoints go; new or empty, unless `resume`. All processes see it.
-      resume: whether to go on from the folder's checkpoint, with the same tasks, terms, partners, learner and agent.
+      resume: whether to go on from the folder's checkpoint, with the same tasks, terms, partners, learner, agent and
+        evaluation tasks.
       tasks: where tasks come from, maybe a `Curriculum`; by default the configuration's universe.
       terms: further losses.
       partners: who plays the seats that the learner does not; by default those of the configuration.
@@ -141,6 +144,8 @@ def train(
         )
     is_lead = jax.process_index() == 0  # the process that writes
     outside = given.describe() | {"learner": class_name(trainer.learner), "network": class_name(trainer.agent)}
+    if evaluation_tasks is not None:
+        outside[EVALUATION_TASKS] = digest(evaluation_tasks)[:16]
     check_loggers(loggers)
     folder = as_path(folder)
     with ExitStack() as stack:

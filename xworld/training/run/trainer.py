@@ -119,7 +119,7 @@ class _Loop:
             self.agent, state.params, self.vec, state.actor, act_key, given.tasks, length, first_index, players
         )
         taken = take(state.actor.env_state, actor.env_state, rollout.steps) if self.is_recorded else ()
-        curriculum = given.curriculum
+        curriculum, played = given.curriculum, rollout
         if curriculum is not None:
             is_learned_from = curriculum.is_learned_from(rollout.steps.task_id)[..., None]
             steps = dataclasses.replace(rollout.steps, weight=jnp.where(is_learned_from, rollout.steps.weight, 0.0))
@@ -140,7 +140,7 @@ class _Loop:
         )
         carry, scouts = state.curriculum, state.scouts
         if curriculum is not None:
-            carry, seen = curriculum.follow(carry, rollout, report.signals)
+            carry, seen = curriculum.follow(carry, played, report.signals)
             given = dataclasses.replace(
                 given, tasks=curriculum.update(jax.random.fold_in(act_key, 2), gather_batch(seen))
             )

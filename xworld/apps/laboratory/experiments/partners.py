@@ -23,6 +23,7 @@ from xworld.core.env import Env
 from xworld.core.types import Task
 from xworld.evaluation import CrossPlay, Reference, Scores, SweepConfig, cross_play, expert_reference, run_sweep
 from xworld.evaluation.scores.cooperation import SEATS
+from xworld.evaluation.scores.store import ReturnsStore
 from xworld.evaluation.scores.sweep import mean_returns
 from xworld.tasks import Universe
 from xworld.training import (
@@ -97,10 +98,13 @@ class PairExam:
             for exam, is_it in is_of.items()
         }
 
-    def cross_play(self, players: Mapping[str, Policy], folder: Path) -> CrossPlay:
-        """Scores of the last trial in all tasks for two. The folder has the expert's best returns, or gets them."""
+    def cross_play(self, players: Mapping[str, Policy], folder: Path, store: ReturnsStore) -> CrossPlay:
+        """Scores of the last trial in all tasks for two, of which the store keeps the returns.
+
+        The folder has the expert's best returns, or gets them.
+        """
         num_trials, key = self.sweep.num_trials[-1], jax.random.key(self.seed + 1)
-        found = cross_play(self.env, self.tasks_for_two, players, key, num_trials=num_trials)
+        found = cross_play(self.env, self.tasks_for_two, players, key, num_trials=num_trials, store=store)
         return found.to_scores(self.reference(folder).best[self.is_for_two].astype(np.float64))
 
     def reference(self, folder: Path) -> Reference:
@@ -157,11 +161,11 @@ def run(job: Job) -> Outcome:
     return Outcome({}, numbers, exams=exam.play(newest_policy(job.folder)))
 
 
-def _play_together(jobs: Sequence[Job]) -> CrossPlay:
+def _play_together(jobs: Sequence[Job], store: ReturnsStore) -> CrossPlay:
     """The agents of these runs with each other."""
     first, *_ = jobs
     players: dict[str, AgentPolicy] = {f"{job.arm} {job.seed}": newest_policy(job.folder) for job in jobs}
-    return _exam(first.is_quick).cross_play(players, first.folder.with_name(BASELINES))
+    return _exam(first.is_quick).cross_play(players, first.folder.with_name(BASELINES), store)
 
 
 def _config(job: Job) -> RunConfig:

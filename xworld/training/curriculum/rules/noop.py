@@ -127,7 +127,7 @@ class NoopFilter(Followed):
 
     def update(self, key: jax.Array, seen: Episodes) -> "NoopFilter":
         """Counts what was trained on."""
-        clock, num_drawn = self.clock + 1, (seen.num_steps[:, 1] > 0).sum(dtype=jnp.float32)
+        clock, num_drawn = self.clock + 1, seen.has_moved_on.sum(dtype=jnp.float32)
         return dataclasses.replace(self, clock=clock, archive=self.archive.follow(seen, clock), num_drawn=num_drawn)
 
     def propose(self, key: jax.Array) -> Task:
