@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from tyro.conf import arg
 
 from xworld.base.checks import check_seed, check_whole
-from xworld.base.errors import ConfigError
+from xworld.base.errors import INTERRUPTED, ConfigError
 from xworld.base.files import as_file_name, as_path
 
 if TYPE_CHECKING:
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from xworld.evaluation.reference import Reference
     from xworld.evaluation.scores.sweep import SweepConfig
     from xworld.tasks import TaskCollection
-
-INTERRUPTED = 130
 
 
 @dataclass

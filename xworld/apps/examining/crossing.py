@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
-from xworld.apps.commands.evaluate import INTERRUPTED
 from xworld.base.checks import check_seed, check_whole
-from xworld.base.errors import ConfigError
+from xworld.base.errors import INTERRUPTED, ConfigError
 from xworld.base.files import as_file_name, as_path
 
 if TYPE_CHECKING:
