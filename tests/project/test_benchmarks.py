@@ -1,5 +1,6 @@
 import dataclasses
 import importlib
+import os
 import random
 import re
 import sys
@@ -116,6 +117,11 @@ def test_episodes_end_together_or_spread_and_go_on_to_new_tasks(env, tasks):
 def test_split_last_keeps_environments_in_order():
     parts = ours.split_last(jnp.arange(12).reshape(2, 6), 3)
     np.testing.assert_array_equal(parts, [[[0, 1], [6, 7]], [[2, 3], [8, 9]], [[4, 5], [10, 11]]])
+
+
+def test_the_load_of_a_machine_is_that_from_before(monkeypatch):
+    monkeypatch.setattr(os, "getloadavg", lambda: (-1.0, -1.0, -1.0))  # as if measuring had changed it
+    assert measure.machine()["load_before"] >= 0
 
 
 def rate(median, **labels):
