@@ -1,33 +1,22 @@
 import dataclasses
-import importlib
 import os
 import random
 import re
 import sys
-from pathlib import Path
-from types import ModuleType
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from script_fixtures import ROOT, load
 
 from xworld import Env, EnvConfig
 from xworld.core import kinds
 from xworld.core.step.relations import NEVER
 from xworld.tasks import TaskSet
 
-ROOT = Path(__file__).resolve().parents[2]
 NUM_ENVS = 8
 EPISODE = 20
-
-
-def load(name: str) -> ModuleType:
-    """A module of the folder of benchmarks, as its scripts import each other."""
-    if str(ROOT) not in sys.path:
-        sys.path.insert(0, str(ROOT))
-    return importlib.import_module(f"benchmarks.{name}")
-
 
 compare_commits, gpu_estimate, hlo_cost, measure, ours, report, rulesets, scaling, train, versus = map(
     load,
