@@ -16,6 +16,7 @@ import xworld
 from xworld import ConfigError, Env, EnvConfig, Task
 from xworld.base.hashing import below, hash_words
 from xworld.core.step.relations import opposite_directions
+from xworld.core.types import episode_lengths
 from xworld.tasks.sets import named as registry
 
 CONFIG = small_config(num_agents=2)
@@ -343,3 +344,9 @@ def test_opposite_directions_of_numbers_and_arrays():
     for array in (np.arange(16, dtype=np.uint8), jnp.arange(16, dtype=jnp.uint8)):
         found = opposite_directions(array)
         assert type(found) is type(array) and found.dtype == np.uint8 and found.tolist() == opposite
+
+
+def test_the_longest_episodes_are_counted_without_overflow():
+    most = jnp.full(2, 65_535, jnp.uint16)
+    tasks = dataclasses.replace(jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), make_task(0)), trial_length=most)
+    assert episode_lengths(dataclasses.replace(tasks, num_trials=most)).tolist() == [65_535**2] * 2

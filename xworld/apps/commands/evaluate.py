@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from xworld.evaluation.scores.sweep import SweepConfig
     from xworld.tasks import TaskCollection
 
+BEST_RETURNS_FOLDER = Path("runs/best-returns")  # where commands keep the expert's best returns, if not told otherwise
+
 
 @dataclass
 class Evaluate:
@@ -227,7 +229,7 @@ class Evaluate:
             return fine_tuned_reference(Path(self.normalise_by), collection.content_hash)
         from xworld.agents import Expert
 
-        folder = self.best_returns or Path("runs/best-returns")
+        folder = self.best_returns or BEST_RETURNS_FOLDER
         return expert_reference(collection.tasks, Expert(collection.env), folder)
 
     def _folders(self, collection: "TaskCollection") -> tuple[Path, Path]:
