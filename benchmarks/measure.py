@@ -24,6 +24,7 @@ import numpy as np
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from benchmarks.load import LOAD_BEFORE
 from xworld.base.xla.devices import AXIS, make_mesh
 
 RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results" / "speed"
@@ -177,7 +178,7 @@ def draw_actions(num_devices: int, num_steps: int, num_envs: int, num_agents: in
 
 
 def machine() -> dict[str, Any]:
-    """What the numbers were measured on."""
+    """What the numbers were measured on, and how busy that was before."""
     devices = jax.devices()
     versions = {"python": platform.python_version()}
     for package in ("jax", "jaxlib", "numpy", "xminigrid"):
@@ -191,7 +192,7 @@ def machine() -> dict[str, Any]:
         "processor": _processor(),
         "num_cores": os.cpu_count(),
         "num_devices": len(devices),
-        "load_before": round(os.getloadavg()[0], 2),
+        "load_before": LOAD_BEFORE,
         "versions": versions,
     }
 

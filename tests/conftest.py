@@ -19,7 +19,7 @@ os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
 
 import jax
 
-pytest_plugins = ["window_fixtures", "run_fixtures"]
+pytest_plugins = ["window_fixtures", "run_fixtures", "script_fixtures"]
 
 MOST_MAPS = (
     30_000  # Linux lets a process have 65,530; a compiled function has nine, and JAX dies where there are no more

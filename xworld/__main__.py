@@ -9,7 +9,8 @@ import sys
 import threading
 from types import FrameType
 
-_INTERRUPTED = 130
+from xworld.base.errors import INTERRUPTED
+
 _SECONDS_TO_LEAVE = 0.01  # what swallows exceptions
 
 
@@ -23,7 +24,7 @@ def main() -> int:
         return _run()
     except KeyboardInterrupt:  # before or after the command line is read
         print("xworld: interrupted", file=sys.stderr)
-        return _INTERRUPTED
+        return INTERRUPTED
     finally:
         if is_caught:
             signal.signal(signal.SIGINT, before)
@@ -70,7 +71,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     while frame is not None:
         if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
             os.write(2, b"xworld: interrupted\n")
-            os._exit(_INTERRUPTED)
+            os._exit(INTERRUPTED)
         frame = frame.f_back
     if name == "_xla_gc_callback":
         threading.Timer(_SECONDS_TO_LEAVE, _interrupt_again).start()

@@ -15,6 +15,8 @@ from strategies import ALL_PARTS, Example, examples, make_example, small_config
 import xworld
 from xworld import ConfigError, Env, EnvConfig, Task
 from xworld.base.hashing import below, hash_words
+from xworld.core.step.relations import opposite_directions
+from xworld.core.types import episode_lengths
 from xworld.tasks.sets import named as registry
 
 CONFIG = small_config(num_agents=2)
@@ -332,3 +334,19 @@ def test_register_adds_names_and_refuses_taken_ones(monkeypatch: pytest.MonkeyPa
     for name in ("v2", "probes", "two_doors"):
         with pytest.raises(ConfigError, match=f"{name!r} is a test set, or probe tasks"):
             xworld.register(name, SIMPLE)
+
+
+def test_opposite_directions_of_numbers_and_arrays():
+    """North is bit 0, then clockwise."""
+    opposite = [int(f"{directions:04b}"[2:] + f"{directions:04b}"[:2], 2) for directions in range(16)]
+    assert opposite[0b0001] == 0b0100 and opposite[0b1000] == 0b0010
+    assert [opposite_directions(directions) for directions in range(16)] == opposite
+    for array in (np.arange(16, dtype=np.uint8), jnp.arange(16, dtype=jnp.uint8)):
+        found = opposite_directions(array)
+        assert type(found) is type(array) and found.dtype == np.uint8 and found.tolist() == opposite
+
+
+def test_the_longest_episodes_are_counted_without_overflow():
+    most = jnp.full(2, 65_535, jnp.uint16)
+    tasks = dataclasses.replace(jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), make_task(0)), trial_length=most)
+    assert episode_lengths(dataclasses.replace(tasks, num_trials=most)).tolist() == [65_535**2] * 2

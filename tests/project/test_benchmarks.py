@@ -1,32 +1,22 @@
 import dataclasses
-import importlib
+import os
 import random
 import re
 import sys
-from pathlib import Path
-from types import ModuleType
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from script_fixtures import ROOT, load
 
 from xworld import Env, EnvConfig
 from xworld.core import kinds
 from xworld.core.step.relations import NEVER
 from xworld.tasks import TaskSet
 
-ROOT = Path(__file__).resolve().parents[2]
 NUM_ENVS = 8
 EPISODE = 20
-
-
-def load(name: str) -> ModuleType:
-    """A module of the folder of benchmarks, as its scripts import each other."""
-    if str(ROOT) not in sys.path:
-        sys.path.insert(0, str(ROOT))
-    return importlib.import_module(f"benchmarks.{name}")
-
 
 compare_commits, gpu_estimate, hlo_cost, measure, ours, report, rulesets, scaling, train, versus = map(
     load,
@@ -116,6 +106,11 @@ def test_episodes_end_together_or_spread_and_go_on_to_new_tasks(env, tasks):
 def test_split_last_keeps_environments_in_order():
     parts = ours.split_last(jnp.arange(12).reshape(2, 6), 3)
     np.testing.assert_array_equal(parts, [[[0, 1], [6, 7]], [[2, 3], [8, 9]], [[4, 5], [10, 11]]])
+
+
+def test_the_load_of_a_machine_is_that_from_before(monkeypatch):
+    monkeypatch.setattr(os, "getloadavg", lambda: (-1.0, -1.0, -1.0))  # as if measuring had changed it
+    assert measure.machine()["load_before"] >= 0
 
 
 def rate(median, **labels):

@@ -8,7 +8,8 @@ from subprocess import Popen
 
 import numpy as np
 import pytest
-from test_benchmarks import load, train
+from script_fixtures import load
+from test_benchmarks import train
 from tiny_rooms import SANITY_TASKS, sanity_config
 
 kill_and_resume, train_worker = map(load, ("checks.kill_and_resume", "speed.train_worker"))

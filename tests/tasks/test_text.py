@@ -297,6 +297,17 @@ def test_the_largest_task_gets_a_legend():
     assert len(text.split("[legend]\n")[1].splitlines()) > 150
 
 
+@pytest.mark.parametrize("flag", [1, 0, np.uint8(1), np.int64(0), np.True_, np.False_])
+def test_make_task_takes_flags_as_arrays_have_them(flag):
+    def make(flag):
+        goals = ((Literal(3, kinds.agent_kind(0), 0x11, is_negated=flag),),)
+        objects = [ObjectRow(0x11, 0, 1, is_frozen=flag)]
+        return make_task(CONFIG, terrain=[[22, 22]], agents={0: (0, 0)}, goals=goals, objects=objects)
+
+    assert_equal(make(flag), make(bool(flag)))
+    assert make(flag).object_frozen[0] == flag
+
+
 def test_make_task_numbers_objects_and_doors_row_by_row():
     arguments: dict[str, Any] = {"terrain": [[22, 22, 22], [DOOR, DOOR + 1, 22]], "agents": {0: (0, 1)}, "goals": ()}
     objects = [ObjectRow(0x11, 1, 2), ObjectRow(0x12, 0, 2), ObjectRow(0x13, 0, 0)]

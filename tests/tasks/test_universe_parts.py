@@ -83,6 +83,17 @@ def test_bad_world_config(fields, message):
         (ENV, {"shapes": ("ball", "key")}, "Leave 'key' out of shapes"),
         (ENV, {"shapes": ("ball",), "chain_length": (0, 5)}, "are 12 kinds, but a chain of 5 rules and what distracts"),
         (SMALL, {"num_distractors": (9, 9)}, "may have room for only 8 things, but there are at least 11"),
+        (
+            EnvConfig(height=9, width=9),
+            {"world": WorldConfig(rooms=(4,), max_locked_doors=4), "num_distractors": (1, 2)},
+            "Worlds of 4 rooms in a grid of 9 x 9 cells may have 4 locked doors, but where the agent starts there may "
+            "be room for only 3 keys. Lower max_locked_doors, or raise EnvConfig.height and width.",
+        ),
+        (
+            EnvConfig(max_objects=32),
+            {"world": WorldConfig(rooms=(9,), max_locked_doors=12)},
+            "9 rooms in a grid of 13 x 13 cells may have 12 locked doors, but where",
+        ),
         (ENV, {"num_dead_ends": (0, 6)}, "6 dead ends need as many different conditions"),
         (ENV, {"num_decoys": (4, 4)}, "6 dead ends and decoys need as many different conditions"),
         (ENV, {"rule_relations": ("hold",), "num_dead_ends": (1, 1)}, "none can be made of the relations hold"),
@@ -115,6 +126,12 @@ def test_universe_that_cannot_be_made(env_config, fields, message):
     with pytest.raises(ConfigError) as error:
         Universe(env_config, UniverseConfig(**({"shapes": ("ball", "cube")} | fields)))
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize("max_locked_doors", [0, 2, 6])
+def test_keys_that_fit_where_the_agent_starts(max_locked_doors):
+    world = WorldConfig(locked_door_percent=100, closed_door_percent=0, max_locked_doors=max_locked_doors)
+    Universe(EnvConfig(max_objects=32), UniverseConfig(world=world))
 
 
 def test_universe_is_a_static_value():

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
-from xworld.apps.recording import INTERRUPTED
 from xworld.base.checks import check_seed
+from xworld.base.errors import INTERRUPTED
 
 
 @dataclass

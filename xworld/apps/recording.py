@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from tyro.conf import arg
 
 from xworld.base.checks import check_seed, check_whole
-from xworld.base.errors import ConfigError
+from xworld.base.errors import INTERRUPTED, ConfigError
 
 if TYPE_CHECKING:
     from xworld.core.config import EnvConfig
     from xworld.evaluation.recording import TaskRows
     from xworld.histories import DatasetWriter
     from xworld.tasks import NamedTasks, TaskSet
-
-INTERRUPTED = 130
 
 
 @dataclass

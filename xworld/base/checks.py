@@ -97,6 +97,17 @@ def check_bool(name: str, value: object) -> bool:
     raise ConfigError(f"{name} is {value!r}; write True or False.")
 
 
+def check_flag(name: str, value: object) -> bool:
+    """`value` as a bool; it may also be 0 or 1, as in a task's arrays. Configurations take bools only, not counts.
+
+    Raises:
+      ConfigError: it is neither.
+    """
+    if isinstance(value, int | np.integer) and value in (0, 1):
+        return bool(value)
+    return check_bool(name, value)
+
+
 def check_range(name: str, value: object, low: int, high: int) -> Range:
     """`value` as a tuple of ints.
 

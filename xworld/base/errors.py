@@ -1,8 +1,10 @@
-"""The one error that bad input raises."""
+"""The one error that bad input raises, and the exit status of a command that Ctrl-C stops."""
 
 import difflib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+
+INTERRUPTED = 130  # exit status, as shells have it: 128 + SIGINT
 
 
 class ConfigError(ValueError):

@@ -11,6 +11,7 @@ from typing import Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 NOWHERE = 192  # row and column of what is absent
 HAND = 200  # row of what agent 0 holds; agent a's is HAND + HAND_STEP * a
@@ -89,6 +90,11 @@ class Task:
     def has_several_goals(self) -> bool:
         """Whether the goals have the axis G; also of a batch of tasks, wherever its axes are."""
         return self.goals.relation.ndim == self.terrain.ndim + 2
+
+
+def episode_lengths(tasks: Task) -> np.ndarray:
+    """[...] int64, steps in an episode of each of [...] tasks, counted on the host: they may need more than 32 bits."""
+    return np.asarray(tasks.trial_length, np.int64) * np.asarray(tasks.num_trials, np.int64)
 
 
 @jax.tree_util.register_dataclass

@@ -20,7 +20,7 @@ from xworld.base.errors import ConfigError
 from xworld.base.xla.devices import AXIS, make_mesh
 from xworld.base.xla.jit_key import jit_key
 from xworld.core.env import Env, Outcome
-from xworld.core.types import State, Task, TimeStep
+from xworld.core.types import State, Task, TimeStep, episode_lengths
 from xworld.core.vector import without_world
 
 
@@ -61,7 +61,7 @@ def play_batch(
     mesh = make_mesh()
     filled = np.resize(np.arange(num_episodes), -(-num_episodes // mesh.size) * mesh.size)
     batch = jax.tree.map(lambda leaf: leaf[filled], (tasks, episodes))
-    num_steps = (tasks.trial_length.astype(np.int64) * tasks.num_trials).max()
+    num_steps = episode_lengths(tasks).max()
     sharding = NamedSharding(mesh, P(AXIS))
     placed = jax.tree.map(
         lambda leaf: jax.make_array_from_callback(leaf.shape, sharding, lambda index: leaf[index]), batch

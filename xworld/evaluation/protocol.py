@@ -16,7 +16,7 @@ from xworld.agents.policy import Policy
 from xworld.base.errors import ConfigError
 from xworld.core.env import Env
 from xworld.core.keys import as_key
-from xworld.core.types import State, Task, TaskSource, TimeStep
+from xworld.core.types import State, Task, TaskSource, TimeStep, episode_lengths
 from xworld.evaluation.episodes import make_batches, play_batch, record_episode
 from xworld.tasks.sets.task_set import TaskSet, check_tasks
 
@@ -53,7 +53,7 @@ def evaluate(
     trials = np.asarray(tasks.num_trials, np.int64)
     max_trials = int(trials.max())
     returns = np.zeros((trials.size, max_trials), np.float32)
-    for episodes in make_batches(trials * tasks.trial_length, batch_size):
+    for episodes in make_batches(episode_lengths(tasks), batch_size):
         batch = jax.tree.map(lambda leaf, episodes=episodes: leaf[episodes], tasks)
         returns[episodes] = play_batch(env, batch, episodes, policy, key, max_trials)
     return Returns(returns=returns, is_played=np.arange(max_trials) < trials[:, None])

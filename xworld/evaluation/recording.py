@@ -23,7 +23,7 @@ from xworld.base.xla.jit_key import jit_key
 from xworld.core.env import Env, Outcome
 from xworld.core.keys import as_key
 from xworld.core.step.actions import legal_actions
-from xworld.core.types import State, Task
+from xworld.core.types import State, Task, episode_lengths
 from xworld.core.vector import without_world
 from xworld.evaluation.episodes import begin_episode, episode_key
 from xworld.histories import Dataset, DatasetHeader, DatasetWriter, Episodes, Recorded
@@ -78,7 +78,7 @@ def record_episodes(
     for start in range(0, num_tasks, size):
         some = np.arange(start, min(start + size, num_tasks))
         filled = np.resize(some, size)  # so that one compiled function serves all batches
-        length = (tasks.tasks.trial_length.astype(np.int64) * tasks.tasks.num_trials)[some]
+        length = episode_lengths(tasks.tasks)[some]
         batch = jax.tree.map(lambda leaf, filled=filled: np.asarray(leaf)[filled], tasks.tasks)
         numbers = jnp.asarray(first_number + filled, jnp.uint32)
         seeds, steps = _play(env, batch, numbers, int(length.max()), policy, as_key(key), _Kept(keeps, asks))

@@ -12,6 +12,7 @@ import numpy as np
 
 from xworld.agents import Expert, PairedPolicy, Policy
 from xworld.agents.players import EXPERT, RANDOM, SEARCHER, player_by_name
+from xworld.apps.commands.evaluate import BEST_RETURNS_FOLDER
 from xworld.base.xla.devices import num_cores, use_devices
 from xworld.evaluation import SweepConfig, expert_reference, run_sweep
 from xworld.evaluation.scores.sweep import mean_returns
@@ -31,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--num-tasks", type=int, help="the first so many probes")
     parser.add_argument("--repetitions", type=int, default=10, help="episodes of each probe for each pair")
     parser.add_argument("--page", type=Path, default=PAGE)
-    parser.add_argument("--best-returns", type=Path, default=Path("runs/best-returns"))
+    parser.add_argument("--best-returns", type=Path, default=BEST_RETURNS_FOLDER)
     options = parser.parse_args(arguments)
     use_devices(num_cores())
     collection = tasks_by_name("probes:two_player").collect(options.num_tasks)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from tyro.conf import arg
 
 from xworld.base.checks import check_seed, check_whole
-from xworld.base.errors import ConfigError
+from xworld.base.errors import INTERRUPTED, ConfigError
 from xworld.base.files import as_file_name, as_path
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from xworld.evaluation.scores.sweep import SweepConfig
     from xworld.tasks import TaskCollection
 
-INTERRUPTED = 130
+BEST_RETURNS_FOLDER = Path("runs/best-returns")  # where commands keep the expert's best returns, if not told otherwise
 
 
 @dataclass
@@ -235,7 +235,7 @@ class Evaluate:
             return fine_tuned_reference(Path(self.normalise_by), collection.content_hash)
         from xworld.agents import Expert
 
-        folder = self.best_returns or Path("runs/best-returns")
+        folder = self.best_returns or BEST_RETURNS_FOLDER
         return expert_reference(collection.tasks, Expert(collection.env), folder)
 
     def _folders(self, collection: "TaskCollection") -> tuple[Path, Path]:

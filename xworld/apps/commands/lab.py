@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
-from xworld.apps.commands.evaluate import INTERRUPTED
-from xworld.base.errors import ConfigError, did_you_mean
+from xworld.base.errors import INTERRUPTED, ConfigError, did_you_mean
 
 if TYPE_CHECKING:
     from xworld.apps.laboratory import Experiment

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Protocol
 import tyro
 from tyro.conf import CascadeSubcommandArgs, subcommand
 
-from xworld.apps.commands.evaluate import INTERRUPTED, Evaluate
+from xworld.apps.commands.evaluate import Evaluate
 from xworld.apps.commands.lab import Lab
 from xworld.apps.commands.play import Play
 from xworld.apps.commands.render import Render
@@ -26,7 +26,7 @@ from xworld.apps.examining.inspection import Inspect
 from xworld.apps.exchange.commands import Export, Import
 from xworld.apps.imitating import Imitate
 from xworld.apps.recording import Record
-from xworld.base.errors import ConfigError
+from xworld.base.errors import INTERRUPTED, ConfigError
 from xworld.base.files import reason_of
 
 NOBODY_READS = 141  # as of a process that SIGPIPE has ended

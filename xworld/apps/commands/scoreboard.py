@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import arg
 
-from xworld.apps.commands.evaluate import INTERRUPTED
-from xworld.base.errors import ConfigError
+from xworld.base.errors import INTERRUPTED, ConfigError
 
 if TYPE_CHECKING:
     from xworld.agents import LoadedAgent

@@ -8,6 +8,8 @@ from typing import Annotated
 
 from tyro.conf import OmitSubcommandPrefixes, Positional, arg, subcommand
 
+from xworld.apps.commands.evaluate import BEST_RETURNS_FOLDER
+
 
 @dataclass
 class StudyRun:
@@ -24,7 +26,7 @@ class StudyRun:
     partner: str | None = None
     output: Path = Path("runs/study")  # folder for the participants' folders
     keys: Path | None = None  # TOML file that gives other keys to actions, as for `xworld play`
-    best_returns: Path = Path("runs/best-returns")  # folder where the expert's best returns are kept
+    best_returns: Path = BEST_RETURNS_FOLDER  # folder where the expert's best returns are kept
     size: tuple[int, int] = (1100, 760)  # of the window, in pixels
 
     def run(self) -> int:
@@ -76,7 +78,7 @@ class StudyReport:
     repetitions: int = 50  # episodes that agents play of each task, for each number of trials
     seed: int = 0  # decides directions and chance of the agents
     output: Path = Path("runs/study-report")  # folder for what is written
-    best_returns: Path = Path("runs/best-returns")  # folder where the expert's best returns are kept
+    best_returns: Path = BEST_RETURNS_FOLDER  # folder where the expert's best returns are kept
 
     def run(self) -> int:
         """Reads, plays and reports."""

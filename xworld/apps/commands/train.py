@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import Positional, arg, subcommand
 
-from xworld.apps.commands.evaluate import INTERRUPTED
 from xworld.base.configs import OneOf
-from xworld.base.errors import ConfigError, did_you_mean
+from xworld.base.errors import INTERRUPTED, ConfigError, did_you_mean
 from xworld.base.files import as_file_name
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
-from xworld.apps.commands.evaluate import INTERRUPTED
+from xworld.apps.commands.evaluate import BEST_RETURNS_FOLDER
 from xworld.base.checks import check_seed, check_whole
-from xworld.base.errors import ConfigError
+from xworld.base.errors import INTERRUPTED, ConfigError
 from xworld.base.files import as_file_name, as_path
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class CrossPlaying:
     seed: int = 0  # decides directions and chance, and which tasks are sampled
     batch_size: int = 256  # episodes played at a time
     output: Path | None = None  # folder for what is written; by default one for players and tasks, in runs
-    best_returns: Path = Path("runs/best-returns")  # folder where the expert's best returns are kept
+    best_returns: Path = BEST_RETURNS_FOLDER  # folder where the expert's best returns are kept
 
     def run(self) -> int:
         """Plays and reports."""

@@ -7,6 +7,7 @@ a relation, so that a rule's question is an AND with the bits it asks for.
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +21,7 @@ from xworld.core.step.terrain import read_cells, terrain_type
 from xworld.core.step.view import look, view_cell
 from xworld.core.types import HAND, HAND_STEP, NOWHERE, Scene, Task
 
+Bits = TypeVar("Bits", int, np.ndarray, jax.Array)
 NEVER, TOUCH, NEAR, HOLD, SEE, ON = range(len(RELATIONS) + 1)
 HIDDEN_RULE = 255  # relation code in a briefing: that there is a rule is all that is known
 ALL_DIRECTIONS = 15
@@ -47,9 +49,9 @@ def make_patterns(relation: jax.Array, directions: jax.Array, first: jax.Array, 
     return Patterns(bits=bits, first=first, second=second)
 
 
-def opposite_directions(directions: jax.Array) -> jax.Array:
-    """uint8: the directions from b to a, bit by bit, of those from a to b: north for south, east for west."""
-    return (directions << 2 | directions >> 2) & jnp.uint8(ALL_DIRECTIONS)
+def opposite_directions(directions: Bits) -> Bits:
+    """The directions from b to a, bit by bit, of those from a to b: north for south, east for west."""
+    return (directions << 2 | directions >> 2) & ALL_DIRECTIONS
 
 
 @jax.tree_util.register_dataclass

@@ -8,6 +8,7 @@ import numpy as np
 from xworld.base.checks import check_number, check_whole
 from xworld.base.errors import ConfigError
 from xworld.core.step.actions import NOOP
+from xworld.core.types import episode_lengths
 from xworld.histories.dataset.derive import Pieces
 from xworld.histories.dataset.reader import Dataset
 
@@ -116,7 +117,7 @@ def read_windows(
     )
     tasks = data.tasks(episodes)
     trial_length = np.asarray(tasks.trial_length, np.int64)
-    num_steps = trial_length * np.asarray(tasks.num_trials, np.int64)
+    num_steps = episode_lengths(tasks)
     if (beyond := first + number > num_steps).any():
         worst = int(beyond.argmax())
         raise ConfigError(

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from xworld.base.checks import check_bool, check_whole
+from xworld.base.checks import check_flag, check_whole
 from xworld.base.errors import ConfigError, located
 from xworld.core import kinds
 from xworld.core.config import MAX_AGENTS, EnvConfig
@@ -165,7 +165,7 @@ def _check_places(
     for thing in objects:
         with located(_at(thing.row, thing.column)):
             check_kind("The object", thing.kind)
-            check_bool("is_frozen", thing.is_frozen)
+            check_flag("is_frozen", thing.is_frozen)
         if not kinds.is_object_kind(thing.kind):
             raise ConfigError(f"{_at(thing.row, thing.column)}: an object cannot be {kind_text(thing.kind)}.")
         place = thing.row, thing.column
@@ -240,7 +240,7 @@ def _make_goal(config: EnvConfig, agents: Mapping[int, Position], one: Goal | Ma
                 fields[4, agent, index] = 1  # "not never" behind the literals
                 for place, literal in enumerate(clause):
                     directions = check_condition(config, literal)
-                    check_bool("is_negated", literal.is_negated)
+                    check_flag("is_negated", literal.is_negated)
                     row = literal.relation, directions, literal.first, literal.second, literal.is_negated
                     fields[:, agent, index, place] = row
     return fields

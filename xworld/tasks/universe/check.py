@@ -7,8 +7,8 @@ from xworld.core.config import EnvConfig
 from xworld.tasks.universe.chains import cards_per_condition, pad_kinds
 from xworld.tasks.universe.config import UniverseConfig, between_things, goal_relations, rule_relations, split_range
 from xworld.tasks.universe.dead_ends import max_false_rules
-from xworld.tasks.worlds.rooms import max_keys
-from xworld.tasks.worlds.sizes import WORKSPACE_CELLS, check_worlds, num_usable, num_worlds
+from xworld.tasks.worlds.rooms import all_layouts, max_keys, num_locked
+from xworld.tasks.worlds.sizes import WORKSPACE_CELLS, check_worlds, num_before_doors, num_usable, num_worlds
 
 _ODDS = 1e-5  # chance that one part of a split has nothing in it, above which a universe is refused
 
@@ -41,6 +41,7 @@ def check(env_config: EnvConfig, config: UniverseConfig) -> None:
         )
     _check_false_rules(env_config, config)
     _check_room(env_config, config)
+    _check_keys(env_config, config)
     _check_pads(env_config, config)
     num_games = len(goal_relations(env_config, config)) * math.perm(_num_kinds(config), longest + 1)
     _check_split(config, "games", num_games, "Add shapes, colours or rules")
@@ -170,6 +171,19 @@ def _check_room(env_config: EnvConfig, config: UniverseConfig) -> None:
                 f"room for only {max(num_cells // 2, 0)} things, but there are at least {num_all}: the agent, what "
                 "the goal needs, distractors and keys. Raise EnvConfig.height and width, or lower num_distractors"
                 f"{', num_chains' if config.num_chains[0] > 1 else ''} or max_locked_doors."
+            )
+
+
+def _check_keys(env_config: EnvConfig, config: UniverseConfig) -> None:
+    """All keys lie where the agent can go without one: half of the cells there are theirs."""
+    for rows, columns in all_layouts(env_config, config.world) if "rooms" in config.world.kinds else ():
+        num_keys = num_locked(config.world, rows, columns)
+        room = num_before_doors(env_config, config.world, rows, columns) // 2
+        if num_keys > room:
+            raise ConfigError(
+                f"Worlds of {rows * columns} rooms in a grid of {env_config.height} x {env_config.width} cells may "
+                f"have {num_keys} locked doors, but where the agent starts there may be room for only {room} keys. "
+                "Lower max_locked_doors, or raise EnvConfig.height and width."
             )
 
 

@@ -20,7 +20,7 @@ from xworld.base.xla.fusion import apart
 from xworld.base.xla.lookup import put
 from xworld.core import kinds
 from xworld.core.config import RELATIONS, EnvConfig
-from xworld.core.step.relations import ALL_DIRECTIONS, NEAR, ON, SEE, TOUCH
+from xworld.core.step.relations import ALL_DIRECTIONS, NEAR, ON, SEE, TOUCH, opposite_directions
 from xworld.core.step.view import look
 from xworld.core.types import NOWHERE, Task
 from xworld.tasks import chance
@@ -69,7 +69,7 @@ def place(
     scene = _Scene(
         site=site,
         conditions=cast.conditions,
-        turned=_turn(cast.conditions.directions),
+        turned=opposite_directions(cast.conditions.directions),
         part=part,
         meeting_place=_meeting_place(cast, site.open_cells & ~ground.kept, site.inner),
         is_with_agent=is_with_agent,
@@ -325,11 +325,6 @@ def _of_sets(flags: jax.Array) -> jax.Array:
     return flags[:, None, None]
 
 
-def _turn(directions: jax.Array) -> jax.Array:
-    """Directions seen from the other operand: b is north of a when a is south of b."""
-    return ((directions << 2) | (directions >> 2)) & 15
-
-
 @apart
 def _meeting_place(cast: Cast, open_cells: jax.Array, inner: jax.Array) -> jax.Array:
     """The cells beside which what has to meet the agent or spine 0, if anything does, can lie.
@@ -339,7 +334,7 @@ def _meeting_place(cast: Cast, open_cells: jax.Array, inner: jax.Array) -> jax.A
     """
     is_first = (cast.conditions.first[0] == AGENT) | (cast.conditions.first[0] == cast.kind[0])
     asked = jax.tree.map(lambda field: field[0], cast.conditions)
-    directions = jnp.where(is_first, asked.directions, _turn(asked.directions))
+    directions = jnp.where(is_first, asked.directions, opposite_directions(asked.directions))
     directions = jnp.where(asked.relation == TOUCH, directions, ALL_DIRECTIONS)
 
     def beside(cells: jax.Array) -> jax.Array:

@@ -206,10 +206,18 @@ def num_doors(rows: int, columns: int) -> int:
     return rows * (columns - 1) + (rows - 1) * columns
 
 
+def all_layouts(env_config: EnvConfig, config: WorldConfig) -> list[tuple[int, int]]:
+    """The (rows, columns) of rooms that worlds have."""
+    return [layout for rooms in room_numbers(env_config, config) for layout in layouts_that_fit(env_config, rooms)]
+
+
+def num_locked(config: WorldConfig, rows: int, columns: int) -> int:
+    """Locked doors, and so keys, in a world of rows x columns rooms at most."""
+    return min(config.max_locked_doors, num_doors(rows, columns)) if config.locked_door_percent else 0
+
+
 def max_keys(env_config: EnvConfig, config: WorldConfig) -> int:
     """Locked doors in a world at most."""
     if "rooms" not in config.kinds:
         return 0
-    layouts = [layout for rooms in room_numbers(env_config, config) for layout in layouts_that_fit(env_config, rooms)]
-    most_doors = max(num_doors(*layout) for layout in layouts)
-    return min(config.max_locked_doors, most_doors) if config.locked_door_percent else 0
+    return max(num_locked(config, *layout) for layout in all_layouts(env_config, config))

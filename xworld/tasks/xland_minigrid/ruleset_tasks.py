@@ -12,7 +12,7 @@ from xworld.base.hashing import Word, below
 from xworld.core import kinds
 from xworld.core.config import RELATIONS, EnvConfig
 from xworld.core.keys import as_key
-from xworld.core.step.relations import ALL_DIRECTIONS, NEVER, TOUCH
+from xworld.core.step.relations import NEVER, TOUCH, opposite_directions
 from xworld.core.types import MAX_HIDDEN_KINDS, NOWHERE, NUM_RELATIONS, RANDOM_FACING, Goals, Hidden, Rules, Task
 from xworld.tasks import chance
 from xworld.tasks.language.making import MAX_TIME
@@ -255,10 +255,9 @@ def _clashes(goals: Goals, rules: Rules, things: jax.Array) -> jax.Array:
         )
     )
     asked = jnp.where(relation == TOUCH, directions, 0)  # [Q]
-    turned = ((asked << 2) | (asked >> 2)) & ALL_DIRECTIONS
     is_first, is_second = things[:, None] == first, things[:, None] == second  # [T, Q]
     forth = jnp.where(is_first[:, None] & is_second[None], asked, 0)
-    back = jnp.where(is_second[:, None] & is_first[None], turned, 0)
+    back = jnp.where(is_second[:, None] & is_first[None], opposite_directions(asked), 0)
     return jax.lax.reduce_or(forth | back, (2,))
 
 

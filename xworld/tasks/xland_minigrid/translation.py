@@ -9,7 +9,7 @@ import numpy as np
 
 from xworld.base.errors import ConfigError
 from xworld.core import kinds
-from xworld.core.step.relations import ALL_DIRECTIONS, HOLD, NEVER, ON, TOUCH
+from xworld.core.step.relations import ALL_DIRECTIONS, HOLD, NEVER, ON, TOUCH, opposite_directions
 from xworld.core.types import NOWHERE
 from xworld.tasks.xland_minigrid.files import FIELDS, Rulesets
 
@@ -254,10 +254,9 @@ def _conditions(forms: tuple[Form, ...], number: np.ndarray, tiles: np.ndarray, 
     first = np.where(is_thing_first, operands[..., 0], np.where(relation == NEVER, 0, AGENT))
     second = np.where(num_tiles == 2, operands[..., 1], operands[..., 0])
     is_turned = (num_tiles == 2) & (tiles[..., 0, 0] == GOAL)
-    turned = ((directions << 2) | (directions >> 2)) & ALL_DIRECTIONS
     return Conditions(
         relation=relation,
-        directions=np.where(is_turned, turned, directions).astype(np.uint8),
+        directions=np.where(is_turned, opposite_directions(directions), directions).astype(np.uint8),
         first=np.where(is_turned, second, first).astype(np.uint8),
         second=np.where(is_turned, first, second).astype(np.uint8),
     )

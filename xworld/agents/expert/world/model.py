@@ -19,7 +19,7 @@ from xworld.agents.expert.world.situation import (
 from xworld.core import kinds
 from xworld.core.config import EnvConfig
 from xworld.core.step.actions import FORWARD, NOOP, PICK_UP, PUT_DOWN, TOGGLE, TURN_LEFT, TURN_RIGHT
-from xworld.core.step.relations import HOLD, NEAR, ON, SEE, TOUCH
+from xworld.core.step.relations import HOLD, NEAR, ON, SEE, TOUCH, opposite_directions
 from xworld.core.types import Task
 
 _AGENTS = kinds.agent_kind(0)  # kinds from here on are agents
@@ -222,8 +222,7 @@ class Model:
 
     def related_back(self, condition: Condition, cells: int) -> int:
         """The cells from which the relation holds to an object in any of `cells`. Not for `hold` and `on`."""
-        directions = condition.directions
-        return self.related(condition._replace(directions=(directions << 2 | directions >> 2) & 15), cells)
+        return self.related(condition._replace(directions=opposite_directions(condition.directions)), cells)
 
     def _related_to_agent(self, situation: Situation, condition: Condition, agent: int) -> int:
         cell = situation.cells[agent]
