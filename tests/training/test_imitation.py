@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import signal
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -148,11 +149,32 @@ def test_an_imitator_does_what_was_recorded(cloned):
     rows = content["evaluations"]
     assert [row["update"] for row in rows] == [30, 60, 90] and rows[-1]["loss"] < 0.7 * rows[0]["loss"]
     assert content["update"] == max(rows, key=lambda row: row["last_return"])["update"]
-    returns = content["returns"]["held_out"]
+    assert set(content["returns"]) == {"held_out", "seen"}
+    returns = content["returns"]["seen"]
     assert set(returns) == {"sampled", "greedy"} and len(returns["greedy"]) == NUM_TRIALS
     assert np.mean(returns["sampled"]) > 1.2  # more than twice what random actions earn
     loaded = load(folder)
-    assert loaded.config.clear_memory_at_trials and content["num_tasks"] == {"held_out": 16, "seen": 16}
+    assert loaded.config.clear_memory_at_trials
+    assert content["num_tasks"] == {"choice": 10, "held_out": 10, "seen": 16}  # 20 tasks are held out
+
+
+@pytest.mark.parametrize(("percent", "streams"), [(30, [3, 5, 8, 9]), (30, [3]), (0, [])])
+def test_an_agent_is_reported_on_other_tasks_and_chance_than_chose_it(data, monkeypatch, percent, streams):
+    played = []
+
+    def evaluate(env, tasks, policy, key):
+        bodies = zip(*(np.asarray(leaf) for leaf in jax.tree.leaves(tasks)), strict=True)
+        played.append(({b"".join(leaf.tobytes() for leaf in body) for body in bodies}, int(jax.random.bits(key))))
+        return SimpleNamespace(returns=np.zeros((len(tasks.trial_length), NUM_TRIALS)))
+
+    monkeypatch.setattr("xworld.training.imitation.imitate.evaluate", evaluate)
+    run = _Run(data, dataclasses.replace(CLONE, held_out_percent=percent))
+    vars(run)["held_out"] = np.array(streams, int)
+    run.play((), "choice")
+    assert set(run.report(())["returns"]) == ({"held_out", "seen"} if percent else {"seen"})
+    (choosing, key), *reported = played
+    assert all(other != key for _, other in reported)
+    assert all(choosing.isdisjoint(tasks) for tasks, _ in reported) == (len(streams) != 1)
 
 
 class Killed(Exception):
@@ -203,7 +225,7 @@ def test_the_command_imitates(data, tmp_path, capsys):
     assert main([*command, "--num-updates", "120", "--num-evaluations", "3", "--held-out-percent", "30"]) == 0
     assert "held-out tasks, greedy actions" in capsys.readouterr().out
     content = json.loads((tmp_path / "agent" / "imitation.json").read_text())
-    assert np.mean(content["returns"]["held_out"]["sampled"]) > 1.2
+    assert np.mean(content["returns"]["seen"]["sampled"]) > 1.2
     loaded = load(tmp_path / "agent")
     assert loaded.config.memory == "transformer_xl" and not loaded.config.sees_trial_number
 
