@@ -20,6 +20,7 @@ from xworld.tasks import TaskSet
 from xworld.training.imitation.config import ImitateConfig, imitator
 from xworld.training.imitation.ends import find_ends
 from xworld.training.imitation.imitate import _Run, imitate
+from xworld.training.imitation.kept import Kept
 from xworld.training.imitation.learner import ImitationConfig
 from xworld.training.imitation.windows import as_rollout
 
@@ -182,8 +183,12 @@ class Killed(Exception):
 
 
 def test_who_is_stopped_and_killed_goes_on_bit_for_bit(data, cloned, tmp_path, monkeypatch):
-    """Stopped in update 36, killed in the 62nd, where the checkpoint of the 60th is the newest."""
-    number = 0
+    """Stopped in update 36, killed in the 62nd, where the checkpoint of the 60th is the newest, and at the very end."""
+    number, finish = 0, Kept.finish
+
+    def finish_and_die(*args):
+        finish(*args)
+        raise Killed
 
     def draw(*args, **options):
         nonlocal number
@@ -204,7 +209,10 @@ def test_who_is_stopped_and_killed_goes_on_bit_for_bit(data, cloned, tmp_path, m
     assert load(folder).config.clear_memory_at_trials  # what was kept is an agent too
     with pytest.raises(ConfigError, match=r"has not ended, of something else \(seed: 0 -> 1\)"):
         imitate(data, dataclasses.replace(CLONE, seed=1), folder)
-    assert imitate(data, CLONE, folder, show_progress=False) == cloned[1]
+    monkeypatch.setattr(Kept, "finish", finish_and_die)
+    with pytest.raises(Killed):
+        imitate(data, CLONE, folder, show_progress=False)
+    assert json.loads((folder / "imitation.json").read_text()) == cloned[1]
     assert {path.name for path in folder.iterdir()} == {path.name for path in cloned[0].iterdir()}
     for leaf, expected in zip(*(jax.tree.leaves(load(one).params) for one in (folder, cloned[0])), strict=True):
         np.testing.assert_array_equal(leaf, expected)

@@ -16,7 +16,6 @@ from jax.sharding import PartitionSpec as P
 from xworld.agents import Agent, AgentPolicy, Params, make_agent
 from xworld.base.configs import as_dict
 from xworld.base.errors import ConfigError
-from xworld.base.files import as_path, write_atomically
 from xworld.base.hashing import hash_words
 from xworld.base.progress import progress_bar
 from xworld.base.xla.devices import AXIS, make_mesh_for
@@ -68,8 +67,7 @@ def imitate(data: Dataset, config: ImitateConfig, folder: Path, *, show_progress
             _go_on(run, kept, progress, stop.is_set, show_progress)
         report = run.report(progress.best)
         content = {"config": as_dict(config), "update": progress.best_update, "evaluations": progress.rows, **report}
-        kept.finish(progress.best)
-    write_atomically(as_path(folder) / REPORT, (json.dumps(content, indent=1) + "\n").encode())
+        kept.finish(progress.best, {REPORT: json.dumps(content, indent=1) + "\n"})
     return content
 
 

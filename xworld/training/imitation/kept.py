@@ -6,7 +6,7 @@ a saved agent too.
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -77,13 +77,13 @@ class Kept:
         write_parts(checkpoint, fetch(_parts(progress)), texts)
         remove_others(checkpoint, "last")
 
-    def finish(self, params: Params) -> None:
-        """Puts the agent in the place of all that was kept.
+    def finish(self, params: Params, texts: Mapping[str, str]) -> None:
+        """Puts the agent in the place of all that was kept, and at the same moment further files, by name.
 
         Raises:
           ConfigError: the disk is full or read-only; what was kept is there.
         """
-        write_parts(self.folder, {_PARAMS: params}, describe(self.agent, self.agent.env_config))
+        write_parts(self.folder, {_PARAMS: params}, {**describe(self.agent, self.agent.env_config), **texts})
 
 
 @contextmanager
