@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import signal
 from types import SimpleNamespace
 
@@ -204,6 +205,11 @@ def test_who_is_stopped_and_killed_goes_on_bit_for_bit(data, cloned, tmp_path, m
     with pytest.raises(KeyboardInterrupt):
         imitate(data, CLONE, folder, show_progress=False)
     assert [path.name for path in folder.glob("checkpoint-*")] == ["checkpoint-36"]
+    notes = folder / "notes.txt"
+    notes.write_text("mine")
+    with pytest.raises(ConfigError, match="holds notes.txt"):
+        imitate(data, CLONE, folder)
+    notes.rename(tmp_path / "notes.txt")
     with pytest.raises(Killed):
         imitate(data, CLONE, folder, show_progress=False)
     assert load(folder).config.clear_memory_at_trials  # what was kept is an agent too
@@ -219,9 +225,14 @@ def test_who_is_stopped_and_killed_goes_on_bit_for_bit(data, cloned, tmp_path, m
 
 
 def test_folders_that_are_not_written_to(data, cloned, tmp_path, monkeypatch):
-    (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(ConfigError, match="holds no saved agent"):
-        imitate(data, CLONE, tmp_path)
+    shutil.copytree(cloned[0], tmp_path / "agent")
+    for folder in (tmp_path / "new", tmp_path / "agent"):
+        folder.mkdir(exist_ok=True)
+        (folder / "notes.txt").write_text("mine")
+        before = sorted(folder.rglob("*"))
+        with pytest.raises(ConfigError, match=r"holds notes\.txt, which is no part of a saved agent and would be lost"):
+            imitate(data, CLONE, folder)
+        assert sorted(folder.rglob("*")) == before
     monkeypatch.chdir(cloned[0])
     with pytest.raises(ConfigError, match="is where you are"):
         imitate(data, CLONE, cloned[0])

@@ -47,7 +47,8 @@ def imitate(data: Dataset, config: ImitateConfig, folder: Path, *, show_progress
     Args:
       data: what is imitated.
       config: how.
-      folder: new, empty, with an imitation of the same that has not ended, or with a saved agent, which is replaced.
+      folder: new, empty, with an imitation of the same that has not ended, or with a saved agent alone, which is
+        replaced.
       show_progress: whether to draw a progress bar.
 
     Returns:
@@ -56,7 +57,7 @@ def imitate(data: Dataset, config: ImitateConfig, folder: Path, *, show_progress
 
     Raises:
       ConfigError: the data lack a label that the method needs, or are too short, or of several tasks in a stream; no
-        task is held out, or all are; or the folder holds something else, or cannot be written.
+        task is held out, or all are; or the folder holds something else too, or cannot be written.
       KeyboardInterrupt: a signal stopped it; what was done is kept.
     """
     run = _Run(data, config)
