@@ -4,6 +4,7 @@ import dataclasses
 import json
 import shutil
 import signal
+import tempfile
 from types import SimpleNamespace
 
 import jax
@@ -233,9 +234,20 @@ def test_folders_that_are_not_written_to(data, cloned, tmp_path, monkeypatch):
         with pytest.raises(ConfigError, match=r"holds notes\.txt, which is no part of a saved agent and would be lost"):
             imitate(data, CLONE, folder)
         assert sorted(folder.rglob("*")) == before
+    (tmp_path / "empty").mkdir()
     monkeypatch.chdir(cloned[0])
     with pytest.raises(ConfigError, match="is where you are"):
         imitate(data, CLONE, cloned[0])
+    make_file = tempfile.TemporaryFile
+
+    def refuse(dir):
+        if dir == tmp_path:  # by what it says, not by its mode: the tests may run as root
+            raise PermissionError(13, "Permission denied")
+        return make_file(dir=dir)
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    with pytest.raises(ConfigError, match=rf"^{tmp_path} cannot be written to: Permission denied"):
+        imitate(data, CLONE, tmp_path / "empty")
 
 
 @pytest.mark.slow  # compiles more; what it prints and saves

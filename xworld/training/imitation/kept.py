@@ -106,6 +106,7 @@ def kept_in(folder: Path, agent: Agent, config: ImitateConfig, content_hash: str
         raise ConfigError(
             f"{folder} is where you are, and it is to be replaced. Go elsewhere, or choose another folder."
         )
+    check_folder(folder.resolve().parent)  # where the agent is written before it takes the folder's place
     check_folder(folder)
     with locked(folder):
         _check_own(folder)
