@@ -50,6 +50,16 @@ def test_minari_reads_it(data, tmp_path, monkeypatch):
         assert not (episode.terminations | episode.truncations)[:-1].any()
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(28, "No space left on device")])
+def test_an_export_that_is_stopped_leaves_nothing(data, tmp_path, error):
+    def stop(steps):
+        raise error
+
+    with pytest.raises(ConfigError if isinstance(error, OSError) else error):
+        export_minari(data, tmp_path / "lives-v0", stop)
+    assert not list(tmp_path.iterdir())
+
+
 def write_theirs(folder, monkeypatch):
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(folder))
     seen, done = np.zeros((2, 1), np.float32), np.zeros(1, int)

@@ -11,6 +11,7 @@ import pytest
 from tiny_rooms import TinyRooms, env_config
 
 from xworld import ConfigError, Env
+from xworld.base.digest import digest
 from xworld.base.lines import LineWriter
 from xworld.histories import (
     Dataset,
@@ -192,8 +193,10 @@ def test_windows_are_drawn_everywhere(alone, monkeypatch):
 
 def test_windows_end_where_the_task_does(alone, tmp_path):
     folder = copy(alone[0], tmp_path)
-    tasks = Dataset(folder).tasks(np.arange(4))
-    save(folder / "tasks.npz", TaskSet(dataclasses.replace(tasks, num_trials=np.full(4, 2, np.uint16))), env_config(5))
+    data = Dataset(folder)
+    tasks = dataclasses.replace(data.tasks(np.arange(4)), num_trials=np.full(4, 2, np.uint16))
+    save(folder / "tasks.npz", TaskSet(tasks), env_config(5))
+    (folder / "header.json").write_text(dataclasses.replace(data.header, tasks_hash=digest(tasks)).to_json())
     data, stream = Dataset(folder), np.array([0])
     assert read_windows(data, stream, np.array([4]), 8).trial.tolist() == [0]
     with pytest.raises(ConfigError, match="Episode 0 of .* goes on after the 12 steps of its task"):
@@ -263,11 +266,45 @@ def test_what_was_changed_is_found(alone, tmp_path):
     assert_same_bytes(whole.episodes(range(7)).action, alone[2][:, 5:])
 
 
+def damage_header(folder, data):
+    path = folder / "header.json"
+    path.write_text(path.read_text().replace("somebody", "anybody"))
+
+
+def exchange_header(folder, data):
+    (folder / "header.json").write_text(dataclasses.replace(data.header, players=("anybody",)).to_json())
+
+
+def exchange_tasks(folder, data):
+    save(folder / "tasks.npz", TaskSet(data.tasks(np.array([1, 0, 2, 3]))), data.header.env)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (damage_header, r"header\.json is no header of a data set, or damaged: it was changed, as header_hash says"),
+        (exchange_header, r"header\.json is of another data set than was opened"),
+        (exchange_tasks, r"tasks\.npz has other tasks than header\.json says"),
+    ],
+)
+def test_a_header_and_tasks_that_were_changed_are_found(alone, tmp_path, change, words):
+    data = Dataset(copy(alone[0], tmp_path))
+    data.check()
+    change(tmp_path, data)
+    with pytest.raises(ConfigError, match=words) as complaint:
+        data.check()
+    assert "\n" not in str(complaint.value)
+    if change is not exchange_header:  # which fits together with all that the folder has
+        with pytest.raises(ConfigError, match=words):
+            Dataset(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("name", "change", "words"),
     [
         ("header.json", None, "holds no data set: there is no header.json"),
         ("header.json", b"[]", "no header of a data set, or damaged: it is not of format"),
+        ("header.json", b'{"format": "xworld dataset 2"}', "header.json is damaged: there is no 'header_hash'"),
         ("header.json", b"\x80\x04\x95", "no header of a data set, or damaged"),
         ("parts.jsonl", None, "cannot be read"),
         ("parts.jsonl", b'{"first_episode": -1}\n', "is damaged: line 1 of parts.jsonl is damaged"),

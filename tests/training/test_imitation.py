@@ -2,7 +2,10 @@
 
 import dataclasses
 import json
+import shutil
 import signal
+import tempfile
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +22,7 @@ from xworld.tasks import TaskSet
 from xworld.training.imitation.config import ImitateConfig, imitator
 from xworld.training.imitation.ends import find_ends
 from xworld.training.imitation.imitate import _Run, imitate
+from xworld.training.imitation.kept import Kept
 from xworld.training.imitation.learner import ImitationConfig
 from xworld.training.imitation.windows import as_rollout
 
@@ -148,11 +152,32 @@ def test_an_imitator_does_what_was_recorded(cloned):
     rows = content["evaluations"]
     assert [row["update"] for row in rows] == [30, 60, 90] and rows[-1]["loss"] < 0.7 * rows[0]["loss"]
     assert content["update"] == max(rows, key=lambda row: row["last_return"])["update"]
-    returns = content["returns"]["held_out"]
+    assert set(content["returns"]) == {"held_out", "seen"}
+    returns = content["returns"]["seen"]
     assert set(returns) == {"sampled", "greedy"} and len(returns["greedy"]) == NUM_TRIALS
     assert np.mean(returns["sampled"]) > 1.2  # more than twice what random actions earn
     loaded = load(folder)
-    assert loaded.config.clear_memory_at_trials and content["num_tasks"] == {"held_out": 16, "seen": 16}
+    assert loaded.config.clear_memory_at_trials
+    assert content["num_tasks"] == {"choice": 10, "held_out": 10, "seen": 16}  # 20 tasks are held out
+
+
+@pytest.mark.parametrize(("percent", "streams"), [(30, [3, 5, 8, 9]), (30, [3]), (0, [])])
+def test_an_agent_is_reported_on_other_tasks_and_chance_than_chose_it(data, monkeypatch, percent, streams):
+    played = []
+
+    def evaluate(env, tasks, policy, key):
+        bodies = zip(*(np.asarray(leaf) for leaf in jax.tree.leaves(tasks)), strict=True)
+        played.append(({b"".join(leaf.tobytes() for leaf in body) for body in bodies}, int(jax.random.bits(key))))
+        return SimpleNamespace(returns=np.zeros((len(tasks.trial_length), NUM_TRIALS)))
+
+    monkeypatch.setattr("xworld.training.imitation.imitate.evaluate", evaluate)
+    run = _Run(data, dataclasses.replace(CLONE, held_out_percent=percent))
+    vars(run)["held_out"] = np.array(streams, int)
+    run.play((), "choice")
+    assert set(run.report(())["returns"]) == ({"held_out", "seen"} if percent else {"seen"})
+    (choosing, key), *reported = played
+    assert all(other != key for _, other in reported)
+    assert all(choosing.isdisjoint(tasks) for tasks, _ in reported) == (len(streams) != 1)
 
 
 class Killed(Exception):
@@ -160,8 +185,12 @@ class Killed(Exception):
 
 
 def test_who_is_stopped_and_killed_goes_on_bit_for_bit(data, cloned, tmp_path, monkeypatch):
-    """Stopped in update 36, killed in the 62nd, where the checkpoint of the 60th is the newest."""
-    number = 0
+    """Stopped in update 36, killed in the 62nd, where the checkpoint of the 60th is the newest, and at the very end."""
+    number, finish = 0, Kept.finish
+
+    def finish_and_die(*args):
+        finish(*args)
+        raise Killed
 
     def draw(*args, **options):
         nonlocal number
@@ -177,24 +206,48 @@ def test_who_is_stopped_and_killed_goes_on_bit_for_bit(data, cloned, tmp_path, m
     with pytest.raises(KeyboardInterrupt):
         imitate(data, CLONE, folder, show_progress=False)
     assert [path.name for path in folder.glob("checkpoint-*")] == ["checkpoint-36"]
+    notes = folder / "notes.txt"
+    notes.write_text("mine")
+    with pytest.raises(ConfigError, match="holds notes.txt"):
+        imitate(data, CLONE, folder)
+    notes.rename(tmp_path / "notes.txt")
     with pytest.raises(Killed):
         imitate(data, CLONE, folder, show_progress=False)
     assert load(folder).config.clear_memory_at_trials  # what was kept is an agent too
     with pytest.raises(ConfigError, match=r"has not ended, of something else \(seed: 0 -> 1\)"):
         imitate(data, dataclasses.replace(CLONE, seed=1), folder)
-    assert imitate(data, CLONE, folder, show_progress=False) == cloned[1]
+    monkeypatch.setattr(Kept, "finish", finish_and_die)
+    with pytest.raises(Killed):
+        imitate(data, CLONE, folder, show_progress=False)
+    assert json.loads((folder / "imitation.json").read_text()) == cloned[1]
     assert {path.name for path in folder.iterdir()} == {path.name for path in cloned[0].iterdir()}
     for leaf, expected in zip(*(jax.tree.leaves(load(one).params) for one in (folder, cloned[0])), strict=True):
         np.testing.assert_array_equal(leaf, expected)
 
 
 def test_folders_that_are_not_written_to(data, cloned, tmp_path, monkeypatch):
-    (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(ConfigError, match="holds no saved agent"):
-        imitate(data, CLONE, tmp_path)
+    shutil.copytree(cloned[0], tmp_path / "agent")
+    for folder in (tmp_path / "new", tmp_path / "agent"):
+        folder.mkdir(exist_ok=True)
+        (folder / "notes.txt").write_text("mine")
+        before = sorted(folder.rglob("*"))
+        with pytest.raises(ConfigError, match=r"holds notes\.txt, which is no part of a saved agent and would be lost"):
+            imitate(data, CLONE, folder)
+        assert sorted(folder.rglob("*")) == before
+    (tmp_path / "empty").mkdir()
     monkeypatch.chdir(cloned[0])
     with pytest.raises(ConfigError, match="is where you are"):
         imitate(data, CLONE, cloned[0])
+    make_file = tempfile.TemporaryFile
+
+    def refuse(dir):
+        if dir == tmp_path:  # by what it says, not by its mode: the tests may run as root
+            raise PermissionError(13, "Permission denied")
+        return make_file(dir=dir)
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    with pytest.raises(ConfigError, match=rf"^{tmp_path} cannot be written to: Permission denied"):
+        imitate(data, CLONE, tmp_path / "empty")
 
 
 @pytest.mark.slow  # compiles more; what it prints and saves
@@ -203,7 +256,7 @@ def test_the_command_imitates(data, tmp_path, capsys):
     assert main([*command, "--num-updates", "120", "--num-evaluations", "3", "--held-out-percent", "30"]) == 0
     assert "held-out tasks, greedy actions" in capsys.readouterr().out
     content = json.loads((tmp_path / "agent" / "imitation.json").read_text())
-    assert np.mean(content["returns"]["held_out"]["sampled"]) > 1.2
+    assert np.mean(content["returns"]["seen"]["sampled"]) > 1.2
     loaded = load(tmp_path / "agent")
     assert loaded.config.memory == "transformer_xl" and not loaded.config.sees_trial_number
 

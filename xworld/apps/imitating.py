@@ -16,8 +16,8 @@ class Imitate:
 
     ad predicts the next action, dpt what the expert would do, bc the next action without memory of earlier trials. The
     result is a saved agent, which evaluate, play and inspect take: the best, on held-out tasks, of those that were
-    judged during training. Leaves imitation.json beside it. Ctrl-C saves and stops; the same command goes on, bit for
-    bit.
+    judged during training. Its returns on other tasks are in imitation.json beside it. Ctrl-C saves and stops; the same
+    command goes on, bit for bit.
     """
 
     data: Annotated[Positional[Path], arg(metavar="DATA")]  # the folder of a data set that `xworld record` made
@@ -35,7 +35,7 @@ class Imitate:
     start_share: float = 0.5  # how many windows begin where their stream does
     held_out_percent: int = 10  # share of the tasks that are kept for judging
     num_evaluations: int = 10  # during training
-    num_played: int = 64  # tasks that are played then
+    num_played: int = 64  # tasks that are played then; as many others at the end, for the report
     num_trials: int | None = None  # that are played of each; by default as many as it has
     seed: int = 0
 

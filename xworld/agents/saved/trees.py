@@ -138,6 +138,15 @@ def read_manifest(folder: Path, entry: str) -> dict[str, Any]:
     return manifest
 
 
+def names_in(folder: Path) -> set[str]:
+    """Names of what `write_parts` has written into a folder: the manifest, and the files and folders that it names.
+
+    Raises:
+      ConfigError: there is no manifest, or it is damaged.
+    """
+    return {MANIFEST, *(name.split("/")[0] for name in _parse_manifest(folder)["files"])}
+
+
 def _parse_manifest(folder: Path) -> dict[str, Any]:
     with located(f"{folder} is damaged"):
         manifest = parse_json(read_text(folder / MANIFEST))

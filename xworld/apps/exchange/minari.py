@@ -40,7 +40,7 @@ def export_minari(data: Dataset, folder: str | Path, advance: Advance = lambda s
 
     Args:
       data: of one agent.
-      folder: new; its name ends with a version, as in "lives-v0".
+      folder: new, there when all is written; its name ends with a version, as in "lives-v0".
       advance: told how many steps were written.
 
     Raises:
@@ -60,24 +60,20 @@ def export_minari(data: Dataset, folder: str | Path, advance: Advance = lambda s
         raise ConfigError(
             f"{folder.name} is no name for Minari: write letters and digits, and a version, as in lives-v0."
         )
-    if folder.exists():
-        raise ConfigError(f"{folder} is there already. Choose another folder, or remove it.")
     observer = Observer(data.header.env, "structured")
     about = {"dataset_id": folder.name, "description": "Histories of xworld.", "requirements": ["xworld"]}
     about |= {f"{_OURS}_header": data.header.to_json()}
     if data.header.universe is None:
         about[f"{_OURS}_tasks"] = base64.b64encode((data.folder / TASKS).read_bytes()).decode()
-    try:
-        (folder / "data").mkdir(parents=True)
+    with placed(folder) as place:
+        (place / "data").mkdir(parents=True)
         spaces_of = {"observation_space": space_of(observer), "action_space": spaces.Discrete(NUM_ACTIONS)}
-        storage = MinariStorage.new(folder / "data", data_format="hdf5", **spaces_of)
+        storage = MinariStorage.new(place / "data", data_format="hdf5", **spaces_of)
         storage.update_metadata(about | {"minari_version": minari.__version__})
         for start in range(0, data.num_episodes, _BATCH):
             numbers = np.arange(start, min(start + _BATCH, data.num_episodes))
             storage.update_episodes(_buffers(data, observer, numbers))
             advance(int(data.lengths(numbers).sum()))
-    except OSError as error:
-        raise ConfigError(f"{folder} cannot be written: {reason_of(error)}. Make room, or choose another.") from error
 
 
 def import_minari(source: str | Path, folder: str | Path, advance: Advance = lambda steps: None) -> Dataset:

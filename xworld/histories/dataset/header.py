@@ -5,6 +5,7 @@ for each column, little-endian, and `tasks.npz` where the tasks are stored. Noth
 """
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,7 +23,8 @@ from xworld.core.config import EnvConfig
 from xworld.tasks import UniverseConfig
 
 HEADER, PARTS, TASKS = "header.json", "parts.jsonl", "tasks.npz"
-_FORMAT = "xworld dataset 1"
+_FORMAT = "xworld dataset 2"
+_HASH = "header_hash"  # SHA-256 of all else that a header says
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,7 @@ class DatasetHeader:
     players: tuple[str, ...] = ()  # who played, for readers
     labels: tuple[str, ...] = ()  # of LABELS
     about: Mapping[str, Any] = field(default_factory=dict)  # how it came to be, in JSON types, for readers
+    tasks_hash: str | None = None  # digest of the stored tasks; `DatasetWriter` puts it here
 
     def __post_init__(self) -> None:
         for name in self.labels:
@@ -106,7 +109,9 @@ class DatasetHeader:
             "players": self.players,
             "labels": self.labels,
             "about": dict(self.about),
+            "tasks_hash": self.tasks_hash,
         }
+        content[_HASH] = _hash(content)
         return json.dumps(content, indent=1) + "\n"
 
 
@@ -123,6 +128,8 @@ def read_header(folder: Path) -> DatasetHeader:
         content = parse_json(read_text(path))
         if not isinstance(content, dict) or content.get("format") != _FORMAT:
             raise ConfigError(f"it is not of format {_FORMAT!r}.")
+        if content.pop(_HASH) != _hash(content):
+            raise ConfigError(f"it was changed, as {_HASH} says. Record the data set again.")
         universe = content["universe"]
         return DatasetHeader(
             env=from_json(EnvConfig, json.dumps(content["env"])),
@@ -131,8 +138,13 @@ def read_header(folder: Path) -> DatasetHeader:
             players=tuple(map(str, content["players"])),
             labels=tuple(map(str, content["labels"])),
             about=dict(content["about"]),
+            tasks_hash=content["tasks_hash"],
         )
     except KeyError as error:
         raise ConfigError(f"{path} is damaged: there is no {error}. Record the data set again.") from error
     except (ConfigError, TypeError, ValueError) as error:
         raise ConfigError(f"{path} is no header of a data set, or damaged: {reason_of(error)}.") from error
+
+
+def _hash(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()

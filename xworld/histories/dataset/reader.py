@@ -18,7 +18,7 @@ from xworld.core.env import Env
 from xworld.core.step.actions import NOOP
 from xworld.core.types import Task, TimeStep
 from xworld.histories.dataset.derive import derive
-from xworld.histories.dataset.header import TASKS, DatasetHeader, read_header
+from xworld.histories.dataset.header import HEADER, TASKS, DatasetHeader, read_header
 from xworld.histories.dataset.parts import Part, is_there, is_whole, map_rows, read_parts
 from xworld.histories.dataset.stored_tasks import StoredTasks, UniverseTasks
 from xworld.tasks import TaskSet, load
@@ -45,7 +45,7 @@ class Dataset:
     """A data set that is read. Episodes are numbered from 0, in the order in which they were added."""
 
     def __init__(self, folder: str | Path, *, only_whole: bool = False) -> None:
-        """Opens it; nothing but its header and the list of its parts is read yet.
+        """Opens it; nothing but its header, its stored tasks and the list of its parts is read yet.
 
         Args:
           folder: of the data set.
@@ -84,16 +84,17 @@ class Dataset:
         total = hashlib.sha256(self.header.to_json().encode())
         for part in self._parts:
             total.update(to_line(part.to_json()))
-        if isinstance(self._tasks, StoredTasks):
-            total.update(digest(self._tasks.tasks).encode())
         return total.hexdigest()
 
     def check(self) -> None:
         """Reads all of it, and makes sure that it is as it was written.
 
         Raises:
-          ConfigError: something was changed; the line says which episodes it is in.
+          ConfigError: something was changed; the line says which file or which episodes it is in.
         """
+        if read_header(self.folder).to_json() != self.header.to_json():
+            raise ConfigError(f"{self.folder / HEADER} is of another data set than was opened. Open it again.")
+        self._find_tasks()
         faults = [f"{_name(part)} were changed" for part in self._parts if not is_whole(*self._place, part)]
         self._complain(faults)
 
@@ -206,6 +207,11 @@ class Dataset:
         if self.header.universe is not None:
             return UniverseTasks(self.header)
         stored: TaskSet = load(self.folder / TASKS, self.header.env)
+        if digest(stored.tasks) != self.header.tasks_hash:
+            raise ConfigError(
+                f"{self.folder / TASKS} has other tasks than {HEADER} says (tasks_hash). Put back those that were "
+                "recorded, or record the data set again."
+            )
         return StoredTasks(jax.device_get(stored.tasks))
 
     def _complain(self, faults: list[str]) -> None:

@@ -52,7 +52,7 @@ class ImitateConfig:
     start_share: float = 0.5  # how many windows begin where their stream does; the others may lie anywhere
     held_out_percent: int = 10  # share of the tasks, by a hash, whose streams are not learned from
     num_evaluations: int = 10  # during training; the best of these agents is kept
-    num_played: int = 64  # tasks that are played then, once each
+    num_played: int = 64  # tasks that are played then, once each; as many others at the end, for the report
     num_trials: int | None = None  # that are played; by default as many as the tasks have
     seed: int = 0
 

@@ -16,7 +16,6 @@ from jax.sharding import PartitionSpec as P
 from xworld.agents import Agent, AgentPolicy, Params, make_agent
 from xworld.base.configs import as_dict
 from xworld.base.errors import ConfigError
-from xworld.base.files import as_path, write_atomically
 from xworld.base.hashing import hash_words
 from xworld.base.progress import progress_bar
 from xworld.base.xla.devices import AXIS, make_mesh_for
@@ -35,6 +34,7 @@ from xworld.training.stopping import stop_signals
 
 REPORT = "imitation.json"
 _EXPERT_ACTION = "expert_action"
+_CHOICE = "choice"  # name of the tasks by which the agent is chosen
 _LAST = 10  # the last tenth of the trials is what an agent has come to
 
 
@@ -47,16 +47,17 @@ def imitate(data: Dataset, config: ImitateConfig, folder: Path, *, show_progress
     Args:
       data: what is imitated.
       config: how.
-      folder: new, empty, with an imitation of the same that has not ended, or with a saved agent, which is replaced.
+      folder: new, empty, with an imitation of the same that has not ended, or with a saved agent alone, which is
+        replaced.
       show_progress: whether to draw a progress bar.
 
     Returns:
-      What `imitation.json` has: for each evaluation the loss and returns, and the returns of the agent that is kept, by
-      trial, of actions that are drawn and of the likeliest ones.
+      What `imitation.json` has: for each evaluation the loss and the returns that choose the agent, and the returns of
+      the chosen one, by trial, of actions that are drawn and of the likeliest ones, on tasks that did not choose it.
 
     Raises:
       ConfigError: the data lack a label that the method needs, or are too short, or of several tasks in a stream; no
-        task is held out, or all are; or the folder holds something else, or cannot be written.
+        task is held out, or all are; or the folder holds something else too, or cannot be written.
       KeyboardInterrupt: a signal stopped it; what was done is kept.
     """
     run = _Run(data, config)
@@ -67,8 +68,7 @@ def imitate(data: Dataset, config: ImitateConfig, folder: Path, *, show_progress
             _go_on(run, kept, progress, stop.is_set, show_progress)
         report = run.report(progress.best)
         content = {"config": as_dict(config), "update": progress.best_update, "evaluations": progress.rows, **report}
-        kept.finish(progress.best)
-    write_atomically(as_path(folder) / REPORT, (json.dumps(content, indent=1) + "\n").encode())
+        kept.finish(progress.best, {REPORT: json.dumps(content, indent=1) + "\n"})
     return content
 
 
@@ -106,7 +106,7 @@ def _go_on(run: "_Run", kept: Kept, progress: Progress, is_stopped: Callable[[],
 def _evaluate(run: "_Run", progress: Progress, losses: Sequence[Mapping[str, Any]]) -> None:
     """Plays, adds a row, and takes the agent if it is the best so far."""
     means = {name: float(np.mean([np.float32(one[name]) for one in losses])) for name in losses[0]}
-    returns = run.play(progress.trained.agent)
+    returns = run.play(progress.trained.agent, _CHOICE)
     score = float(_last(returns).mean())
     row = {"update": progress.update, **means, "first_return": _first(returns), "last_return": score}
     progress.rows.append(row)
@@ -186,15 +186,26 @@ class _Run:
 
     @cached_property
     def tasks(self) -> dict[str, Task]:
-        """The tasks that are played, by whether they are "held_out" or "seen": different ones, of streams at random."""
-        generator, found = np.random.default_rng(self.config.seed), {}
+        """The tasks that are played: different ones, of streams at random.
+
+        By those called "choice" the agent is chosen; its returns are reported on "held_out" and "seen" ones. What
+        chooses is held out, if anything is, and is not reported on, unless there is only one task.
+        """
+        generator, found, most = np.random.default_rng(self.config.seed), dict[str, Task](), self.config.num_played
         for name, streams in (("held_out", self.held_out), ("seen", self.seen)):
             if len(streams):
                 first = np.array([self.data.stream(int(stream))[0] for stream in generator.permutation(streams)])
                 _, places = np.unique(self.data.task_ids(first), axis=0, return_index=True)
-                chosen = first[np.sort(places)[: self.config.num_played]]
-                found[name] = jax.device_get(with_num_trials(self.data.tasks(chosen), self.config.num_trials))
+                different = first[np.sort(places)]
+                if _CHOICE not in found:
+                    number = min(most, max(len(different) // 2, 1))
+                    found[_CHOICE] = self._tasks_of(different[:number])
+                    different = different if len(different) == 1 else different[number:]
+                found[name] = self._tasks_of(different[:most])
         return found
+
+    def _tasks_of(self, episodes: np.ndarray) -> Task:
+        return jax.device_get(with_num_trials(self.data.tasks(episodes), self.config.num_trials))
 
     @cached_property
     def draw(self) -> Callable[[], Pieces]:
@@ -209,20 +220,21 @@ class _Run:
         """What windows are drawn by."""
         return np.random.default_rng(self.config.seed)
 
-    def play(self, params: Params, *, name: str | None = None, is_greedy: bool = False) -> np.ndarray:
-        """[num_tasks, num_trials] returns on tasks of a name; by default the held-out ones, where there are any."""
-        tasks = self.tasks[name or next(iter(self.tasks))]
+    def play(self, params: Params, name: str, *, is_greedy: bool = False) -> np.ndarray:
+        """[num_tasks, num_trials] returns on the tasks of a name. The chance that chooses is not the one reported."""
         policy, key = AgentPolicy(params, self.agent, is_greedy=is_greedy), jax.random.key(self.config.seed)
-        return evaluate(self.data.env, tasks, policy, key).returns
+        key = key if name == _CHOICE else jax.random.fold_in(key, 1)
+        return evaluate(self.data.env, self.tasks[name], policy, key).returns
 
     def report(self, params: Params) -> dict[str, Any]:
         """Mean returns by trial of the agent that is kept."""
         played = {
             name: {
-                way: self.play(params, name=name, is_greedy=way == "greedy").mean(0).round(4).tolist()
+                way: self.play(params, name, is_greedy=way == "greedy").mean(0).round(4).tolist()
                 for way in ("sampled", "greedy")
             }
             for name in self.tasks
+            if name != _CHOICE
         }
         return {"num_tasks": {name: len(tasks.trial_length) for name, tasks in self.tasks.items()}, "returns": played}
 

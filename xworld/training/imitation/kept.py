@@ -6,7 +6,7 @@ a saved agent too.
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 
 from xworld.agents import Agent, Params
 from xworld.agents.saved.saved import checkpoint_folder, checkpoints, describe, remove_others
-from xworld.agents.saved.trees import MANIFEST, read_manifest, read_part, write_parts
+from xworld.agents.saved.trees import MANIFEST, UNFINISHED, names_in, read_manifest, read_part, write_parts
 from xworld.base.configs import as_dict, differences, from_json
 from xworld.base.errors import ConfigError, located
 from xworld.base.files import LOCK, as_path, check_folder, locked, parse_json, read_text, write_atomically
@@ -77,13 +77,15 @@ class Kept:
         write_parts(checkpoint, fetch(_parts(progress)), texts)
         remove_others(checkpoint, "last")
 
-    def finish(self, params: Params) -> None:
-        """Puts the agent in the place of all that was kept.
+    def finish(self, params: Params, texts: Mapping[str, str]) -> None:
+        """Puts the agent in the place of all that was kept, and at the same moment further files, by name.
 
         Raises:
-          ConfigError: the disk is full or read-only; what was kept is there.
+          ConfigError: the disk is full or read-only, or somebody has put something else into the folder; what was kept
+            is there.
         """
-        write_parts(self.folder, {_PARAMS: params}, describe(self.agent, self.agent.env_config))
+        _check_own(self.folder)
+        write_parts(self.folder, {_PARAMS: params}, {**describe(self.agent, self.agent.env_config), **texts})
 
 
 @contextmanager
@@ -91,24 +93,23 @@ def kept_in(folder: Path, agent: Agent, config: ImitateConfig, content_hash: str
     """The folder of an imitation; another that has not ended there is gone on with, if it is of the same.
 
     Args:
-      folder: new, empty, with a saved agent, which is replaced, or with an imitation that has not ended.
+      folder: new, empty, with a saved agent alone, which is replaced, or with an imitation that has not ended.
       agent: that is trained.
       config: how it is trained.
       content_hash: of the data.
 
     Raises:
-      ConfigError: the folder holds something else, is in use or cannot be written.
+      ConfigError: the folder holds something else too, is in use or cannot be written.
     """
     folder = as_path(folder)
     if folder.is_dir() and folder.samefile(Path.cwd()):
         raise ConfigError(
             f"{folder} is where you are, and it is to be replaced. Go elsewhere, or choose another folder."
         )
-    if not (folder / _PLAN).exists():
-        if folder.exists() and not (folder / MANIFEST).is_file() and any(_but_lock(folder)):
-            raise ConfigError(f"{folder} exists and holds no saved agent. Choose another folder.")
-        check_folder(folder)
+    check_folder(folder.resolve().parent)  # where the agent is written before it takes the folder's place
+    check_folder(folder)
     with locked(folder):
+        _check_own(folder)
         plan = {"config": as_dict(config), "data": content_hash}
         if (folder / _PLAN).exists():
             _check_same(folder, plan, config)
@@ -117,6 +118,19 @@ def kept_in(folder: Path, agent: Agent, config: ImitateConfig, content_hash: str
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
             write_atomically(folder / _PLAN, (json.dumps(plan, indent=1) + "\n").encode())
         yield Kept(folder, agent)
+
+
+def _check_own(folder: Path) -> None:
+    """Raises ConfigError if a folder has something that is lost when an agent takes its place, and is no agent's."""
+    own = {path.name for path in (folder / _PLAN, *checkpoints(folder, "last"), *folder.glob(f"{UNFINISHED}*"))}
+    if not (folder / _PLAN).exists():
+        own = names_in(folder) if (folder / MANIFEST).is_file() else set()
+    foreign = sorted(path.name for path in _but_lock(folder) if path.name not in own)
+    if foreign:
+        raise ConfigError(
+            f"{folder} holds {foreign[0]}, which is no part of a saved agent and would be lost. Move it, or choose "
+            "another folder."
+        )
 
 
 def _check_same(folder: Path, plan: dict[str, Any], config: ImitateConfig) -> None:
