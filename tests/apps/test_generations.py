@@ -55,7 +55,7 @@ def test_each_generation_is_taught_by_the_one_before(trained, tmp_path):
     assert [config.seed for config in configs] == [7, 1007, 2007, 7]
     assert [config.total_steps for config in configs[:3]] == [2 * total // 3] * 3
     assert [of_run and of_run[0][0] for of_run in terms] == [(), "scale of generation-1", "scale of generation-2", ()]
-    assert terms[1][0][1].schedule == "constant" and given[:3] == ({}, {}, {})
+    assert terms[1][0][1].schedule == "constant" and [of_run["params"] for of_run in given[:3]] == [None] * 3
     assert given[3]["return_scale"] == "scale of generation-3"  # who learns something new is the last
     assert (outcome.returns[1] == 3).all()
     assert outcome.numbers == {
@@ -89,6 +89,14 @@ def test_a_student_listens_by_score(trained, tmp_path):
     generations.run(Job("short", "two-by-score", 0, tmp_path / "two", is_quick=True))
     (_, first, none, _), (_, second, (taught,), _), _ = trained.runs
     assert none == () and taught[1].schedule == "score" and taught[1].l2 > 0
+    assert first.total_steps == second.total_steps == PRESETS["smoke"]().total_steps // 2
+
+
+def test_a_restart_has_no_teacher_but_the_parameters_of_before(trained, tmp_path):
+    generations.run(Job("short", "restart", 3, tmp_path / "restart", is_quick=True))
+    (_, first, none, start), (name, second, terms, given), _ = trained.runs
+    assert name == "generation-2" and none == terms == () and start["params"] is None
+    assert given["params"] is not None and given["return_scale"] == "scale of generation-1"
     assert first.total_steps == second.total_steps == PRESETS["smoke"]().total_steps // 2
 
 

@@ -1,9 +1,10 @@
 """Generations: a teacher, its student of the same size, the student's student, against one run of as many steps.
 
-The student of `two-by-score` listens by the schedule of that name. Beside them what needs no teacher: resets of the
-heads, and continual backprop. Teachers' steps count. What is measured of each run's last agent, beside its scores: dead
-units, the rank of its features, and what it earns after a short training in a universe that is new to it; an agent that
-knows nothing is trained there for as long, as the control.
+The student of `two-by-score` listens by the schedule of that name. The second generation of `restart` has no teacher:
+it has the parameters of the first, and a learning rate and an optimiser that begin anew, as a student's do. Beside them
+other remedies without a teacher: resets of the heads, and continual backprop. Teachers' steps count. What is measured
+of each run's last agent, beside its scores: dead units, the rank of its features, and what it earns after a short
+training in a universe that is new to it; an agent that knows nothing is trained there for as long, as the control.
 """
 
 import dataclasses
@@ -19,7 +20,7 @@ from xworld.base.files import write_atomically
 from xworld.training import PRESETS, PlasticityConfig, PPOConfig, RunConfig, TeachingConfig, Term, make_teacher, train
 from xworld.training.logs.metrics import MetricsWriter, Row
 
-_GENERATIONS = {"alone": 1, "two": 2, "two-by-score": 2, "three": 3, "resets": 1, "continual": 1}  # of each arm
+_GENERATIONS = {"alone": 1, "two": 2, "two-by-score": 2, "three": 3, "restart": 2, "resets": 1, "continual": 1}
 _L2 = 1e-5  # as long as the teacher is listened to
 _TEACHING = TeachingConfig(schedule="constant", share=0.25, l2=_L2)  # as AdA's students have it
 _BY_SCORE = TeachingConfig(schedule="score", l2=_L2)
@@ -40,7 +41,11 @@ def run(job: Job) -> Outcome:
     folders = [job.folder / f"generation-{number + 1}" for number in range(_GENERATIONS[job.arm])]
     for number, folder in enumerate(folders):
         one = dataclasses.replace(config, seed=job.seed + _SEEDS_APART * number)
-        _train(one, folder, _taught_by(one, folders[number - 1], job.arm) if number else ())
+        before = folders[number - 1] if number else None
+        if job.arm == "restart":
+            _train(one, folder, start_from=before)
+        else:
+            _train(one, folder, terms=() if before is None else _taught_by(one, before, job.arm))
     rows = _write_rows(job.folder, folders)
     last = rows[-1]
     numbers = {
@@ -77,13 +82,16 @@ def _taught_by(config: RunConfig, folder: Path, arm: str) -> tuple[Term, ...]:
     return (make_teacher(load(folder), make_agent(config.agent, config.env), config.env, teaching),)
 
 
-def _train(config: RunConfig, folder: Path, terms: tuple[Term, ...]) -> None:
-    """Trains a run to its end; one that was stopped goes on.
+def _train(config: RunConfig, folder: Path, *, terms: tuple[Term, ...] = (), start_from: Path | None = None) -> None:
+    """Trains a run to its end, maybe with the parameters of another's end at first; one that was stopped goes on.
 
     Raises:
       KeyboardInterrupt: it was stopped by a signal, and saved.
     """
-    if not train(config, folder, resume=can_go_on(folder), terms=terms):
+    is_begun = can_go_on(folder)
+    loaded = None if start_from is None or is_begun else load(start_from)
+    params, scale = (None, None) if loaded is None else (loaded.params, loaded.return_scale)
+    if not train(config, folder, resume=is_begun, terms=terms, params=params, return_scale=scale):
         raise KeyboardInterrupt
 
 
@@ -111,11 +119,7 @@ def _learn_anew(job: Job, folder: Path | None) -> float:
     other = dataclasses.replace(
         other, agent=config.agent, seed=job.seed, total_steps=max(round(budget * _SHARE_OF_NEW), 1)
     )
-    is_begun = can_go_on(new)
-    loaded = None if folder is None or is_begun else load(folder)
-    params, scale = (None, None) if loaded is None else (loaded.params, loaded.return_scale)
-    if not train(other, new, resume=is_begun, params=params, return_scale=scale):
-        raise KeyboardInterrupt
+    _train(other, new, start_from=folder)
     return round(MetricsWriter.read(new)[-1]["validation_last_trial"], 4)
 
 
@@ -124,7 +128,7 @@ EXPERIMENT = Experiment(
     question="Is a student of its teacher's size above one run, where the teacher's steps count?",
     arms=tuple(_GENERATIONS),
     seeds=(0, 1, 2),
-    cost="18 runs of 50 million steps in all, and 18 of 100 million",
+    cost="21 runs of 50 million steps in all, and 21 of 100 million",
     run=run,
     baselines=lambda job: benchmark_exam(job.is_quick).baselines(job.folder),
     families=tuple(_STEPS),
