@@ -20,6 +20,7 @@ from xworld.base.files import write_atomically
 from xworld.training import PRESETS, PlasticityConfig, PPOConfig, RunConfig, TeachingConfig, Term, make_teacher, train
 from xworld.training.logs.metrics import MetricsWriter, Row
 
+# How many each arm has.
 _GENERATIONS = {"alone": 1, "two": 2, "two-by-score": 2, "three": 3, "restart": 2, "resets": 1, "continual": 1}
 _L2 = 1e-5  # as long as the teacher is listened to
 _TEACHING = TeachingConfig(schedule="constant", share=0.25, l2=_L2)  # as AdA's students have it
