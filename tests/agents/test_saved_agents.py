@@ -104,6 +104,17 @@ def test_where_there_is_no_agent(tmp_path):
     assert (tmp_path / "file").exists()
 
 
+def test_an_agent_takes_the_place_of_an_agent_only(tmp_path):
+    folder = tmp_path / "mine"
+    save(folder, AGENT, PARAMS)
+    save(folder, AGENT, OTHER)
+    (folder / "notes.txt").write_text("kept")
+    with pytest.raises(ConfigError, match="holds notes.txt, which is no part of a saved agent and would be lost"):
+        save(folder, AGENT, PARAMS)
+    assert (folder / "notes.txt").read_text() == "kept"
+    assert_same(load(folder).params, OTHER)
+
+
 def test_damage_is_named(run):
     folder = run / "checkpoint-120"
     description = (folder / "agent.json").read_text()

@@ -11,7 +11,7 @@ from test_devices import assert_same_run, finish, start
 from test_seams import assert_same
 
 from xworld import ConfigError
-from xworld.tasks import to_text
+from xworld.tasks import TaskSet, to_text
 from xworld.training import (
     CURRICULA,
     AccelConfig,
@@ -104,8 +104,12 @@ def test_a_run_shows_what_its_curriculum_keeps(alone):
 
 
 def test_a_run_goes_on_with_no_other_curriculum(alone):
-    with pytest.raises(ConfigError, match="tasks: PrioritisedReplay of TaskSet there, TaskSet here"):
+    with pytest.raises(ConfigError, match=r"tasks: PrioritisedReplay of TaskSet \(.*\) there, TaskSet \(.*\) here"):
         train(with_curriculum(UniformConfig()), alone, tasks=known_tasks(), resume=True, show_progress=False)
+    others = known_tasks().tasks
+    others = TaskSet(dataclasses.replace(others, trial_length=others.trial_length + 1))
+    with pytest.raises(ConfigError, match=r"of TaskSet \(tasks \w{16}\) there, .* of TaskSet \(tasks \w{16}\) here"):
+        train(CONFIG, alone, tasks=others, resume=True, show_progress=False)
     other = dataclasses.replace(CONFIG, curriculum=dataclasses.replace(CONFIG.curriculum, staleness=0.3))
     with pytest.raises(ConfigError, match="curriculum.staleness: 0.2 -> 0.3"):
         train(other, alone, tasks=known_tasks(), resume=True, show_progress=False)

@@ -12,7 +12,15 @@ from xworld.agents.network.agent import Agent, Params, make_agent
 from xworld.agents.network.config import AgentConfig
 from xworld.agents.return_scale import ReturnScale
 from xworld.agents.saved.loaded import LoadedAgent
-from xworld.agents.saved.trees import MANIFEST, UNFINISHED, read_manifest, read_part, write_parts
+from xworld.agents.saved.trees import (
+    MANIFEST,
+    UNFINISHED,
+    check_none_lost,
+    names_in,
+    read_manifest,
+    read_part,
+    write_parts,
+)
 from xworld.base.configs import class_name, from_json, to_json
 from xworld.base.errors import ConfigError
 from xworld.base.files import as_path, read_text
@@ -85,12 +93,14 @@ def save_agent(
       env_config: the environments it is for; by default `agent.env_config`.
 
     Raises:
-      ConfigError: the folder cannot be written, or holds something else than a saved agent.
+      ConfigError: the folder cannot be written, or holds something else than a saved agent, which would be lost.
     """
     folder = as_path(folder)
     is_free = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
-    if not is_free and not (folder / MANIFEST).is_file():
-        raise ConfigError(f"{folder} exists and holds no saved agent. Choose another folder.")
+    if not is_free:
+        if not (folder / MANIFEST).is_file():
+            raise ConfigError(f"{folder} exists and holds no saved agent. Choose another folder.")
+        check_none_lost(folder, folder.iterdir(), names_in(folder))
     parts: dict[str, Any] = {_PARAMS: params} | ({} if return_scale is None else {RETURN_SCALE: return_scale})
     write_parts(folder, parts, describe(agent, env_config or agent.env_config))
 

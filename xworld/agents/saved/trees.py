@@ -8,7 +8,7 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Set
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -145,6 +145,20 @@ def names_in(folder: Path) -> set[str]:
       ConfigError: there is no manifest, or it is damaged.
     """
     return {MANIFEST, *(name.split("/")[0] for name in _parse_manifest(folder)["files"])}
+
+
+def check_none_lost(folder: Path, paths: Iterable[Path], own: Set[str]) -> None:
+    """Makes sure that of the paths in a folder, whose place an agent is to take, all are named in `own`.
+
+    Raises:
+      ConfigError: one is not.
+    """
+    foreign = sorted(path.name for path in paths if path.name not in own)
+    if foreign:
+        raise ConfigError(
+            f"{folder} holds {foreign[0]}, which is no part of a saved agent and would be lost. Move it, or choose "
+            "another folder."
+        )
 
 
 def _parse_manifest(folder: Path) -> dict[str, Any]:

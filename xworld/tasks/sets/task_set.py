@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from xworld.base.checks import check_whole
+from xworld.base.digest import digest
 from xworld.base.errors import ConfigError
 from xworld.core.env import Env
 from xworld.core.keys import as_key
@@ -26,6 +27,11 @@ class TaskSet:
 
     def __len__(self) -> int:
         return self.tasks.trial_length.shape[0]
+
+    @property
+    def about(self) -> str:
+        """What tells it from another: the digest of its tasks."""
+        return f"tasks {digest(self.tasks)[:16]}"
 
     def task(self, index: jax.Array | int) -> Task:
         """The task with an index from 0 to len - 1; one outside gives the nearest."""

@@ -14,7 +14,15 @@ from typing import Any
 
 from xworld.agents import Agent, Params
 from xworld.agents.saved.saved import checkpoint_folder, checkpoints, describe, remove_others
-from xworld.agents.saved.trees import MANIFEST, UNFINISHED, names_in, read_manifest, read_part, write_parts
+from xworld.agents.saved.trees import (
+    MANIFEST,
+    UNFINISHED,
+    check_none_lost,
+    names_in,
+    read_manifest,
+    read_part,
+    write_parts,
+)
 from xworld.base.configs import as_dict, differences, from_json
 from xworld.base.errors import ConfigError, located
 from xworld.base.files import LOCK, as_path, check_folder, locked, parse_json, read_text, write_atomically
@@ -125,12 +133,7 @@ def _check_own(folder: Path) -> None:
     own = {path.name for path in (folder / _PLAN, *checkpoints(folder, "last"), *folder.glob(f"{UNFINISHED}*"))}
     if not (folder / _PLAN).exists():
         own = names_in(folder) if (folder / MANIFEST).is_file() else set()
-    foreign = sorted(path.name for path in _but_lock(folder) if path.name not in own)
-    if foreign:
-        raise ConfigError(
-            f"{folder} holds {foreign[0]}, which is no part of a saved agent and would be lost. Move it, or choose "
-            "another folder."
-        )
+    check_none_lost(folder, _but_lock(folder), own)
 
 
 def _check_same(folder: Path, plan: dict[str, Any], config: ImitateConfig) -> None:

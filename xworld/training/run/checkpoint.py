@@ -66,8 +66,8 @@ def check_outside(folder: Path, outside: Mapping[str, Any]) -> None:
     """Makes sure that a run goes on with what it was started with beside its configuration.
 
     Raises:
-      ConfigError: its tasks, terms, partners, learner or network are of other classes, or its tasks of other splits; or
-        it is evaluated on other tasks, so that its best could not be told.
+      ConfigError: its tasks, terms, partners, learner or network are of other classes or say that they are others, or
+        its tasks are of other splits; or it is evaluated on other tasks, so that its best could not be told.
     """
     found = read_outside(folder)
     changed = [name for name in dict.fromkeys((*found, *outside)) if found.get(name) != outside.get(name)]

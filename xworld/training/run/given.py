@@ -45,14 +45,13 @@ class Given:
 
         "splits" is of the universe that the tasks come from, None of other tasks: see `describe_splits`.
         """
-        partners = None if self.partners is None else type(self.partners).__qualname__ + _about(self.partners, " ({})")
         universe = getattr(self.tasks, "universe", self.tasks)  # of a pool, or of a curriculum that has one
         source = getattr(self.tasks, "source", None)  # of new tasks, where a curriculum has one
         return {
-            "tasks": type(self.tasks).__qualname__ + ("" if source is None else f" of {type(source).__qualname__}"),
+            "tasks": _describe(self.tasks) + ("" if source is None else f" of {_describe(source)}"),
             "splits": describe_splits(universe.config) if isinstance(universe, Universe) else None,
             "terms": [_describe_term(term) for term in self.terms],
-            "partners": partners,
+            "partners": None if self.partners is None else _describe(self.partners),
         }
 
 
@@ -61,8 +60,13 @@ def _describe_term(term: Term) -> str:
     return f"{term.name} ({type(term).__qualname__}{_about(term, ': {}')})"
 
 
+def _describe(thing: Any) -> str:
+    """Its class, and what else tells it from another, if it says so."""
+    return type(thing).__qualname__ + _about(thing, " ({})")
+
+
 def _about(thing: Any, pattern: str) -> str:
-    """What a term or partners say of themselves, if they do: "about" in a pattern."""
+    """What a thing says of itself, if it does: "about" in a pattern."""
     about = getattr(thing, "about", None)
     return "" if about is None else pattern.format(about)
 
