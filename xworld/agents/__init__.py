@@ -1,6 +1,6 @@
 """Who acts: networks that remember, scripted players, the expert. Start with `policy.py`."""
 
-from xworld.agents.expert.expert import Expert, Plan, PlanTable
+from xworld.agents.expert.expert import Expert, NoPlan, Plan, PlanTable
 from xworld.agents.expert.policy import ExpertPolicy, make_expert_policy
 from xworld.agents.learners.by_name import LEARNERS, Learner, make_learner
 from xworld.agents.learners.scripted import ScriptedLearner
@@ -34,6 +34,7 @@ __all__ = [
     "Learner",
     "LoadedAgent",
     "Memory",
+    "NoPlan",
     "NoopPolicy",
     "Output",
     "PairedPolicy",

@@ -24,7 +24,7 @@ class Imitate:
     method: Literal["ad", "dpt", "bc"]
     output: Path  # folder of the agent
     window: int = 160  # steps in a row that are learned from at once
-    reach: int = 80  # how many steps back the agent looks, this one included
+    reach: int = 80  # how many steps back each layer looks, this one included
     size: int = 64  # of the layers
     num_layers: int = 2
     num_updates: int = 2000

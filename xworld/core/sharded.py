@@ -22,8 +22,9 @@ _BY_ENV: Any = P(AXIS)  # num_envs is the first axis
 class ShardedVectorEnv:
     """`num_envs` environments, an equal share on each device of all processes. Pure, jit- and scan-able.
 
-    Methods, arguments and results are those of a `VectorEnv` of as many environments; only where the numbers lie
-    differs. GPUs and TPU cores are devices; a CPU is one unless `xworld.use_all_cores()` comes before anything else.
+    Methods, arguments and results are those of a `VectorEnv` of as many environments, without `num_sharing` and
+    `first_index`; otherwise only where the numbers lie differs. GPUs and TPU cores are devices; a CPU is one unless
+    `xworld.use_all_cores()` comes before anything else.
 
     Raises:
       ConfigError: the devices do not divide the environments.

@@ -120,7 +120,9 @@ class VectorEnv:
     def refill(
         self, state: VectorState, key: jax.Array, tasks: TaskSource, first_index: int | jax.Array = 0
     ) -> VectorState:
-        """Prepares a next task wherever one was used. Call it between scans; it costs as much as there is to prepare.
+        """Prepares a next task wherever one was used. Call it between scans, and seldom.
+
+        Half of the environments are prepared at a time, however few need it.
 
         What an environment gets depends on the key and its index, not on which others were refilled; `first_index` is
         as in `reset`.

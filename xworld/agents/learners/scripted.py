@@ -28,7 +28,7 @@ class ScriptedLife:
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class ScriptedLearner:
-    """Does what the searcher wants with probability n / `num_trials`, else anything; n is how many trials have paid.
+    """Does what the searcher wants with probability n / `num_trials`, else moves by chance; n trials have paid.
 
     n counts the trials before this one, and no more than `num_trials`. The searcher finds out which object is the right
     one by what was paid after a pick of its own. Agents other than the first do nothing.

@@ -138,7 +138,7 @@ class Agent:
 
     @property
     def reach(self) -> int:
-        """How many steps back attention can look, the present one included; 0 of a memory that does not attend."""
+        """How many steps back each layer can look, the present one included; 0 of a memory that does not attend."""
         return self.config.reach
 
     def attention(

@@ -48,7 +48,7 @@ def train_command(arguments: list[str]) -> type:
         teacher: Annotated[str | None, arg(metavar="RUN")] = None
         teacher_which: Literal["last", "best"] = "last"  # of a run: its newest checkpoint, or its best so far
         teaching: TeachingConfig = taught  # with --teacher: how much the student listens to it, and for how long
-        num_devices: int | None = None  # devices to make of a CPU; by default one a core
+        num_devices: int | None = None  # of a CPU; by default one a core, as far as they share groups evenly
         log: tuple[Literal["tensorboard", "wandb"], ...] = ()  # where metrics go, beside the run's folder
         # keep every episode that is played to learn from, in a new folder: a data set, as xworld record makes them
         record: Path | None = None

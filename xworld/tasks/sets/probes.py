@@ -1,7 +1,7 @@
 """Probe tasks: hand-written task files that each test one ability, after those of AdA.
 
-The files lie in `probes/`, in a folder for each of the `SHAPES`. What a probe is about is said in the comments at the
-top of its file, in the form that docs/probes.md describes.
+The files lie in `probe_tasks/`, in a folder for each of the `SHAPES`. What a probe is about is said in the comments at
+the top of its file, in the form that docs/probes.md describes.
 """
 
 import itertools

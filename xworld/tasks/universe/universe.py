@@ -60,8 +60,9 @@ class TaskInfo:
 class Universe:
     """A distribution of tasks: `sample` for a JAX key, `task` for two ids. Pure, jit- and vmap-able; has no leaves.
 
-    Ids are any int32; one pair of them names one task for ever, on every device. Games and worlds are drawn on their
-    own: tasks with one game id have one game in different worlds (another one only where it cannot be placed).
+    Ids are whole numbers from 0 to 2^31 - 1; one pair of them names one task for ever, on every device. Games and
+    worlds are drawn on their own: tasks with one game id have one game in different worlds (another one
+    only where it cannot be placed).
 
     Raises:
       ConfigError: tasks as `config` asks for them do not fit `env_config`, or there are too few to hold some out.

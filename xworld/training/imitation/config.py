@@ -19,7 +19,7 @@ AD, DPT, BC = METHODS
 
 
 def imitator(window: int = 160, reach: int = 80) -> AgentConfig:
-    """A small transformer that attends to the last `reach` steps, and is not told which trial it is in."""
+    """A small transformer, whose layers each see the last `reach` steps; it is not told which trial it is in."""
     return AgentConfig(
         embedding_size=8,
         encoder_size=64,
@@ -82,5 +82,5 @@ class ImitateConfig:
 
     @property
     def burn_in(self) -> int:
-        """Steps of a window from anywhere that only fill the memory: what came before them cannot be seen."""
+        """Steps of a window from anywhere that only fill the memory: as far as a layer looks back."""
         return self.agent.reach - 1 if self.agent.reach else self.learner.window // 2
