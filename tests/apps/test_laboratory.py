@@ -17,6 +17,7 @@ from xworld import ConfigError, Env
 from xworld.agents import AgentPolicy, load, make_agent, save
 from xworld.apps.commands.main import main
 from xworld.apps.laboratory import Job, Outcome, SweepExam, known_experiments, run_experiment
+from xworld.apps.laboratory.report.figures import draw_courses
 from xworld.apps.laboratory.training import Along, can_go_on
 from xworld.base.files import locked
 from xworld.evaluation import CrossPlay, SweepConfig, run_sweep
@@ -79,6 +80,21 @@ def test_the_course_of_runs_has_a_panel_for_each_pair_of_columns(tmp_path):
     assert of_luck == {arm: [pytest.approx(number / 2)] for arm, number in luck.items()}  # half of the steps
     assert (tmp_path / "toy-course.png").read_bytes()[:4] == b"\x89PNG"
     assert (tmp_path / "toy.html").read_text().count("<figure>") == 2
+
+
+def test_each_family_has_a_course_of_its_own_with_the_same_colours():
+    runs = [
+        {"family": family, "arm": arm, "seed": seed, "at": [1, 2], "values": [seed, 3]}
+        for family, arms in (("easy", ("high", "low")), ("hard", ("low",)))
+        for arm in arms
+        for seed in (0, 1)
+    ]
+    courses = draw_courses({"arms": ["high", "low"], "course": [{"column": "height", "along": "steps", "runs": runs}]})
+    colours = {family: [line.get_color() for line in figure.axes[0].get_lines()] for family, figure in courses.items()}
+    names = {family: [text.get_text() for text in figure.legends[0].get_texts()] for family, figure in courses.items()}
+    assert names == {"easy": ["high", "low"], "hard": ["low"]}
+    high, low = colours["easy"][0], colours["easy"][-1]
+    assert high != low and colours == {"easy": [high, high, low, low], "hard": [low, low]}
 
 
 def test_several_numbers_of_trials_have_a_table_each_and_a_figure(tmp_path):

@@ -1,7 +1,7 @@
 """Figures of an experiment: scores from trial to trial by family, gain against a number, and the course of its runs."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -101,14 +101,21 @@ def _seeds(content: Mapping[str, Any]) -> str:
     return " and seeds" if 1 not in numbers else ", and seeds where there are several"
 
 
-def draw_course(content: Mapping[str, Any]) -> Figure:
-    """Columns of the runs' rows along steps, seconds or operations, a panel each; a line for each run.
+def draw_courses(content: Mapping[str, Any]) -> dict[str, Figure]:
+    """By family, columns of its runs' rows along steps, seconds or operations, a panel each; a line for each run.
 
-    Arms are told by colour and families by dashes; names stand above the panels. Where runs end far apart, as they
-    do in operations, they are drawn along a logarithm.
+    Arms are told by colour, which is the same in all families; their names stand above the panels. Where runs end far
+    apart, as they do in operations, they are drawn along a logarithm.
     """
-    panels = content["course"]
-    looks = _looks([run for panel in panels for run in panel["runs"]], content["arms"])
+    families = dict.fromkeys(run["family"] for panel in content["course"] for run in panel["runs"])
+    return {family: _draw_course(content, family) for family in families}
+
+
+def _draw_course(content: Mapping[str, Any], family: str) -> Figure:
+    panels = [
+        {**panel, "runs": [run for run in panel["runs"] if run["family"] == family]} for panel in content["course"]
+    ]
+    looks = _looks([run["arm"] for panel in panels for run in panel["runs"]], content["arms"])
     num_rows = -(-len(panels) // _COLUMNS)
     legend = _LINE * (-(-len(looks) // _NAMES_IN_LINE) + 1)  # inches
     height = _HEIGHT * num_rows + legend
@@ -118,32 +125,22 @@ def draw_course(content: Mapping[str, Any]) -> Figure:
         left, bottom = (column + 0.12) / _COLUMNS, (_HEIGHT * (num_rows - row - 1 + 0.16)) / height
         axes = add_axes(figure, (left, bottom, 0.82 / _COLUMNS, 0.64 * _HEIGHT / height))
         for run in panel["runs"]:
-            axes.plot(run["at"], run["values"], **looks[run["family"], run["arm"]], linewidth=1.2, alpha=0.8)
+            axes.plot(run["at"], run["values"], **looks[run["arm"]], linewidth=1.2, alpha=0.8)
         ends = [run["at"][-1] for run in panel["runs"] if run["at"]]
         if ends and max(ends) > _FAR * min(ends):
             axes.set_xscale("log")
         axes.set_xlabel(panel["along"].replace("_", " "))
         write_title(axes, panel["column"].replace("_", " "), "a line for each seed")
     lines = [Line2D([], [], **look, linewidth=2) for look in looks.values()]
-    figure.legend(lines, _names(looks), loc="upper center", ncols=_NAMES_IN_LINE, frameon=False)
+    figure.legend(lines, list(looks), loc="upper center", ncols=_NAMES_IN_LINE, frameon=False)
     return figure
 
 
-def _looks(runs: Sequence[Mapping[str, Any]], arms: Sequence[str]) -> dict[tuple[str, str], dict[str, Any]]:
-    """By family and arm the colour and dashes of its lines; an arm has one colour in all families."""
-    families = list(dict.fromkeys(run["family"] for run in runs))
-    there = {(run["family"], run["arm"]) for run in runs}
-    drawn = [arm for arm in arms if any((family, arm) in there for family in families)]
-    looks: dict[tuple[str, str], dict[str, Any]] = {}
-    for dashes, family in enumerate(families):
-        for place, arm in enumerate(drawn):
-            if (family, arm) in there:
-                round_, colour = divmod(place, len(_COLOURS))
-                looks[family, arm] = {"color": _COLOURS[colour], "linestyle": _STYLES[(dashes + round_) % len(_STYLES)]}
+def _looks(there: Collection[str], arms: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """By arm that is there the colour of its lines, and their dashes once there are no more colours."""
+    looks = {}
+    for place, arm in enumerate(arms):
+        round_, colour = divmod(place, len(_COLOURS))
+        if arm in there:
+            looks[arm] = {"color": _COLOURS[colour], "linestyle": _STYLES[round_ % len(_STYLES)]}
     return looks
-
-
-def _names(looks: Mapping[tuple[str, str], Any]) -> list[str]:
-    """What lines are called: by the arm, and by the family as well where there are several."""
-    is_one = len({family for family, _ in looks}) == 1
-    return [arm if is_one else f"{family}, {arm}" for family, arm in looks]

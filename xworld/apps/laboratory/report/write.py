@@ -10,7 +10,7 @@ import numpy as np
 from scipy.special import ndtri
 
 from xworld.apps.laboratory.experiment import ALL_ARMS, Experiment, Job, group_of
-from xworld.apps.laboratory.report.figures import draw_course, draw_families, draw_gains, draw_numbers
+from xworld.apps.laboratory.report.figures import draw_courses, draw_families, draw_gains, draw_numbers
 from xworld.apps.laboratory.report.fits import draw_fits, finite, fit_runs
 from xworld.apps.laboratory.report.gallery import draw_gallery, kept_early_and_late
 from xworld.apps.laboratory.report.page import make_page
@@ -30,9 +30,9 @@ def write_report(
     """Writes NAME.json, NAME.png and NAME.html into the folder, of runs and baselines; the content of the first.
 
     NAME-numbers.png too, of an experiment that plays several numbers of trials, NAME-gain.png of one that says what
-    gains are drawn against, NAME-course.png of one that says which columns of its runs are drawn, NAME-fit.png of one
-    that is fitted, NAME-gallery.png of one whose curricula keep tasks, and NAME-cross-play.png of one whose
-    agents have played with each other.
+    gains are drawn against, NAME-course.png of one that says which columns of its runs are drawn (of several families
+    NAME-course-FAMILY.png of each), NAME-fit.png of one that is fitted, NAME-gallery.png of one whose curricula keep
+    tasks, and NAME-cross-play.png of one whose agents have played with each other.
     """
     arms = list(dict.fromkeys(job.arm for job, _ in found if job.arm in experiment.arms))
     runs = [job for job, _ in found if job.arm in experiment.arms]
@@ -56,7 +56,7 @@ def write_report(
     if experiment.against is not None:
         figures[f"{experiment.name}-gain.png"] = to_png(draw_gains(content, experiment.against))
     if experiment.course:
-        figures[f"{experiment.name}-course.png"] = to_png(draw_course(content))
+        figures |= _draw_courses(experiment, content)
     if any("fit" in of_family for of_family in content["families"].values()):
         figures[f"{experiment.name}-fit.png"] = to_png(draw_fits(content))
     if content["kept_tasks"]:
@@ -68,6 +68,15 @@ def write_report(
     for name, written in files.items():
         write_atomically(folder / name, written)
     return content
+
+
+def _draw_courses(experiment: Experiment, content: Mapping[str, Any]) -> dict[str, bytes]:
+    """By file: of several families a figure each."""
+    courses = draw_courses(content)
+    return {
+        f"{experiment.name}-course" + (f"-{family}" if len(courses) > 1 else "") + ".png": to_png(figure)
+        for family, figure in courses.items()
+    }
 
 
 def _describe_cross_plays(experiment: Experiment, cross_plays: Mapping[str, CrossPlay]) -> dict[str, Any]:
