@@ -1,5 +1,6 @@
 """Tables for the terminal, from the content of a scores.json: by trial, by statistic, or by number of trials."""
 
+import re
 import textwrap
 from collections.abc import Mapping
 from typing import Any
@@ -137,5 +138,6 @@ def _cell(found: Mapping[str, float] | None) -> str:
     """A value, and its interval in a second line if it has any width; nothing for None."""
     if found is None:
         return ""
-    interval = f"{found['low']:.2f}~{found['high']:.2f}".replace("0.", ".")  # narrow, so that the table fits a terminal
+    interval = f"{found['low']:.2f}~{found['high']:.2f}"
+    interval = re.sub(r"(?<!\d)0\.", ".", interval)  # narrow, so that the table fits a terminal
     return f"{found['value']:.2f}" + (f"\n[dim]{interval}[/dim]" if found["high"] > found["low"] else "")
