@@ -1,6 +1,6 @@
 """The page of the scoreboard: tables and a figure, made from the entries."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -9,7 +9,7 @@ from xworld.base.errors import ConfigError
 from xworld.evaluation.report.plots import draw_players
 from xworld.evaluation.scoreboard.entry import DEFAULT, MAIN_NUM_TRIALS, NUM_TRIALS, TASK_SET, Entry
 from xworld.evaluation.scores.statistics import Estimate, difference
-from xworld.evaluation.scores.summary import last_statistics
+from xworld.evaluation.scores.summary import as_json, last_statistics
 
 SHOWN = (MAIN_NUM_TRIALS, 13)  # numbers of trials that have a table
 COLUMNS = {"median": "median", "percentile_20": "20th percentile", "mean": "mean"}
@@ -100,9 +100,9 @@ def _score_table(entries: Sequence[Entry], num_trials: int) -> str:
     rows = []
     for entry in entries:
         found = last_statistics(entry.scored(num_trials))
-        row = [f"`{entry.name}`", *(_cell(**found[name]) for name in COLUMNS)]
+        row = [f"`{entry.name}`", *(_cell(found[name]) for name in COLUMNS)]
         if default is not None:
-            row.append("" if entry is default else _cell_of(_minus(entry, default, num_trials)))
+            row.append("" if entry is default else _cell(as_json(_minus(entry, default, num_trials))))
         rows.append(row)
     return _table(("entry", *COLUMNS.values(), *(() if default is None else (f"minus `{DEFAULT}`",))), rows)
 
@@ -111,12 +111,9 @@ def _minus(entry: Entry, other: Entry, num_trials: int) -> Estimate:
     return difference(entry.scores[num_trials], other.scores[num_trials])
 
 
-def _cell_of(found: Estimate) -> str:
-    return _cell(float(found.mean), float(found.low), float(found.high))
-
-
-def _cell(value: float, low: float, high: float) -> str:
-    return f"{value:.3f} ({low:.3f} to {high:.3f})"
+def _cell(found: Mapping[str, float | None]) -> str:
+    value, low, high = (found[part] for part in ("value", "low", "high"))
+    return f"{value:.3f}" if low is None else f"{value:.3f} ({low:.3f} to {high:.3f})"
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
