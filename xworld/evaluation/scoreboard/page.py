@@ -22,7 +22,8 @@ Entries of the benchmark [`xworld-s`](xworld-s.md). `xworld scoreboard` makes th
 A score is the return of the last of k trials, divided by the expert's best known return of the task, mean over
 {num_repetitions} episodes. Of the {num_tasks} tasks of `test_set("{task_set}")`, {num_without} have no such return, and
 count nowhere. In brackets are 95 % intervals, over tasks and training seeds; of a player without seeds over tasks only.
-Differences are paired by task. `xworld scoreboard --check NAME` plays an entry's agents again.
+Medians and percentiles are of all pairs of a seed and a task. Differences are paired by task.
+`xworld scoreboard --check NAME` plays an entry's agents again, and compares their scores task by task.
 """
 
 
@@ -35,7 +36,7 @@ def make_page(entries: Sequence[Entry], folder: str, figure: str) -> str:
       figure: a link to what `draw` draws.
 
     Raises:
-      ConfigError: there are no entries, or they were played on different tasks.
+      ConfigError: there are no entries, or their scores cannot be compared.
     """
     check_comparable(entries)
     first, *_ = entries
@@ -62,7 +63,7 @@ def draw(entries: Sequence[Entry]) -> Figure:
 
 
 def check_comparable(entries: Sequence[Entry]) -> None:
-    """Makes sure that entries were played on the same tasks.
+    """Makes sure that entries were played on the same tasks, and their returns divided by the same.
 
     Raises:
       ConfigError: there are no entries, or they were not.
@@ -75,6 +76,11 @@ def check_comparable(entries: Sequence[Entry]) -> None:
             raise ConfigError(
                 f"The entries {first.name!r} and {entry.name!r} are of different tasks, or of different numbers of "
                 "repetitions. Make one of them again."
+            )
+        if entry.best_returns_digest != first.best_returns_digest:
+            raise ConfigError(
+                f"The scores of {first.name!r} and {entry.name!r} are shares of different best returns. Make one of "
+                "them again with the expert's best returns that lie beside the entries."
             )
 
 
