@@ -20,7 +20,7 @@ from xworld.apps.laboratory import Job, Outcome, SweepExam, known_experiments, r
 from xworld.apps.laboratory.report.figures import draw_courses
 from xworld.apps.laboratory.training import Along, can_go_on
 from xworld.base.files import locked
-from xworld.evaluation import CrossPlay, SweepConfig, run_sweep
+from xworld.evaluation import CrossPlay, Reference, Scores, SweepConfig, run_sweep
 from xworld.tasks import TaskCollection
 
 
@@ -43,6 +43,17 @@ def test_an_experiment_ends_in_one_table_one_figure_and_one_page(tmp_path):
     assert (tmp_path / "toy.png").read_bytes()[:4] == b"\x89PNG"
     page = (tmp_path / "toy.html").read_text()
     assert "Is &lt;high&gt; above low?" in page and "<th>luck</th>" in page
+
+
+def test_the_page_says_how_many_tasks_are_scored(tmp_path):
+    """In one of six tasks the expert earns nothing in the last trial."""
+    best = toy_experiment.TASKS.copy()
+    best[4, 2] = 0.0
+    experiment = dataclasses.replace(
+        EXPERIMENT, baselines=lambda job: Scores({"expert": {3: best[None]}}, Reference("the expert", best))
+    )
+    run_experiment(experiment, tmp_path)
+    assert "Means over the 5 of 6 tasks that have a score" in (tmp_path / "toy.html").read_text()
 
 
 def test_families_of_tasks_have_a_table_and_a_panel_each(tmp_path):

@@ -12,7 +12,7 @@ from xworld.apps.laboratory.experiment import BASELINES
 from xworld.apps.laboratory.experiments import curricula, memories
 from xworld.apps.laboratory.report.page import with_other_arms
 from xworld.evaluation import Reference, Scores
-from xworld.evaluation.scores.statistics import contrast, difference
+from xworld.evaluation.scores.statistics import contrast, crossed_interval, difference, interval
 from xworld.evaluation.scores.summary import STATISTICS
 
 
@@ -136,7 +136,35 @@ def test_the_interval_of_a_difference_of_statistics_is_paired_by_task_and_knows_
     shifted = contrast(hard[None] + 0.1, theirs, percentile)
     assert [shifted.low, shifted.mean, shifted.high] == pytest.approx([0.1] * 3)  # every task alike: no chance
     seeds = contrast(hard + np.array([[0.0], [0.2]]), theirs, percentile)  # standard error .1, one degree
-    assert seeds.mean == pytest.approx(0.1) and seeds.high - seeds.mean == pytest.approx(1.2706, abs=1e-4)
+    pooled = np.quantile([*hard, *hard + 0.2], 0.2) - np.quantile(hard, 0.2)
+    assert seeds.mean == pytest.approx(pooled) and seeds.high - seeds.mean == pytest.approx(1.2706, abs=1e-3)
+
+
+@pytest.mark.parametrize("name", ["median", "percentile_20", "share_at_0", "share_above_0.8"])
+def test_equal_players_do_not_differ_by_how_many_seeds_they_have(name):
+    """One seed against three, of the same player: scores between 0 and 1, many of them at the ends."""
+    generator, num_draws, apart, differences = np.random.default_rng(0), 120, 0, []
+    for _ in range(num_draws):
+        by_task = 0.45 + 0.4 * generator.normal(size=60)
+        one, three = (np.clip(by_task + 0.25 * generator.normal(size=(number, 60)), 0, 1) for number in (1, 3))
+        found = contrast(one, three, STATISTICS[name], num_resamples=200)
+        apart += not found.low <= 0 <= found.high
+        differences.append(found.mean)
+    assert apart <= 0.08 * num_draws
+    assert abs(np.mean(differences)) < 0.02
+
+
+def test_resampling_a_few_at_a_time_changes_nothing(monkeypatch):
+    scores, others = np.random.default_rng(0).uniform(size=(2, 3, 50))
+    percentile = STATISTICS["percentile_20"]
+
+    def found():
+        one = contrast(scores, others, percentile)
+        return [one.low, one.high, *crossed_interval(scores, percentile), *interval(scores[0], percentile)]
+
+    at_once = found()
+    monkeypatch.setattr("xworld.evaluation.scores.statistics._RESAMPLED_AT_A_TIME", 7 * 150)
+    assert found() == pytest.approx(at_once)
 
 
 @pytest.mark.parametrize("num_seeds", [1, 3])

@@ -15,6 +15,7 @@ import pygame
 import pytest
 import study_player
 from habit_network import Habit
+from scipy.special import ndtri
 from study_player import LENGTH, NUM_PROBES, go_through, sit, write_study
 from window_fixtures import CONFIG, ROOM, Clock, press
 
@@ -30,7 +31,7 @@ from xworld.apps.study.sitting import FEEDBACK, PLAYING, READING
 from xworld.core.step.actions import NOOP
 from xworld.core.step.goals import goal_id
 from xworld.evaluation import SweepConfig
-from xworld.evaluation.scores.statistics import crossed_interval, estimate, interval
+from xworld.evaluation.scores.statistics import crossed_interval, estimate, interval, share_interval
 from xworld.evaluation.scores.summary import STATISTICS
 from xworld.histories import replay
 
@@ -316,12 +317,31 @@ def test_intervals_over_participants_and_tasks():
 def test_intervals_of_few_people_cover(num_people, statistic):
     generator, hits, num_cases = np.random.default_rng(0), 0, 300
     for _ in range(num_cases):
-        values = 0.2 * generator.normal(size=(num_people, 1)) + 0.35 * generator.normal(size=30)
-        values += 0.3 * generator.normal(size=values.shape)
-        values[::2, ::3] = np.nan
+        values = scores_of_people(generator, num_people)
         low, high = crossed_interval(values, statistic, num_resamples=200)
         hits += low <= 0 <= high
     assert hits >= 0.93 * num_cases
+
+
+@pytest.mark.parametrize("share", [0.02, 0.2])
+@pytest.mark.parametrize("num_people", [3, 10])
+def test_intervals_of_shares_of_few_people_cover(num_people, share):
+    generator, hits, num_cases = np.random.default_rng(0), 0, 200
+    spread = (0.2**2 + 0.35**2 + 0.3**2) ** 0.5
+    for _ in range(num_cases):
+        values = scores_of_people(generator, num_people)
+        is_above = np.where(np.isnan(values), np.nan, values > spread * ndtri(1 - share))
+        low, high = share_interval(is_above, num_resamples=100)
+        hits += low <= share <= high
+    assert hits >= 0.93 * num_cases
+
+
+def scores_of_people(generator, num_people):
+    """[num_people, 30] scores with the mean 0; half of them have not played a third of the tasks."""
+    values = 0.2 * generator.normal(size=(num_people, 1)) + 0.35 * generator.normal(size=30)
+    values += 0.3 * generator.normal(size=values.shape)
+    values[::2, ::3] = np.nan
+    return values
 
 
 @pytest.mark.parametrize("name", ["anna@example.org", "Anna Schmidt", "AnnaSchmidt7", "anna", "p 7", "../p7", ""])

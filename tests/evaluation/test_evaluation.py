@@ -327,6 +327,13 @@ def test_the_table_fits_a_terminal(num_trials, shown, tmp_path):
     assert [int(word) for word in header.split() if word.isdigit()] == shown
 
 
+def test_bounds_of_ten_and_more_keep_their_digits():
+    returns = np.array([10.4, 10.6, 10.5, 10.5]).reshape(1, 4, 1)
+    content = summarise(Scores({"agent": {1: returns}}, Reference("one", np.ones(4))))
+    (_, cell, *_) = ([*column.cells][0] for column in trials_table(content).columns)
+    assert cell == "10.50\n[dim]10.37~10.63[/dim]"
+
+
 def test_scores_above_1_are_counted_and_clipped():
     """An expert that earns 1 at the end of a short trial, and an agent that earns 3."""
     returns = {"agent": {1: np.array([[[3.0], [0.5], [1.0]]])}, "expert": {1: np.ones((1, 3, 1))}}

@@ -9,15 +9,20 @@ import numpy as np
 import pytest
 from evaluation_tasks import CONFIG, ENV, make_room, stack
 from rich.console import Console
+from scipy.special import ndtri
 
 from xworld import ConfigError
 from xworld.agents import Expert, NoopPolicy, RandomPolicy, make_player
 from xworld.agents.players import check_same_physics, own_player
 from xworld.evaluation import (
     Reference,
+    Scores,
     SweepConfig,
+    draw_players,
+    estimate,
     expert_reference,
     fine_tuned_reference,
+    players_table,
     run_sweep,
     statistics_table,
     summarise,
@@ -26,9 +31,13 @@ from xworld.evaluation import (
 )
 from xworld.evaluation.reference import BY_FINE_TUNED
 from xworld.evaluation.report.files import choose_tasks
+from xworld.evaluation.report.look import to_png
+from xworld.evaluation.report.page import html_table
+from xworld.evaluation.report.plots import draw_breakdown, draw_statistics
+from xworld.evaluation.report.tables import breakdown_table
 from xworld.evaluation.scores import sweep as sweep_module
-from xworld.evaluation.scores.statistics import interval
-from xworld.evaluation.scores.summary import STATISTICS
+from xworld.evaluation.scores.statistics import interval, share_interval, wilson
+from xworld.evaluation.scores.summary import STATISTICS, as_json, last_statistics
 from xworld.tasks import TaskCollection
 
 EMPTY = "0....|.....|.....|.....|....."
@@ -139,7 +148,8 @@ def test_what_was_interrupted_goes_on_and_gives_the_same_bytes(
     console = Console(width=150, record=True, file=(tmp_path / "table.txt").open("w"))
     console.print(statistics_table(content))
     console.file.close()
-    assert "20th percentile" in console.export_text()
+    table = console.export_text()
+    assert "20th percentile" in table and "None" not in table
 
     other = {**player.about, "digest": "0"}
     with pytest.raises(ConfigError, match="digest: .* there, 0 here"):
@@ -176,7 +186,8 @@ def check_content(content, collection, returns):
     assert mean["low"] <= mean["value"] <= mean["high"] and mean["value"] == pytest.approx(scores.mean())
     (few, many) = content["breakdown"]["num_objects"]
     assert (few["value"], few["num_tasks"], many["value"], many["num_tasks"]) == (0, 1, 1, 1)
-    assert many["scores"]["random"]["3"]["mean"]["value"] == pytest.approx(scores[REACHED])
+    # One task says nothing of others, so that its group has no interval; the figures draw it all the same.
+    assert many["scores"]["random"]["3"]["mean"] == {"value": pytest.approx(scores[REACHED]), "low": None, "high": None}
 
 
 def test_statistics_and_intervals_of_known_scores():
@@ -192,6 +203,80 @@ def test_statistics_and_intervals_of_known_scores():
     assert high - low == pytest.approx(2 * half, rel=0.2) and low < 0.5 < high
     assert interval(many, STATISTICS["median"]) == (low, high)
     assert interval(np.full(5, 0.3), STATISTICS["mean"]) == pytest.approx((0.3, 0.3))
+
+
+def test_statistics_of_several_rows_are_of_all_pairs():
+    """They do not depend on how many rows there are: the same row twice is as good as once."""
+    values = np.random.default_rng(0).uniform(0, 1.2, (3, 40))
+    values[:, :9] = values[0, 10:] = 0
+    pooled, twice = last_statistics(values), last_statistics(np.repeat(values, 2, axis=0))
+    for name, statistic in STATISTICS.items():
+        assert pooled[name]["value"] == pytest.approx(float(statistic(values.ravel()))), name
+        assert twice[name]["value"] == pytest.approx(pooled[name]["value"], abs=0.02), name
+    assert pooled["share_at_0"]["value"] == pytest.approx((values == 0).mean())
+    values[::2, ::3] = np.nan  # people, who play some of the tasks
+    for name, share in (("median", 0.5), ("percentile_20", 0.2)):
+        assert last_statistics(values)[name]["value"] == pytest.approx(np.nanquantile(values, share))
+    stacked = np.stack([values.ravel(), values[::-1].ravel()])
+    np.testing.assert_allclose(STATISTICS["percentile_20"](stacked), np.nanquantile(stacked, 0.2, axis=-1))
+    share = (values == 0).sum() / (~np.isnan(values)).sum()
+    np.testing.assert_allclose(STATISTICS["share_at_0"](stacked), share)
+
+
+def test_shares_of_none_and_of_all_have_a_width():
+    """Wilson's, for one row and for several that agree in everything."""
+    most = 1.959964**2 / (40 + 1.959964**2)
+    for num_rows in (1, 3):
+        none = last_statistics(np.full((num_rows, 40), 0.5))
+        assert none["share_at_0"] == {"value": 0, "low": 0, "high": pytest.approx(most)}
+        full = last_statistics(np.full((num_rows, 40), 0.9))["share_above_0.8"]
+        assert full == {"value": 1, "low": pytest.approx(1 - most), "high": 1}
+    assert wilson(0.25, 60) == pytest.approx((0.1578, 0.3723), abs=1e-4)
+    content = summarise(sweep_scores("agent", {1: np.full((40, 2, 1), 0.5)}, Reference("one", np.ones(40))))
+    assert "~.09" in "".join([*statistics_table(content).columns[-1].cells])  # of none at 0
+
+
+@pytest.mark.parametrize("num_rows", [1, 3])
+def test_intervals_of_small_shares_cover(num_rows):
+    """Of a share of .03 in 30 tasks; with one row it is over tasks alone."""
+    generator, hits, num_draws = np.random.default_rng(0), 0, 400
+    of_row = 0.3 if num_rows > 1 else 0.0
+    for _ in range(num_draws):
+        values = of_row * generator.normal(size=(num_rows, 1)) + generator.normal(size=30)
+        values += generator.normal(size=(num_rows, 30))
+        is_it = values > (of_row**2 + 2) ** 0.5 * ndtri(0.97)
+        low, high = share_interval(is_it.astype(float), num_resamples=100)
+        hits += low <= 0.03 <= high
+    assert hits >= 0.93 * num_draws
+
+
+def test_means_of_few_tasks_have_students_interval():
+    """A breakdown's groups are small, and so are the tasks without a reference: both as `estimate` has it."""
+    returns = np.random.default_rng(0).uniform(size=(2, 7, 1))
+    scores = Scores({"agent": {1: returns}}, Reference("one", np.array([1, 1, 1, 1, 1, 0, 0], np.float32)))
+    content = summarise(scores, {"feature": np.array([0, 0, 1, 1, 1, 1, 2])})
+    for group, tasks in zip(content["breakdown"]["feature"], (slice(2), slice(2, 5)), strict=True):
+        assert group["scores"]["agent"]["1"]["mean"] == as_json(estimate(returns[:, tasks, 0]))
+    zeros = np.where(np.arange(7) < 5, returns[..., 0], 0)
+    assert content["scores"]["agent"]["1"]["last_with_zeros"]["mean"] == pytest.approx(as_json(estimate(zeros)))
+    generator, hits = np.random.default_rng(0), 0
+    for _ in range(300):
+        mean = last_statistics(generator.normal(size=(1, 2)))["mean"]
+        hits += mean["low"] <= 0 <= mean["high"]
+    assert hits >= 0.93 * 300
+
+
+def test_one_task_has_no_interval():
+    scores = Scores({"agent": {k: np.full((1, 1, k), 0.5) for k in (1, 2)}}, Reference("one", np.ones(1)))
+    content = json.loads(json.dumps(summarise(scores, {"num_rules": np.array([3])})))
+    for of_k in content["scores"]["agent"].values():
+        for found in of_k["last"].values():
+            assert found["low"] is None and found["high"] is None
+    tables = [statistics_table(content), players_table(content), breakdown_table(content, "num_rules", {3: "three"})]
+    assert [[*table.columns[-1].cells][-1] for table in tables] == ["0.00", "0.50", "0.50"]
+    assert "0.500</td>" in html_table({"agent": [content["scores"]["agent"]["1"]["last"]["median"]]}, ("", ""))
+    for figure in (draw_players(content), draw_statistics(content, "agent"), draw_breakdown(content, "agent")):
+        assert to_png(figure)
 
 
 def test_tasks_in_which_the_reference_earns_nothing_are_reported_with_and_without():

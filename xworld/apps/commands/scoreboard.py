@@ -27,7 +27,7 @@ class Scoreboard:
 
     Without options, the page and its figure are made anew from the entries' files. With --add, players are played on
     the test set s1, with 1, 2, 3, 5, 6, 8 and 13 trials; agents are kept beside the entries. With --check, an entry's
-    kept agents play with 6 trials; exits with 1 if their mean lies outside the entry's interval.
+    kept agents play the same episodes with 6 trials again; exits with 1 if the scores of one of them are others.
     """
 
     add: str | None = None  # name of a new entry, or of one to replace
@@ -79,22 +79,24 @@ class Scoreboard:
         from xworld.evaluation.scoreboard.playing import check_entry
 
         use_devices(num_cores())
-        mean, listed = check_entry(read_entry(self.entries, name), self.entries, self.network)
-        is_inside = listed.low <= mean <= listed.high
-        print(
-            f"{name}, {MAIN_NUM_TRIALS} trials: mean {mean:.4f}; in the table {listed.mean:.4f} "
-            f"({listed.low:.4f} to {listed.high:.4f}): {'the same' if is_inside else 'DIFFERENT'}"
-        )
-        return 0 if is_inside else DIFFERS
+        entry = read_entry(self.entries, name)
+        check = check_entry(entry, self.entries, self.network)
+        print(f"{name}, {MAIN_NUM_TRIALS} trials: mean now minus mean in the table, paired by task")
+        for place, player in enumerate(entry.players):
+            mean, low, high = (getattr(check.difference, part)[place] for part in ("mean", "low", "high"))
+            verdict = "the same" if check.is_same[place] else "DIFFERENT"
+            listed = check.listed[place]
+            print(f"{player}: {listed + mean:.4f} - {listed:.4f} = {mean:.4f} ({low:.4f} to {high:.4f}): {verdict}")
+        return 0 if check.is_same.all() else DIFFERS
 
     def _add(self, name: str) -> None:
         from xworld.agents.players import agent_folder
         from xworld.base.files import check_folder
         from xworld.base.xla.devices import num_cores, use_devices
+        from xworld.evaluation.scoreboard import playing
         from xworld.evaluation.scoreboard.entry import Entry, check_name, write_entry
-        from xworld.evaluation.scoreboard.playing import benchmark_tasks, locate, play, sweep_config
 
-        config = sweep_config(self.repetitions, self.seed or 0)
+        config = playing.sweep_config(self.repetitions, self.seed or 0)
         are_runs = [agent_folder(agent) is not None for agent in self.agents]
         check_name(name)
         if not self.agents or (len(self.agents) > 1 and not all(are_runs)):
@@ -102,10 +104,11 @@ class Scoreboard:
         use_devices(num_cores())
         entries = check_folder(self.entries)
         trainings = [_training(Path(run)) for run in self.agents] if all(are_runs) else []
-        collection = benchmark_tasks(self.num_tasks)
+        collection = playing.benchmark_tasks(self.num_tasks)
         kept = self._kept(name, trainings) if trainings else {}
         players = tuple(kept) or self.agents
-        located = [str(folder) for folder, _ in kept.values()] or [locate(player, entries) for player in players]
+        located = [str(folder) for folder, _ in kept.values()] or [playing.locate(one, entries) for one in players]
+        reference = playing.benchmark_reference(collection, entries)
         entry = Entry(
             name=name,
             about=name if self.about is None else self.about,
@@ -114,9 +117,10 @@ class Scoreboard:
             hardware=(_this_machine() if self.hardware is None else self.hardware) if trainings else "",
             num_tasks=len(collection.tasks.trial_length),
             content_hash=collection.content_hash,
+            best_returns_digest=playing.digest_of(reference),
             num_repetitions=config.num_repetitions,
             seed=config.seed,
-            scores=play(located, collection, config, entries, self._folder(name), self.network),
+            scores=playing.play(located, collection, reference, config, self._folder(name), self.network),
         )
         for player, (_, loaded) in kept.items():  # what a former entry of the name has stays until here
             _save(entries / player, loaded)

@@ -74,17 +74,23 @@ def embed(picture: bytes, kind: str) -> str:
     return f'<img alt="" src="data:image/{kind};base64,{base64.b64encode(picture).decode()}">'
 
 
-def html_table(rows: Mapping[str, Sequence[Mapping[str, float] | None]], headings: Sequence[str]) -> str:
-    """A table of values with their intervals: a row for each name, a column for each heading but the first."""
+def html_table(rows: Mapping[str, Sequence[Mapping[str, float | None] | None]], headings: Sequence[str]) -> str:
+    """A table of values with their intervals, if any: a row for each name, a column for each heading but the first."""
     head = "".join(f"<th>{html.escape(heading)}</th>" for heading in headings)
     lines = [f"<tr>{head}</tr>"]
     for name, cells in rows.items():
-        texts = (
-            f"{cell['value']:.3f} <small>({cell['low']:.3f} to {cell['high']:.3f})</small>" if cell else ""
-            for cell in cells
-        )
-        lines.append(f"<tr><th>{html.escape(name)}</th>{''.join(f'<td>{text}</td>' for text in texts)}</tr>")
+        texts = "".join(f"<td>{_cell(cell)}</td>" for cell in cells)
+        lines.append(f"<tr><th>{html.escape(name)}</th>{texts}</tr>")
     return f"<table>{''.join(lines)}</table>"
+
+
+def _cell(found: Mapping[str, float | None] | None) -> str:
+    if found is None:
+        return ""
+    has_interval = found["low"] is not None
+    return f"{found['value']:.3f}" + (
+        f" <small>({found['low']:.3f} to {found['high']:.3f})</small>" if has_interval else ""
+    )
 
 
 def _statistics_table(by_k: Mapping[str, Any]) -> str:

@@ -114,10 +114,10 @@ def players_panel(
         of_player = content["scores"][player]
         places = np.array([place for place, k in enumerate(names) if k in of_player])
         cells = [of_player[k]["last"][statistic] for k in names if k in of_player]
-        value, low, high = (np.array([cell[part] for cell in cells]) for part in ("value", "low", "high"))
+        value, low, high = _parts_of(cells)
         _line(axes, places, (value, low, high), colour, is_main=player in main)
         labels.append((player, float(value[-1]), colour, "bold" if player in main else "normal"))
-        highest = max(highest, float(high.max()))
+        highest = max(highest, float(np.fmax(value, high).max()))
     _axis_of_k(axes, names, highest)
     label_ends(axes, labels)
 
@@ -129,11 +129,11 @@ def draw_statistics(content: Mapping[str, Any], player: str) -> Figure:
     of_player = content["scores"][player]
     for statistic, colour in _STATISTIC_COLOURS.items():
         cells = [of_k["last"][statistic] for of_k in of_player.values()]
-        value, low, high = (np.array([cell[part] for cell in cells]) for part in ("value", "low", "high"))
+        value, low, high = _parts_of(cells)
         _line(axes, np.arange(len(cells)), (value, low, high), colour, is_main=statistic == "median")
         weight = "bold" if statistic == "median" else "normal"
         labels.append((STATISTIC_NAMES[statistic], float(value[-1]), colour, weight))
-        highest = max(highest, float(high.max()))
+        highest = max(highest, float(np.fmax(value, high).max()))
     _axis_of_k(axes, list(of_player), highest)
     most = list(of_player)[-1]
     write_title(axes, "Score of the last trial", f"over {of_player[most]['num_tasks']} tasks, shaded: 95 % interval")
@@ -185,7 +185,7 @@ def draw_breakdown(content: Mapping[str, Any], player: str) -> Figure:
         values = np.array([group["value"] for group in groups])
         for name, colour in zip(chosen, (_FEW, _MANY)[-len(chosen) :], strict=True):
             cells = [group["scores"][player][name]["mean"] for group in groups]
-            mean, low, high = (np.array([cell[part] for cell in cells]) for part in ("value", "low", "high"))
+            mean, low, high = _parts_of(cells)
             axes.fill_between(values, low, high, color=colour, alpha=0.25, linewidth=0)
             axes.plot(values, mean, color=colour, linewidth=2, marker="o", markersize=4, label=f"k = {name}")
         axes.set_title(_FEATURES[feature], color=INK, fontsize=10)
@@ -203,9 +203,7 @@ def draw_breakdown(content: Mapping[str, Any], player: str) -> Figure:
     return figure
 
 
-def _line(
-    axes: Axes, places: np.ndarray, parts: tuple[np.ndarray, np.ndarray, np.ndarray], colour: str, *, is_main: bool
-) -> None:
+def _line(axes: Axes, places: np.ndarray, parts: tuple[np.ndarray, ...], colour: str, *, is_main: bool) -> None:
     """A line through values, and their intervals."""
     value, low, high = parts
     axes.fill_between(places, low, high, color=colour, alpha=0.2, linewidth=0, zorder=2)
@@ -237,6 +235,11 @@ def _colours(content: Mapping[str, Any]) -> dict[str, str]:
 
 def _parts(cell: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return np.array(cell["value"]), np.array(cell["low"]), np.array(cell["high"])
+
+
+def _parts_of(cells: Sequence[Mapping[str, float | None]]) -> tuple[np.ndarray, ...]:
+    """Values and both ends of their intervals; NaN of what has no interval, where nothing is shaded."""
+    return tuple(np.array([cell[part] for cell in cells], np.float64) for part in ("value", "low", "high"))
 
 
 def _numbers_of_trials(content: Mapping[str, Any]) -> list[str]:

@@ -1,5 +1,6 @@
 """Tables for the terminal, from the content of a scores.json: by trial, by statistic, or by number of trials."""
 
+import re
 import textwrap
 from collections.abc import Mapping
 from typing import Any
@@ -133,9 +134,15 @@ def _fold(words: str, width: int) -> str:
     return "\n".join(textwrap.wrap(words, width))
 
 
-def _cell(found: Mapping[str, float] | None) -> str:
-    """A value, and its interval in a second line if it has any width; nothing for None."""
+def _cell(found: Mapping[str, float | None] | None) -> str:
+    """A value, and its interval in a second line, nothing for None.
+
+    No interval of one task, and none of a mean, a median or a percentile of equal scores: it has no width.
+    """
     if found is None:
         return ""
-    interval = f"{found['low']:.2f}~{found['high']:.2f}".replace("0.", ".")  # narrow, so that the table fits a terminal
-    return f"{found['value']:.2f}" + (f"\n[dim]{interval}[/dim]" if found["high"] > found["low"] else "")
+    value, low, high = (found[part] for part in ("value", "low", "high"))
+    if low is None or high is None or high <= low:
+        return f"{value:.2f}"
+    interval = re.sub(r"(?<!\d)0\.", ".", f"{low:.2f}~{high:.2f}")  # narrow, so that the table fits a terminal
+    return f"{value:.2f}\n[dim]{interval}[/dim]"

@@ -39,6 +39,7 @@ class Entry:
     hardware: str  # trained on; empty of scripted players
     num_tasks: int  # the first so many of the test set
     content_hash: str  # of these tasks
+    best_returns_digest: str  # of the expert's best returns that the scores are shares of, 16 digits
     num_repetitions: int
     seed: int  # of the evaluation
     scores: dict[int, np.ndarray]  # by k: [num_players, num_tasks] of the last trial, NaN of tasks without a reference

@@ -1,6 +1,6 @@
 """The page of the scoreboard: tables and a figure, made from the entries."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -9,7 +9,7 @@ from xworld.base.errors import ConfigError
 from xworld.evaluation.report.plots import draw_players
 from xworld.evaluation.scoreboard.entry import DEFAULT, MAIN_NUM_TRIALS, NUM_TRIALS, TASK_SET, Entry
 from xworld.evaluation.scores.statistics import Estimate, difference
-from xworld.evaluation.scores.summary import last_statistics
+from xworld.evaluation.scores.summary import as_json, last_statistics
 
 SHOWN = (MAIN_NUM_TRIALS, 13)  # numbers of trials that have a table
 COLUMNS = {"median": "median", "percentile_20": "20th percentile", "mean": "mean"}
@@ -22,7 +22,8 @@ Entries of the benchmark [`xworld-s`](xworld-s.md). `xworld scoreboard` makes th
 A score is the return of the last of k trials, divided by the expert's best known return of the task, mean over
 {num_repetitions} episodes. Of the {num_tasks} tasks of `test_set("{task_set}")`, {num_without} have no such return, and
 count nowhere. In brackets are 95 % intervals, over tasks and training seeds; of a player without seeds over tasks only.
-Differences are paired by task. `xworld scoreboard --check NAME` plays an entry's agents again.
+Medians and percentiles are of all pairs of a seed and a task. Differences are paired by task.
+`xworld scoreboard --check NAME` plays an entry's agents again, and compares their scores task by task.
 """
 
 
@@ -35,7 +36,7 @@ def make_page(entries: Sequence[Entry], folder: str, figure: str) -> str:
       figure: a link to what `draw` draws.
 
     Raises:
-      ConfigError: there are no entries, or they were played on different tasks.
+      ConfigError: there are no entries, or their scores cannot be compared.
     """
     check_comparable(entries)
     first, *_ = entries
@@ -62,7 +63,7 @@ def draw(entries: Sequence[Entry]) -> Figure:
 
 
 def check_comparable(entries: Sequence[Entry]) -> None:
-    """Makes sure that entries were played on the same tasks.
+    """Makes sure that entries were played on the same tasks, and their returns divided by the same.
 
     Raises:
       ConfigError: there are no entries, or they were not.
@@ -75,6 +76,11 @@ def check_comparable(entries: Sequence[Entry]) -> None:
             raise ConfigError(
                 f"The entries {first.name!r} and {entry.name!r} are of different tasks, or of different numbers of "
                 "repetitions. Make one of them again."
+            )
+        if entry.best_returns_digest != first.best_returns_digest:
+            raise ConfigError(
+                f"The scores of {first.name!r} and {entry.name!r} are shares of different best returns. Make one of "
+                "them again with the expert's best returns that lie beside the entries."
             )
 
 
@@ -100,9 +106,9 @@ def _score_table(entries: Sequence[Entry], num_trials: int) -> str:
     rows = []
     for entry in entries:
         found = last_statistics(entry.scored(num_trials))
-        row = [f"`{entry.name}`", *(_cell(**found[name]) for name in COLUMNS)]
+        row = [f"`{entry.name}`", *(_cell(found[name]) for name in COLUMNS)]
         if default is not None:
-            row.append("" if entry is default else _cell_of(_minus(entry, default, num_trials)))
+            row.append("" if entry is default else _cell(as_json(_minus(entry, default, num_trials))))
         rows.append(row)
     return _table(("entry", *COLUMNS.values(), *(() if default is None else (f"minus `{DEFAULT}`",))), rows)
 
@@ -111,12 +117,9 @@ def _minus(entry: Entry, other: Entry, num_trials: int) -> Estimate:
     return difference(entry.scores[num_trials], other.scores[num_trials])
 
 
-def _cell_of(found: Estimate) -> str:
-    return _cell(float(found.mean), float(found.low), float(found.high))
-
-
-def _cell(value: float, low: float, high: float) -> str:
-    return f"{value:.3f} ({low:.3f} to {high:.3f})"
+def _cell(found: Mapping[str, float | None]) -> str:
+    value, low, high = (found[part] for part in ("value", "low", "high"))
+    return f"{value:.3f}" if low is None else f"{value:.3f} ({low:.3f} to {high:.3f})"
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:

@@ -3,17 +3,19 @@
 Scores have the axes [num_seeds, num_tasks, num_trials]: agents trained from different seeds play the same tasks.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtrit  # jax needs scipy, too
+from scipy.special import ndtri, stdtrit  # jax needs scipy, too
 
 from xworld.base.errors import ConfigError
 
 NUM_RESAMPLES = 2_000
 _ROUNDING = 1e-5  # of a score
 _RESAMPLED_AT_A_TIME = 2**20  # values in memory
+
+Statistic = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,7 @@ def t_quantile(degrees_of_freedom: int) -> float:
 
 
 def interval(
-    values: np.ndarray, statistic: Callable[[np.ndarray], np.ndarray], seed: int = 0, num_resamples: int = NUM_RESAMPLES
+    values: np.ndarray, statistic: Statistic, seed: int = 0, num_resamples: int = NUM_RESAMPLES
 ) -> tuple[float, float]:
     """The 95 % interval of a statistic of [num_tasks] values, by the percentile bootstrap over tasks.
 
@@ -150,58 +152,143 @@ def interval(
       seed: of the resampling. Equal numbers of tasks are resampled alike.
       num_resamples: how many times the statistic is computed.
     """
-    generator = np.random.default_rng(seed)
-    rows = max(1, _RESAMPLED_AT_A_TIME // len(values))
-    parts = []
-    for start in range(0, num_resamples, rows):
-        drawn = generator.integers(0, len(values), (min(rows, num_resamples - start), len(values)))
-        parts.append(statistic(values[drawn]))
+    parts = [statistic(values[drawn]) for drawn in _draw_tasks(len(values), len(values), seed, num_resamples)]
     low, high = np.quantile(np.concatenate(parts), [0.025, 0.975])
     return float(low), float(high)
 
 
 def crossed_interval(
-    values: np.ndarray, statistic: Callable[[np.ndarray], np.ndarray], seed: int = 0, num_resamples: int = NUM_RESAMPLES
+    values: np.ndarray, statistic: Statistic, seed: int = 0, num_resamples: int = NUM_RESAMPLES
 ) -> tuple[float, float]:
-    """The 95 % interval of a statistic over tasks of which each was played by some of the participants.
+    """The 95 % interval of a statistic of all pairs of a row and a task; rows are training seeds, or people.
 
-    A task counts with the mean over those who played it. As in `estimate` each source of chance takes its own t:
+    The pairs are pooled: a statistic of the tasks' means over rows would depend on how many rows there are, as means
+    of more rows vary less. As in `estimate` each source of chance takes its own t:
 
-    half width^2 = t(num_participants - 1)^2 A + t(num_tasks - 1)^2 B
+    half width^2 = t(num_rows - 1)^2 A + t(num_tasks - 1)^2 B
 
-    with A from the jackknife over participants (Efron and Stein 1981), for a mean the variance of their means over
-    their number, and B from the bootstrap over tasks. With one participant it is the interval over tasks alone.
+    with A from the jackknife over rows (Efron and Stein 1981), for a mean the variance of their means over their
+    number, and B from the bootstrap over tasks, each drawn with all of its rows. With one row it is the interval over
+    tasks alone.
 
     Args:
-      values: [num_participants, num_tasks], NaN where one has not played the other; every task has a value.
-      statistic: from [..., num_tasks] values to [...].
+      values: [num_rows, num_tasks], NaN where a row has not played a task; every row and every task has a value.
+      statistic: from [..., number] values, of which NaN do not count, to [...].
       seed: of the resampling.
       num_resamples: how many times the statistic is computed.
     """
-    num_participants, num_tasks = values.shape
-    counts, sums = (~np.isnan(values)).sum(axis=0), np.nansum(values, axis=0)
-    means = sums / counts
-    square = 0.0
-    if num_participants > 1:
-        others = counts - ~np.isnan(values)  # [num_participants, num_tasks], without one participant each
-        without = (sums - np.nan_to_num(values)) / np.where(others, others, np.nan)
-        left = np.array([statistic(row[~np.isnan(row)]) for row in without if not np.isnan(row).all()])
-        square += jackknife(left, num_participants)
-    if num_tasks > 1:
-        drawn = np.random.default_rng(seed).integers(0, num_tasks, (num_resamples, num_tasks))
-        square += t_quantile(num_tasks - 1) ** 2 * float(statistic(means[drawn]).var())
-    value, half = float(statistic(means)), square**0.5
+
+    def of_pairs(values: np.ndarray) -> np.ndarray:
+        return statistic(_pool(values))
+
+    half = (_of_rows(values, of_pairs) + _of_tasks(values, of_pairs, seed, num_resamples)) ** 0.5
+    value = float(statistic(_pool(values)))
     return value - half, value + half
 
 
-def jackknife(left: np.ndarray, number: int | None = None) -> float:
+def crossed_mean(values: np.ndarray) -> Estimate:
+    """Mean and 95 % interval of [num_rows, num_tasks] values, NaN where a row has not played a task.
+
+    Every task counts the same, with the mean over the rows that played it; the interval is that of `crossed_interval`.
+    """
+    of_tasks = _of_tasks(_mean_of_rows(values)[None], _mean_of_tasks, 0, NUM_RESAMPLES)
+    half = (_of_rows(values, _mean_of_tasks) + of_tasks) ** 0.5
+    value = float(_mean_of_tasks(values))
+    return Estimate(np.array(value), np.array(value - half), np.array(value + half))
+
+
+def share_interval(is_it: np.ndarray, seed: int = 0, num_resamples: int = NUM_RESAMPLES) -> tuple[float, float]:
+    """The 95 % interval of the share of all pairs of a row and a task that are something, within 0 and 1.
+
+    With one row it is Wilson's over tasks, which has a width at 0 and at 1, too. With several each side is that of
+    `crossed_interval`, with Wilson's distance from the share in place of the bootstrap's part where that is less: a
+    share over few tasks that is near 0 by chance looks as if it hardly varied.
+
+    Sources: Wilson 1927; a side's square as a sum over sources of chance, Zou and Donner 2008.
+
+    Args:
+      is_it: [num_rows, num_tasks] 1 or 0, NaN where a row has not played a task; every row and task has a value.
+      seed: of the resampling.
+      num_resamples: how many times the share is computed.
+    """
+    value = float(np.nanmean(is_it))
+    sides = [abs(value - end) for end in wilson(value, is_it.shape[1])]
+    if len(is_it) > 1:
+
+        def share(pairs: np.ndarray) -> np.ndarray:
+            return np.asarray(np.nanmean(_pool(pairs), axis=-1))
+
+        of_rows, of_tasks = _of_rows(is_it, share), _of_tasks(is_it, share, seed, num_resamples)
+        sides = [(of_rows + max(of_tasks, side**2)) ** 0.5 for side in sides]
+    return max(value - sides[0], 0.0), min(value + sides[1], 1.0)
+
+
+def wilson(share: float, number: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of a share of so many independent cases (Wilson 1927)."""
+    z = float(ndtri(0.975))
+    middle = share + z**2 / (2 * number)
+    half = z * (share * (1 - share) / number + z**2 / (4 * number**2)) ** 0.5
+    return (middle - half) / (1 + z**2 / number), (middle + half) / (1 + z**2 / number)
+
+
+def _of_rows(values: np.ndarray, statistic: Statistic) -> float:
+    """The part of a squared half width that is of rows, 0 of one row; see `crossed_interval`.
+
+    Args:
+      values: [num_rows, num_tasks].
+      statistic: from [..., num_rows, num_tasks] to [...].
+    """
+    if len(values) == 1:
+        return 0.0
+    return jackknife(np.array([statistic(np.delete(values, row, axis=0)) for row in range(len(values))]))
+
+
+def _of_tasks(values: np.ndarray, statistic: Statistic, seed: int, num_resamples: int) -> float:
+    """The part that is of tasks, 0 of one task; arguments as of `_of_rows`, and of the resampling."""
+    num_tasks = values.shape[1]
+    if num_tasks == 1:
+        return 0.0
+    draws = _draw_tasks(num_tasks, values.size, seed, num_resamples)
+    varied = np.concatenate([statistic(_take(values, drawn)) for drawn in draws])
+    return t_quantile(num_tasks - 1) ** 2 * float(varied.var())
+
+
+def _draw_tasks(num_tasks: int, num_values: int, seed: int, num_resamples: int) -> Iterator[np.ndarray]:
+    """[some, num_tasks] indices of tasks, drawn with replacement; as many at a time as memory should hold values of."""
+    generator = np.random.default_rng(seed)
+    some = max(1, _RESAMPLED_AT_A_TIME // num_values)
+    for start in range(0, num_resamples, some):
+        yield generator.integers(0, num_tasks, (min(some, num_resamples - start), num_tasks))
+
+
+def _take(values: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+    """[some, num_rows, num_tasks] values of drawn tasks, each with all of its rows."""
+    return values.T[drawn].swapaxes(-1, -2)
+
+
+def _pool(values: np.ndarray) -> np.ndarray:
+    """[..., num_rows * num_tasks] all pairs."""
+    return values.reshape(*values.shape[:-2], -1)
+
+
+def _mean_of_tasks(values: np.ndarray) -> np.ndarray:
+    """[...] means over tasks of means over the rows that played them, of [..., num_rows, num_tasks] values."""
+    return np.asarray(np.nanmean(_mean_of_rows(values), axis=-1))
+
+
+def _mean_of_rows(values: np.ndarray) -> np.ndarray:
+    """[..., num_tasks] means of [..., num_rows, num_tasks] values over the rows that there are; NaN for none."""
+    counts = (~np.isnan(values)).sum(axis=-2)
+    return np.asarray(np.nansum(values, axis=-2) / np.where(counts, counts, np.nan))
+
+
+def jackknife(left: np.ndarray) -> float:
     """The square of half a 95 % interval over participants or seeds: t(number - 1)^2 times the jackknife's variance.
 
     Args:
-      left: a statistic without each of them in turn.
-      number: of them, at least two; by default as many as `left` has values.
+      left: a statistic without each of them in turn, at least two.
     """
-    number = len(left) if number is None else number
+    number = len(left)
     variance = float(((left - left.mean()) ** 2).sum()) * (number - 1) / number
     return t_quantile(number - 1) ** 2 * variance
 
@@ -209,14 +296,15 @@ def jackknife(left: np.ndarray, number: int | None = None) -> float:
 def contrast(
     scores: np.ndarray,
     others: np.ndarray,
-    statistic: Callable[[np.ndarray], np.ndarray],
+    statistic: Statistic,
     combine: Callable[[np.ndarray, np.ndarray], np.ndarray] = np.subtract,
     seed: int = 0,
     num_resamples: int = NUM_RESAMPLES,
 ) -> Estimate:
     """A statistic of `scores` minus, or divided by, that of `others` on the same tasks, with its 95 % interval.
 
-    It is over tasks, of each one's mean over seeds. As in `difference` each source of chance takes its own t:
+    It is of all pairs of a seed and a task, pooled as in `crossed_interval`, so that equally good players have the same
+    statistic however many seeds they have. As in `difference` each source of chance takes its own t:
 
     half width^2 = sum over players of t(num_seeds - 1)^2 A + t(num_tasks - 1)^2 B
 
@@ -226,23 +314,22 @@ def contrast(
     Args:
       scores: [num_seeds, num_tasks], without NaN.
       others: [num_other_seeds, num_tasks], likewise.
-      statistic: from [..., num_tasks] values to [...].
+      statistic: from [..., number] values to [...].
       combine: what is made of the two statistics, `np.subtract` or `np.divide`.
       seed: of the resampling.
       num_resamples: how many times the statistic is computed.
     """
     num_tasks, square = scores.shape[1], 0.0
-    ours, theirs = scores.mean(axis=0), others.mean(axis=0)
+    ours, theirs = statistic(_pool(scores)), statistic(_pool(others))
     for is_ours, player in ((True, scores), (False, others)):
-        num_seeds = len(player)
-        if num_seeds > 1:
-            left = statistic((player.sum(axis=0) - player) / (num_seeds - 1))  # without each seed
-            square += jackknife(combine(left, statistic(theirs)) if is_ours else combine(statistic(ours), left))
+        if len(player) > 1:
+            left = np.array([statistic(_pool(np.delete(player, place, axis=0))) for place in range(len(player))])
+            square += jackknife(combine(left, theirs) if is_ours else combine(ours, left))
     if num_tasks > 1:
-        drawn = np.random.default_rng(seed).integers(0, num_tasks, (num_resamples, num_tasks))
-        varied = combine(statistic(ours[drawn]), statistic(theirs[drawn]))
-        square += t_quantile(num_tasks - 1) ** 2 * float(varied.var())
-    value, half = combine(statistic(ours), statistic(theirs)), np.sqrt(square)
+        draws = _draw_tasks(num_tasks, scores.size + others.size, seed, num_resamples)
+        varied = [combine(*(statistic(_pool(_take(player, drawn))) for player in (scores, others))) for drawn in draws]
+        square += t_quantile(num_tasks - 1) ** 2 * float(np.concatenate(varied).var())
+    value, half = combine(ours, theirs), np.sqrt(square)
     return Estimate(value, value - half, value + half)
 
 

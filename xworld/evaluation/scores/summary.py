@@ -9,25 +9,56 @@ from xworld.evaluation.scores.schema import SCHEMA
 from xworld.evaluation.scores.scores import Scores
 from xworld.evaluation.scores.statistics import (
     Estimate,
+    Statistic,
     crossed_interval,
+    crossed_mean,
     difference,
     estimate,
     gain,
     interval,
     is_above_1,
+    share_interval,
 )
 
 HIGH_SCORE = 0.8
 
-# Of [..., num_tasks] scores, over the last axis.
-STATISTICS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "median": lambda scores: np.median(scores, axis=-1),
-    "percentile_20": lambda scores: np.quantile(scores, 0.2, axis=-1),
-    "mean": lambda scores: scores.mean(axis=-1),
-    "share_above_0.8": lambda scores: (scores > HIGH_SCORE).mean(axis=-1),
-    "share_at_0": lambda scores: (scores == 0).mean(axis=-1),
-    "mean_clipped": lambda scores: np.minimum(scores, 1).mean(axis=-1),
-    "share_above_1": lambda scores: is_above_1(scores).mean(axis=-1),
+
+def quantile(scores: np.ndarray, share: float) -> np.ndarray:
+    """[...] quantiles of [..., number] scores; NaN do not count."""
+    if not np.isnan(scores).any():
+        return np.asarray(np.quantile(scores, share, axis=-1))
+    ordered = np.sort(scores, axis=-1)  # NaN come last
+    place = share * ((~np.isnan(scores)).sum(axis=-1, keepdims=True) - 1)
+    below = np.floor(place).astype(np.int64)
+    low, high = (np.take_along_axis(ordered, at, axis=-1) for at in (below, np.ceil(place).astype(np.int64)))
+    return np.asarray((low + (place - below) * (high - low))[..., 0])
+
+
+def _share(is_it: Callable[[np.ndarray], np.ndarray]) -> Statistic:
+    """The share of scores that are something; NaN do not count."""
+    return lambda scores: np.nanmean(np.where(np.isnan(scores), np.nan, is_it(scores)), axis=-1)
+
+
+def _mean(of: Callable[[np.ndarray], np.ndarray]) -> Statistic:
+    """The mean of what is made of scores; NaN do not count."""
+    return lambda scores: np.asarray(np.nanmean(of(scores), axis=-1))
+
+
+_SHARES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "share_above_0.8": lambda scores: scores > HIGH_SCORE,
+    "share_at_0": lambda scores: scores == 0,
+    "share_above_1": is_above_1,
+}
+_MEANS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "mean": lambda scores: scores,
+    "mean_clipped": lambda scores: np.minimum(scores, 1),
+}
+# Of [..., number] scores, over the last axis; NaN do not count. Of several rows all pairs of a row and a task count.
+STATISTICS: dict[str, Statistic] = {
+    "median": lambda scores: quantile(scores, 0.5),
+    "percentile_20": lambda scores: quantile(scores, 0.2),
+    **{name: _mean(of) for name, of in _MEANS.items()},
+    **{name: _share(is_it) for name, is_it in _SHARES.items()},
 }
 STATISTIC_NAMES = {
     "median": "median",
@@ -131,11 +162,11 @@ def _describe(scores: Scores, player: str, k: int) -> dict[str, Any] | None:
     rows = ~np.isnan(values).all(axis=(1, 2))
     values = values[rows][:, is_there]
     is_played = ~np.isnan(returns[rows]).all(axis=(0, 2))
-    last = last_statistics(values[..., -1])
-    zeros = last
-    if len(values[0]) < is_played.sum():
-        none = np.zeros((len(values), int(is_played.sum()) - len(values[0])))
-        zeros = _statistics(np.concatenate([values[..., -1], none], axis=1))
+    last = zeros = last_statistics(values[..., -1])
+    without = returns[rows][:, is_played & ~is_there, -1]
+    if without.size:
+        none = np.where(np.isnan(without), np.nan, 0)
+        zeros = last_statistics(np.concatenate([values[..., -1], none], axis=1))
     return {
         "num_rows": len(values),
         "num_tasks": len(values[0]),
@@ -160,37 +191,44 @@ def _break_down(scores: Scores, feature: np.ndarray) -> list[dict[str, Any]]:
                 values = scores.score(player, k)[:, is_of_it, -1]
                 values = values[:, ~np.isnan(values).all(axis=0)]
                 if values.size:
-                    described[player][str(k)] = _statistics(values)
+                    described[player][str(k)] = last_statistics(values[~np.isnan(values).all(axis=1)])
         entries.append({"value": int(value), "num_tasks": int(is_of_it.sum()), "scores": described})
     return entries
 
 
-def last_statistics(values: np.ndarray) -> dict[str, dict[str, float]]:
-    """Every statistic of [num_rows, num_tasks] scores of the last trial, with its 95 % interval.
+def last_statistics(values: np.ndarray) -> dict[str, dict[str, float | None]]:
+    """Every statistic of [num_rows, num_tasks] scores of the last trial with its 95 % interval; None of one task.
 
-    That of the mean is by `estimate`, as in curves over trials.
+    Means are over tasks, by `estimate`, as in curves over trials. The others are of all pairs of a row and a task, so
+    that they do not depend on how many rows there are. Every row and task has a score, NaN elsewhere.
     """
-    mean = _first(_estimate(values[..., None]))
-    return _statistics(values) | {"mean": as_json(mean)}
-
-
-def _statistics(values: np.ndarray) -> dict[str, dict[str, float]]:
-    """Every statistic of [num_rows, num_tasks] scores with its 95 % interval; every task has one, NaN elsewhere."""
-    described, means = {}, np.nanmean(values, axis=0)
-    for name, statistic in STATISTICS.items():
-        low, high = interval(means, statistic) if len(values) == 1 else crossed_interval(values, statistic)
-        if name.startswith("share"):
-            low, high = max(low, 0.0), min(high, 1.0)
-        described[name] = {"value": float(statistic(means)), "low": low, "high": high}
+    described: dict[str, dict[str, float | None]] = {}
+    for name in STATISTIC_NAMES:
+        if name in _MEANS:
+            found = _first(_estimate(_MEANS[name](values)[..., None]))
+            value, low, high = float(found.mean), float(found.low), float(found.high)
+        else:
+            value, (low, high) = float(STATISTICS[name](values.reshape(-1))), _interval_of(name, values)
+        has_interval = values.shape[1] > 1
+        described[name] = {"value": value, "low": low if has_interval else None, "high": high if has_interval else None}
     return described
+
+
+def _interval_of(name: str, values: np.ndarray) -> tuple[float, float]:
+    """The interval of a statistic that is no mean."""
+    if name in _SHARES:
+        return share_interval(np.where(np.isnan(values), np.nan, _SHARES[name](values)))
+    if len(values) == 1:
+        return interval(values[0], STATISTICS[name])
+    return crossed_interval(values, STATISTICS[name])
 
 
 def _estimate(values: np.ndarray) -> Estimate:
     """Means over tasks of [num_rows, num_tasks, k] values; every task has one, NaN where a row has not played it."""
     if not np.isnan(values).any():
         return estimate(values)
-    bounds = np.array([crossed_interval(values[..., trial], STATISTICS["mean"]) for trial in range(values.shape[2])])
-    return Estimate(np.nanmean(values, axis=0).mean(axis=0), bounds[:, 0], bounds[:, 1])
+    found = [crossed_mean(values[..., trial]) for trial in range(values.shape[2])]
+    return Estimate(*(np.array([getattr(one, part) for one in found]) for part in ("mean", "low", "high")))
 
 
 def _compare(values: np.ndarray, others: np.ndarray, name: str) -> dict[str, Any] | None:
@@ -218,9 +256,9 @@ def _between_people(values: np.ndarray, others: np.ndarray) -> Estimate:
     """
     mean, mean_of_others = np.nanmean(values, axis=0), np.nanmean(others, axis=0)
     one, other = _estimate(values - mean_of_others), _estimate(mean - others)
-    both = crossed_interval((mean - mean_of_others).T, STATISTICS["mean"])
+    both = crossed_mean((mean - mean_of_others).T)
     squares = [((found.high - found.low) / 2) ** 2 for found in (one, other)]
-    half = (sum(squares) - ((both[1] - both[0]) / 2) ** 2) ** 0.5
+    half = (sum(squares) - ((both.high - both.low) / 2) ** 2) ** 0.5
     return Estimate(one.mean, one.mean - half, one.mean + half)
 
 

@@ -112,9 +112,9 @@ def _by_trial(first: str, content: Mapping[str, Any], unit: str) -> str:
         f"20th percentile minus {first}'s",
     )
     about = (
-        f"A score of 1 is {content['reference']['kind']}. Means over {content['num_tasks']} tasks and the seeds of an "
-        f"arm, with 95 % intervals over both, or over tasks where there is one seed. Gain is the last {unit} minus the "
-        f"first. {_about_seeds(content['runs'])}"
+        f"A score of 1 is {content['reference']['kind']}. Means over the {content['num_scored'][str(num_trials)]} of "
+        f"{content['num_tasks']} tasks that have a score, and the seeds of an arm, with 95 % intervals over both, or "
+        f"over tasks where there is one seed. Gain is the last {unit} minus the first. {_about_seeds(content['runs'])}"
     )
     return html_table(by_trial, headings) + f"<p><small>{html.escape(about)}</small></p>"
 
