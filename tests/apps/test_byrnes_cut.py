@@ -9,7 +9,7 @@ from tiny_rooms import TinyRooms
 
 from xworld import ConfigError
 from xworld.agents import load
-from xworld.apps.laboratory import Job
+from xworld.apps.laboratory import Job, run_experiment
 from xworld.apps.laboratory.experiments.byrnes_cut import arms
 from xworld.apps.laboratory.experiments.byrnes_cut.arms import ARMS_OF, EXPERIMENT
 from xworld.apps.laboratory.experiments.byrnes_cut.cuts import LEVELS, NUM_BLOCKS, SIZES, Sizes, trials_to_level
@@ -36,7 +36,7 @@ def test_windows_fit_into_what_is_kept(family, is_quick, tmp_path):
 
 def test_steps_in_an_environment_are_refused(tmp_path):
     with pytest.raises(ConfigError, match="Leave --total-steps out"):
-        EXPERIMENT.run(Job("q-learner", "ad-10", 0, tmp_path, total_steps=5))
+        run_experiment(EXPERIMENT, tmp_path, total_steps=5)
 
 
 def test_blocks_are_means_of_trials_in_a_row():

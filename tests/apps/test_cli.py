@@ -122,6 +122,16 @@ def test_a_finished_run_can_be_continued_and_is_not_started_again(run_folder, ca
     assert asked == [2, 2]
 
 
+def test_training_that_diverges_ends_in_one_line(tmp_path, capsys, monkeypatch):
+    def diverge(*given, **named):
+        raise xworld.training.TrainingDiverged("Training diverged before update 4: the loss is nan.", 100)
+
+    monkeypatch.setattr(xworld.training, "use_host_devices", lambda number: None)
+    monkeypatch.setattr(xworld.training, "train", diverge)
+    assert main(["train", "--preset", "smoke", "--run", str(tmp_path / "run")]) == 1
+    assert capsys.readouterr().err == "xworld: Training diverged before update 4: the loss is nan.\n"
+
+
 @pytest.mark.slow
 def test_a_finished_run_can_be_continued_on_two_devices(run_folder):
     before = (run_folder / "metrics.csv").read_bytes()

@@ -9,7 +9,7 @@ from tiny_rooms import TinyRooms, env_config
 
 from xworld import ConfigError
 from xworld.agents import load
-from xworld.apps.laboratory import Job
+from xworld.apps.laboratory import Job, run_experiment
 from xworld.apps.laboratory.experiments import distil
 from xworld.apps.laboratory.experiments.distil import ARMS, EXPERIMENT, NUM_TASKS, REACHES, SIZES, TRIAL_LENGTH, Sizes
 from xworld.evaluation import sample_tasks
@@ -36,7 +36,7 @@ def test_all_arms_have_one_network_and_room_for_their_windows(is_quick, tmp_path
 
 def test_steps_are_not_asked_for(tmp_path):
     with pytest.raises(ConfigError, match="Leave --total-steps out"):
-        EXPERIMENT.run(Job("tasks-64", "ad-96", 0, tmp_path, total_steps=5))
+        run_experiment(EXPERIMENT, tmp_path, total_steps=5)
 
 
 @pytest.mark.parametrize(("arm", "times"), [("rl2-24", 1), ("rl2x4-96", 4)])

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from xworld.apps.commands.main import main
-from xworld.apps.laboratory import Job, Outcome, runner
+from xworld.apps.laboratory import Job, Outcome, outcomes, runner
 from xworld.apps.laboratory.experiments.teaching import kickstart
 from xworld.apps.laboratory.runner import run_experiment
 from xworld.evaluation import Reference, Scores
+from xworld.training import TrainingDiverged
 
 RETURNS = {1: np.ones((2, 1))}
 
@@ -35,12 +36,17 @@ def test_the_student_has_half_the_steps_and_the_teacher_of_its_seed(arm, memory,
     assert found["job"] == (dataclasses.replace(job, total_steps=25_000_000) if share == 2 else job)
 
 
+@pytest.mark.parametrize("diverges", [False, True])
 @pytest.mark.parametrize("num_jobs", [1, 2])
-def test_a_run_that_others_need_is_done_first(num_jobs, tmp_path, monkeypatch):
+def test_a_run_that_others_need_is_done_first_and_without_it_they_are_left_out(
+    num_jobs, diverges, tmp_path, monkeypatch, capsys
+):
     done = []
 
     def run(job):
         done.append(job.arm)
+        if diverges:
+            raise TrainingDiverged("The loss is nan.", 5)
         assert job.arm != "taught" or (job.beside("teacher") / "outcome.json").exists()
         return Outcome(RETURNS)
 
@@ -52,7 +58,7 @@ def test_a_run_that_others_need_is_done_first(num_jobs, tmp_path, monkeypatch):
 
         def poll(self):
             if not self.is_over:
-                runner.run_job(self.experiment, self.job)
+                outcomes.run_job(self.experiment, self.job)
                 self.is_over = True
             return 0
 
@@ -68,8 +74,13 @@ def test_a_run_that_others_need_is_done_first(num_jobs, tmp_path, monkeypatch):
         course=(),
         baselines=lambda job: Scores({"noop": {1: np.zeros((1, 2, 1))}}, reference),
     )
-    run_experiment(experiment, tmp_path / "lab", arms=["taught"], seeds=[5], num_jobs=num_jobs)
-    assert done == ["teacher", "taught"]
+    content = run_experiment(experiment, tmp_path / "lab", arms=["taught"], seeds=[5], num_jobs=num_jobs)
+    assert done == (["teacher"] if diverges else ["teacher", "taught"])
+    missing = content["missing"]
+    names = [[one["run"] for one in missing[part]] for part in ("diverged", "not_finished")]
+    assert names == ([["teacher-seed5"], ["taught-seed5"]] if diverges else [[], []])
+    said = "taught-seed5 is left out: it needs teacher-seed5." in capsys.readouterr().out
+    assert said == diverges
 
 
 @pytest.mark.slow

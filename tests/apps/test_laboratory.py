@@ -15,9 +15,12 @@ from toy_experiment import EXPERIMENT
 
 from xworld import ConfigError, Env
 from xworld.agents import AgentPolicy, load, make_agent, save
+from xworld.apps import laboratory
 from xworld.apps.commands.main import main
 from xworld.apps.laboratory import Job, Outcome, SweepExam, known_experiments, run_experiment
+from xworld.apps.laboratory.crossing import agent_name
 from xworld.apps.laboratory.report.figures import draw_courses
+from xworld.apps.laboratory.report.missing import lines_of_missing
 from xworld.apps.laboratory.training import Along, can_go_on
 from xworld.base.files import locked
 from xworld.evaluation import CrossPlay, Reference, Scores, SweepConfig, run_sweep
@@ -257,9 +260,12 @@ def test_finished_runs_are_not_done_again(tmp_path):
     assert run_experiment(EXPERIMENT, tmp_path) == first
     assert run_experiment(EXPERIMENT, tmp_path, arms=["low"], seeds=[2])["arms"] == ["low"]
     assert {path.read_text() for path in tmp_path.glob("*/count")} == {"1"}
+    other = dataclasses.replace(EXPERIMENT, name="game")  # whose runs are called as those of the toy are
+    with pytest.raises(ConfigError, match=r"was begun with other options \(experiment: toy there, game here\)"):
+        run_experiment(other, tmp_path)
+    (tmp_path / "options.json").unlink()  # as from a folder of results alone
     with pytest.raises(ConfigError, match="was run with other options"):
         run_experiment(EXPERIMENT, tmp_path, is_quick=True)
-    other = dataclasses.replace(EXPERIMENT, name="game")  # whose runs are called as those of the toy are
     with pytest.raises(ConfigError, match=r"is a run of the experiment 'toy', not of 'game'\. Choose another --output"):
         run_experiment(other, tmp_path)
     outcome = tmp_path / "low-seed0" / "outcome.json"
@@ -270,6 +276,134 @@ def test_finished_runs_are_not_done_again(tmp_path):
     (tmp_path / "low-seed0" / "outcome.json").write_text("{")
     with pytest.raises(ConfigError, match="is damaged"):
         run_experiment(EXPERIMENT, tmp_path)
+
+
+def test_what_a_miniature_has_begun_is_not_gone_on_with_in_earnest(tmp_path):
+    """What it recorded and trained before its first outcome would be taken for the whole experiment's."""
+
+    def stop(job):
+        (tmp_path / "lives").mkdir()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_experiment(dataclasses.replace(EXPERIMENT, run=stop), tmp_path, is_quick=True)
+    assert not list(tmp_path.glob("*/outcome.json"))
+    for others, words in (({}, "is_quick: True there, False"), ({"total_steps": 5}, "total_steps: None there, 5")):
+        with pytest.raises(ConfigError, match=rf"was begun with other options \(.*{words} here\)\. Choose another"):
+            run_experiment(EXPERIMENT, tmp_path, **others)
+    assert run_experiment(EXPERIMENT, tmp_path, is_quick=True)["arms"] == ["high", "low"]
+    (tmp_path / "options.json").write_text("[]")
+    with pytest.raises(ConfigError, match=r"options.json is damaged; remove the folder, or choose another: It has not"):
+        run_experiment(EXPERIMENT, tmp_path, is_quick=True)
+
+
+def test_results_alone_go_on_without_a_file_of_their_options(tmp_path):
+    run_experiment(EXPERIMENT, tmp_path, seeds=[2])
+    (tmp_path / "options.json").unlink()
+    assert run_experiment(EXPERIMENT, tmp_path, is_report_only=True)["arms"] == ["high", "low"]
+    assert not (tmp_path / "options.json").exists()
+    run_experiment(EXPERIMENT, tmp_path, seeds=[0])
+    assert json.loads((tmp_path / "options.json").read_text()) == {
+        "experiment": "toy", "is_quick": False, "total_steps": None,
+    }  # fmt: skip
+
+
+def test_what_is_asked_for_in_vain_is_refused_before_anything_is_written(tmp_path):
+    experiment = dataclasses.replace(EXPERIMENT, why_no_steps="The toy has no steps")
+    with pytest.raises(ConfigError, match=r"^The toy has no steps\. Leave --total-steps out\.$"):
+        run_experiment(experiment, tmp_path / "lab", total_steps=5)
+    assert not (tmp_path / "lab").exists()
+
+
+def test_a_run_that_diverges_is_told_of_and_the_others_go_on(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(laboratory, "experiment_by_name", lambda name: EXPERIMENT)
+    command = ["lab", "toy", "--output", str(tmp_path), "--seeds", "2", "15"]
+    assert main(command) == 1
+    printed, error = capsys.readouterr()
+    line = "high-seed15 diverged at 2,500 steps and has no score: The loss is nan."
+    assert line in printed and "Wrote toy.json, toy.png and toy.html" in printed
+    assert error == "xworld: 1 run diverged, and will not be done again. To train one anew, remove its folder.\n"
+    found = json.loads((tmp_path / "high-seed15" / "diverged.json").read_text())
+    assert found["steps"] == 2500 and found["reason"] == "The loss is nan. Try something else."
+    content = json.loads((tmp_path / "toy.json").read_text())
+    assert content["missing"]["diverged"] == [
+        {"run": "high-seed15", "family": "all", "arm": "high", "seed": 15, "steps": 2500, "reason": found["reason"]}
+    ]
+    assert content["missing"]["not_finished"] == [] and content["missing"]["compared_with"] == {}
+    runs = [(run["arm"], run["seed"]) for run in content["families"]["all"]["runs"]]
+    assert runs == [("high", 2), ("low", 2), ("low", 15)]
+    assert f"<p>{line}</p>" in (tmp_path / "toy.html").read_text()
+    assert main([*command, "--report-only"]) == 1 and line in capsys.readouterr().out
+    assert main(command) == 1 and "begins" not in capsys.readouterr().out  # it would diverge again
+    assert {path.read_text() for path in tmp_path.glob("*/count")} == {"1"}
+    with pytest.raises(ConfigError, match="seed15 was run with other options"):
+        (tmp_path / "options.json").unlink()
+        run_experiment(EXPERIMENT, tmp_path, arms=["high"], seeds=[15], total_steps=5)
+
+
+def test_where_all_diverged_the_report_says_so_and_no_more(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(laboratory, "experiment_by_name", lambda name: EXPERIMENT)
+    assert main(["lab", "toy", "--output", str(tmp_path), "--seeds", "14"]) == 1
+    printed, error = capsys.readouterr()
+    assert "Wrote toy.json and toy.html" in printed and "xworld: 2 runs diverged" in error
+    content = json.loads((tmp_path / "toy.json").read_text())
+    assert content["families"] == {} and len(content["missing"]["diverged"]) == 2
+    assert not (tmp_path / "toy.png").exists() and "low-seed14 diverged" in (tmp_path / "toy.html").read_text()
+
+
+def test_a_report_says_what_is_not_finished_and_what_differences_are_to(tmp_path):
+    def lines(content):
+        return lines_of_missing(content["missing"])
+
+    families = dataclasses.replace(EXPERIMENT, families=("easy", "hard"))
+    run_experiment(families, tmp_path, families=["easy"], arms=["low"])
+    content = run_experiment(families, tmp_path, is_report_only=True)
+    assert [(one["run"], one["arm"], one["seed"]) for one in content["missing"]["not_finished"]][:2] == [
+        ("easy-high-seed0", "high", 0), ("easy-high-seed2", "high", 2),
+    ]  # fmt: skip
+    assert lines(content) == [
+        "Not finished are 6 of 8 runs: of easy high; all of hard.",
+        "high has no finished run in easy: differences are to low.",
+    ]
+    page = (tmp_path / "toy.html").read_text()
+    assert all(f"<p>{line}</p>" in page for line in lines(content)) and "minus low" in page
+    run_experiment(families, tmp_path, families=["easy"], arms=["high"], seeds=[2])
+    assert lines(run_experiment(families, tmp_path, is_report_only=True)) == [
+        "Not finished are 5 of 8 runs: of easy high (seed 0); all of hard."
+    ]
+    assert lines(run_experiment(families, tmp_path, arms=["low"], families=["easy"], is_report_only=True)) == []
+    (tmp_path / "easy-baselines" / "outcome.json").unlink()  # without which there is no report of its family
+    run_experiment(families, tmp_path, families=["hard"], seeds=[2])
+    left = lines(run_experiment(families, tmp_path, seeds=[2], is_report_only=True))
+    assert left == ["Not finished are 0 of 4 runs: of easy baselines."]
+
+
+def test_agents_that_were_trained_again_play_again(tmp_path, capsys):
+    def together(jobs, store):
+        players = [agent_name(job) for job in jobs]
+        returns = np.ones((len(jobs), len(jobs), 2))
+        for i, j in np.ndindex(len(jobs), len(jobs)):
+            name = f"{players[i]} with {players[j]}"
+            if store.read(name, (2,)) is None:
+                played.append((i, j))
+                store.write(name, np.full(2, len(played), np.float32))
+            returns[i, j] = store.read(name, (2,))
+        return CrossPlay(tuple(players), returns)
+
+    played = []
+    experiment = dataclasses.replace(EXPERIMENT, cross_play=together)
+    first = run_experiment(experiment, tmp_path, arms=["high"])
+    assert first["cross_play"]["high"]["players"] == ["high 0", "high 2"] and len(played) == 4
+    assert run_experiment(experiment, tmp_path, arms=["high"]) == first and len(played) == 4
+    outcome = tmp_path / "high-seed2" / "outcome.json"
+    outcome.write_text(outcome.read_text().replace('"luck":2', '"luck":3'))  # as if the run had been removed
+    assert run_experiment(experiment, tmp_path, arms=["high"], is_report_only=True)["cross_play"] == {}
+    assert "high-cross-play.json is of runs that have been trained again since" in capsys.readouterr().out
+    second = run_experiment(experiment, tmp_path, arms=["high"])
+    assert played[4:] == [(0, 1), (1, 0), (1, 1)]  # the other has not changed
+    assert second["cross_play"] != first["cross_play"]
+    again = run_experiment(experiment, tmp_path, arms=["high"], is_report_only=True)
+    assert again["cross_play"] == second["cross_play"]
 
 
 def test_arms_and_families_may_have_other_seeds_and_a_miniature_has_one(tmp_path):
@@ -313,6 +447,9 @@ def test_runs_side_by_side_give_the_same(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(helpers), os.environ.get("PYTHONPATH", "")]))
     one, other = (run_experiment(EXPERIMENT, tmp_path / str(jobs), num_jobs=jobs, seeds=[2]) for jobs in (1, 2))
     assert one["families"]["all"]["scores"] == other["families"]["all"]["scores"]
+    content = run_experiment(EXPERIMENT, tmp_path / "2", num_jobs=2, seeds=[2, 15, 16])
+    assert [of["run"] for of in content["missing"]["diverged"]] == ["high-seed15"]
+    assert [run["seed"] for run in content["families"]["all"]["runs"]] == [2, 16, 2, 15, 16]
     with pytest.raises(ConfigError, match=r"low-seed13 ended without an outcome: 13 brings bad luck. See .*seed13.log"):
         run_experiment(EXPERIMENT, tmp_path / "2", num_jobs=2, seeds=[2, 13])
 

@@ -8,16 +8,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from tiny_rooms import SMALL_AGENT, TinyRooms, env_config
 
 from xworld import ConfigError, Env
 from xworld.agents import AgentPolicy, LoadedAgent, make_agent, save
 from xworld.apps.commands.main import main
 from xworld.evaluation import evaluate, sample_tasks
+from xworld.evaluation.inspection.figure import _draw_attention
 from xworld.evaluation.inspection.forgetful import Forgetful
-from xworld.evaluation.inspection.inspect import inspect_agent, training_signs
+from xworld.evaluation.inspection.inspect import PLACES, _attention, inspect_agent, training_signs
 from xworld.evaluation.inspection.probe import chance, probe
-from xworld.evaluation.inspection.watching import watch
+from xworld.evaluation.inspection.table import inspection_tables
+from xworld.evaluation.inspection.watching import Watched, watch
 from xworld.tasks import TaskCollection, TaskSet
 from xworld.tasks import save as save_tasks
 
@@ -146,6 +149,40 @@ def test_attention_is_what_the_output_depends_on(memory):
         assert bool((after != before).any()) == (last[place] > 0 and not is_itself), place
 
 
+def test_shares_of_attention_are_disjoint_and_all_there_is():
+    """Of two heads in one episode of four steps that count; the second looks at nothing half of the time."""
+    heads = np.array([[[0.4, 0.8, 1.6, 1.2], [0.0, 1.0, 0.6, 0.4]]])  # [layers, heads, D] sums by steps back
+    watched = Watched(
+        features=None,
+        blank=None,
+        maker=None,
+        attention=heads[None],
+        num_steps=np.array([4]),
+        before=np.array([[[1.4, 0.5]]]),
+        step_before=np.array([[[0.6, 0.75]]]),
+    )
+    (layer,) = attention = _attention(watched)
+    found = [[head[place] for place in PLACES] for head in layer]
+    np.testing.assert_allclose(found, [[0.1, 0.15, 0.4, 0.35, 0], [0, 0.1875, 0.1875, 0.125, 0.5]], atol=1e-9)
+    np.testing.assert_allclose(np.sum(found, axis=1), 1)
+    axes = Figure().add_subplot()
+    _draw_attention(axes, {"attention": attention})
+    bars = [(bar.get_x(), bar.get_x() + bar.get_width()) for bar in axes.patches]
+    assert axes.get_xlim() == (0, 1) and len(bars) == 2 * len(PLACES)
+    assert min(left for left, _ in bars) == 0 and max(right for _, right in bars) == pytest.approx(1)
+    (table,) = (table for table in inspection_tables(content_with(attention)) if "attention" in str(table.title))
+    assert [column.header for column in table.columns[1:]] == [place.replace("_", " ") for place in PLACES]
+    shown = [[float(cell) for cell in row] for row in zip(*(column.cells for column in table.columns[1:]), strict=True)]
+    np.testing.assert_allclose(np.sum(shown, axis=1), 1, atol=0.02)
+
+
+def content_with(attention: object) -> dict[str, object]:
+    """Of an `inspection.json`, as much as tables need."""
+    of_player = {"2": {"score": {"value": [0.5, 1.0]}}}
+    players = ("agent", "last two trials", "this trial only")
+    return {"scores": dict.fromkeys(players, of_player), "probe": {}, "attention": attention, "training": None}
+
+
 @pytest.mark.slow
 def test_all_of_it_is_said(collection):
     content = inspect_agent(an_agent("transformer_xl"), collection, NUM_TRIALS, num_scored=20)
@@ -156,8 +193,9 @@ def test_all_of_it_is_said(collection):
         for head in layer:
             parts = [value for name, value in head.items() if name.startswith("at_")]
             assert sum(head["by_steps_back"]) == pytest.approx(1, abs=1e-3)
-            within = head["at_this_trial"] + head["at_earlier_trials"] + head["at_nothing"]
-            assert within == pytest.approx(1, abs=1e-3) and min(parts) >= 0
+            assert sum(parts) == pytest.approx(1, abs=1e-3) and min(parts) >= 0
+            # Of 24 steps that count three begin a trial: what they see a step back is of the trial before.
+            assert 0 < head["at_the_step_before"] < head["by_steps_back"][1]
 
 
 @pytest.mark.slow  # quicker: `test_all_of_it_is_said`

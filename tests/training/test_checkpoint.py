@@ -158,10 +158,10 @@ def test_divergence_stops_and_keeps_the_checkpoint(tmp_path):
     huge = jax.tree.map(lambda leaf: leaf + np.float32(1e30), state.params)
     parts = fetch(all_parts(dataclasses.replace(state, params=huge), make_trainer(CONFIG).given(SANITY_TASKS)))
     save(folder, "last", 10, parts, describe(make_trainer(CONFIG).agent, CONFIG.env))
-    with pytest.raises(
-        TrainingDiverged, match=r"The checkpoint of update 10 is kept. Try a lower learner.learning_rate"
-    ):
+    words = r"The checkpoint of update 10 is kept. Try a lower learner.learning_rate"
+    with pytest.raises(TrainingDiverged, match=words) as raised:
         run(folder, resume=True)
+    assert raised.value.steps > 10 * CONFIG.steps_per_update
     assert all((leaf == 1e30).all() for leaf in jax.tree.leaves(load_agent(folder).params))
     assert [row["update"] for row in MetricsWriter.read(folder)] == [10]
 

@@ -1,5 +1,6 @@
 """The command `xworld lab`. As in `main.py`, heavy imports happen inside."""
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,7 +18,8 @@ class Lab:
     """Run an experiment: train its arms with several seeds, and draw one figure. Without a name, list them.
 
     After Ctrl-C the same command goes on; runs that are finished are not done again. Leaves NAME.json, NAME.png and
-    NAME.html, and a folder for each run, which `xworld evaluate` and `xworld render` take.
+    NAME.html, and a folder for each run, which `xworld evaluate` and `xworld render` take. Runs that diverge are named,
+    the others go on, and the exit status is 1.
     """
 
     name: Annotated[Positional[str | None], arg(metavar="NAME")] = None
@@ -43,6 +45,7 @@ class Lab:
             return 0
         import rich
 
+        from xworld.apps.laboratory.report.missing import lines_of_missing
         from xworld.evaluation import trials_table
 
         chosen = experiment_by_name(self.name)
@@ -67,8 +70,19 @@ class Lab:
             if len(content["families"]) > 1:
                 print(family)
             rich.print(trials_table(of_family))
-        print(f"Wrote {self.name}.json, {self.name}.png and {self.name}.html to {folder}")
-        return 0
+        for line in lines_of_missing(content["missing"]):
+            print(line)
+        figure = f", {self.name}.png" if content["families"] else ""
+        print(f"Wrote {self.name}.json{figure} and {self.name}.html to {folder}")
+        num_diverged = len(content["missing"]["diverged"])
+        if not num_diverged:
+            return 0
+        print(
+            f"xworld: {num_diverged} {'run' if num_diverged == 1 else 'runs'} diverged, and will not be done again. To "
+            "train one anew, remove its folder.",
+            file=sys.stderr,
+        )
+        return 1
 
 
 def _families_of(experiment: "Experiment", axis: str, families: tuple[str, ...]) -> tuple[str, ...]:

@@ -88,10 +88,12 @@ class Experiment:
     # of an arm, another one whose run of the same seed and family has to be finished before: it uses what that left
     needs: Mapping[str, str] = field(default_factory=dict)
     fit_along: str | None = None  # a number that runs measure: scores of each family are fitted along it
-    # of runs with each other, players `ARM SEED`; what two of them earn is kept in a store of the family
+    # of finished runs with each other, in their order; what two earn is kept in a store of the family, under names that
+    # `crossing.agent_name` gives, so that a run which is trained again is played again
     cross_play: Callable[[Sequence[Job], ReturnsStore], CrossPlay] | None = None
     # of a family, the most trials that an episode of training has, where agents are evaluated with more
     trained_trials: Mapping[str, int] = field(default_factory=dict)
+    why_no_steps: str | None = None  # of an experiment without --total-steps: a sentence, without a full stop
     unit: str = "trial"  # what the scores in a row are of
     num_columns: int = 2  # panels side by side in figures of several families or exams
 

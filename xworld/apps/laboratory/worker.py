@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from xworld.apps.laboratory.experiment import Job
-from xworld.apps.laboratory.runner import run_job
+from xworld.apps.laboratory.outcomes import run_job
 from xworld.base.errors import ConfigError
 from xworld.base.xla.devices import num_cores, use_devices
 

@@ -8,12 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from xworld.evaluation.inspection.inspect import FORGETFUL
+from xworld.evaluation.inspection.inspect import FORGETFUL, PLACES
 from xworld.evaluation.report.look import FAINT, INK, add_axes, blank_figure, write_title
 from xworld.evaluation.scores.scores import AGENT
 
 _COLOURS = ("#2563c9", "#2f8f5b", "#d9822b", "#7d55b5", "#1b8a9a", "#a8842c", "#b5651d", "#c2417c")
-_PLACES = ("at_itself", "at_the_step_before", "at_this_trial", "at_earlier_trials", "at_nothing")
 
 
 def draw_inspection(content: Mapping[str, Any]) -> Figure:
@@ -57,7 +56,7 @@ def _draw_attention(axes: Axes, content: Mapping[str, Any]) -> None:
         for j, head in enumerate(layer, start=1)
     ]
     left = np.zeros(len(heads))
-    for place, colour in zip(_PLACES, ("#173f86", "#2563c9", "#9dbbef", "#d9822b", "#e6e8eb"), strict=True):
+    for place, colour in zip(PLACES, ("#173f86", "#2563c9", "#9dbbef", "#d9822b", "#e6e8eb"), strict=True):
         share = np.array([head[place] for _, head in heads])
         axes.barh(np.arange(len(heads)), share, left=left, color=colour, label=place.replace("_", " "), height=0.7)
         left += share

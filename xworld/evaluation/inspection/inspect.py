@@ -25,6 +25,8 @@ from xworld.tasks import TaskCollection
 
 # The agent with less memory, by name: how many trials it remembers, the present one included.
 FORGETFUL = {"last two trials": 2, "this trial only": 1}
+# Where attention looks: disjoint, and all there is. The step before may be of an earlier trial, and then counts there.
+PLACES = ("at_itself", "at_the_step_before", "at_the_rest_of_this_trial", "at_earlier_trials", "at_nothing")
 FEWEST = 100  # episodes that a probe is made of
 _QUARTERS = 4
 
@@ -141,22 +143,21 @@ def _probe(watched: Watched, tasks: Task) -> dict[str, Any]:
 
 
 def _attention(watched: Watched) -> list[list[dict[str, Any]]] | None:
-    """For each layer and head the shares of attention, mean over all steps after the first trial."""
-    if watched.attention is None or watched.before is None:
+    """For each layer and head the shares of attention in `PLACES`, mean over all steps after the first trial."""
+    if watched.attention is None or watched.before is None or watched.step_before is None:
         return None
     total = max(int(watched.num_steps.sum()), 1)
-    by_distance, before = watched.attention.sum(0) / total, watched.before.sum(0) / total
+    sums = (np.asarray(leaf, np.float64).sum(0) for leaf in (watched.attention, watched.before, watched.step_before))
     return [
-        [
-            {
-                "at_itself": float(head[0]),
-                "at_the_step_before": float(head[1:2].sum()),
-                "at_this_trial": float(head.sum() - past),
-                "at_earlier_trials": float(past),
-                "at_nothing": float(max(1 - head.sum(), 0)),
-                "by_steps_back": head.round(6).tolist(),
-            }
-            for head, past in zip(layer, layer_before, strict=True)
-        ]
-        for layer, layer_before in zip(by_distance, before, strict=True)
+        [_shares(*of_head) for of_head in zip(*of_layer, strict=True)]
+        for of_layer in zip(*(of_all / total for of_all in sums), strict=True)
     ]
+
+
+def _shares(by_distance: np.ndarray, before: np.ndarray, step_before: np.ndarray) -> dict[str, Any]:
+    """Of a head, given [D] shares by steps back, and those of earlier trials and of the step before in this trial."""
+    itself, somewhere = by_distance[0], by_distance.sum()
+    this_trial = somewhere - before - itself - step_before
+    shares = (itself, step_before, this_trial, before, 1 - somewhere)
+    at = {place: max(float(share), 0.0) for place, share in zip(PLACES, shares, strict=True)}  # but for rounding
+    return {**at, "by_steps_back": by_distance.round(6).tolist()}

@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.table import Table
 
-from xworld.evaluation.inspection.inspect import FORGETFUL
+from xworld.evaluation.inspection.inspect import FORGETFUL, PLACES
 from xworld.evaluation.scores.scores import AGENT
 
 
@@ -36,14 +36,13 @@ def _by_trial(content: Mapping[str, Any], num_trials: int) -> Table:
 
 
 def _attention(layers: list[list[dict[str, Any]]]) -> Table:
-    places = [name for name in layers[0][0] if name.startswith("at_")]
     table = Table(title="share of attention after the first trial", title_justify="left")
     table.add_column("layer, head")
-    for place in places:
+    for place in PLACES:
         table.add_column(place.replace("_", " "), justify="right")
     for i, layer in enumerate(layers, start=1):
         for j, head in enumerate(layer, start=1):
-            table.add_row(f"{i}, {j}", *(f"{head[place]:.2f}" for place in places))
+            table.add_row(f"{i}, {j}", *(f"{head[place]:.2f}" for place in PLACES))
     return table
 
 

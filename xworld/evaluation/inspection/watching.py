@@ -25,6 +25,7 @@ class Watched:
     attention: jax.Array | None  # [N, layers, heads, D] float32, sum over steps after the first trial, by steps back
     num_steps: jax.Array  # [N] int32, of these steps
     before: jax.Array | None  # [N, layers, heads] float32, the sum of what looks back beyond the present trial
+    step_before: jax.Array | None  # [N, layers, heads] float32, the sum at the step before, if it is of this trial
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
@@ -85,7 +86,7 @@ def _play(
         last_rule = jnp.where(after.event > 0, after.event, moment.last_rule)
         is_made = (after.reward[0] > 0) & (last_rule > 0) & (observation.trial == 0) & (watched.maker == 0)
         counts = ((observation.trial > 0) & ~moment.is_over).astype(jnp.float32)
-        attention, before = _add_looks(watched, looked, counts, observation)
+        attention, before, step_before = _add_looks(watched, looked, counts, observation)
         return _Moment(
             state=state,
             timestep=after,
@@ -99,6 +100,7 @@ def _play(
                 attention=attention,
                 num_steps=watched.num_steps + counts.astype(jnp.int32),
                 before=before,
+                step_before=step_before,
             ),
         )
 
@@ -116,6 +118,7 @@ def _play(
         attention=None if heads is None else jnp.zeros((*heads, agent.reach), jnp.float32),
         num_steps=jnp.int32(0),
         before=None if heads is None else jnp.zeros(heads, jnp.float32),
+        step_before=None if heads is None else jnp.zeros(heads, jnp.float32),
     )
     moment = _Moment(state, first, agent.start_memory(), jnp.int32(0), jnp.bool_(False), watched)
     return jax.lax.fori_loop(0, num_steps, step, moment).watched
@@ -131,14 +134,16 @@ def _look(
 
 def _add_looks(
     watched: Watched, looked: tuple[jax.Array, jax.Array] | None, counts: jax.Array, observation: Observation
-) -> tuple[jax.Array | None, jax.Array | None]:
+) -> tuple[jax.Array | None, jax.Array | None, jax.Array | None]:
     """The sums of attention with where the first agent looks in this step, if the step counts."""
-    if looked is None or watched.attention is None or watched.before is None:
-        return None, None
+    if looked is None or watched.attention is None or watched.before is None or watched.step_before is None:
+        return None, None, None
     weights, distance = looked[0][0] * counts, looked[1][0]
     is_before = distance > observation.trial_length - observation.time_left
     attention = watched.attention.at[..., distance].add(weights, mode="drop")
-    return attention, watched.before + (weights * is_before).sum(-1)
+    is_step_before = (distance == 1) & ~is_before
+    before, step_before = ((weights * is_it).sum(-1) for is_it in (is_before, is_step_before))
+    return attention, watched.before + before, watched.step_before + step_before
 
 
 def _kind_taken(task: Task, rule: jax.Array) -> jax.Array:

@@ -61,6 +61,11 @@ _EXPLODED = 1e6  # of a loss or a gradient's norm; returns are normalised, so th
 class TrainingDiverged(RuntimeError):
     """A loss or a gradient is no longer finite, or huge; the last good checkpoint is kept."""
 
+    def __init__(self, message: str, steps: int):
+        """Of a run that has taken so many environment steps."""
+        super().__init__(message)
+        self.steps = steps
+
 
 OnChunk = Callable[[Given, Row], Given]
 OnEvaluation = Callable[[LoadedAgent, Task, Row], Row | None]
@@ -231,7 +236,7 @@ class _Run:
             if self.recorder is not None:
                 self.recorder.add(taken, update)
             update += config.updates_per_chunk
-            _check_finite(row, update, self.saved.newest)
+            _check_finite(row, update, update * config.steps_per_update, self.saved.newest)
 
             num_chunks, is_end = update // config.updates_per_chunk, update >= config.num_updates
             row |= {"update": update, "steps": update * config.steps_per_update}
@@ -377,13 +382,14 @@ def _score_of_lead(score: float) -> float:
     return float(rounded if jax.process_count() == 1 else multihost_utils.broadcast_one_to_all(rounded))
 
 
-def _check_finite(row: Row, update: int, saved: int) -> None:
+def _check_finite(row: Row, update: int, steps: int, saved: int) -> None:
     loss, norm = (row[name] for name in WATCHED)
     if not (abs(loss) < _EXPLODED and norm < _EXPLODED):  # nor are these true of NaN
         raise TrainingDiverged(
             f"Training diverged before update {update}: the loss is {loss:.3g}, the gradient's norm {norm:.3g}. The "
             f"checkpoint of update {saved} is kept. Try a lower learner.learning_rate, a learner.warm_up of 0.05, or a "
-            "lower learner.optimiser.max_gradient_norm."
+            "lower learner.optimiser.max_gradient_norm.",
+            steps,
         )
 
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from xworld.agents import AgentPolicy, Expert, PairedPolicy, Policy
 from xworld.agents.players import EXPERT, NOOP, RANDOM, SCRIPTED, plan_policy
+from xworld.apps.laboratory.crossing import agent_name
 from xworld.apps.laboratory.experiment import BASELINES, Experiment, Job, Outcome
 from xworld.apps.laboratory.training import newest_policy, train_run
 from xworld.core.env import Env
@@ -164,7 +165,7 @@ def run(job: Job) -> Outcome:
 def _play_together(jobs: Sequence[Job], store: ReturnsStore) -> CrossPlay:
     """The agents of these runs with each other."""
     first, *_ = jobs
-    players: dict[str, AgentPolicy] = {f"{job.arm} {job.seed}": newest_policy(job.folder) for job in jobs}
+    players: dict[str, AgentPolicy] = {agent_name(job): newest_policy(job.folder) for job in jobs}
     return _exam(first.is_quick).cross_play(players, first.folder.with_name(BASELINES), store)
 
 

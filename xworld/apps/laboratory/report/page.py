@@ -9,6 +9,7 @@ import numpy as np
 
 from xworld.apps.laboratory.experiment import ALL_ARMS
 from xworld.apps.laboratory.report.fits import describe_fit
+from xworld.apps.laboratory.report.missing import lines_of_missing
 from xworld.evaluation.report.page import embed, html_table, wrap_page
 from xworld.evaluation.scores.summary import STATISTIC_NAMES
 
@@ -17,6 +18,7 @@ def make_page(content: Mapping[str, Any], figures: Sequence[bytes]) -> str:
     """The question, the figures, and for each family scores by trial and what each run measured."""
     families = content["families"]
     parts = [f"<h1>{html.escape(content['experiment'])}</h1><p>{html.escape(content['question'])}</p>"]
+    parts += [f"<p>{html.escape(line)}</p>" for line in lines_of_missing(content["missing"])]
     parts += [f"<figure>{embed(figure, 'png')}</figure>" for figure in figures]
     parts += [_over_families(content)] * (len(families) > 1)
     parts += [_table_of_rows(content["of_all_rows"])] * bool(content["of_all_rows"])

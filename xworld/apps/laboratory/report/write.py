@@ -25,14 +25,19 @@ Found = Sequence[tuple[Job, Mapping[str, Any]]]  # runs and baselines, and what 
 
 
 def write_report(
-    experiment: Experiment, folder: Path, found: Found, cross_plays: Mapping[str, CrossPlay]
+    experiment: Experiment,
+    folder: Path,
+    found: Found,
+    cross_plays: Mapping[str, CrossPlay],
+    missing: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Writes NAME.json, NAME.png and NAME.html into the folder, of runs and baselines; the content of the first.
 
     NAME-numbers.png too, of an experiment that plays several numbers of trials, NAME-gain.png of one that says what
     gains are drawn against, NAME-course.png of one that says which columns of its runs are drawn (of several families
     NAME-course-FAMILY.png of each), NAME-fit.png of one that is fitted, NAME-gallery.png of one whose curricula keep
-    tasks, and NAME-cross-play.png of one whose agents have played with each other.
+    tasks, and NAME-cross-play.png of one whose agents have played with each other. `missing` is of
+    `describe_missing`. Where nothing is found there are no figures.
     """
     arms = list(dict.fromkeys(job.arm for job, _ in found if job.arm in experiment.arms))
     runs = [job for job, _ in found if job.arm in experiment.arms]
@@ -40,6 +45,7 @@ def write_report(
         "experiment": experiment.name,
         "question": experiment.question,
         "arms": arms,
+        "missing": missing,
         "num_columns": experiment.num_columns,
         "unit": experiment.unit,
         "families": {family: _of_family(experiment, of_it) for family, of_it in _by_family(experiment, found).items()},
@@ -50,6 +56,16 @@ def write_report(
     }
     text = json.dumps(content, indent=1) + "\n"
     content = json.loads(text)
+    figures = _figures(experiment, content) if content["families"] else {}
+    page = make_page(content, list(figures.values()))
+    files = {f"{experiment.name}.json": text.encode(), **figures, f"{experiment.name}.html": page.encode()}
+    for name, written in files.items():
+        write_atomically(folder / name, written)
+    return content
+
+
+def _figures(experiment: Experiment, content: Mapping[str, Any]) -> dict[str, bytes]:
+    """By the names of their files."""
     figures = {f"{experiment.name}.png": to_png(draw_families(content))}
     if any(len(by_k) > 1 for of_family in content["families"].values() for by_k in of_family["scores"].values()):
         figures[f"{experiment.name}-numbers.png"] = to_png(draw_numbers(content))
@@ -63,11 +79,7 @@ def write_report(
         figures[f"{experiment.name}-gallery.png"] = to_png(draw_gallery(content["kept_tasks"]))
     if content["cross_play"]:
         figures[f"{experiment.name}-cross-play.png"] = to_png(draw_cross_play(content["cross_play"]))
-    page = make_page(content, list(figures.values()))
-    files = {f"{experiment.name}.json": text.encode(), **figures, f"{experiment.name}.html": page.encode()}
-    for name, written in files.items():
-        write_atomically(folder / name, written)
-    return content
+    return figures
 
 
 def _draw_courses(experiment: Experiment, content: Mapping[str, Any]) -> dict[str, bytes]:
@@ -241,7 +253,7 @@ def _course(experiment: Experiment, found: Sequence[tuple[Job, Mapping[str, floa
 
 def _of_all_rows(experiment: Experiment, runs: Sequence[Job]) -> dict[str, dict[str, float | None]]:
     """By arm, what the experiment reads off the rows of all runs."""
-    if experiment.of_all_rows is None:
+    if experiment.of_all_rows is None or not runs:
         return {}
     found = experiment.of_all_rows({job: MetricsWriter.read(job.folder) for job in runs})
     return {arm: dict(numbers) for arm, numbers in found.items()}
