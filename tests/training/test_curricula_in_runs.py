@@ -179,7 +179,7 @@ def test_one_curriculum_is_enough():
     with pytest.raises(ConfigError, match="but the tasks are a curriculum already .PrioritisedReplay."):
         make_source(CONFIG, own)
     with pytest.raises(
-        ConfigError, match="has tasks tried out .PrioritisedReplay., and RunConfig.curriculum alone"
+        ConfigError, match="has tasks tried out .PrioritisedReplay., and only RunConfig.curriculum plans"
     ):
         make_source(with_curriculum(UniformConfig()), own)
     plain = PLRConfig(capacity=64, min_filled=4, is_robust=False).make(tasks, CONFIG.sizes)  # which tries nothing out
