@@ -1,6 +1,5 @@
 """An update of PPO by hand-made steps: what has no weight changes nothing."""
 
-import dataclasses
 from functools import partial
 
 import jax
@@ -81,3 +80,14 @@ def test_an_update_without_a_learned_step_changes_nothing(begun):
     trained, state, _ = learn(*begun, rollout_of(once, np.full(SHAPE, -2, np.float32)))
     assert state.return_scale.weight > begun[1].return_scale.weight
     assert (trained.agent["logits"] != begun[0].agent["logits"]).any()
+
+
+def test_what_has_no_weight_counts_for_nothing_however_unlikely_it_was(begun):
+    """A partner's action may be one that the learner hardly ever takes: its ratio is infinite later."""
+    weight = np.ones(SHAPE, np.float32)
+    weight[1:3, 2] = 0
+    likely = np.full(SHAPE, -2, np.float32)
+    expected = learn(*begun, rollout_of(weight, likely))
+    found = learn(*begun, rollout_of(weight, np.where(weight > 0, likely, -300).astype(np.float32)))
+    assert_equal(found, expected)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(found[0]))

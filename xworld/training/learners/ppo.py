@@ -258,6 +258,7 @@ class PPO:
         """
         steps, output = data.rollout.steps, unroll(self.agent, trained.agent, data.rollout)
         log_ratio = distribution.log_probability(output.logits, steps.action) - steps.log_probability
+        log_ratio = jnp.where(steps.weight > 0, log_ratio, 0.0)  # 0 times a ratio that is infinite would be NaN
         weights = steps.weight / jnp.maximum(jax.lax.psum(steps.weight.sum(), AXIS), 1)
         policy = (weights * clipped_surrogate(log_ratio, data.advantages, self.config.clip)).sum()
         value = (weights * value_loss(output.value, data.targets)).sum()

@@ -111,8 +111,9 @@ def make_source(config: RunConfig, tasks: TaskSource | None) -> TaskSource:
         )
     if _wants_search(source, config.sizes):
         raise ConfigError(
-            f"The tasks are a curriculum that has tasks tried out ({type(source).__name__}), and only RunConfig.curriculum "
-            "plans steps for that. Write its configuration there, and give the tasks that it chooses among."
+            f"The tasks are a curriculum that has tasks tried out ({type(source).__name__}), and only "
+            "RunConfig.curriculum plans steps for that. Write its configuration there, and give the tasks that it "
+            "chooses among."
         )
     return source
 
