@@ -66,11 +66,12 @@ def test_returns_must_be_apart_to_pass_the_filter(highest, expected):
     assert bool(is_admitted(config, returns, jnp.zeros(2))) == expected
 
 
-def test_the_filter_admits_waits_and_is_done():
+@pytest.mark.parametrize("clock", [0, 2_000_000])
+def test_the_filter_admits_waits_and_is_done(clock):
     config = NoopConfig(num_episodes=2, num_idle_episodes=1, num_training_episodes=3, capacity=2)
     rule = config.make(TaskSet(TASKS), SIZES)
     assert rule.source.tasks.game_id.tolist() == list(range(12))
-    rule = update(rule, episodes([[0, 1]]))
+    rule = update(dataclasses.replace(rule, clock=CLOCK(clock)), episodes([[0, 1]]))
 
     def tried(*rows):  # of three environments each: two play, one does not
         tasks = [[task, 11] for task, _ in rows for _ in range(3)]

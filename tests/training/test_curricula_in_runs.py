@@ -178,5 +178,10 @@ def test_one_curriculum_is_enough():
     own = PLRConfig(capacity=64, min_filled=4).make(tasks, CONFIG.sizes)
     with pytest.raises(ConfigError, match="but the tasks are a curriculum already .PrioritisedReplay."):
         make_source(CONFIG, own)
-    assert make_source(with_curriculum(UniformConfig()), own) is own
+    with pytest.raises(
+        ConfigError, match="has tasks tried out .PrioritisedReplay., and only RunConfig.curriculum plans"
+    ):
+        make_source(with_curriculum(UniformConfig()), own)
+    plain = PLRConfig(capacity=64, min_filled=4, is_robust=False).make(tasks, CONFIG.sizes)  # which tries nothing out
+    assert make_source(with_curriculum(UniformConfig()), plain) is plain
     assert isinstance(CONFIG.sizes, Sizes)

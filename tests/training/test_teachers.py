@@ -32,7 +32,7 @@ from xworld.training import (
     save_teacher,
     train,
 )
-from xworld.training.learners.learner import Batch, Trained
+from xworld.training.learners.learner import Batch, Trained, add_terms, guidance
 from xworld.training.learners.terms.teacher import divergence
 from xworld.training.logs.metrics import MetricsWriter
 from xworld.training.rollouts.rollout import collect, pick_told, start_actor
@@ -309,6 +309,34 @@ def test_who_can_teach_whom():
         with pytest.raises(ConfigError) as error:
             make_teacher(loaded, student, config.env, teaching)
         assert message in str(error.value)
+
+
+def test_terms_of_one_name_are_refused_and_teachers_can_be_told_apart(tmp_path):
+    config = PRESETS["smoke"]()
+    student = make_agent(config.agent, config.env)
+    first, second = (
+        make_teacher(loaded_teacher(), student, config.env, TeachingConfig(weight=weight), name=name)
+        for weight, name in ((0.5, "first"), (0.25, "second"))
+    )
+    with pytest.raises(ConfigError, match="2 terms have the name 'first', by which metrics are told apart"):
+        train(config, tmp_path / "run", terms=(first, dataclasses.replace(second, name="first")), show_progress=False)
+    assert not (tmp_path / "run").exists()
+    total, weights = guidance((first, second), jnp.float32(0))
+    assert weights == {"weight_first": 0.5, "weight_second": 0.25} and total.weight == 0.75
+    terms, ones = (Plain("term", 1.0), Plain("term", 2.0)), jnp.ones((1, 1, 1))
+    loss, _ = add_terms(terms, ((), ()), None, None, ((), ()), ones, jnp.float32(0))
+    assert loss == 3.0  # of all, whatever they are called
+
+
+@dataclasses.dataclass(frozen=True)
+class Plain:
+    """A term whose losses are all the same."""
+
+    name: str
+    value: float
+
+    def loss(self, own, output, steps, extra, progress):
+        return jnp.full((1, 1, 1), self.value)
 
 
 @pytest.mark.parametrize(

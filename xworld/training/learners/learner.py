@@ -150,11 +150,11 @@ def add_terms(
 
     On a device it is that device's share of the mean, if the weights add up to 1 over all devices.
     """
-    metrics = {
-        f"term_{term.name}": (weights * term.loss(own, output, steps, extra, progress)).sum()
+    losses = [
+        (weights * term.loss(own, output, steps, extra, progress)).sum()
         for term, own, extra in zip(terms, heads, extras, strict=True)
-    }
-    return sum(metrics.values(), 0.0), metrics
+    ]
+    return sum(losses, 0.0), {f"term_{term.name}": loss for term, loss in zip(terms, losses, strict=True)}
 
 
 def in_values(terms: Sequence[Term], extras: Sequence[Any], scale: ReturnScale) -> tuple[Any, ...]:
@@ -170,9 +170,9 @@ def guidance(terms: Sequence[Term], progress: jax.Array) -> tuple[Guidance | Non
 
     Factors of the policy gradient are multiplied, coefficients of the L2 penalty added.
     """
-    asked = {term.name: term.guide(progress) for term in terms if isinstance(term, Advice)}
-    weights = {f"weight_{name}": one.weight for name, one in asked.items()}
+    asked = [(term.name, term.guide(progress)) for term in terms if isinstance(term, Advice)]
+    weights = {f"weight_{name}": one.weight for name, one in asked}
     total: Guidance | None = None
-    for one in asked.values():
+    for _, one in asked:
         total = one if total is None else Guidance(total.weight + one.weight, total.own * one.own, total.l2 + one.l2)
     return total, weights

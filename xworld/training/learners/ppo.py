@@ -140,7 +140,11 @@ class PPO:
         progress: jax.Array,
         batch: Batch,
     ) -> tuple[Trained, PPOState, Report]:
-        """`num_epochs` passes over a rollout, in minibatches of whole sequences."""
+        """`num_epochs` passes over a rollout, in minibatches of whole sequences.
+
+        A rollout in which nothing is learned from, on any device, leaves the parameters and the state as they are.
+        """
+        before = trained, state
         if self._unrolls_first:
             rollout = self._with_outputs(trained, rollout)
         signals = self.signals(state, rollout)
@@ -180,7 +184,10 @@ class PPO:
             "entropy_weight": entropy_weight,
             "explained_variance": _explained_variance(expected, rollout.steps, self.config.discount, batch),
         }
-        return trained, dataclasses.replace(state, return_scale=return_scale), Report(metrics, signals)
+        after = trained, dataclasses.replace(state, return_scale=return_scale)
+        is_learned_from = jax.lax.psum(weights.sum(), AXIS) > 0
+        trained, state = jax.tree.map(partial(jnp.where, is_learned_from), after, before)
+        return trained, state, Report(metrics, signals)
 
     def signals(self, state: PPOState, rollout: Rollout) -> dict[str, jax.Array]:
         """[T, B, A] each: "advantage", "return" that the value should have foreseen, "td_error" of one step."""
@@ -251,6 +258,7 @@ class PPO:
         """
         steps, output = data.rollout.steps, unroll(self.agent, trained.agent, data.rollout)
         log_ratio = distribution.log_probability(output.logits, steps.action) - steps.log_probability
+        log_ratio = jnp.where(steps.weight > 0, log_ratio, 0.0)  # 0 times a ratio that is infinite would be NaN
         weights = steps.weight / jnp.maximum(jax.lax.psum(steps.weight.sum(), AXIS), 1)
         policy = (weights * clipped_surrogate(log_ratio, data.advantages, self.config.clip)).sum()
         value = (weights * value_loss(output.value, data.targets)).sum()

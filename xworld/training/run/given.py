@@ -12,8 +12,9 @@ from xworld.core.env import Env
 from xworld.core.types import TaskSource
 from xworld.tasks import Universe, UniverseConfig
 from xworld.tasks.sets.task_set import check_tasks
-from xworld.training.curriculum.curriculum import Curriculum
+from xworld.training.curriculum.curriculum import Curriculum, Searching
 from xworld.training.curriculum.rules.uniform import UniformConfig
+from xworld.training.curriculum.sizes import Sizes
 from xworld.training.learners.terms.term import Term
 from xworld.training.partners.configs import SelfConfig
 from xworld.training.rollouts.partners import Changing, Partners
@@ -97,7 +98,8 @@ def make_source(config: RunConfig, tasks: TaskSource | None) -> TaskSource:
     """Where a run's tasks come from: the configuration's universe or `tasks`, as its curriculum chooses among them.
 
     Raises:
-      ConfigError: `tasks` are a curriculum, and the configuration has one as well; or it is not for such tasks.
+      ConfigError: `tasks` are a curriculum, and the configuration has one as well, or they are one that has tasks tried
+        out; or the configuration's is not for such tasks.
     """
     source = Universe(config.env, config.universe) if tasks is None else tasks
     if not isinstance(source, Curriculum):
@@ -107,7 +109,19 @@ def make_source(config: RunConfig, tasks: TaskSource | None) -> TaskSource:
             f"RunConfig.curriculum is {config.curriculum!r}, but the tasks are a curriculum already "
             f"({type(source).__name__}). Give one of the two."
         )
+    if _wants_search(source, config.sizes):
+        raise ConfigError(
+            f"The tasks are a curriculum that has tasks tried out ({type(source).__name__}), and only "
+            "RunConfig.curriculum plans steps for that. Write its configuration there, and give the tasks that it "
+            "chooses among."
+        )
     return source
+
+
+def _wants_search(source: Curriculum, sizes: Sizes) -> bool:
+    """Whether a curriculum has tasks tried out: one that could, unless its own configuration says that it does not."""
+    search = getattr(getattr(source, "config", None), "search", None)
+    return isinstance(source, Searching) and (search is None or search(sizes) is not None)
 
 
 def describe_splits(config: UniverseConfig) -> dict[str, Any]:

@@ -103,7 +103,7 @@ def train(
       folder: where `config.json`, metrics and checkpoints go; new or empty, unless `resume`. All processes see it.
       resume: whether to go on from the folder's checkpoint, with the same tasks, terms, partners, learner, agent and
         evaluation tasks.
-      tasks: where tasks come from, maybe a `Curriculum`; by default the configuration's universe.
+      tasks: where tasks come from, maybe a `Curriculum` without a search; by default the configuration's universe.
       terms: further losses.
       partners: who plays the seats that the learner does not; by default those of the configuration.
       learner: in place of the one that the configuration describes; hashable.

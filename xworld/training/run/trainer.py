@@ -25,7 +25,7 @@ from xworld.training.devices.sharding import (
     specs_of_marked,
 )
 from xworld.training.learners.learner import Batch, Learner, Metrics, Trained
-from xworld.training.learners.terms.term import Term
+from xworld.training.learners.terms.term import Term, check_names
 from xworld.training.logs.tasks import task_metrics
 from xworld.training.rollouts.partners import Changing, Partners, seated
 from xworld.training.rollouts.rollout import Actor, TrialReturns, collect, start_actor
@@ -68,7 +68,12 @@ class Trainer:
     def given(
         self, tasks: TaskSource, terms: tuple[Term, ...] = (), partners: Partners | Changing | None = None
     ) -> Given:
-        """What `start` and `chunk` take, on all devices. A change of its leaves needs no recompile."""
+        """What `start` and `chunk` take, on all devices. A change of its leaves needs no recompile.
+
+        Raises:
+          ConfigError: two terms have one name.
+        """
+        check_names(terms)
         given = jax.tree.map(jnp.asarray, Given(tasks, terms, partners))
         return place(given, make_mesh(), jax.tree.map(lambda _: P(), given))
 

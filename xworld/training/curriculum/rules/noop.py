@@ -22,10 +22,6 @@ from xworld.training.curriculum.sizes import Sizes, search_of
 from xworld.training.rollouts.episodes import Episodes
 from xworld.training.rollouts.try_out import Search
 
-_DONE = (
-    -1e6
-)  # added to the score of what has been trained on enough: below all clocks, and float32 still tells them apart
-
 
 @dataclass(frozen=True)
 class NoopConfig:
@@ -145,7 +141,8 @@ class NoopFilter(Followed):
         first = jax.tree.map(lambda leaf: leaf[::row].reshape(-1, *leaf.shape[2:]), tried.task)
         born = self.archive.born.astype(jnp.float32)
         is_done = self.archive.num_episodes >= self.config.num_training_episodes
-        score = jnp.where(is_done, _DONE + born, -born)
+        done = born - 2 * self.clock - 1  # below what waits and what is offered, whose scores are from -clock to 0
+        score = jnp.where(is_done, done, -born)  # float32 has all these whole numbers until a clock of 2^23
         archive = dataclasses.replace(self.archive, score=jnp.where(self.archive.is_filled, score, self.archive.score))
         offered = jnp.full(is_in.size, -self.clock, jnp.float32)
         archive = archive.insert(_whole(first), offered, is_in.reshape(-1), self.clock)

@@ -172,8 +172,17 @@ class Teacher:
         return dataclasses.replace(self, by_score=np.float32(left), is_on=np.bool_(left > 0))
 
 
-def make_teacher(loaded: LoadedAgent, student: Agent, env_config: EnvConfig, config: TeachingConfig) -> Teacher:
+def make_teacher(
+    loaded: LoadedAgent, student: Agent, env_config: EnvConfig, config: TeachingConfig, *, name: str = "teacher"
+) -> Teacher:
     """A trained agent as the teacher of `student`, which is trained in environments of `env_config`.
+
+    Args:
+      loaded: the trained agent.
+      student: the network of the run.
+      env_config: of the run.
+      config: how the teacher is listened to.
+      name: by which metrics call it; several teachers of one run need names of their own.
 
     Raises:
       ConfigError: they do not see the same, empty their memories at other times, or nobody knows what the teacher's
@@ -198,7 +207,7 @@ def make_teacher(loaded: LoadedAgent, student: Agent, env_config: EnvConfig, con
             "The teacher was saved without its return_scale, so that its values cannot be compared. Write a "
             "value_weight of 0 in its TeachingConfig (--teaching.value-weight 0)."
         )
-    return Teacher(loaded.params, loaded.agent, loaded.return_scale, config)
+    return Teacher(loaded.params, loaded.agent, loaded.return_scale, config, name=name)
 
 
 def divergence(logits: jax.Array, others: jax.Array) -> jax.Array:

@@ -4,7 +4,7 @@ A term may do more: be an `Advice`, which the learner follows in place of what i
 changes with how the student does.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
@@ -12,6 +12,7 @@ import jax
 
 from xworld.agents import Agent, Output, Params
 from xworld.agents.return_scale import ReturnScale
+from xworld.base.errors import ConfigError
 from xworld.training.rollouts.rollout import Rollout, Steps
 
 T = TypeVar("T")
@@ -102,6 +103,17 @@ class Evaluated(Protocol):
           progress: share of the run's updates that are done.
         """
         ...
+
+
+def check_names(terms: Sequence[Term]) -> None:
+    """Raises ConfigError if two terms have one name, under which only one of them would be reported."""
+    names = [term.name for term in terms]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(
+                f"{names.count(name)} terms have the name {name!r}, by which metrics are told apart. Give each a name "
+                "of its own, a teacher by make_teacher(name=...)."
+            )
 
 
 def measured(terms: tuple[T, ...], score_of: ScoreOf) -> tuple[T, ...]:
