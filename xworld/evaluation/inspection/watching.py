@@ -109,16 +109,16 @@ def _play(
         return decide(first.observation, memory, is_reset), look(first.observation, memory, is_reset)
 
     output, looked = jax.eval_shape(begin)
-    none = jnp.zeros((num_trials, output.features.shape[-1]), jnp.float32)
-    heads = None if looked is None else looked[0].shape[1:3]
+    features = jnp.zeros((num_trials, output.features.shape[-1]), jnp.float32)
+    none = None if looked is None else jnp.zeros(looked[0].shape[1:3], jnp.float32)  # of each layer and head
     watched = Watched(
-        features=none,
-        blank=none,
+        features=features,
+        blank=features,
         maker=jnp.int32(0),
-        attention=None if heads is None else jnp.zeros((*heads, agent.reach), jnp.float32),
+        attention=None if none is None else jnp.zeros((*none.shape, agent.reach), jnp.float32),
         num_steps=jnp.int32(0),
-        before=None if heads is None else jnp.zeros(heads, jnp.float32),
-        step_before=None if heads is None else jnp.zeros(heads, jnp.float32),
+        before=none,
+        step_before=none,
     )
     moment = _Moment(state, first, agent.start_memory(), jnp.int32(0), jnp.bool_(False), watched)
     return jax.lax.fori_loop(0, num_steps, step, moment).watched
