@@ -87,22 +87,16 @@ def _play(
         is_made = (after.reward[0] > 0) & (last_rule > 0) & (observation.trial == 0) & (watched.maker == 0)
         counts = ((observation.trial > 0) & ~moment.is_over).astype(jnp.float32)
         attention, before, step_before = _add_looks(watched, looked, counts, observation)
-        return _Moment(
-            state=state,
-            timestep=after,
-            memory=output.memory,
-            last_rule=last_rule,
-            is_over=moment.is_over | after.is_last,
-            watched=Watched(
-                features=jnp.where(at, output.features[0], watched.features),
-                blank=jnp.where(at, blank.features[0], watched.blank),
-                maker=jnp.where(is_made, _kind_taken(task, last_rule - 1), watched.maker),
-                attention=attention,
-                num_steps=watched.num_steps + counts.astype(jnp.int32),
-                before=before,
-                step_before=step_before,
-            ),
+        watched = Watched(
+            features=jnp.where(at, output.features[0], watched.features),
+            blank=jnp.where(at, blank.features[0], watched.blank),
+            maker=jnp.where(is_made, _kind_taken(task, last_rule - 1), watched.maker),
+            attention=attention,
+            num_steps=watched.num_steps + counts.astype(jnp.int32),
+            before=before,
+            step_before=step_before,
         )
+        return _Moment(state, after, output.memory, last_rule, moment.is_over | after.is_last, watched)
 
     def begin() -> tuple[Any, Any]:
         memory, is_reset = agent.start_memory(), agent.is_reset(first)
