@@ -157,11 +157,10 @@ def test_finetune_goes_on_from_a_run_and_its_scores_normalise(tmp_path, capsys, 
 
     _serve(monkeypatch, collection, config)
     best = tmp_path / "best.json"
-    tasks = [{"return_by_trial": {"agent": {"1": [1.0], "2": [0.5, best_return]}}} for best_return in (2, 4, 0, 8)]
+    tasks = [{"last_return_by_half": {"1": [1.0, 1.0], "2": [best_return] * 2}} for best_return in (2, 4, 0, 8)]
     task_set = {"name": "four rooms", "content_hash": collection.content_hash}
-    best.write_text(
-        json.dumps({"schema": "xworld.scores/2", "task_set": task_set, "scores": {"agent": {}}, "tasks": tasks})
-    )
+    content = {"task_set": task_set, "protocol": {"num_repetitions": 2}, "scores": {"agent": {}}, "tasks": tasks}
+    best.write_text(json.dumps({"schema": "xworld.scores/2", **content}))
     assert (
         main(["evaluate", "--agent", str(tuned), "--task-set", "four", *ONE, "--greedy", "--normalise-by", "best.json"])
         == 0

@@ -29,13 +29,14 @@ from xworld.evaluation import (
     sweep_scores,
     write_sweep,
 )
-from xworld.evaluation.reference import BY_FINE_TUNED
+from xworld.evaluation.reference import BY_FINE_TUNED, BY_HALF, halves
 from xworld.evaluation.report.files import choose_tasks
 from xworld.evaluation.report.look import to_png
 from xworld.evaluation.report.page import html_table
 from xworld.evaluation.report.plots import draw_breakdown, draw_statistics
 from xworld.evaluation.report.tables import breakdown_table
 from xworld.evaluation.scores import sweep as sweep_module
+from xworld.evaluation.scores.schema import SCHEMA
 from xworld.evaluation.scores.statistics import interval, share_interval, wilson
 from xworld.evaluation.scores.summary import STATISTICS, as_json, last_statistics
 from xworld.tasks import TaskCollection
@@ -163,8 +164,13 @@ def test_what_was_interrupted_goes_on_and_gives_the_same_bytes(
         run(tmp_path / "a")
 
     tuned = fine_tuned_reference(tmp_path / "a", collection.content_hash)
-    last = np.stack([random_sweep[k][:, :, -1].mean(1, dtype=np.float64) for k in SWEEP.num_trials])
-    np.testing.assert_allclose(tuned.best, last.max(0), rtol=1e-6)
+    even, odd = (
+        np.stack([random_sweep[k][:, half::2, -1].mean(1, dtype=np.float64) for k in SWEEP.num_trials])
+        for half in (0, 1)
+    )
+    rooms = np.arange(3)
+    expected = (even[odd.argmax(0), rooms] + odd[even.argmax(0), rooms]) / 2
+    np.testing.assert_allclose(tuned.best, expected, rtol=1e-6)
     with pytest.raises(ConfigError, match="of other tasks"):
         fine_tuned_reference(tmp_path / "a" / "scores.json", "0")
 
@@ -331,6 +337,34 @@ def test_best_returns_are_kept_and_their_search_goes_on(collection, tmp_path, mo
     np.save(path, np.zeros((3, 2), np.float32))
     with pytest.raises(ConfigError, match="damaged"):
         expert_reference(tasks, expert, tmp_path)
+
+
+def test_an_equally_good_agent_scores_1_beside_a_fine_tuned_one(tmp_path):
+    """Nothing but chance tells the numbers of trials apart: the highest of six means would be a sixth too high."""
+    generator, num_tasks, numbers = np.random.default_rng(0), 400, (1, 2, 3, 5, 8, 13)
+
+    def played():
+        return {k: generator.normal(5, 4, (num_tasks, 20, 1)) for k in numbers}
+
+    by_half = {str(k): halves(returns).tolist() for k, returns in played().items()}
+    content = {
+        "schema": SCHEMA,
+        "task_set": {"name": "any", "content_hash": "0"},
+        "protocol": {"num_repetitions": 20},
+        "scores": {},
+        "tasks": [{BY_HALF: {k: values[task] for k, values in by_half.items()}} for task in range(num_tasks)],
+    }
+    path = tmp_path / "scores.json"
+    path.write_text(json.dumps(content))
+    reference = fine_tuned_reference(path, "0")
+    last = np.mean([returns[..., -1].mean(axis=1) for returns in played().values()], axis=0)
+    assert last.mean() / reference.best.mean() == pytest.approx(1, abs=0.02)
+    highest = np.max([np.mean(values, axis=-1) for values in by_half.values()], axis=0)
+    assert last.mean() / highest.mean() < 0.85
+    content["protocol"]["num_repetitions"] = 1
+    path.write_text(json.dumps(content))
+    with pytest.raises(ConfigError, match="of one episode of each task, and a reference needs two"):
+        fine_tuned_reference(path, "0")
 
 
 def test_no_scores_without_any_reference(random_sweep):

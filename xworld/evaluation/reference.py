@@ -18,6 +18,7 @@ from xworld.evaluation.scores.schema import read_scores
 BY_EXPERT = "the expert's best known return"
 BY_EXPERTS_EPISODE = "the expert's return in the same task and trial"
 BY_FINE_TUNED = "the best last trial of an agent trained on the tasks"
+BY_HALF = "last_return_by_half"  # of a task in scores.json: by number of trials, `halves` of its episodes
 _TASKS_AT_A_TIME = 16  # between two writes of the file of best returns
 
 
@@ -73,7 +74,11 @@ def expert_reference(
 
 
 def fine_tuned_reference(scores: Path, content_hash: str) -> Reference:
-    """The best last-trial return over all numbers of trials, from the scores of an agent trained on the same tasks.
+    """The last-trial return with the best number of trials, from the scores of an agent trained on the same tasks.
+
+    Cross-fitted: a task's best number of trials is chosen by one half of its episodes, and its return read from the
+    other half; the same the other way round, and the mean of both. The highest of several means that vary by chance
+    is too high, so that an equally good agent would seem to be worse.
 
     Source: AdA, arXiv 2301.07608, where the agent that is evaluated is trained further on the test tasks.
 
@@ -82,22 +87,39 @@ def fine_tuned_reference(scores: Path, content_hash: str) -> Reference:
       content_hash: of the tasks.
 
     Raises:
-      ConfigError: the file cannot be read, is something else, or is of other tasks.
+      ConfigError: the file cannot be read, is something else, is of other tasks, or of one episode of each.
     """
     path = scores / "scores.json" if scores.is_dir() else scores
     content = read_scores(path)
     try:
         task_set = content.get("task_set", {"name": "of no named set", "content_hash": None})
-        name, found_hash, (player, *_) = task_set["name"], task_set["content_hash"], content["scores"]
-        best = [max(returns[-1] for returns in task["return_by_trial"][player].values()) for task in content["tasks"]]
-        reference = Reference(BY_FINE_TUNED, np.array(best, np.float32))
+        name, found_hash, tasks, _ = task_set["name"], task_set["content_hash"], content["tasks"], content["scores"]
+        has_halves = content.get("protocol", {}).get("num_repetitions", 1) > 1
+        by_half = [list(task[BY_HALF].values()) for task in tasks] if has_halves else []
+        best = _cross_fit(np.array(by_half, np.float64)) if has_halves else np.zeros(0)
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise ConfigError(f"{path} is damaged. Evaluate the fine-tuned agent again.") from error
     if found_hash != content_hash:
         raise ConfigError(
             f"{path} is of other tasks ({name}). Evaluate the fine-tuned agent on these tasks, and name its folder."
         )
-    return reference
+    if not has_halves:
+        raise ConfigError(
+            f"{path} is of one episode of each task, and a reference needs two: one half chooses the number of trials, "
+            "the other says what it earns. Evaluate the fine-tuned agent with --repetitions 2 or more."
+        )
+    return Reference(BY_FINE_TUNED, best.astype(np.float32))
+
+
+def halves(returns: np.ndarray) -> np.ndarray:
+    """[num_tasks, 2] mean last-trial returns of the even and the odd episodes of [num_tasks, num_repetitions, k]."""
+    return np.stack([returns[:, half::2, -1].mean(axis=1, dtype=np.float64) for half in (0, 1)], axis=-1)
+
+
+def _cross_fit(by_half: np.ndarray) -> np.ndarray:
+    """[num_tasks] returns of [num_tasks, number, 2], each half's with the number that is best in the other half."""
+    chosen = by_half[..., ::-1].argmax(axis=1, keepdims=True)
+    return np.asarray(np.take_along_axis(by_half, chosen, axis=1).mean(axis=(1, 2)))
 
 
 def _physics(env: Env) -> list[int]:

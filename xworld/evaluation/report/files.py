@@ -11,7 +11,7 @@ import numpy as np
 
 from xworld.agents.players import Player
 from xworld.base.files import check_folder, write_atomically
-from xworld.evaluation.reference import Reference
+from xworld.evaluation.reference import BY_HALF, Reference, halves
 from xworld.evaluation.report.learning_curve import draw_learning_curve
 from xworld.evaluation.report.look import to_png
 from xworld.evaluation.report.page import Film, make_page
@@ -93,7 +93,7 @@ def write_sweep(
     content = make_content(
         sweep_scores(player.name, returns, reference),
         {player.name: player.about},
-        {**names, **ids},
+        {**names, **ids, **_by_half(returns, config)},
         collection.features,
         task_set={"name": collection.name, "content_hash": collection.content_hash},
         env=asdict(collection.env.config),
@@ -104,6 +104,15 @@ def write_sweep(
     films = list(_film_tasks(folder, collection, player, config, returns, content))
     write_atomically(folder / "report.html", make_page(content, films).encode())
     return content
+
+
+def _by_half(returns: Mapping[int, np.ndarray], config: SweepConfig) -> dict[str, list[dict[str, list[float]]]]:
+    """The column that `fine_tuned_reference` reads; none of one episode of each task."""
+    if config.num_repetitions < 2:
+        return {}
+    by_k = {str(k): halves(played).tolist() for k, played in returns.items()}
+    num_tasks = len(next(iter(returns.values())))
+    return {BY_HALF: [{k: of_tasks[task_id] for k, of_tasks in by_k.items()} for task_id in range(num_tasks)]}
 
 
 def choose_tasks(scores: np.ndarray) -> dict[str, int]:
