@@ -109,19 +109,24 @@ def _play(
         return decide(first.observation, memory, is_reset), look(first.observation, memory, is_reset)
 
     output, looked = jax.eval_shape(begin)
-    none = jnp.zeros((num_trials, output.features.shape[-1]), jnp.float32)
-    heads = None if looked is None else looked[0].shape[1:3]
-    watched = Watched(
+    shape = num_trials, output.features.shape[-1]
+    watched = _nothing(shape, None if looked is None else looked[0].shape[1:3], agent)
+    moment = _Moment(state, first, agent.start_memory(), jnp.int32(0), jnp.bool_(False), watched)
+    return jax.lax.fori_loop(0, num_steps, step, moment).watched
+
+
+def _nothing(shape: tuple[int, int], heads: tuple[int, ...] | None, agent: Agent) -> Watched:
+    """What is seen before the first step: features of a shape, and layers and heads, if the agent attends."""
+    none, no_looks = jnp.zeros(shape, jnp.float32), None if heads is None else jnp.zeros(heads, jnp.float32)
+    return Watched(
         features=none,
         blank=none,
         maker=jnp.int32(0),
         attention=None if heads is None else jnp.zeros((*heads, agent.reach), jnp.float32),
         num_steps=jnp.int32(0),
-        before=None if heads is None else jnp.zeros(heads, jnp.float32),
-        step_before=None if heads is None else jnp.zeros(heads, jnp.float32),
+        before=no_looks,
+        step_before=no_looks,
     )
-    moment = _Moment(state, first, agent.start_memory(), jnp.int32(0), jnp.bool_(False), watched)
-    return jax.lax.fori_loop(0, num_steps, step, moment).watched
 
 
 def _look(
