@@ -1,11 +1,16 @@
 """Players by name: folders with any signs in them, and networks and players of the user's own."""
 
 import dataclasses
+import importlib
+import json
+import os
+import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
+import habit_network
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,7 +19,7 @@ from evaluation_tasks import CONFIG, make_room
 from evaluation_tasks import ENV as SMALL_ENV
 
 from xworld import ConfigError, Env, EnvConfig
-from xworld.agents import AgentConfig, LoadedAgent, make_agent
+from xworld.agents import AgentConfig, LoadedAgent, make_agent, save
 from xworld.agents.players import PRETRAINED, PRETRAINED_DUO, agent_folder, check_can_play, own_network, player_by_name
 from xworld.agents.saved import saved
 from xworld.base.configs import class_name
@@ -106,6 +111,104 @@ def test_a_module_may_be_in_the_working_folder(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
     with pytest.raises(ConfigError, match="returns 3, which is no network"):
         own_network("module_of_this_folder:network", ENV)
+
+
+OWN = """
+import functools
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import habit_network
+import jax
+import jax.numpy as jnp
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Mine:
+    weights: jax.Array
+    words: object = field(metadata={"static": True})
+
+    def start(self, key):
+        return ()
+
+    def act(self, key, memory, timestep):
+        return 0, ()
+
+
+@dataclass(frozen=True)
+class Network(habit_network.Habit):
+    words: object
+
+
+def make(env):
+    words = Path("words").read_text().split()
+    return Mine(jnp.arange(3.0), (frozenset(words), functools.partial(make, words=lambda: 0)))
+
+
+def network(env):
+    return Network((frozenset(Path("words").read_text().split()), make, lambda: 0))
+"""
+ABOUT = """
+import json, sys
+import jax
+from xworld import Env, EnvConfig
+from xworld.agents.players import player_by_name
+env = Env(EnvConfig(height=4, width=5))
+players = player_by_name("own_code:make", env, None), player_by_name("agent", env, None, network="own_code:network")
+print(json.dumps([[player.about, player.identity] for player in players]))
+"""
+
+
+@pytest.fixture
+def own_code(monkeypatch, tmp_path):
+    """Gives the own player and the agent with an own network, imported anew; in the working folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "words").write_text("one two three four five six")
+    source = tmp_path / "own_code.py"
+    source.write_text(OWN)
+    params = jax.device_get(habit_network.Habit().init(None))
+    save(tmp_path / "agent", load_module("own_code").network(ENV), params, env_config=ENV.config)
+
+    def found():
+        load_module("own_code")
+        players = (
+            player_by_name("own_code:make", ENV, None),
+            player_by_name("agent", ENV, None, network="own_code:network"),
+        )
+        return [[player.about, player.identity] for player in players]
+
+    return found
+
+
+def load_module(name):
+    """The module, anew."""
+    sys.modules.pop(name, None)
+    importlib.invalidate_caches()
+    return importlib.import_module(name)
+
+
+def test_returns_of_ones_own_code_belong_to_the_code_and_its_static_fields(own_code, tmp_path):
+    first = own_code()
+    assert own_code() == first  # of other objects
+    for about, identity in first:
+        assert about["structure"] != about["source"] and identity != about["digest"]
+    (tmp_path / "words").write_text("one two")
+    for (before, was), (after, now) in zip(first, own_code(), strict=True):
+        assert was != now and {name for name in before if before[name] != after[name]} == {"structure"}
+    (tmp_path / "words").write_text("one two three four five six")
+    (tmp_path / "own_code.py").write_text(OWN.replace("return 0, ()", "return 1 + 0, ()"))
+    for (before, was), (after, now) in zip(first, own_code(), strict=True):
+        assert was != now and {name for name in before if before[name] != after[name]} == {"source"}
+
+
+def test_what_tells_own_code_apart_is_the_same_in_every_process(own_code, tmp_path):
+    path = os.pathsep.join([str(Path(habit_network.__file__).parent), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": path, "PYTHONHASHSEED": "1234"}
+    command = [sys.executable, "-c", ABOUT]
+    found = subprocess.run(command, env=environment, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+    assert json.loads(found) == json.loads(json.dumps(own_code()))
 
 
 def test_a_network_is_for_trained_agents():

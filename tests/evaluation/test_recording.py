@@ -113,6 +113,9 @@ def test_it_does_not_go_on_with_another_agent(rooms, capsys, monkeypatch):
     assert complaint.count("\n") == 1 and files() == begun
     action[0] = TURN_LEFT
     assert main(command) == 0  # nothing is left to play
+    Path("mine.py").write_text("# what another player does")
+    sys.modules["mine"].__file__ = "mine.py"
+    assert main(command) == 2 and "begun with another agent than mine:player" in capsys.readouterr().err
 
 
 def test_the_expert_labels_its_actions(rooms):

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import hashlib
 import importlib
 import os
 import sys
@@ -18,7 +19,7 @@ from xworld.agents.saved import saved
 from xworld.agents.saved.loaded import LoadedAgent
 from xworld.agents.scripted.searcher import Searcher
 from xworld.base.configs import class_name, differences
-from xworld.base.digest import digest
+from xworld.base.digest import digest, structure_digest, value_digest
 from xworld.base.errors import ConfigError, did_you_mean
 from xworld.base.files import as_path, reason_of
 from xworld.base.progress import progress_bar
@@ -49,6 +50,12 @@ class Player:
     name: str
     policy: Policy
     about: dict[str, Any]  # JSON types
+
+    @property
+    def identity(self) -> str:
+        """The digest of the policy, in one with those of its code if that is one's own."""
+        parts = [self.about[name] for name in ("digest", "structure", "source") if name in self.about]
+        return parts[0] if len(parts) == 1 else hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
 
 def player_by_name(
@@ -94,8 +101,15 @@ def player_by_name(
     loaded = load_agent(folder, which or "last", network)
     check_can_play(loaded, env.config)
     policy = AgentPolicy(loaded.params, loaded.agent, is_greedy=is_greedy)
-    is_ours = isinstance(loaded.agent, Agent)
-    about = {"config": dataclasses.asdict(loaded.config)} if is_ours else {"network": class_name(loaded.agent)}
+    if isinstance(loaded.agent, Agent):
+        about = {"config": dataclasses.asdict(loaded.config)}
+    else:
+        structure = value_digest(loaded.agent)
+        about = {
+            "network": class_name(loaded.agent),
+            "structure": structure,
+            "source": _source(network, loaded.agent),
+        }
     return make_player("agent", policy, is_greedy=is_greedy, **about)
 
 
@@ -153,7 +167,7 @@ def own_player(name: str, env: Env) -> Player:
     policy = _call(name, env)
     if not (callable(getattr(policy, "start", None)) and callable(getattr(policy, "act", None))):
         raise ConfigError(f"{name} returns {policy!r}, which is no policy: it needs `start` and `act`.")
-    return make_player(name, policy)
+    return make_player(name, policy, structure=structure_digest(policy), source=_source(name, policy))
 
 
 def own_network(name: str, env: Env) -> Any:
@@ -177,6 +191,21 @@ def _is_function(name: str) -> bool:
     """Whether it can be `module:function`; a path with a colon in it has mostly other signs too."""
     module, _, function = name.partition(":")
     return function.isidentifier() and all(part.isidentifier() for part in module.split("."))
+
+
+def _source(name: str | None, made: object) -> str:
+    """SHA-256 of the files of one's own code: of the module of `module:function`, and of the class that it returned.
+
+    What these import does not count, nor does xworld itself.
+    """
+    modules = {type(made).__module__, *([] if name is None else [name.partition(":")[0]])}
+    total = hashlib.sha256()
+    for module in sorted(modules):
+        file = getattr(sys.modules.get(module), "__file__", None)
+        if file is not None and module.partition(".")[0] != "xworld":
+            with contextlib.suppress(OSError):  # of a module that is in no file
+                total.update(f"{module}\n".encode() + Path(file).read_bytes())
+    return total.hexdigest()
 
 
 def _call(name: str, env: Env) -> Any:

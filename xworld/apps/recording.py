@@ -117,7 +117,7 @@ class Record:
                     for first, tasks in self._batches(named, num_tasks, done - number):
                         size = len(tasks.rows)
                         labels = {"update": np.full(size, update), "stream": first + np.arange(size)}
-                        policy = self._policy(made, writer.header.env, tasks, which)
+                        policy = self._player(made, writer.header.env, tasks, which).policy
                         where: dict[str, Any] = {"first_number": number + first, "batch_size": self.batch_size}
                         record_episodes(writer, tasks, policy, jax.random.key(self.seed), labels=labels, **where)
                         advance(size)
@@ -168,17 +168,16 @@ class Record:
         from xworld.agents import LEARNERS, Decider
         from xworld.agents.players import EXPERT
         from xworld.agents.scripted.adviser import check_advised
-        from xworld.base.digest import digest
 
         if self.expert_actions and self.agent != EXPERT:
             check_advised(tasks.tasks, tasks.rows)
         digests = {}
         is_decider = self.agent != EXPERT  # who would plan all of it now
         for _, path in self._checkpoints() if is_decider else ():
-            policy = self._policy({}, config, tasks, path)
-            is_decider &= isinstance(policy, Decider)
+            player = self._player({}, config, tasks, path)
+            is_decider &= isinstance(player.policy, Decider)
             if self.agent not in LEARNERS:
-                digests[self.agent if path is None else path.name] = digest(policy)
+                digests[self.agent if path is None else path.name] = player.identity
         if self.log_probabilities and not is_decider:
             raise ConfigError(f"{self.agent} does not say how likely its actions are. Leave --log-probabilities out.")
         return digests
@@ -196,7 +195,7 @@ class Record:
                     "Choose another folder, or name the agent of then."
                 )
 
-    def _policy(self, made: dict[Any, Any], config: "EnvConfig", tasks: "TaskRows", checkpoint: Path | None) -> Any:
+    def _player(self, made: dict[Any, Any], config: "EnvConfig", tasks: "TaskRows", checkpoint: Path | None) -> Any:
         """Who plays some tasks; `made` once, but for those that are made for the tasks."""
         from xworld.agents import LEARNERS
         from xworld.agents.players import EXPERT, player_by_name
@@ -212,5 +211,5 @@ class Record:
                     which=None if self.which == "all" else self.which,
                     network=self.network,
                     is_greedy=self.greedy,
-                ).policy
+                )
         return made[checkpoint]
