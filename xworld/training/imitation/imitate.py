@@ -23,6 +23,7 @@ from xworld.core.types import Task
 from xworld.evaluation import evaluate
 from xworld.evaluation.protocol import with_num_trials
 from xworld.histories import Dataset, Pieces, derive_windows, draw_windows
+from xworld.training.devices.sharding import fetch
 from xworld.training.imitation.config import DPT, ImitateConfig
 from xworld.training.imitation.ends import find_ends
 from xworld.training.imitation.kept import Kept, Progress, kept_in
@@ -222,7 +223,8 @@ class _Run:
 
     def play(self, params: Params, name: str, *, is_greedy: bool = False) -> np.ndarray:
         """[num_tasks, num_trials] returns on the tasks of a name. The chance that chooses is not the one reported."""
-        policy, key = AgentPolicy(params, self.agent, is_greedy=is_greedy), jax.random.key(self.config.seed)
+        # From the host, since training may have fewer devices than playing.
+        policy, key = AgentPolicy(fetch(params), self.agent, is_greedy=is_greedy), jax.random.key(self.config.seed)
         key = key if name == _CHOICE else jax.random.fold_in(key, 1)
         return evaluate(self.data.env, self.tasks[name], policy, key).returns
 
