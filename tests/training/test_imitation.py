@@ -324,6 +324,21 @@ def test_what_cannot_be_imitated_is_told(data, tmp_path, capsys):
         ImitationConfig(schedule="cos")
 
 
+@pytest.mark.parametrize("num_trials", [None, 5])
+def test_all_tasks_are_played_for_equally_many_trials(data, monkeypatch, num_trials):
+    """A task of fewer trials would earn 0 in those that it has not."""
+    tasks_of = data.tasks
+
+    def of_three_and_four(episodes):
+        tasks = tasks_of(episodes)
+        return dataclasses.replace(tasks, num_trials=3 + np.asarray(episodes).astype(np.uint16) // NUM_TRIALS % 2)
+
+    monkeypatch.setattr(data, "tasks", of_three_and_four)
+    tasks = _Run(data, dataclasses.replace(CLONE, num_trials=num_trials)).tasks
+    assert {int(number) for some in tasks.values() for number in some.num_trials} == {num_trials or 4}
+    assert {int(number) for number in of_three_and_four(np.arange(2 * NUM_TRIALS)).num_trials} == {3, 4}
+
+
 def test_streams_are_of_one_task(tmp_path):
     tasks = TaskSet(jax.vmap(TinyRooms(side=5).sample)(jax.random.split(jax.random.key(0), 2)))
     header = DatasetHeader(ENV.config, labels=("stream",))
