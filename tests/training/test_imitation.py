@@ -2,9 +2,13 @@
 
 import dataclasses
 import json
+import os
 import shutil
 import signal
+import subprocess
+import sys
 import tempfile
+from pathlib import Path
 from types import SimpleNamespace
 
 import jax
@@ -166,6 +170,7 @@ def test_an_agent_is_reported_on_other_tasks_and_chance_than_chose_it(data, monk
     played = []
 
     def evaluate(env, tasks, policy, key):
+        assert isinstance(policy.params["of one device"], np.ndarray)  # it may be played on several
         bodies = zip(*(np.asarray(leaf) for leaf in jax.tree.leaves(tasks)), strict=True)
         played.append(({b"".join(leaf.tobytes() for leaf in body) for body in bodies}, int(jax.random.bits(key))))
         return SimpleNamespace(returns=np.zeros((len(tasks.trial_length), NUM_TRIALS)))
@@ -173,11 +178,36 @@ def test_an_agent_is_reported_on_other_tasks_and_chance_than_chose_it(data, monk
     monkeypatch.setattr("xworld.training.imitation.imitate.evaluate", evaluate)
     run = _Run(data, dataclasses.replace(CLONE, held_out_percent=percent))
     vars(run)["held_out"] = np.array(streams, int)
-    run.play((), "choice")
-    assert set(run.report(())["returns"]) == ({"held_out", "seen"} if percent else {"seen"})
+    params = {"of one device": jnp.zeros(2)}
+    run.play(params, "choice")
+    assert set(run.report(params)["returns"]) == ({"held_out", "seen"} if percent else {"seen"})
     (choosing, key), *reported = played
     assert all(other != key for _, other in reported)
     assert all(choosing.isdisjoint(tasks) for tasks, _ in reported) == (len(streams) != 1)
+
+
+@pytest.mark.slow  # quicker: the test above
+def test_an_imitator_is_judged_on_more_devices_than_its_batch_is_shared_out_to(data, tmp_path):
+    script = f"""
+import dataclasses
+from pathlib import Path
+
+from xworld.training import use_host_devices
+
+use_host_devices(3)
+from test_imitation import CLONE
+from xworld.histories import Dataset
+from xworld.training.imitation.imitate import imitate
+
+learner = dataclasses.replace(CLONE.learner, num_updates=1)
+config = dataclasses.replace(CLONE, learner=learner, num_evaluations=1, num_played=3)
+imitate(Dataset(Path({str(data.folder)!r})), config, Path({str(tmp_path / "agent")!r}), show_progress=False)
+"""
+    here = Path(__file__).parent
+    paths = os.pathsep.join(map(str, (here, here.parent / "helpers", *sys.path)))
+    environment = os.environ | {"PYTHONPATH": paths}
+    subprocess.run([sys.executable, "-c", script], env=environment, check=True, timeout=300)
+    assert json.loads((tmp_path / "agent" / "imitation.json").read_text())["update"] == 1
 
 
 class Killed(Exception):
@@ -292,6 +322,21 @@ def test_what_cannot_be_imitated_is_told(data, tmp_path, capsys):
             ImitateConfig(**change)
     with pytest.raises(ConfigError, match="schedule is 'cos'"):
         ImitationConfig(schedule="cos")
+
+
+@pytest.mark.parametrize("num_trials", [None, 5])
+def test_all_tasks_are_played_for_equally_many_trials(data, monkeypatch, num_trials):
+    """A task of fewer trials would earn 0 in those that it has not."""
+    tasks_of = data.tasks
+
+    def of_three_and_four(episodes):
+        tasks = tasks_of(episodes)
+        return dataclasses.replace(tasks, num_trials=3 + np.asarray(episodes).astype(np.uint16) // NUM_TRIALS % 2)
+
+    monkeypatch.setattr(data, "tasks", of_three_and_four)
+    tasks = _Run(data, dataclasses.replace(CLONE, num_trials=num_trials)).tasks
+    assert {int(number) for some in tasks.values() for number in some.num_trials} == {num_trials or 4}
+    assert {int(number) for number in of_three_and_four(np.arange(2 * NUM_TRIALS)).num_trials} == {3, 4}
 
 
 def test_streams_are_of_one_task(tmp_path):

@@ -36,7 +36,7 @@ class Imitate:
     held_out_percent: int = 10  # share of the tasks that are kept for judging
     num_evaluations: int = 10  # during training
     num_played: int = 64  # tasks that are played then; as many others at the end, for the report
-    num_trials: int | None = None  # that are played of each; by default as many as it has
+    num_trials: int | None = None  # that are played of every task; by default as many as that with the most has
     seed: int = 0
 
     def run(self) -> int:

@@ -53,7 +53,7 @@ class ImitateConfig:
     held_out_percent: int = 10  # share of the tasks, by a hash, whose streams are not learned from
     num_evaluations: int = 10  # during training; the best of these agents is kept
     num_played: int = 64  # tasks that are played then, once each; as many others at the end, for the report
-    num_trials: int | None = None  # that are played; by default as many as the tasks have
+    num_trials: int | None = None  # that are played of every task; by default as many as that with the most has
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -23,6 +23,7 @@ from xworld.core.types import Task
 from xworld.evaluation import evaluate
 from xworld.evaluation.protocol import with_num_trials
 from xworld.histories import Dataset, Pieces, derive_windows, draw_windows
+from xworld.training.devices.sharding import fetch
 from xworld.training.imitation.config import DPT, ImitateConfig
 from xworld.training.imitation.ends import find_ends
 from xworld.training.imitation.kept import Kept, Progress, kept_in
@@ -189,9 +190,11 @@ class _Run:
         """The tasks that are played: different ones, of streams at random.
 
         By those called "choice" the agent is chosen; its returns are reported on "held_out" and "seen" ones. What
-        chooses is held out, if anything is, and is not reported on, unless there is only one task.
+        chooses is held out, if anything is, and is not reported on, unless there is only one task. All of them are
+        played for equally many trials, so that a mean over tasks is of all of them in every trial.
         """
-        generator, found, most = np.random.default_rng(self.config.seed), dict[str, Task](), self.config.num_played
+        generator, most = np.random.default_rng(self.config.seed), self.config.num_played
+        found: dict[str, Task] = {}
         for name, streams in (("held_out", self.held_out), ("seen", self.seen)):
             if len(streams):
                 first = np.array([self.data.stream(int(stream))[0] for stream in generator.permutation(streams)])
@@ -199,13 +202,11 @@ class _Run:
                 different = first[np.sort(places)]
                 if _CHOICE not in found:
                     number = min(most, max(len(different) // 2, 1))
-                    found[_CHOICE] = self._tasks_of(different[:number])
+                    found[_CHOICE] = self.data.tasks(different[:number])
                     different = different if len(different) == 1 else different[number:]
-                found[name] = self._tasks_of(different[:most])
-        return found
-
-    def _tasks_of(self, episodes: np.ndarray) -> Task:
-        return jax.device_get(with_num_trials(self.data.tasks(episodes), self.config.num_trials))
+                found[name] = self.data.tasks(different[:most])
+        num_trials = self.config.num_trials or max(int(tasks.num_trials.max()) for tasks in found.values())
+        return {name: jax.device_get(with_num_trials(tasks, num_trials)) for name, tasks in found.items()}
 
     @cached_property
     def draw(self) -> Callable[[], Pieces]:
@@ -222,7 +223,8 @@ class _Run:
 
     def play(self, params: Params, name: str, *, is_greedy: bool = False) -> np.ndarray:
         """[num_tasks, num_trials] returns on the tasks of a name. The chance that chooses is not the one reported."""
-        policy, key = AgentPolicy(params, self.agent, is_greedy=is_greedy), jax.random.key(self.config.seed)
+        # From the host, since training may have fewer devices than playing.
+        policy, key = AgentPolicy(fetch(params), self.agent, is_greedy=is_greedy), jax.random.key(self.config.seed)
         key = key if name == _CHOICE else jax.random.fold_in(key, 1)
         return evaluate(self.data.env, self.tasks[name], policy, key).returns
 
