@@ -88,6 +88,29 @@ def test_evaluate_writes_scores_and_plots(run_folder, tmp_path, capsys):
     }
 
 
+@pytest.mark.parametrize("metrics", [None, "", "steps,return_trial_1\n100,\n"])
+def test_a_run_without_metrics_is_evaluated_without_a_learning_curve(metrics, run_folder, tmp_path, capsys):
+    """As a run whose configuration and checkpoints alone were copied, or that has just begun."""
+    copy, report = tmp_path / "copy", tmp_path / "report"
+    shutil.copytree(run_folder, copy, ignore=shutil.ignore_patterns("metrics.*"))
+    if metrics is not None:
+        (copy / "metrics.csv").write_text(metrics)
+    arguments = ["evaluate", "--agent", str(copy), "--num-tasks", "4", "--num-trials", "1", "--output", str(report)]
+    assert main(arguments) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "has no metrics.csv with a finished trial, so that there is no learning curve." in printed
+    assert "Score of each trial" in printed and "Wrote scores.json and scores.png to" in printed
+    assert {path.name for path in report.iterdir()} == {"scores.json", "scores.png"}
+
+
+def test_damaged_metrics_are_refused_before_anything_is_played(run_folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("xworld.evaluation.compare", lambda *_, **__: pytest.fail("it is played"))
+    copy = tmp_path / "copy"
+    shutil.copytree(run_folder, copy)
+    (copy / "metrics.csv").write_text("steps,return_trial_1\n1,two\n")
+    assert "has a row that is not numbers" in _refused(capsys, "evaluate", "--agent", copy)
+
+
 def test_scores_of_other_ways_to_play_have_folders_of_their_own(run_folder, monkeypatch):
     def stop(*_, **__):
         raise KeyboardInterrupt

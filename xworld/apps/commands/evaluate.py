@@ -91,6 +91,7 @@ class Evaluate:
         from xworld.base.files import check_folder
         from xworld.core.env import Env
         from xworld.evaluation import compare, trials_table, write_comparison
+        from xworld.evaluation.report.learning_curve import has_learning_curve
         from xworld.tasks import tasks_by_name
         from xworld.training import load_config
         from xworld.training.run.finetune import why_seen
@@ -111,6 +112,9 @@ class Evaluate:
         num_trials = self.num_trials or config.universe.num_trials[1:]
         check_whole("--num-trials", num_trials[0], 1)
         output = check_folder(self.output or results_folder(self.agent, run) / self._variant().removesuffix("-"))
+        has_curve = has_learning_curve(run / "metrics.csv")  # before anything is played
+        if not has_curve:
+            print(f"{run} has no metrics.csv with a finished trial, so that there is no learning curve.", flush=True)
         tasks = tasks_by_name(str(run), self.seed).collect(self.num_tasks).tasks
         policy = AgentPolicy(loaded.params, loaded.agent, is_greedy=self.greedy)
         key = jax.random.key(self.seed)
@@ -122,9 +126,10 @@ class Evaluate:
             "which": self.which or "last",
         }
         about = {"evaluate": options, "run": as_dict(config)}
-        content = write_comparison(output, scores, about, run / "metrics.csv")
+        content = write_comparison(output, scores, about, run / "metrics.csv" if has_curve else None)
         rich.print(trials_table(content))
-        print(f"Wrote scores.json, scores.png and learning_curve.png to {output}")
+        names = "scores.json, scores.png and learning_curve.png" if has_curve else "scores.json and scores.png"
+        print(f"Wrote {names} to {output}")
         return 0
 
     def _sweep(self, task_set: str) -> int:

@@ -25,7 +25,10 @@ def draw_learning_curve(metrics: str | Path) -> Figure:
     Raises:
       ConfigError: the metrics cannot be read, or have no such columns or rows.
     """
-    steps, curves = _read_curves(as_path(metrics))
+    path = as_path(metrics)
+    steps, curves = _read_curves(path)
+    if not curves:
+        raise ConfigError(f"{path} has no finished trial yet. Train for longer.")
     figure, axes = new_figure(width=0.8)
     labels = []
     for index, (name, values) in enumerate(curves.items()):
@@ -43,6 +46,15 @@ def draw_learning_curve(metrics: str | Path) -> Figure:
     write_title(axes, "Learning curve", "return on training tasks, by trial, averaged over a few chunks")
     label_ends(axes, labels)
     return figure
+
+
+def has_learning_curve(metrics: Path) -> bool:
+    """Whether a run's metrics are there and have a finished trial, so that `draw_learning_curve` can draw them.
+
+    Raises:
+      ConfigError: the metrics cannot be read, or are of something else than a run.
+    """
+    return metrics.exists() and bool(read_rows(metrics)) and bool(_read_curves(metrics)[1])
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
@@ -70,10 +82,7 @@ def _read_curves(path: Path) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{path} has a row that is not numbers: {error}. Name a run's metrics.csv.") from error
     curves = {f"trial {name.removeprefix(prefix)}": columns[name] for name in names}
-    curves = {name: values for name, values in curves.items() if not np.isnan(values).all()}
-    if not curves:
-        raise ConfigError(f"{path} has no finished trial yet. Train for longer.")
-    return columns["steps"], curves
+    return columns["steps"], {name: values for name, values in curves.items() if not np.isnan(values).all()}
 
 
 def _smooth(values: np.ndarray) -> np.ndarray:
