@@ -64,12 +64,13 @@ class Lazy:
     """Learns nothing, and says nothing of values."""
 
     rollout_length: int = 48
+    reported: tuple[str, ...] = ("loss", "gradient_norm")
 
     def start(self, trained, key):
         return ()
 
     def learn(self, trained, state, rollout, extras, terms, key, progress, batch):
-        return trained, state, Report({"loss": jnp.float32(0), "gradient_norm": jnp.float32(0)}, {})
+        return trained, state, Report({name: jnp.float32(0) for name in self.reported}, {})
 
 
 @pytest.mark.slow
@@ -80,6 +81,8 @@ def test_a_learner_that_cannot_judge_is_refused_before_the_folder_is_taken(tmp_p
         train(searching, tmp_path / "run", learner=Lazy(), show_progress=False)
     with pytest.raises(ConfigError, match="columns has 'loss', which every run has"):
         train(config, tmp_path / "run", columns=("loss",), show_progress=False)
+    with pytest.raises(ConfigError, match="The learner reports no 'gradient_norm'"):
+        train(config, tmp_path / "run", learner=Lazy(reported=("loss",)), show_progress=False)
     assert not (tmp_path / "run").exists()
 
 

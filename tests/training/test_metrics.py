@@ -8,7 +8,7 @@ import pytest
 
 from xworld import ConfigError
 from xworld.base.files import locked
-from xworld.training.logs.metrics import MetricsWriter
+from xworld.training.logs.metrics import MetricsWriter, columns_of
 from xworld.training.run.loop import _prepare
 
 COLUMNS = ("update", "steps", "seconds", "score")
@@ -19,6 +19,14 @@ def write_rows(folder, *updates):
     writer = MetricsWriter(folder, COLUMNS)
     for update in updates:
         writer.write({"update": update, "steps": 8 * update, "score": 0.9 / update}, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("reported", "missing"), [(("gradient_norm",), "loss"), (("loss", "trial_sums"), "gradient_norm")]
+)
+def test_a_learner_that_does_not_say_whether_it_diverges_is_refused(reported, missing):
+    with pytest.raises(ConfigError, match=f"The learner reports no '{missing}', by which a run that div"):
+        columns_of(reported, ())
 
 
 def test_rows_go_on_after_the_last_checkpoint(tmp_path):

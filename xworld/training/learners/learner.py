@@ -30,7 +30,7 @@ class Trained:
 class Report:
     """What a learner says of an update."""
 
-    metrics: Metrics  # the same on all devices; "loss" and "gradient_norm" are watched: a run that diverges is stopped
+    metrics: Metrics  # the same on all devices; "loss" and "gradient_norm" among them, which stop a run that diverges
     signals: dict[str, jax.Array]  # [T, B, A] of this device, by name, for curricula: "advantage", "td_error", ...
 
 

@@ -46,8 +46,19 @@ def evaluation_columns(tasks: EvaluationTasks) -> tuple[str, ...]:
 
 
 def columns_of(metrics: Iterable[str], evaluation: Sequence[str]) -> tuple[str, ...]:
-    """The columns of a run whose learner, terms and trainer report metrics of these names, and its evaluations'."""
-    return (*_FIRST, *(name for name in metrics if name not in _SUMS), *evaluation)
+    """The columns of a run whose learner, terms and trainer report metrics of these names, and its evaluations'.
+
+    Raises:
+      ConfigError: the learner does not report all of `WATCHED`.
+    """
+    names = [name for name in metrics if name not in _SUMS]
+    for name in WATCHED:
+        if name not in names:
+            raise ConfigError(
+                f"The learner reports no {name!r}, by which a run that diverges is stopped. Have the metrics of its "
+                f"`Report` hold {' and '.join(map(repr, WATCHED))}."
+            )
+    return (*_FIRST, *names, *evaluation)
 
 
 def check_new(columns: Sequence[str], own: Sequence[str]) -> Sequence[str]:
