@@ -35,7 +35,8 @@ NOBODY_READS = 141  # as of a process that SIGPIPE has ended
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns its exit status.
 
-    That is 0, 2 for input that cannot be meant, 130 when interrupted, and 141 when nobody reads what is printed.
+    That is 0, 1 when training diverged or a check failed, 2 for input that cannot be meant, 130 when interrupted, and
+    141 when nobody reads what is printed.
     """
     arguments = [_expand(argument) for argument in (sys.argv[1:] if arguments is None else arguments)]
     try:
