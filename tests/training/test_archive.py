@@ -110,6 +110,21 @@ def test_idle_environments_are_looked_at_though_nothing_is_learned_from_them():
     assert trials.is_last.all() and trials.return_.tolist() == [[1.0]]
 
 
+def test_errors_of_a_demonstrated_trial_are_not_the_learners():
+    """Of two trials of two steps, the first is somebody else's, across the border of two rollouts."""
+    shown, own = ((2, 1), (0, 0), 0.0), ((2, 1), (1, 1), 1.0)
+    tally, found = Tally.start(1), []
+    for time_left, trial, weight in (shown, own):
+        steps = steps_of(column(*time_left), column(*trial), column(1, 1), column(0, 0), column(5, 5),
+                         column(1, 1 - weight), length=2, weight=weight)  # fmt: skip
+        errors = jnp.full((2, 1, 1), 2.0 if weight else 100.0)
+        tally, trials = follow_trials(tally, steps, errors)
+        found.append(trials)
+    assert found[1].is_last.tolist() == [[False], [True]]
+    assert found[1].episode_error[1, 0] == found[1].error[1, 0] == 2
+    assert found[0].is_end[1, 0] and found[0].return_[1, 0] == 1  # what all earn is looked at
+
+
 def test_an_archive_keeps_the_best():
     archive = Archive.start(SANITY_TASKS, 3)
     assert held(archive) == {} and not archive.where(jnp.zeros((1, 2), jnp.int32)).any()  # an empty place has no id

@@ -81,14 +81,15 @@ def played(rollouts):
 
 def test_a_demonstrated_trial_is_none_of_the_learners(rollouts):
     """The returns that a run reports are those of the trials that the learner played itself, added up by hand."""
-    returns, current, num_shown = [[], []], np.zeros(NUM_ENVS), 0
+    returns, num_shown, seen = [[], []], 0, rollouts[0][0].observation
+    current = np.where(seen.time_left[0] == seen.trial_length[0], 0, np.nan)  # of trials that began before the run
     for steps, _, _, _ in rollouts:
         for t in range(LENGTH):
             current += np.asarray(steps.reward[t, :, 0])
             for env in np.flatnonzero(steps.observation.time_left[t] == 1):
                 is_shown = steps.weight[t, env, 0] == 0
                 num_shown += is_shown
-                if not is_shown:
+                if not is_shown and not np.isnan(current[env]):
                     returns[steps.observation.trial[t, env]].append(current[env])
                 current[env] = 0
     reported = jax.tree.map(lambda *leaves: np.sum(leaves, axis=0), *(trials for *_, trials in rollouts))

@@ -155,16 +155,19 @@ def test_training_sees_what_acting_saw(does_clear):
     np.testing.assert_array_equal(steps.is_next_task, began)
 
     # Trials of 4 steps end at every step, some of them begun in the first rollout and ended in the second.
-    sums, counts, so_far = np.zeros(7), np.zeros(7), np.zeros(BATCH)
+    sums, counts = np.zeros(7), np.zeros(7)
     seen = jax.tree.map(np.asarray, steps.observation)
+    is_whole = seen.time_left[0, 0] == seen.trial_length[0, 0]  # of the rest, the run began in the midst of a trial
+    so_far = np.where(is_whole, 0, np.nan)
     for rollout, time in np.ndindex(2, LENGTH):
         so_far += np.asarray(steps.reward)[rollout, time, :, 0]
         for env in np.flatnonzero(seen.time_left[rollout, time] == 1):
             columns = [int(seen.trial[rollout, time, env])] + [6] * int(seen.trials_left[rollout, time, env] == 0)
-            sums[columns] += so_far[env]
-            counts[columns] += 1
+            if not np.isnan(so_far[env]):
+                sums[columns] += so_far[env]
+                counts[columns] += 1
             so_far[env] = 0
-    assert counts[:2].all()
+    assert counts[:2].all() and is_whole.any() and not is_whole.all()
     np.testing.assert_allclose(trials.sums.sum(0), sums)
     np.testing.assert_array_equal(trials.counts.sum(0), counts)
 
@@ -236,7 +239,9 @@ def test_episodes_of_different_lengths_fill_rollouts_without_gaps():
     assert steps.is_reset[0].all()  # a run begins with an empty memory, in the midst of episodes
     np.testing.assert_array_equal(steps.is_reset[1:], is_first_step[1:])
     np.testing.assert_array_equal(steps.discount[:-1] == 0, steps.is_reset[1:])
-    is_trial_end = seen.time_left == 1
+    is_known = np.cumsum(seen.time_left == seen.trial_length, axis=0) > 0  # not in trials that began before the run
+    assert (~is_known & (seen.time_left == 1)).any()
+    is_trial_end = is_known & (seen.time_left == 1)
     ended = [(is_trial_end & (seen.trial == trial)).sum() for trial in range(3)]
     counts = trials.counts.reshape(4, -1).sum(0)
     np.testing.assert_array_equal(counts, [*ended, 0, 0, 0, (is_trial_end & (seen.trials_left == 0)).sum()])

@@ -11,7 +11,9 @@ import jax
 import jax.numpy as jnp
 
 from xworld.core.types import Task
-from xworld.training.rollouts.rollout import Rollout, Steps, is_present
+from xworld.training.rollouts.rollout import Rollout, Steps, begins, is_present
+
+_BEFORE = -(2**30)  # steps of what began before the run: stays below 0 for as long as it lasts
 
 
 @jax.tree_util.register_dataclass
@@ -19,15 +21,15 @@ from xworld.training.rollouts.rollout import Rollout, Steps, is_present
 class Tally:
     """Sums so far, over the trial and over the episode that go on; arrays [B, 2], trial and episode."""
 
-    num_steps: jax.Array  # int32
+    num_steps: jax.Array  # int32, in which the learner had a seat; far below 0 if it began before the run
     reward: jax.Array  # float32, mean over the seats that are looked at
-    error: jax.Array  # float32, likewise, of one-step errors without their signs
+    error: jax.Array  # float32, of one-step errors without their signs, mean over the learner's seats
 
     @classmethod
     def start(cls, num_envs: int) -> "Tally":
-        """Nothing yet, in `num_envs` environments."""
+        """Nothing yet, in `num_envs` environments, which may be in the midst of a trial."""
         nothing = jnp.zeros((num_envs, 2), jnp.float32)
-        return cls(nothing.astype(jnp.int32), nothing, nothing)
+        return cls(jnp.full((num_envs, 2), _BEFORE, jnp.int32), nothing, nothing)
 
 
 @jax.tree_util.register_dataclass
@@ -40,7 +42,7 @@ class Trials:
     trial: jax.Array  # [T, B] int32, 0-based
     length: jax.Array  # [T, B] int32, steps
     return_: jax.Array  # [T, B] float32, the trial's reward divided by its length
-    error: jax.Array  # [T, B] float32, mean over the trial's steps of |one-step error|
+    error: jax.Array  # [T, B] float32, mean of |one-step error| over the trial's steps in which the learner had a seat
     episode_error: jax.Array  # [T, B] float32, likewise over the whole episode; where `is_last`
 
 
@@ -56,7 +58,7 @@ class Episodes:
     has_moved_on: jax.Array  # [B] bool, whether the environment is at its next task when the rollout is over
     num_finished: jax.Array  # [B, 2] int32, whole episodes that ended; where 0, what follows means nothing
     return_: jax.Array  # [B, 2] float32, of the last trial, divided by its length
-    error: jax.Array  # [B, 2] float32, mean over the last trial's steps of |one-step error|
+    error: jax.Array  # [B, 2] float32, mean of |one-step error| over the learner's steps of the last trial
     episode_error: jax.Array  # [B, 2] float32, likewise over all trials
 
     @property
@@ -83,24 +85,27 @@ def follow_trials(tally: Tally, steps: Steps, errors: jax.Array) -> tuple[Tally,
       steps: of the rollout.
       errors: [T, B, A] one-step errors.
     """
-    reward, error = _mean_over_seats(steps, steps.reward), _mean_over_seats(steps, jnp.abs(errors))
+    is_ours, is_there = steps.weight > 0, is_present(steps.observation) > 0
+    is_own = is_ours.any(-1)
+    # Where the learner has no seat, as in idle environments, what all earn is looked at, and no error.
+    reward = _mean_over(jnp.where(is_own[..., None], is_ours, is_there), steps.reward)
+    error = _mean_over(is_ours, jnp.abs(errors))
     observation = steps.observation
-    is_trial_end, is_episode_end = observation.time_left == 1, steps.discount == 0
+    is_trial_first, is_trial_end = observation.time_left == observation.trial_length, observation.time_left == 1
 
     def add(tally: Tally, step: tuple[jax.Array, ...]) -> tuple[Tally, Tally]:
-        reward, error, *ends = step
-        so_far = Tally(tally.num_steps + 1, tally.reward + reward[:, None], tally.error + error[:, None])
-        is_end = jnp.stack(ends, axis=-1)  # [B, 2]
-        return jax.tree.map(lambda leaf: jnp.where(is_end, 0, leaf), so_far), so_far
+        is_own, reward, error, is_first = step
+        tally = jax.tree.map(lambda leaf: jnp.where(is_first, 0, leaf), tally)
+        so_far = Tally(tally.num_steps + is_own[:, None], tally.reward + reward[:, None], tally.error + error[:, None])
+        return so_far, so_far
 
-    tally, sums = jax.lax.scan(add, tally, (reward, error, is_trial_end, is_episode_end))
-    length = observation.trial_length
-    # What began before the first rollout has fewer steps.
-    is_whole = sums.num_steps == jnp.stack([length, length * (observation.trial + 1)], axis=-1)
+    is_first = jnp.stack([is_trial_first, begins(observation)], axis=-1)  # [T, B, 2]
+    tally, sums = jax.lax.scan(add, tally, (is_own.astype(jnp.int32), reward, error, is_first))
+    length, is_whole = observation.trial_length, sums.num_steps >= 0
     mean_error = sums.error / jnp.maximum(sums.num_steps, 1)
     return tally, Trials(
         is_end=is_trial_end & is_whole[..., 0],
-        is_last=is_episode_end & is_whole.all(-1),
+        is_last=(steps.discount == 0) & is_whole.all(-1),
         trial=observation.trial,
         length=length,
         return_=sums.reward[..., 0] / length,
@@ -133,8 +138,6 @@ def finished_episodes(trials: Trials, rollout: Rollout) -> Episodes:
     )
 
 
-def _mean_over_seats(steps: Steps, values: jax.Array) -> jax.Array:
-    """[T, B] mean over the learner's seats; over those of all who are there where it has none."""
-    is_ours = steps.weight > 0
-    seats = jnp.where(is_ours.any(-1, keepdims=True), is_ours, is_present(steps.observation) > 0)
+def _mean_over(seats: jax.Array, values: jax.Array) -> jax.Array:
+    """[T, B] mean of [T, B, A] values over some of the seats; 0 where there are none."""
     return jnp.where(seats, values, 0).sum(-1) / jnp.maximum(seats.sum(-1), 1)

@@ -30,7 +30,8 @@ class Actor:
     is_reset: jax.Array  # [B] bool, whether the memory is emptied before this observation
     memory: Memory  # arrays [B, A, ...]
     partners: Any  # [B] bool, whether they have not begun yet, and what they carry, arrays [B, ...]; () without them
-    trial_return: jax.Array  # [B] float32, since the trial began; mean over the learner's agents that are there
+    # [B] float32, since the trial began, mean over the learner's agents that are there; NaN if that was before the run
+    trial_return: jax.Array
 
 
 T = TypeVar("T")
@@ -101,7 +102,8 @@ def pick_told(is_next_task: jax.Array, now: T, following: T) -> T:
 class TrialReturns:
     """Sums and counts of the returns of trials that ended: of trials 1 to 6, and of the last ones of episodes.
 
-    A trial in which the learner has no seat, such as a demonstrated one, is none of them.
+    A trial in which the learner has no seat, such as a demonstrated one, is none of them; nor is one in the midst of
+    which the run began.
     """
 
     sums: jax.Array  # [NUM_TRIAL_COLUMNS + 1] float32
@@ -136,7 +138,7 @@ def start_actor(
         is_reset=agent.is_reset(timestep),
         memory=agent.start_memory(vec.num_envs),
         partners=() if partners is None else (jnp.ones(vec.num_envs, bool), partners.start(vec.num_envs)),
-        trial_return=jnp.zeros(vec.num_envs, jnp.float32),
+        trial_return=jnp.where(observation.time_left == observation.trial_length, jnp.float32(0), jnp.nan),
     )
 
 
@@ -298,7 +300,8 @@ def begins(observation: Observation) -> jax.Array:
 
 
 def _trial_returns(observation: Observation, trial_return: jax.Array, has_ended: jax.Array) -> TrialReturns:
-    """Sorts [T, B] returns of the trials that ended by the trial's index."""
+    """Sorts [T, B] returns of the trials that ended, NaN of those that began before the run, by the trial's index."""
+    has_ended &= ~jnp.isnan(trial_return)
     is_trial = observation.trial[..., None] == jnp.arange(NUM_TRIAL_COLUMNS)
     is_counted = jnp.concatenate([is_trial, observation.trials_left[..., None] == 0], axis=-1) & has_ended[..., None]
     return TrialReturns(
