@@ -38,8 +38,9 @@ from xworld.training import (
 from xworld.training.curriculum.sizes import search_of
 from xworld.training.partners.fixed import FixedAgent
 from xworld.training.partners.seats import action_keys, is_of_partners, sit_down
-from xworld.training.rollouts.partners import Scene
+from xworld.training.rollouts.partners import Informed, Scene
 from xworld.training.rollouts.rollout import collect, is_present, start_actor
+from xworld.training.rollouts.try_out import Search, _seats
 from xworld.training.run.checkpoint import load
 from xworld.training.run.given import make_partners
 from xworld.training.run.trainer import make_trainer
@@ -149,6 +150,14 @@ def test_a_saved_partner_plays_by_its_own_memory_and_parameters(tmp_path):
     told = partners.encode_briefing(briefings)
     expected = AGENT.unroll(partners.params, alone.observation, told_along(told, 5), first_memory, alone.is_reset)
     np.testing.assert_allclose(carry.memory, expected.memory, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("is_told_all", [False, True])
+def test_partners_beside_idle_environments_are_told_what_they_are_to_know(is_told_all):
+    search = Search(num_envs=4, length=5, num_episodes=2, num_idle=1)
+    seats = _seats(search, SimpleNamespace(is_told_all=is_told_all))
+    assert isinstance(seats, Informed) and seats.is_told_all == is_told_all
+    assert not _seats(search, None).is_told_all and not _seats(search, FixedConfig().make(AGENT, ENV, None)).is_told_all
 
 
 def told_along(told, length):

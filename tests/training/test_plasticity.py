@@ -17,7 +17,7 @@ from xworld.base.xla.devices import make_mesh
 from xworld.training import PlasticityConfig, PPOConfig, make_trainer
 from xworld.training.learners.learner import Batch
 from xworld.training.learners.optimiser import OptimiserConfig
-from xworld.training.learners.plasticity import PlasticityState, Units, effective_rank, measure, renew
+from xworld.training.learners.plasticity import PlasticityState, Units, _choose, effective_rank, measure, renew
 
 H = 4  # hidden units of a head
 HEADS = ("policy", "policy_output", "value", "value_output")
@@ -103,6 +103,14 @@ def test_continual_backprop_replaces_the_least_useful_of_the_mature():
     np.testing.assert_array_equal(is_new["policy"]["kernel"].all(0), is_unit)
     np.testing.assert_array_equal(is_new["policy_output"]["kernel"].all(1), is_unit)
     assert not is_new["policy_output"]["bias"].any() and not is_new["value"]["kernel"].any()
+
+
+def test_utilities_are_compared_without_the_zeros_that_they_begin_with():
+    config = PlasticityConfig(replacement=0.5, maturity=1, utility_decay=0.9)
+    # The first has contributed 1 in each of two updates, the second 0.8 in each of many.
+    after, is_new = _choose(config, units([0.1, 0.8], [1, 200]), jnp.array([1.0, 0.8]))
+    np.testing.assert_array_equal(is_new, [False, True])
+    np.testing.assert_allclose(after.utility, [0.19, 0], rtol=1e-5)
 
 
 def test_measures_have_known_values():

@@ -90,7 +90,7 @@ class PlasticityConfig:
 class Units:
     """What is known of the hidden units of one head."""
 
-    utility: jax.Array  # [H] float32, running mean of activity times the size of the weights that read it
+    utility: jax.Array  # [H] float32, running mean of activity times the size of the weights that read it, from 0 on
     age: jax.Array  # [H] int32, updates since it was new
     due: jax.Array  # [] float32, units that were to be replaced and are not yet, less than 1
 
@@ -213,12 +213,16 @@ def renew(
 
 
 def _choose(config: PlasticityConfig, units: Units, contribution: jax.Array) -> tuple[Units, jax.Array]:
-    """The units after an update, and [H] bool, which are replaced: mature ones of the least utility."""
+    """The units after an update, and [H] bool, which are replaced: mature ones of the least utility.
+
+    Utilities begin at 0, and are compared without that: divided by 1 - decay^age, as in the code of Dohare et al.
+    """
     decay = config.utility_decay
     utility, age = decay * units.utility + (1 - decay) * contribution, units.age + 1
     is_mature = age > config.maturity
     due = units.due + config.replacement * is_mature.sum(dtype=jnp.float32)
     number = jnp.floor(due)
-    rank = jnp.argsort(jnp.argsort(jnp.where(is_mature, utility, jnp.inf)))
+    corrected = utility / (1 - decay ** age.astype(jnp.float32))
+    rank = jnp.argsort(jnp.argsort(jnp.where(is_mature, corrected, jnp.inf)))
     is_new = is_mature & (rank < number)
     return Units(jnp.where(is_new, 0.0, utility), jnp.where(is_new, 0, age), due - number), is_new

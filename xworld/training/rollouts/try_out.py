@@ -16,7 +16,7 @@ from xworld.core.step.actions import NOOP
 from xworld.core.types import Briefing, TaskSource
 from xworld.core.vector import VectorEnv
 from xworld.training.rollouts.episodes import Episodes, Tally, finished_episodes, follow_trials
-from xworld.training.rollouts.partners import Partners, Scene
+from xworld.training.rollouts.partners import Informed, Partners, Scene
 from xworld.training.rollouts.rollout import Actor, Rollout, collect, start_actor
 
 
@@ -95,6 +95,11 @@ class _Idle:
     partners: Partners | None
     num_episodes: int = field(metadata={"static": True})
     num_idle: int = field(metadata={"static": True})
+
+    @property
+    def is_told_all(self) -> bool:
+        """Whether the partners are."""
+        return isinstance(self.partners, Informed) and self.partners.is_told_all
 
     def start(self, num_envs: int) -> Any:
         """What the partners carry, and [B] bool, where all are idle."""
