@@ -88,7 +88,9 @@ def test_evaluate_writes_scores_and_plots(run_folder, tmp_path, capsys):
     }
 
 
-@pytest.mark.parametrize("metrics", [None, "", "steps,return_trial_1\n100,\n"])
+@pytest.mark.parametrize(
+    "metrics", [None, *(pytest.param(text, marks=pytest.mark.slow) for text in ("", "steps,return_trial_1\n100,\n"))]
+)
 def test_a_run_without_metrics_is_evaluated_without_a_learning_curve(metrics, run_folder, tmp_path, capsys):
     """As a run whose configuration and checkpoints alone were copied, or that has just begun."""
     copy, report = tmp_path / "copy", tmp_path / "report"

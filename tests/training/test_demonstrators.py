@@ -153,6 +153,7 @@ class OpenRooms(PaidRooms):
         return dataclasses.replace(task, hidden=jax.tree.map(jnp.zeros_like, task.hidden))
 
 
+@pytest.mark.slow  # half a minute, most of it compiling
 def test_who_is_told_all_acts_as_if_nothing_were_hidden():
     agent, vec = make_agent(SMALL_AGENT, env_config()), VectorEnv(Env(env_config()), NUM_ENVS)
     params = jax.tree.map(lambda leaf: 8 * leaf, rough(jax.jit(agent.init)(jax.random.key(3))))

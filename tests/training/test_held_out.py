@@ -116,8 +116,8 @@ def test_what_may_have_been_trained_on_is_known_afterwards(tmp_path):
         (universe, None),
         (TaskPool(universe, 10, 10), None),
         (TaskPool(less, 10, 10), "was trained on tasks of other splits"),
-        (task_set, "was trained on tasks of no universe (TaskSet)"),
-        (Favourites(task_set, np.ones(4)), "was trained on tasks of no universe (Favourites)"),
+        (task_set, "was trained on tasks of no universe: TaskSet (tasks "),
+        (Favourites(task_set, np.ones(4)), "was trained on tasks of no universe: Favourites"),
     ):
         outside = Given(source).describe() | {"learner": "PPO", "network": type(agent).__qualname__}
         save_config(tmp_path, config, outside)

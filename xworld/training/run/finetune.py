@@ -94,7 +94,7 @@ def why_seen(folder: Path, config: RunConfig) -> str | None:
     if own["split"] != "train":
         return f"was trained on the split {own['split']!r} of its universe"
     if outside["splits"] is None:
-        return f"was trained on tasks of no universe ({outside['tasks']})"
+        return f"was trained on tasks of no universe: {outside['tasks']}"
     if outside["splits"] != own:
         return f"was trained on tasks of other splits ({outside['splits']}) than its configuration's ({own})"
     return None
