@@ -86,16 +86,46 @@ def test_q_learning_is_what_it_says():
             row[actions[time, 0]] += 0.5 * (return_ - row[actions[time, 0]])
             following = row.max()
 
-    @jax.jit
-    def lives():
-        def step(life, moment):
-            return learner.decide(life, jax.random.key(0), *moment)[0], None
-
-        start = learner.start(jax.random.key(0), jax.tree.map(lambda leaf: leaf[0], states), None)
-        return jax.lax.scan(step, start, (states, timesteps))[0]
-
     # The episode goes on after these trials, so that the last of them has been learned from.
-    assert np.abs(np.asarray(lives().table) - table).max() < 1e-5
+    assert np.abs(np.asarray(after(learner, states, timesteps).table) - table).max() < 1e-5
+
+
+def test_a_policy_gradient_is_that_of_the_policy_that_is_played():
+    """At a temperature that changes from trial to trial, against automatic differentiation and a few lines of numpy."""
+    learner = ActorCritic(5, 5, TRIAL_LENGTH, temperature=0.5, final_temperature=2.0, num_annealed=3)
+    row, action = jnp.array([0.3, -0.2, 0.0, 0.7, 0.1]), 3
+    tables = jnp.zeros((learner.num_places, 5)).at[4].set(row), learner.first_baseline()
+    for trial in map(jnp.int32, (1, 5)):
+        gradient = jax.grad(lambda row, trial=trial: jax.nn.log_softmax(learner.logits(row, trial))[action])(row)
+        table, baseline = learner.improve(tables, 4, action, 3.0, 1.0, learner.temperature_in(trial))
+        np.testing.assert_allclose(table[4] - row, 0.2 * 3 * gradient, rtol=1e-4, atol=1e-6)
+        assert baseline[4] == pytest.approx(0.6)
+
+    actions = np.random.default_rng(0).integers(0, 5, (40 * TRIAL_LENGTH, 1))
+    states, timesteps = jax.jit(observed)(one_room(), 3, actions)
+    places, rewards = np.asarray(jax.vmap(learner.place)(states, timesteps)), np.asarray(timesteps.reward)[1:, 0]
+    assert rewards.any()
+    table, baseline = np.zeros((learner.num_places, 5)), np.zeros(learner.num_places)
+    for trial in range(40):
+        return_, temperature = 0.0, 0.5 * 4 ** min(trial / 3, 1)
+        for time in reversed(range(trial * TRIAL_LENGTH, (trial + 1) * TRIAL_LENGTH)):
+            return_ = rewards[time] + 0.9 * return_
+            row, surprise = table[places[time]], return_ - baseline[places[time]]
+            chances = np.exp(row / temperature) / np.exp(row / temperature).sum()
+            row += 0.2 * surprise * (np.eye(5)[actions[time, 0]] - chances) / temperature
+            baseline[places[time]] += 0.2 * surprise
+    np.testing.assert_allclose(after(learner, states, timesteps).table, table, atol=1e-4)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def after(learner, states, timesteps):
+    """What a learner has learned at the end of an episode."""
+
+    def step(life, moment):
+        return learner.decide(life, jax.random.key(0), *moment)[0], None
+
+    start = learner.start(jax.random.key(0), jax.tree.map(lambda leaf: leaf[0], states), None)
+    return jax.lax.scan(step, start, (states, timesteps))[0]
 
 
 def test_who_has_learned_takes_the_best_action_and_learns_no_more():
@@ -191,5 +221,9 @@ def test_what_cannot_be_is_refused():
             QLearner(5, 5, 8, **change)
     with pytest.raises(ConfigError, match="ActorCritic.baseline_rate is 2"):
         ActorCritic(5, 5, 8, baseline_rate=2)
+    with pytest.raises(
+        ConfigError, match="ActorCritic.final_epsilon is 0.1, but it learns by the gradient of its soft"
+    ):
+        ActorCritic(5, 5, 8, final_epsilon=0.1)
     with pytest.raises(ConfigError, match="ScriptedLearner.num_trials is 0"):
         ScriptedLearner(num_trials=0)

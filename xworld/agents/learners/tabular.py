@@ -96,7 +96,8 @@ class Tabular:
         life = self._observe(memory, timestep)
         is_over = timestep.is_trial_first & ~timestep.is_first
         has_learned = timestep.observation.trial > (_ALL if self.num_learned is None else self.num_learned)
-        table, baseline = self._learn(life, is_over & ~has_learned)
+        temperature = self.temperature_in(timestep.observation.trial - 1)  # of the trial that is over
+        table, baseline = self._learn(life, is_over & ~has_learned, temperature)
         time = jnp.where(is_over, 0, life.time)
         place = self.place(state, timestep)
         places = life.places.at[time].set(place, mode="drop")
@@ -116,9 +117,8 @@ class Tabular:
 
     def logits(self, row: jax.Array, trial: jax.Array) -> jax.Array:
         """[7] float32 logits of all actions, from the [N] row of a place, in a trial."""
-        share = jnp.minimum(trial / self.num_annealed, 1).astype(jnp.float32)
-        temperature = self.temperature * (self.final_temperature / self.temperature) ** share
-        epsilon = self.epsilon + share * (self.final_epsilon - self.epsilon)
+        temperature = self.temperature_in(trial)
+        epsilon = self.epsilon + self._share(trial) * (self.final_epsilon - self.epsilon)
         if self.num_learned is not None:
             best = jax.nn.one_hot(row.argmax(), len(self.actions))
             row = jnp.where(trial >= self.num_learned, -_NEVER * temperature * best, row)
@@ -126,14 +126,31 @@ class Tabular:
         chosen = jnp.log((1 - epsilon) * jax.nn.softmax(row / temperature) + epsilon / len(self.actions) + 1e-30)
         return jnp.full(NUM_ACTIONS, _NEVER).at[jnp.array(self.actions)].set(chosen)
 
+    def temperature_in(self, trial: jax.Array) -> jax.Array:
+        """[] float32, of the choice between actions in a trial."""
+        return self.temperature * (self.final_temperature / self.temperature) ** self._share(trial)
+
+    def _share(self, trial: jax.Array) -> jax.Array:
+        """[] float32, how far a trial is on the way from the first values to the last."""
+        return jnp.clip(trial / self.num_annealed, 0, 1).astype(jnp.float32)
+
     def first_baseline(self) -> jax.Array:
         """[P] or [0] float32, what places are worth at first."""
         return jnp.zeros(0, jnp.float32)
 
     def improve(
-        self, tables: tuple[jax.Array, jax.Array], place: jax.Array, action: jax.Array, return_: jax.Array, weight: Any
+        self,
+        tables: tuple[jax.Array, jax.Array],
+        place: jax.Array,
+        action: jax.Array,
+        return_: jax.Array,
+        weight: Any,
+        temperature: jax.Array,
     ) -> tuple[jax.Array, jax.Array]:
-        """The table and the baseline once it is known what followed an action; as they are where `weight` is 0."""
+        """The table and the baseline once it is known what followed an action; as they are where `weight` is 0.
+
+        The action was drawn at this temperature.
+        """
         raise NotImplementedError
 
     def worth(self, tables: tuple[jax.Array, jax.Array], place: jax.Array) -> jax.Array:
@@ -153,7 +170,7 @@ class Tabular:
             time=life.time,
         )
 
-    def _learn(self, life: Life, is_over: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def _learn(self, life: Life, is_over: jax.Array, temperature: jax.Array) -> tuple[jax.Array, jax.Array]:
         """The tables after a trial, of which the last step is learned from first; as they were until it is over."""
 
         def learn(carry: Any, time: jax.Array) -> tuple[Any, None]:
@@ -163,7 +180,7 @@ class Tabular:
             ahead = (1 - self.lambda_) * following + self.lambda_ * return_
             return_ = jnp.where(is_step, life.rewards[time] + self.discount * ahead, 0)
             weight = (is_step & (action >= 0)).astype(jnp.float32)
-            tables = self.improve(tables, place, jnp.maximum(action, 0), return_, weight)
+            tables = self.improve(tables, place, jnp.maximum(action, 0), return_, weight, temperature)
             return (tables, return_, jnp.where(is_step, self.worth(tables, place), 0)), None
 
         carry = (life.table, life.baseline), jnp.float32(0), jnp.float32(0)
@@ -176,7 +193,13 @@ class QLearner(Tabular):
     """Q(lambda), Peng's: learns what actions are worth, and mostly takes the best."""
 
     def improve(
-        self, tables: tuple[jax.Array, jax.Array], place: jax.Array, action: jax.Array, return_: jax.Array, weight: Any
+        self,
+        tables: tuple[jax.Array, jax.Array],
+        place: jax.Array,
+        action: jax.Array,
+        return_: jax.Array,
+        weight: Any,
+        temperature: jax.Array,
     ) -> tuple[jax.Array, jax.Array]:
         """A step towards the return."""
         table, baseline = tables
@@ -191,7 +214,11 @@ class QLearner(Tabular):
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class ActorCritic(Tabular):
-    """A softmax policy that learns by its gradient, with a table of values; REINFORCE with a baseline at lambda 1."""
+    """A softmax policy that learns by its gradient, with a table of values; REINFORCE with a baseline at lambda 1.
+
+    Raises:
+      ConfigError: a value out of range, or a share of uniform actions, of which the gradient knows nothing.
+    """
 
     learning_rate: float = 0.2
     baseline_rate: float = 0.2
@@ -202,18 +229,31 @@ class ActorCritic(Tabular):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_fields(self, ["baseline_rate"], partial(check_number, low=0, high=1), type(self).__name__)
+        for name in ("epsilon", "final_epsilon"):
+            if getattr(self, name):
+                raise ConfigError(
+                    f"ActorCritic.{name} is {getattr(self, name)}, but it learns by the gradient of its softmax policy "
+                    "alone. Write 0, and a higher temperature for more chance."
+                )
 
     def first_baseline(self) -> jax.Array:
         """Nothing is worth anything."""
         return jnp.zeros(self.num_places, jnp.float32)
 
     def improve(
-        self, tables: tuple[jax.Array, jax.Array], place: jax.Array, action: jax.Array, return_: jax.Array, weight: Any
+        self,
+        tables: tuple[jax.Array, jax.Array],
+        place: jax.Array,
+        action: jax.Array,
+        return_: jax.Array,
+        weight: Any,
+        temperature: jax.Array,
     ) -> tuple[jax.Array, jax.Array]:
         """A step up the gradient of the action's log-probability, as large as the return surprises."""
         table, baseline = tables
         surprise = weight * (return_ - baseline[place])
-        gradient = jax.nn.one_hot(action, len(self.actions)) - jax.nn.softmax(table[place])
+        chosen, chances = jax.nn.one_hot(action, len(self.actions)), jax.nn.softmax(table[place] / temperature)
+        gradient = (chosen - chances) / temperature
         table = table.at[place].add(self.learning_rate * surprise * gradient)
         return table, baseline.at[place].add(self.baseline_rate * surprise)
 
