@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+import shutil
 from types import SimpleNamespace
 
 import jax
@@ -37,6 +38,7 @@ from xworld.training import (
 )
 from xworld.training.curriculum.sizes import search_of
 from xworld.training.partners.fixed import FixedAgent
+from xworld.training.partners.kept import save_partner
 from xworld.training.partners.seats import action_keys, is_of_partners, sit_down
 from xworld.training.rollouts.partners import Informed, Scene
 from xworld.training.rollouts.rollout import collect, is_present, start_actor
@@ -429,6 +431,38 @@ def test_partners_that_cannot_be_are_refused(num_agents, partners, message):
     config = config_for(num_agents, partners)
     with pytest.raises(ConfigError, match=message):
         make_partners(config, make_agent(AgentConfig(), config.env), None)
+
+
+def test_a_run_keeps_its_partner_whatever_becomes_of_the_partners_own_run(tmp_path):
+    partner, run = tmp_path / "partner's own", tmp_path / "run"
+    config = RunConfig(env=ENV, partners=FixedConfig(str(partner)))
+    save_agent(partner, AGENT, params_of(1), env_config=ENV)
+    first = make_partners(config, AGENT, None)
+    assert make_partners(config, AGENT, None, run).about == first.about  # of a run that keeps none
+    save_partner(run, first)
+    save_agent(partner, AGENT, params_of(2), env_config=ENV)
+    assert make_partners(config, AGENT, None).about != first.about
+    kept = make_partners(config, AGENT, None, run)
+    assert kept.about == first.about and kept.agent == first.agent
+    shutil.rmtree(partner)
+    assert_same(make_partners(config, AGENT, None, run).params, first.params)
+    save_partner(tmp_path / "other", FixedConfig().make(AGENT, ENV, CONFIG.sizes))
+    assert not (tmp_path / "other").exists()  # who acts at random is made again
+
+
+@pytest.mark.slow  # quicker: the test above
+def test_a_run_goes_on_with_the_partner_that_it_began_with(tmp_path):
+    partner, run = tmp_path / "partner", tmp_path / "run"
+    save_agent(partner, AGENT, params_of(1), env_config=ENV)
+    config = dataclasses.replace(CONFIG, partners=FixedConfig(str(partner)))
+
+    def stop(row):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(config, run, tasks=TASKS, show_progress=False, on_row=stop)
+    save_agent(partner, AGENT, params_of(2), env_config=ENV)
+    assert train(config, run, tasks=TASKS, resume=True, show_progress=False)
 
 
 def test_partners_are_given_once_and_a_pool_draws_after_an_episode():

@@ -2,6 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -17,6 +18,7 @@ from xworld.training.curriculum.rules.uniform import UniformConfig
 from xworld.training.curriculum.sizes import Sizes
 from xworld.training.learners.terms.term import Term
 from xworld.training.partners.configs import SelfConfig
+from xworld.training.partners.kept import with_kept_partner
 from xworld.training.rollouts.partners import Changing, Partners
 from xworld.training.run.config import RunConfig
 
@@ -72,8 +74,12 @@ def _about(thing: Any, pattern: str) -> str:
     return "" if about is None else pattern.format(about)
 
 
-def make_partners(config: RunConfig, agent: Agent, partners: Partners | None) -> Partners | Changing | None:
+def make_partners(
+    config: RunConfig, agent: Agent, partners: Partners | None, folder: Path | None = None
+) -> Partners | Changing | None:
     """Who plays beside the learner with the network `agent`: as the configuration says, or `partners`.
+
+    Of a run that goes on, its folder has a saved agent that plays in it.
 
     Raises:
       ConfigError: both say something, or the configuration's are not for the run.
@@ -85,7 +91,8 @@ def make_partners(config: RunConfig, agent: Agent, partners: Partners | None) ->
                 f"RunConfig.partners is {config.partners!r}, but EnvConfig.num_agents is 1: there is no seat for a "
                 "partner. Raise num_agents to 2, or choose SelfConfig() (--partners self)."
             )
-        return config.partners.make(agent, config.env, config.sizes, config.search)
+        chosen = with_kept_partner(config.partners, folder)
+        return chosen.make(agent, config.env, config.sizes, config.search)
     if not is_self:
         raise ConfigError(
             f"RunConfig.partners is {config.partners!r}, and partners are given as well ({type(partners).__name__}). "

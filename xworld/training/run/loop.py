@@ -39,6 +39,7 @@ from xworld.training.logs.metrics import (
 )
 from xworld.training.logs.progress import progress_display
 from xworld.training.logs.recorder import Recorder, open_recording
+from xworld.training.partners.kept import save_partner
 from xworld.training.rollouts.partners import Partners
 from xworld.training.run.checkpoint import (
     EVALUATION_TASKS,
@@ -137,7 +138,9 @@ def train(
     trainer = make_trainer(config, agent, learner, is_recorded=record is not None)
     source = make_source(config, tasks)
     check_source(config, source, has_evaluation_tasks=evaluation_tasks is not None)
-    given = trainer.given(source, tuple(terms), make_partners(config, trainer.agent, partners))
+    folder = as_path(folder)
+    players = make_partners(config, trainer.agent, partners, folder if resume else None)
+    given = trainer.given(source, tuple(terms), players)
     evaluator = make_evaluator(config, trainer.agent, tasks, evaluation_tasks)
     like = jax.eval_shape(trainer.start, given)
     own = columns_of(jax.eval_shape(trainer.chunk, like, given)[2], evaluator.columns)
@@ -152,7 +155,6 @@ def train(
     if evaluation_tasks is not None:
         outside[EVALUATION_TASKS] = digest(evaluation_tasks)[:16]
     check_loggers(loggers)
-    folder = as_path(folder)
     with ExitStack() as stack:
         _in_lead(is_lead, lambda: _prepare(folder, like, outside, resume, stack))
         if not resume:  # before anything is written: a term may refuse the run
@@ -172,6 +174,8 @@ def train(
         else:
             if is_lead:
                 save_config(folder, config, outside)
+                if partners is None:
+                    save_partner(folder, given.partners)
                 if on_start is not None:
                     on_start()
             state = _first_state(trainer, given, params, return_scale)
