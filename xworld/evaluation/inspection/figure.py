@@ -9,25 +9,35 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from xworld.evaluation.inspection.inspect import FORGETFUL, PLACES
-from xworld.evaluation.report.look import FAINT, INK, add_axes, blank_figure, write_title
+from xworld.evaluation.report.look import (
+    BLUE,
+    COLOURS,
+    DARK_BLUE,
+    FAINT,
+    GRID,
+    INK,
+    LIGHT_BLUE,
+    ORANGE,
+    add_axes,
+    blank_figure,
+    write_title,
+)
 from xworld.evaluation.scores.scores import AGENT
-
-_COLOURS = ("#2563c9", "#2f8f5b", "#d9822b", "#7d55b5", "#1b8a9a", "#a8842c", "#b5651d", "#c2417c")
 
 
 def draw_inspection(content: Mapping[str, Any]) -> Figure:
     """Two panels, or three of an agent that attends."""
     draws = [_draw_scores, _draw_probe] + [_draw_attention] * (content["attention"] is not None)
-    figure, width = blank_figure(4.6 * len(draws), 4.4), 1 / len(draws)
+    figure, width = blank_figure(4.8 * len(draws), 4.4), 1 / len(draws)
     for place, draw in enumerate(draws):
-        draw(add_axes(figure, ((place + 0.13) * width, 0.17, 0.8 * width, 0.64)), content)
+        draw(add_axes(figure, ((place + 0.18) * width, 0.19, 0.78 * width, 0.62)), content)
     return figure
 
 
 def _draw_scores(axes: Axes, content: Mapping[str, Any]) -> None:
     (k,) = content["scores"][AGENT]
     names = {AGENT: "all it remembers", **{name: name for name in FORGETFUL}}
-    for (player, label), colour in zip(names.items(), _COLOURS, strict=False):
+    for (player, label), colour in zip(names.items(), COLOURS, strict=False):
         _line(axes, content["scores"][player][k]["score"], 1, colour, label)
     axes.set_ylim(bottom=0)
     axes.legend(frameon=False, fontsize=9)
@@ -43,8 +53,8 @@ def _draw_probe(axes: Axes, content: Mapping[str, Any]) -> None:
     if "memory" not in probe:
         axes.text(0.5, 0.5, "too few episodes", transform=axes.transAxes, color=FAINT, ha="center")
         return
-    _line(axes, probe["memory"], 2, _COLOURS[0], "from memory")
-    _line(axes, probe["no_memory"], 2, _COLOURS[2], "memory emptied")
+    _line(axes, probe["memory"], 2, BLUE, "from memory")
+    _line(axes, probe["no_memory"], 2, ORANGE, "memory emptied")
     axes.axhline(probe["chance"], color=INK, linewidth=1.2, linestyle=(0, (5, 3)), label="chance")
     axes.legend(frameon=False, fontsize=9)
 
@@ -56,7 +66,7 @@ def _draw_attention(axes: Axes, content: Mapping[str, Any]) -> None:
         for j, head in enumerate(layer, start=1)
     ]
     left = np.zeros(len(heads))
-    for place, colour in zip(PLACES, ("#173f86", "#2563c9", "#9dbbef", "#d9822b", "#e6e8eb"), strict=True):
+    for place, colour in zip(PLACES, (DARK_BLUE, BLUE, LIGHT_BLUE, ORANGE, GRID), strict=True):
         share = np.array([head[place] for _, head in heads])
         axes.barh(np.arange(len(heads)), share, left=left, color=colour, label=place.replace("_", " "), height=0.7)
         left += share

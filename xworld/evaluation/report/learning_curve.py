@@ -10,9 +10,9 @@ from matplotlib.ticker import FuncFormatter
 
 from xworld.base.errors import ConfigError
 from xworld.base.files import as_path, read_text
-from xworld.evaluation.report.look import label_ends, mix, new_figure, write_title
+from xworld.evaluation.report.look import BLUE, LIGHT_BLUE, label_ends, mix, new_figure, write_title
 
-_TRIAL_COLOURS = ("#94b6ec", "#2563c9")  # the first trial and the last
+_TRIAL_COLOURS = (LIGHT_BLUE, BLUE)  # the first trial and the last
 _SMOOTHED_SHARE = 0.02  # of the rows, over which the curve is averaged
 
 

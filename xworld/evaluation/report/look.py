@@ -7,7 +7,10 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-INK, FAINT = "#2b2f36", "#8b929c"
+INK, FAINT, GRID = "#2b2f36", "#8b929c", "#e6e8eb"
+LIGHT_BLUE, BLUE, DARK_BLUE = "#9dbbef", "#2563c9", "#173f86"
+ORANGE, GREEN, PURPLE, PINK, TEAL, OCHRE = "#d9822b", "#2f8f5b", "#7d55b5", "#c2417c", "#1b8a9a", "#a8842c"
+COLOURS = (BLUE, ORANGE, GREEN, PURPLE, PINK, TEAL, OCHRE, "#6b7280")  # of lines side by side, in turn
 
 
 def new_figure(width: float) -> tuple[Figure, Axes]:
@@ -26,7 +29,7 @@ def blank_figure(width: float, height: float) -> Figure:
 def add_axes(figure: Figure, place: tuple[float, float, float, float]) -> Axes:
     """Axes at left, bottom, width and height, as shares of the figure."""
     axes = figure.add_axes(place)
-    axes.grid(axis="y", color="#e6e8eb", linewidth=0.8)
+    axes.grid(axis="y", color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)

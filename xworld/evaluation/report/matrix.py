@@ -8,12 +8,12 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-from xworld.evaluation.report.look import FAINT, INK, blank_figure
+from xworld.evaluation.report.look import BLUE, DARK_BLUE, FAINT, INK, LIGHT_BLUE, blank_figure
 
 _COLUMNS = 3  # of matrices, side by side
 _CELL, _LEAST = 0.62, 2.2  # inches: of a cell, and of a matrix at the least
 _LEFT, _RIGHT, _TOP, _BOTTOM = 1.5, 0.3, 0.85, 0.75  # inches around a matrix
-_COLOURS = LinearSegmentedColormap.from_list("scores", ("#f4f6f9", "#9dbbef", "#2563c9", "#173f86"))
+_COLOURS = LinearSegmentedColormap.from_list("scores", ("#f4f6f9", LIGHT_BLUE, BLUE, DARK_BLUE))
 _DARK = 0.45  # share of the highest value from which on a cell has white digits
 
 

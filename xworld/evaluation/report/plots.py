@@ -9,32 +9,49 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from xworld.agents.players import EXPERT, NOOP, RANDOM, SEARCHER, SEARCHER_WITHOUT_MEMORY
-from xworld.evaluation.report.look import FAINT, INK, label_ends, mix, new_figure, write_title
+from xworld.evaluation.report.look import (
+    BLUE,
+    DARK_BLUE,
+    FAINT,
+    GREEN,
+    GRID,
+    INK,
+    LIGHT_BLUE,
+    OCHRE,
+    ORANGE,
+    PINK,
+    PURPLE,
+    TEAL,
+    label_ends,
+    mix,
+    new_figure,
+    write_title,
+)
 from xworld.evaluation.scores.scores import AGENT, PEOPLE
 from xworld.evaluation.scores.summary import STATISTIC_NAMES
 from xworld.tasks.sets.by_name import AGENTS_ASKED
 
 _COLOURS = {
-    AGENT: "#2563c9",
-    PEOPLE: "#c2417c",
-    SEARCHER_WITHOUT_MEMORY: "#d9822b",
-    SEARCHER: "#2f8f5b",
-    RANDOM: "#8b929c",
+    AGENT: BLUE,
+    PEOPLE: PINK,
+    SEARCHER_WITHOUT_MEMORY: ORANGE,
+    SEARCHER: GREEN,
+    RANDOM: FAINT,
     NOOP: "#b3a18c",
-    EXPERT: "#2b2f36",
+    EXPERT: INK,
 }
 _OTHERS = (
-    "#7d55b5",
-    "#1b8a9a",
-    "#a8842c",
-    "#c2417c",
+    PURPLE,
+    TEAL,
+    OCHRE,
+    PINK,
     "#2f6f4f",
     "#b5651d",
     "#5b74c9",
     "#7a8b1f",
 )  # of players that are not the usual ones, in turn
-_STATISTIC_COLOURS = {"median": "#2563c9", "mean": "#8b929c", "percentile_20": "#d9822b"}
-_FEW, _MANY = "#9dbbef", "#173f86"  # the fewest trials and the most
+_STATISTIC_COLOURS = {"median": BLUE, "mean": FAINT, "percentile_20": ORANGE}
+_FEW, _MANY = LIGHT_BLUE, DARK_BLUE  # the fewest trials and the most
 _FEATURES = {
     "num_firings": "firings needed",
     "num_hidden_rules": "hidden rules",
@@ -193,7 +210,7 @@ def draw_breakdown(content: Mapping[str, Any], player: str) -> Figure:
         axes.set_xlim(values.min() - 0.5, values.max() + 0.5)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
         axes.tick_params(colors=FAINT, labelsize=8, length=0)
-        axes.grid(axis="y", color="#e6e8eb", linewidth=0.8)
+        axes.grid(axis="y", color=GRID, linewidth=0.8)
         for side in ("top", "right", "left"):
             axes.spines[side].set_visible(False)
         if place == 0:

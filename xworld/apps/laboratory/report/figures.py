@@ -10,12 +10,11 @@ from matplotlib.lines import Line2D
 
 from xworld.apps.laboratory.experiment import group_of
 from xworld.evaluation import draw_trials
-from xworld.evaluation.report.look import add_axes, blank_figure, new_figure, write_title
+from xworld.evaluation.report.look import COLOURS, add_axes, blank_figure, new_figure, write_title
 from xworld.evaluation.report.plots import players_panel, trials_panel
 from xworld.evaluation.scores.summary import STATISTIC_NAMES
 
 _STYLES = ("-", "--", ":", "-.")
-_COLOURS = ("#2563c9", "#d9822b", "#2f8f5b", "#7d55b5", "#c2417c", "#1b8a9a", "#8a6d2f", "#6b7280")
 _BY_NUMBER = ("mean", "percentile_20")  # statistics that are drawn by the number of trials
 _WIDTH, _HEIGHT, _COLUMNS = 6.4, 4.4, 2  # of a panel in inches, and panels of a course side by side
 _NAMES_IN_LINE, _LINE = 4, 0.24  # of a legend above all panels, and the height of its lines in inches
@@ -72,7 +71,7 @@ def draw_gains(content: Mapping[str, Any], against: str) -> Figure:
     for place, (group, points) in enumerate(groups.items()):
         points.sort(key=lambda point: point[0])
         at, value, low, high = np.array([(x, g["value"], g["low"], g["high"]) for x, g in points]).T
-        colour = _COLOURS[place % len(_COLOURS)]
+        colour = COLOURS[place % len(COLOURS)]
         axes.errorbar(
             at, value, [value - low, high - value], color=colour, marker="o", capsize=3, linewidth=2, label=group
         )
@@ -140,7 +139,7 @@ def _looks(there: Collection[str], arms: Sequence[str]) -> dict[str, dict[str, A
     """By arm that is there the colour of its lines, and their dashes once there are no more colours."""
     looks = {}
     for place, arm in enumerate(arms):
-        round_, colour = divmod(place, len(_COLOURS))
+        round_, colour = divmod(place, len(COLOURS))
         if arm in there:
-            looks[arm] = {"color": _COLOURS[colour], "linestyle": _STYLES[round_ % len(_STYLES)]}
+            looks[arm] = {"color": COLOURS[colour], "linestyle": _STYLES[round_ % len(_STYLES)]}
     return looks

@@ -15,7 +15,7 @@ from scipy.special import ndtr, ndtri
 
 from xworld.base.errors import ConfigError
 from xworld.evaluation import Scores
-from xworld.evaluation.report.look import add_axes, blank_figure, write_title
+from xworld.evaluation.report.look import BLUE, ORANGE, add_axes, blank_figure, write_title
 from xworld.evaluation.scores.statistics import Estimate, jackknife, t_quantile
 from xworld.evaluation.scores.summary import STATISTIC_NAMES, STATISTICS, as_json
 
@@ -333,7 +333,7 @@ def draw_fits(content: Mapping[str, Any]) -> Figure:
         points = [point for point in fit["points"] if point["at"] is not None]
         x = np.array([point["at"] for point in points])
         along = np.geomspace(x.min(), x.max(), 50)
-        for colour, (k, line) in zip(("#d9822b", "#2563c9"), fit["lines"][DRAWN].items(), strict=False):
+        for colour, (k, line) in zip((ORANGE, BLUE), fit["lines"][DRAWN].items(), strict=False):
             for point in points:
                 means = np.array(point["seeds"][DRAWN][k])
                 axes.plot(np.full(len(means), point["at"]), to_line(means), "o", color=colour, alpha=0.7)
