@@ -302,6 +302,7 @@ ROWS: dict[str, tuple[list[str], str]] = {
         "write 1 to 1",
     ),
     "no trials": (["evaluate", "--agent", "random", "--task-set", "good.toml", "--num-trials", "0"], "num_trials"),
+    "trials to inspect": (["inspect", "pretrained", "--num-trials", "0"], "--num-trials is 0"),
     "no repetitions": (["evaluate", "--agent", "random", "--task-set", "good.toml", "--repetitions", "0"], "num_rep"),
     "no batch": (["evaluate", "--agent", "random", "--task-set", "good.toml", "--batch-size", "0"], "batch_size"),
     # Options that do not go together, and places.

@@ -11,10 +11,13 @@ from xworld import ConfigError
 from xworld.agents import load
 from xworld.apps.laboratory import Job, run_experiment
 from xworld.apps.laboratory.experiments import distil
-from xworld.apps.laboratory.experiments.distil import ARMS, EXPERIMENT, NUM_TASKS, REACHES, SIZES, TRIAL_LENGTH, Sizes
+from xworld.apps.laboratory.experiments.distil import ARMS, EXPERIMENT, NUM_TASKS, REACHES, SIZES, Sizes
 from xworld.evaluation import sample_tasks
 from xworld.histories import Dataset
 from xworld.tasks import TaskSet
+from xworld.training import PRESETS
+
+TRIAL_LENGTH, _ = PRESETS["demo"]().universe.trial_length
 
 
 @pytest.mark.parametrize("is_quick", [False, True])

@@ -1,5 +1,7 @@
 """What is played with which keys and settings: names, files and settings that go together, without a window."""
 
+import dataclasses
+
 import pytest
 from window_fixtures import ROOM
 
@@ -16,7 +18,9 @@ from xworld.tasks.sets.by_name import Stacked
         ({"watch": "random", "partner": "noop"}, "exclude each other"),
         ({"pace": 100.0}, "0 to 30 steps"),
         ({"seed": -1}, "--seed is -1"),
-        ({"play_as": (1,)}, r"agents \[0\] only"),
+        ({"play_as": (0, 0)}, r"--play-as 0 0: name agents of \[0\], each once"),
+        ({"play_as": (0, 7)}, r"--play-as 0 7: name agents of \[0\], each once"),
+        ({"play_as": (-1,)}, r"--play-as -1: name agents of \[0\], each once"),
         ({"is_greedy": True}, "--partner or --watch"),
         ({"watch": "randum"}, "Did you mean 'random'"),
         ({"watch": "noop", "is_greedy": True}, "for trained agents"),
@@ -36,6 +40,13 @@ def test_more_agents_than_a_keyboard_has_keys_for():
         Controller(source, Settings(), Bindings())
     with pytest.raises(ConfigError, match="leaves agents to nobody"):
         Controller(source, Settings(play_as=(0, 1)), Bindings())
+
+
+def test_agents_that_are_not_in_the_task():
+    config = dataclasses.replace(config_for(ROOM), num_agents=2)
+    source = Stacked(TaskCollection("one", Env(config), TaskSet.from_tasks([parse(ROOM, config)]).tasks))
+    with pytest.raises(ConfigError, match=r"--play-as 1: the task has the agents \[0\] only"):
+        Controller(source, Settings(play_as=(1,)), Bindings())
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -25,7 +26,7 @@ from xworld.apps.commands.main import main
 from xworld.apps.play import Window
 from xworld.apps.play.bindings import KEYS
 from xworld.apps.study import check_id, find_study, make_id, make_schedule, next_rotation, parse_study, read_record
-from xworld.apps.study.results import Episode, People
+from xworld.apps.study.results import Episode, People, _count_resumed
 from xworld.apps.study.scores import find_scores
 from xworld.apps.study.sitting import FEEDBACK, PLAYING, READING
 from xworld.core.step.actions import NOOP
@@ -242,6 +243,15 @@ def test_an_unknown_agent_is_refused_before_the_report_plays_anything(study_file
     people = People("Rooms", "0", ("P1",), {}, (), (episode,), {0: (probe.env, probe.task)})
     with pytest.raises(ConfigError, match="nobody has no scores on 1 of 1 tasks: There is no folder 'nobody'"):
         find_scores(people, ["nobody"], SweepConfig((1,), 1), tmp_path, tmp_path)
+
+
+def test_a_task_is_gone_on_with_once_a_trial_of_it_has_begun():
+    """Stops: while the first text is read, before any step, between trials; and twice before the next task begins."""
+    events = [("resumed", 0), ("read", 0), ("stopped", 0), ("resumed", 0), ("read", 0), ("resumed", 0), ("read", 0)]
+    events += [("resumed", 1), ("resumed", 1), ("read", 1)]
+    named = [{"event": event, "place": place} for event, place in events]
+    record = SimpleNamespace(events=({"event": "consented"}, *named))
+    assert [_count_resumed(record, place) for place in range(3)] == [2, 0, 0]
 
 
 def test_the_command_runs_a_study(study_file, tmp_path, monkeypatch, capsys):

@@ -47,6 +47,7 @@ from xworld.evaluation import (
 )
 from xworld.evaluation.report.look import spread_out
 from xworld.evaluation.scores.statistics import count_scored
+from xworld.evaluation.scores.summary import _compare
 
 NUM_TASKS = BATCH_SIZE
 EMPTY = "0....|.....|.....|.....|....."
@@ -366,6 +367,31 @@ def test_people_are_a_player_who_plays_some_of_the_tasks():
     assert found["last"]["mean"]["low"] < 0 < 0.8 < found["last"]["mean"]["high"]  # two people tell little
     assert random["difference"]["value"] == pytest.approx(-0.2)
     assert random["difference"]["low"] < -0.2 < random["difference"]["high"]
+
+
+def test_who_has_no_score_on_the_tasks_of_a_difference_does_not_count_in_it():
+    """Three people with a task each; then others who have played none of these."""
+    few = np.full((3, 4, 1), np.nan)
+    few[range(3), range(3), 0] = 0.2, 0.9, 0.5
+    others = np.full((27, 4, 1), np.nan)
+    others[:13, 3] = 0.7
+    agent = np.array([0.6, 0.8, 0.7, np.nan])[None, :, None]
+    for rows, row in ((few, agent), (few[:1], agent[:, [0, 3, 3, 3]]), (few, few[::-1])):
+        found = _compare(row, rows, "people")
+        assert found is not None and not np.isnan([found["low"], found["high"]]).any()
+        assert _compare(row, np.concatenate([rows, others]), "people") == found
+        turned = _compare(np.concatenate([others, rows]), row, "agent")
+        assert turned is not None and turned["low"] == pytest.approx(-found["high"])
+
+
+def test_a_zero_of_somebody_without_a_score_counts_among_the_zeros():
+    """Of two tasks one has a reference; each is played by one person."""
+    people = np.array([[[0.5], [np.nan]], [[np.nan], [0.3]], [[np.nan], [np.nan]]])
+    content = summarise(Scores({"people": {1: people}}, Reference("one", np.array([1.0, 0.0]))))
+    found = content["scores"]["people"]["1"]
+    assert (found["num_rows"], found["num_tasks"], found["last"]["mean"]["value"]) == (1, 1, 0.5)
+    assert found["last_with_zeros"]["mean"]["value"] == 0.25 and found["last_with_zeros"]["share_at_0"]["value"] == 0.5
+    assert found["return"]["value"] == [pytest.approx(0.4)]
 
 
 def test_scores_that_cannot_be_meant():

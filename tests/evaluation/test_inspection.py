@@ -3,24 +3,29 @@
 import dataclasses
 import functools
 import json
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from evaluation_tasks import ENV as ROOM_ENV
+from evaluation_tasks import make_room, stack
 from matplotlib.figure import Figure
 from tiny_rooms import SMALL_AGENT, TinyRooms, env_config
 
 from xworld import ConfigError, Env
-from xworld.agents import AgentPolicy, LoadedAgent, make_agent, save
+from xworld.agents import AgentPolicy, LoadedAgent, Output, make_agent, save
 from xworld.apps.commands.main import main
+from xworld.core.kinds import agent_kind, floor_kind, object_kind
+from xworld.core.step.actions import FORWARD, PICK_UP
 from xworld.evaluation import evaluate, sample_tasks
 from xworld.evaluation.inspection.figure import _draw_attention
 from xworld.evaluation.inspection.forgetful import Forgetful
-from xworld.evaluation.inspection.inspect import PLACES, _attention, inspect_agent, training_signs
+from xworld.evaluation.inspection.inspect import PLACES, _attention, _watch, inspect_agent, training_signs
 from xworld.evaluation.inspection.probe import chance, probe
 from xworld.evaluation.inspection.table import inspection_tables
-from xworld.evaluation.inspection.watching import Watched, watch
+from xworld.evaluation.inspection.watching import Watched, _kind_taken, watch
 from xworld.tasks import TaskCollection, TaskSet
 from xworld.tasks import save as save_tasks
 
@@ -87,6 +92,62 @@ def two_trials(one: LoadedAgent) -> Forgetful:
     return Forgetful(one.params, one.agent, 2)
 
 
+class Wanderer:
+    """Goes forward or picks up most of the time. Its memory counts the steps since it was emptied."""
+
+    def start_memory(self):
+        return jnp.zeros(1, jnp.int32)
+
+    def is_reset(self, timestep):
+        return timestep.is_first | timestep.is_trial_first
+
+    def encode_briefing(self, params, briefing):
+        return None
+
+    def step(self, params, observation, told, memory, is_reset):
+        memory = jnp.where(is_reset, 0, memory) + 1
+        features = jnp.asarray(observation.last_action, jnp.float32)[..., None]
+        logits = jnp.zeros((1, 7)).at[:, jnp.array([FORWARD, PICK_UP])].set(3.0)
+        return Output(logits, jnp.zeros(1), features, memory)
+
+
+def test_an_agent_that_forgets_by_itself_does_so_with_less_memory_too():
+    policy = Forgetful((), Wanderer(), 2)
+    _, memory = policy.start(KEY, None, None)
+    for step in range(7):  # in trials of three
+        observation = SimpleNamespace(trial=step // 3, last_action=[0])
+        timestep = SimpleNamespace(observation=observation, is_first=step == 0, is_trial_first=step in (3, 6))
+        (_, memory), _ = policy.act((None, memory), KEY, None, timestep)
+        np.testing.assert_array_equal(memory, np.full((2, 1), step % 3 + 1))
+
+
+def test_what_made_the_goal_is_what_a_rule_took_before_the_first_reward():
+    """The same episodes, paid once the rule has fired, and from the start. And each has its chance in any batch."""
+    goals = ["hold(agent, black cube)"] * 4 + ["not hold(agent, green star)"] * 2
+    tasks = stack([make_room("0.x..|.....|.....|.....|.....", goal=f'"{goal}"') for goal in goals])
+    agent, tasks = Wanderer(), jax.device_get(tasks)
+
+    def watched(chosen, episodes):
+        some = jax.tree.map(lambda leaf: leaf[np.array(chosen)], tasks)
+        return watch(agent, ROOM_ENV, 4, (), some, jnp.array(episodes), jnp.int32(4 * 12), KEY)
+
+    of_rule, of_nothing = np.split(np.asarray(watched([0, 1, 4, 5], [0, 1, 0, 1]).maker), 2)
+    assert of_rule.tolist() == [object_kind("ball", "red")] * 2 and of_nothing.tolist() == [0, 0]
+    collection = SimpleNamespace(env=ROOM_ENV)
+    found = _watch(SimpleNamespace(agent=agent, params=()), collection, tasks, 4, KEY, batch_size=4)
+    again = watched([5, 1, 0, 4], [5, 1, 0, 4])
+    np.testing.assert_array_equal(found.features[[5, 1, 0, 4]], again.features)
+    assert len(np.unique(found.features, axis=0)) > 1
+
+
+def test_what_a_rule_takes():
+    ball, key, agent, floor = object_kind("ball", "red"), object_kind("key", "blue"), agent_kind(0), floor_kind("pink")
+    rows = ((agent, ball, ball), (key, ball, ball), (ball, agent, ball), (ball, floor, ball), (agent, floor, 0))
+    first, second, taken = (jnp.array(column, jnp.uint8) for column in zip(*rows, strict=True))
+    task = SimpleNamespace(rules=SimpleNamespace(first=first, second=second))
+    assert [int(_kind_taken(task, rule)) for rule in range(len(rows))] == taken.tolist()
+
+
 def test_a_probe_finds_what_is_there_and_guesses_what_is_not():
     draw = np.random.default_rng(0)
     candidates = np.array([draw.permutation(np.arange(1, 9))[:4] for _ in range(600)])
@@ -102,7 +163,8 @@ def test_a_probe_finds_what_is_there_and_guesses_what_is_not():
 @pytest.mark.parametrize("memory", [_slow_unless(name) for name in CONFIGS])
 def test_watched_episodes_are_those_of_the_agent(collection, memory):
     one, tasks = an_agent(memory), collection.tasks
-    watched = watch(one.agent, collection.env, NUM_TRIALS, one.params, tasks, jnp.int32(NUM_TRIALS * TRIAL_LENGTH), KEY)
+    steps, episodes = jnp.int32(NUM_TRIALS * TRIAL_LENGTH), jnp.arange(NUM_TASKS)
+    watched = watch(one.agent, collection.env, NUM_TRIALS, one.params, tasks, episodes, steps, KEY)
     assert watched.features.shape == (NUM_TASKS, NUM_TRIALS, one.config.memory_size)
     np.testing.assert_allclose(watched.features[:, 0], watched.blank[:, 0], atol=1e-5)  # nothing is known yet
     assert (abs(watched.features[:, 1:] - watched.blank[:, 1:]).max(-1) > 1e-3).all()
@@ -213,11 +275,14 @@ def test_the_command_leaves_numbers_and_a_figure(collection, tmp_path, capsys):
     assert f"has {NUM_TASKS}: write 1 to {NUM_TASKS}" in capsys.readouterr().err
 
 
-def test_one_trial_is_refused_and_a_seed_that_would_be_another(collection):
+def test_one_trial_is_refused_and_other_tasks_and_a_seed_that_would_be_another(collection):
     with pytest.raises(ConfigError, match="seed is 4294967296; write a whole number from 0 to 4294967295"):
         inspect_agent(an_agent("gru"), collection, 2, seed=2**32)
     with pytest.raises(ConfigError, match="With 1 trials there is nothing to remember. Write a number of at least 2"):
         inspect_agent(an_agent("gru"), collection, 1)
+    for_two = dataclasses.replace(collection, env=Env(dataclasses.replace(ENV, num_agents=2)))
+    with pytest.raises(ConfigError, match="trained in another environment than the tasks are for .*num_agents"):
+        inspect_agent(an_agent("gru"), for_two, 2)
 
 
 def test_quarters_of_a_run(tmp_path):

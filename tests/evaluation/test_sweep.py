@@ -39,6 +39,7 @@ from xworld.evaluation.scores import sweep as sweep_module
 from xworld.evaluation.scores.schema import SCHEMA
 from xworld.evaluation.scores.statistics import interval, share_interval, wilson
 from xworld.evaluation.scores.summary import STATISTICS, as_json, last_statistics
+from xworld.evaluation.scores.sweep import mean_sweep
 from xworld.tasks import TaskCollection
 
 EMPTY = "0....|.....|.....|.....|....."
@@ -89,6 +90,11 @@ def test_every_repetition_and_number_of_trials_has_its_own_chance(random_sweep):
     one, three = (random_sweep[num_trials][REACHED, :, 0] for num_trials in SWEEP.num_trials)
     assert (one != three).any() and len(set(one)) > 1
     assert (random_sweep[3][REACHED, :, 0] != random_sweep[3][REACHED, :, 2]).any()
+
+
+def test_means_of_a_sweep_are_over_repetitions(collection, random_sweep):
+    means = mean_sweep(ENV, collection.tasks, RandomPolicy(), SWEEP, show_progress=False)
+    assert {k: one.tolist() for k, one in means.items()} == {k: one.mean(1).tolist() for k, one in random_sweep.items()}
 
 
 def test_all_numbers_of_trials_are_one_compilation(collection):

@@ -7,7 +7,7 @@ all. It runs for as long as the longest of the batch, so `make_batches` puts epi
 import dataclasses
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +22,8 @@ from xworld.base.xla.jit_key import jit_key
 from xworld.core.env import Env, Outcome
 from xworld.core.types import State, Task, TimeStep, episode_lengths
 from xworld.core.vector import without_world
+
+T = TypeVar("T")
 
 
 def make_batches(num_steps: np.ndarray, batch_size: int) -> list[np.ndarray]:
@@ -40,6 +42,18 @@ def make_batches(num_steps: np.ndarray, batch_size: int) -> list[np.ndarray]:
     batches = [order[start : start + batch_size] for start in range(0, order.size, batch_size)]
     batches[-1] = np.resize(batches[-1], batch_size)
     return batches
+
+
+def in_order(batches: list[np.ndarray], parts: list[T]) -> T:
+    """What was found in each of `make_batches`' batches, in one: leaves [num_episodes, ...] in the episodes' order.
+
+    Args:
+      batches: the indices of their episodes.
+      parts: for each of them a pytree, leaves [batch_size, ...], on the host.
+    """
+    _, place = np.unique(np.concatenate(batches), return_index=True)  # the last batch is filled up with its own
+    joined: T = jax.tree.map(lambda *leaves: np.concatenate(leaves)[place], *parts)
+    return joined
 
 
 def play_batch(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
-from xworld.base.checks import check_seed
+from xworld.base.checks import check_seed, check_whole
 from xworld.base.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ class Inspect:
         from xworld.base.xla.devices import num_cores, use_devices
 
         check_seed(self.seed)
+        if self.num_trials is not None:
+            check_whole("--num-trials", self.num_trials, 2)
         use_devices(num_cores())
         import json
 
@@ -55,7 +57,7 @@ class Inspect:
             raise ConfigError(f"{self.agent} is no trained agent. Name the folder of a training run, or pretrained.")
         loaded = load_agent(folder, self.which, self.network)
         collection = self._tasks(folder)
-        num_trials = self.num_trials or max(int(collection.tasks.num_trials.max()), 2)
+        num_trials = max(int(collection.tasks.num_trials.max()), 2) if self.num_trials is None else self.num_trials
         training = _training(folder)
         output = check_folder(self.output or results_folder(self.agent, folder))
         content = inspect_agent(
@@ -72,7 +74,6 @@ class Inspect:
         return 0
 
     def _tasks(self, folder: Path) -> "TaskCollection":
-        from xworld.base.checks import check_whole
         from xworld.tasks import tasks_by_name
         from xworld.tasks.sets.by_name import Sampled
         from xworld.training import load_config

@@ -34,7 +34,7 @@ from xworld.evaluation import (
 )
 from xworld.evaluation.scoreboard.playing import benchmark_tasks, sweep_config
 from xworld.evaluation.scores.summary import STATISTICS
-from xworld.evaluation.scores.sweep import mean_returns
+from xworld.evaluation.scores.sweep import mean_sweep
 from xworld.tasks import TaskCollection, Universe
 from xworld.training import PRESETS, Partners, PPOConfig, RunConfig, Term, train
 from xworld.training.logs.metrics import MetricsWriter, Row
@@ -112,8 +112,7 @@ class SweepExam:
         return expert_reference(self.tasks.tasks, Expert(self.tasks.env), folder)
 
     def _sweep(self, policy: Policy) -> dict[int, np.ndarray]:
-        played = run_sweep(self.tasks.env, self.tasks.tasks, policy, self.config)
-        return {k: mean_returns(returns)[0] for k, returns in played.items()}
+        return mean_sweep(self.tasks.env, self.tasks.tasks, policy, self.config)
 
     @cached_property
     def tasks(self) -> TaskCollection:

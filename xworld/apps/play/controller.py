@@ -292,7 +292,8 @@ class Controller:
             env, task, name = found
             seed = (settings.seed + self._number) % 2**32
         present = np.flatnonzero(task.is_present).tolist()
-        people = () if isinstance(source, History) or settings.watch else _find_people(settings, present)
+        is_watched = isinstance(source, History) or bool(settings.watch)
+        people = () if is_watched else _find_people(settings, env.config.num_agents, present)
         mind = self._find_mind(env, task, settings.watch or settings.partner)
         if isinstance(source, History):
             names = header.players
@@ -366,16 +367,19 @@ def _check(source: NamedTasks | History, settings: Settings) -> None:
         raise ConfigError(f"--history: {settings.history} is there already. Choose another name, or remove it.")
 
 
-def _find_people(settings: Settings, present: list[int]) -> tuple[int, ...]:
-    """The agents that people play."""
+def _find_people(settings: Settings, num_agents: int, present: list[int]) -> tuple[int, ...]:
+    """The agents that people play, of `num_agents` those that are there."""
     others = "--partner NAME gives the others to a player"
     wanted = settings.play_as
     if wanted is None:
         people = tuple(present[:1] if settings.partner else present)
     else:
+        said = f"--play-as {' '.join(map(str, wanted))}"
+        if len(set(wanted)) < len(wanted) or not set(wanted) <= set(range(num_agents)):
+            raise ConfigError(f"{said}: name agents of {list(range(num_agents))}, each once.")
         people = tuple(agent for agent in wanted if agent in present)
         if not people:
-            raise ConfigError(f"--play-as {' '.join(map(str, wanted))}: the task has the agents {present} only.")
+            raise ConfigError(f"{said}: the task has the agents {present} only.")
         if len(people) < len(present) and settings.partner is None:
             raise ConfigError(f"--play-as leaves agents to nobody: {others}, such as noop.")
     if len(people) > MAX_PEOPLE:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import dropwhile
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ class Episode:
     reading_seconds: float  # before all trials together
     playing_seconds: float  # in them
     num_timed_out: int  # trials of which the time was up before the steps were
-    num_resumed: int  # how often it was gone on with after a stop
+    num_resumed: int  # how often it was gone on with after a stop, once a trial of it had begun
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,13 @@ def _episodes(record: Record) -> list[tuple[Episode, History]]:
             reading_seconds=round(sum(read["seconds"] for read in record.happened("read", place=place)), 3),
             playing_seconds=round(float(np.minimum(last, item.seconds).sum()), 3),
             num_timed_out=int((last >= item.seconds).sum()),
-            num_resumed=len(record.happened("resumed", place=place)),
+            num_resumed=_count_resumed(record, place),
         )
         found.append((episode, history))
     return found
+
+
+def _count_resumed(record: Record, place: int) -> int:
+    """How often a task was gone on with. Who stops before its first trial begins has interrupted nothing of it."""
+    events = [event["event"] for event in record.events if event.get("place") == place]
+    return [*dropwhile(lambda event: event != "read", events)].count("resumed")

@@ -34,13 +34,14 @@ class Forgetful:
         """[A] actions, drawn by the logits."""
         told, memories = memory
         turn = timestep.observation.trial % self.num_trials
+        is_reset = self.agent.is_reset(timestep)
         outputs = [
             self.agent.step(
                 self.params,
                 timestep.observation,
                 told,
                 one,
-                timestep.is_first | timestep.is_trial_first & (turn == number),
+                is_reset | timestep.is_trial_first & (turn == number),
             )
             for number, one in enumerate(memories)
         ]

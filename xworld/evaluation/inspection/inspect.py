@@ -8,13 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from xworld.agents import AgentPolicy, LoadedAgent
+from xworld.agents.players import check_can_play
 from xworld.base.checks import check_seed
 from xworld.base.errors import ConfigError
 from xworld.core.types import Task
-from xworld.evaluation.episodes import make_batches
+from xworld.evaluation.episodes import in_order, make_batches
 from xworld.evaluation.inspection.forgetful import Forgetful
 from xworld.evaluation.inspection.probe import chance, probe
-from xworld.evaluation.inspection.watching import Watched, sum_up, watch
+from xworld.evaluation.inspection.watching import Watched, watch
 from xworld.evaluation.protocol import evaluate, with_num_trials
 from xworld.evaluation.report.learning_curve import read_rows
 from xworld.evaluation.scores.comparison import compare
@@ -55,6 +56,7 @@ def inspect_agent(
     Raises:
       ConfigError: fewer than two trials, fewer tasks than are scored, or tasks of another environment than the agent's.
     """
+    check_can_play(loaded, collection.env.config)
     if num_trials < 2:
         raise ConfigError(f"With {num_trials} trials there is nothing to remember. Write a number of at least 2.")
     key, env = jax.random.key(check_seed(seed, "seed")), collection.env
@@ -106,17 +108,15 @@ def training_signs(metrics: Path, clip: float) -> list[dict[str, float]]:
 def _watch(
     loaded: LoadedAgent, collection: TaskCollection, tasks: Task, num_trials: int, key: jax.Array, batch_size: int
 ) -> Watched:
-    """All tasks, played in batches of about one length."""
+    """All tasks, played in batches of about one length. What is drawn does not depend on the batches."""
     num_steps = np.asarray(tasks.trial_length, np.int64) * num_trials
-    parts, order = [], []
-    for number, indices in enumerate(make_batches(num_steps, batch_size)):
-        batch = jax.tree.map(lambda leaf, indices=indices: leaf[indices], tasks)
-        steps = jnp.int32(num_steps[indices].max())
-        fixed = loaded.agent, collection.env, num_trials
-        parts.append(jax.device_get(watch(*fixed, loaded.params, batch, steps, jax.random.fold_in(key, number))))
-        order.append(indices)
-    _, first = np.unique(np.concatenate(order), return_index=True)  # the last batch is filled up with its own
-    return jax.tree.map(lambda leaf: leaf[first], sum_up(parts))
+    fixed = loaded.agent, collection.env, num_trials
+    parts, batches = [], make_batches(num_steps, batch_size)
+    for episodes in batches:
+        batch = jax.tree.map(lambda leaf, episodes=episodes: leaf[episodes], tasks)
+        steps = jnp.int32(num_steps[episodes].max())
+        parts.append(jax.device_get(watch(*fixed, loaded.params, batch, jnp.asarray(episodes), steps, key)))
+    return in_order(batches, parts)
 
 
 def _probe(watched: Watched, tasks: Task) -> dict[str, Any]:

@@ -6,12 +6,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from xworld.agents import Agent, Params, distribution
 from xworld.core import kinds
 from xworld.core.env import Env
 from xworld.core.types import Observation, State, Task, TimeStep
+from xworld.evaluation.episodes import episode_key
 
 
 @jax.tree_util.register_dataclass
@@ -30,7 +30,14 @@ class Watched:
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
 def watch(
-    agent: Agent, env: Env, num_trials: int, params: Params, tasks: Task, num_steps: jax.Array, key: jax.Array
+    agent: Agent,
+    env: Env,
+    num_trials: int,
+    params: Params,
+    tasks: Task,
+    episodes: jax.Array,
+    num_steps: jax.Array,
+    key: jax.Array,
 ) -> Watched:
     """Plays an episode of each of [N, ...] tasks.
 
@@ -40,12 +47,12 @@ def watch(
       num_trials: of every task.
       params: of the agent.
       tasks: leaves [N, ...].
+      episodes: [N] each episode's number, for `episode_key`.
       num_steps: [] int32, of the longest episode.
       key: decides directions and chance.
     """
-    keys = jax.random.split(key, len(tasks.trial_length))
     play = partial(_play, agent, env, num_trials, params, num_steps)
-    return jax.vmap(play)(tasks, keys)
+    return jax.vmap(play)(tasks, jax.vmap(partial(episode_key, key))(episodes))
 
 
 @jax.tree_util.register_dataclass
@@ -57,6 +64,7 @@ class _Moment:
     timestep: TimeStep
     memory: Any
     last_rule: jax.Array  # [] int32, 1 + the last rule that fired, 0 before
+    was_paid: jax.Array  # [] bool, whether there has been a reward
     is_over: jax.Array  # [] bool
     watched: Watched  # so far
 
@@ -84,7 +92,8 @@ def _play(
         begins = (timestep.is_first | timestep.is_trial_first) & ~moment.is_over
         at = (begins & (observation.trial == jnp.arange(num_trials)))[:, None]
         last_rule = jnp.where(after.event > 0, after.event, moment.last_rule)
-        is_made = (after.reward[0] > 0) & (last_rule > 0) & (observation.trial == 0) & (watched.maker == 0)
+        is_paid = after.reward[0] > 0
+        is_made = is_paid & ~moment.was_paid & (last_rule > 0) & (observation.trial == 0)
         counts = ((observation.trial > 0) & ~moment.is_over).astype(jnp.float32)
         attention, before, step_before = _add_looks(watched, looked, counts, observation)
         watched = Watched(
@@ -96,7 +105,8 @@ def _play(
             before=before,
             step_before=step_before,
         )
-        return _Moment(state, after, output.memory, last_rule, moment.is_over | after.is_last, watched)
+        was_paid, is_over = moment.was_paid | is_paid, moment.is_over | after.is_last
+        return _Moment(state, after, output.memory, last_rule, was_paid, is_over, watched)
 
     def begin() -> tuple[Any, Any]:
         memory, is_reset = agent.start_memory(), agent.is_reset(first)
@@ -114,7 +124,7 @@ def _play(
         before=none,
         step_before=none,
     )
-    moment = _Moment(state, first, agent.start_memory(), jnp.int32(0), jnp.bool_(False), watched)
+    moment = _Moment(state, first, agent.start_memory(), jnp.int32(0), jnp.bool_(False), jnp.bool_(False), watched)
     return jax.lax.fori_loop(0, num_steps, step, moment).watched
 
 
@@ -141,11 +151,7 @@ def _add_looks(
 
 
 def _kind_taken(task: Task, rule: jax.Array) -> jax.Array:
-    """[] int32, the kind of the object that a rule takes: its second operand, or, if that is an agent, its first."""
+    """[] int32, the kind of the object that a rule takes: its second operand, else its first; 0 if neither is one."""
     second, first = task.rules.second[rule].astype(jnp.int32), task.rules.first[rule].astype(jnp.int32)
-    return jnp.where(second >= kinds.agent_kind(0), first, second)
-
-
-def sum_up(parts: list[Watched]) -> Watched:
-    """Of several batches one after the other, on the host."""
-    return jax.tree.map(lambda *leaves: np.concatenate([np.asarray(leaf) for leaf in leaves]), *parts)
+    taken = jnp.where(second < kinds.floor_kind(kinds.COLOURS[0]), second, first)
+    return jnp.where(taken < kinds.agent_kind(0), taken, 0)

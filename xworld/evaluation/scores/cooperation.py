@@ -23,7 +23,7 @@ from xworld.core import kinds
 from xworld.core.env import Env
 from xworld.core.step.actions import NOOP, act, legal_actions
 from xworld.core.types import HAND, HAND_STEP, Scene, State, Task
-from xworld.evaluation.episodes import begin_episode, episode_key, make_batches
+from xworld.evaluation.episodes import begin_episode, episode_key, in_order, make_batches
 from xworld.evaluation.protocol import with_num_trials
 from xworld.evaluation.scores.cross_play import tasks_for_two
 
@@ -76,9 +76,7 @@ def count_deeds(
         batch = jax.tree.map(lambda leaf, episodes=episodes: leaf[episodes], tasks)
         num_steps = jnp.int32(lengths[episodes].max())
         parts.append(jax.device_get(_play(env, jit_key(policy), batch, jnp.asarray(episodes), num_steps, policy, key)))
-    order = np.concatenate(batches)
-    _, place = np.unique(order, return_index=True)  # the last batch is filled up with its own
-    return jax.tree.map(lambda *leaves: np.concatenate(leaves)[place], *parts)
+    return in_order(batches, parts)
 
 
 @partial(jax.jit, static_argnums=(0, 1))

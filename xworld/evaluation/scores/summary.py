@@ -156,24 +156,20 @@ def task_rows(scores: Scores, columns: Mapping[str, Sequence[Any]]) -> list[dict
 def _describe(scores: Scores, player: str, k: int) -> dict[str, Any] | None:
     """All that is said of a player with k trials; None if it has no score."""
     returns, values = scores.returns[player][k].astype(np.float64), scores.score(player, k)
-    is_there = ~np.isnan(values).all(axis=(0, 2))
-    if not is_there.any():
+    has_none = np.isnan(values).all(axis=(0, 2))
+    with_zeros = _without_empty(np.concatenate([values, 0 * returns[:, has_none]], axis=1))
+    returns, values = _without_empty(returns), _without_empty(values)
+    if not values.size:
         return None
-    rows = ~np.isnan(values).all(axis=(1, 2))
-    values = values[rows][:, is_there]
-    is_played = ~np.isnan(returns[rows]).all(axis=(0, 2))
-    last = zeros = last_statistics(values[..., -1])
-    without = returns[rows][:, is_played & ~is_there, -1]
-    if without.size:
-        none = np.where(np.isnan(without), np.nan, 0)
-        zeros = last_statistics(np.concatenate([values[..., -1], none], axis=1))
+    last = last_statistics(values[..., -1])
+    zeros = last if with_zeros.shape == values.shape else last_statistics(with_zeros[..., -1])
     return {
         "num_rows": len(values),
         "num_tasks": len(values[0]),
         "last": last,
         "last_with_zeros": zeros,
         "score": as_json(_estimate(values)),
-        "return": as_json(_estimate(returns[rows][:, is_played])),
+        "return": as_json(_estimate(returns)),
         "gain": as_json(_first(_estimate(gain(values)[..., None]))),
         "score_by_row": [np.nanmean(row, axis=0).tolist() for row in values],
     }
@@ -236,7 +232,7 @@ def _compare(values: np.ndarray, others: np.ndarray, name: str) -> dict[str, Any
     is_common = ~np.isnan(values).all(axis=(0, 2)) & ~np.isnan(others).all(axis=(0, 2))
     if not is_common.any():
         return None
-    values, others = values[:, is_common], others[:, is_common]
+    values, others = (_without_empty(player[:, is_common]) for player in (values, others))
     if not np.isnan(values).any() and not np.isnan(others).any():
         found = difference(values, others)
     elif not np.isnan(values).any():
@@ -265,6 +261,12 @@ def _between_people(values: np.ndarray, others: np.ndarray) -> Estimate:
 def _first(found: Estimate) -> Estimate:
     """Of [1] values the one."""
     return Estimate(found.mean[0], found.low[0], found.high[0])
+
+
+def _without_empty(values: np.ndarray) -> np.ndarray:
+    """Of [num_rows, num_tasks, k] values the rows and tasks that have any."""
+    rows, tasks = (~np.isnan(values).all(axis=axes) for axes in ((1, 2), (0, 2)))
+    return values[rows][:, tasks]
 
 
 def _mean_of_rows(values: np.ndarray) -> np.ndarray:

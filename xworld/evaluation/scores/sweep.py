@@ -126,6 +126,14 @@ def run_sweep(
     return returns
 
 
+def mean_sweep(
+    env: Env, tasks: Task, policy: Policy, config: SweepConfig, *, show_progress: bool = True
+) -> dict[int, np.ndarray]:
+    """By number of trials k: [num_tasks, k] float64, the means over repetitions of what `run_sweep` gives."""
+    played = run_sweep(env, tasks, policy, config, show_progress=show_progress)
+    return {k: mean_returns(returns)[0] for k, returns in played.items()}
+
+
 def sweep_scores(player: str, returns: Mapping[int, np.ndarray], reference: Reference) -> Scores:
     """The scores of one player: mean returns over repetitions, divided by the reference.
 

@@ -35,7 +35,6 @@ NUM_TASKS = {"tasks-64": 64, "tasks-512": 512, "tasks-4096": 4096}  # of each fa
 REACHES = (24, 96)  # steps that the network looks back: two trials, eight trials
 ARMS = (*(f"{method}-{reach}" for reach in reversed(REACHES) for method in (AD, DPT, RL2)), f"{LONGER}-{REACHES[1]}")
 _MOST, _LONG_ARMS = "tasks-4096", ARMS[:3]  # how far back, and how long, is asked where there are most tasks
-TRIAL_LENGTH = 12
 _SEED = 80_000  # of the exam
 
 

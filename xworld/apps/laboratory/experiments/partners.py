@@ -22,10 +22,10 @@ from xworld.apps.laboratory.experiment import BASELINES, Experiment, Job, Outcom
 from xworld.apps.laboratory.training import newest_policy, train_run
 from xworld.core.env import Env
 from xworld.core.types import Task
-from xworld.evaluation import CrossPlay, Reference, Scores, SweepConfig, cross_play, expert_reference, run_sweep
+from xworld.evaluation import CrossPlay, Reference, Scores, SweepConfig, cross_play, expert_reference
 from xworld.evaluation.scores.cooperation import SEATS
 from xworld.evaluation.scores.store import ReturnsStore
-from xworld.evaluation.scores.sweep import mean_returns
+from xworld.evaluation.scores.sweep import mean_sweep
 from xworld.tasks import Universe
 from xworld.training import (
     PRESETS,
@@ -146,8 +146,7 @@ class PairExam:
         return tasks, np.asarray(info.needs_both)
 
     def _sweep(self, policy: Policy, tasks: Task) -> dict[int, np.ndarray]:
-        played = run_sweep(self.env, tasks, policy, self.sweep, show_progress=False)
-        return {k: mean_returns(returns)[0] for k, returns in played.items()}
+        return mean_sweep(self.env, tasks, policy, self.sweep, show_progress=False)
 
 
 def run(job: Job) -> Outcome:

@@ -19,11 +19,11 @@ from xworld.agents.players import EXPERT, NOOP, RANDOM, SCRIPTED, SEARCHER, Play
 from xworld.apps.laboratory.experiment import Experiment, Job, Outcome
 from xworld.apps.laboratory.training import half_of_memory, newest_policy, train_run
 from xworld.core.env import Env
-from xworld.evaluation import Reference, Scores, SweepConfig, expert_reference, run_sweep, sample_tasks
+from xworld.evaluation import Reference, Scores, SweepConfig, expert_reference, sample_tasks
 from xworld.evaluation.demonstrations import prompt
 from xworld.evaluation.scores.statistics import interval
 from xworld.evaluation.scores.summary import STATISTICS
-from xworld.evaluation.scores.sweep import mean_returns
+from xworld.evaluation.scores.sweep import mean_sweep
 from xworld.tasks import TaskCollection, Universe
 from xworld.training import Partners, RunConfig, make_demonstrators
 
@@ -62,8 +62,7 @@ class PromptingExam:
     def sweep(self, player: Player, num_trials: tuple[int, ...]) -> Played:
         """Mean returns of a player."""
         config = SweepConfig(num_trials, num_repetitions=self.num_repetitions)
-        played = run_sweep(self.collection.env, self.collection.tasks, player.policy, config, show_progress=False)
-        return {k: mean_returns(returns)[0] for k, returns in played.items()}
+        return mean_sweep(self.collection.env, self.collection.tasks, player.policy, config, show_progress=False)
 
     def reference(self, folder: Path) -> Reference:
         """The expert's best returns, kept in the folder."""
