@@ -25,8 +25,8 @@ from xworld.histories import Dataset, DatasetHeader, DatasetWriter, Recorded, de
 from xworld.tasks import TaskSet
 from xworld.training.imitation.config import ImitateConfig, imitator
 from xworld.training.imitation.ends import find_ends
-from xworld.training.imitation.imitate import _Run, imitate
-from xworld.training.imitation.kept import Kept
+from xworld.training.imitation.imitate import _go_on, _Run, imitate
+from xworld.training.imitation.kept import Kept, Progress, kept_in
 from xworld.training.imitation.learner import ImitationConfig
 from xworld.training.imitation.windows import as_rollout
 
@@ -253,6 +253,35 @@ def test_who_is_stopped_and_killed_goes_on_bit_for_bit(data, cloned, tmp_path, m
     assert {path.name for path in folder.iterdir()} == {path.name for path in cloned[0].iterdir()}
     for leaf, expected in zip(*(jax.tree.leaves(load(one).params) for one in (folder, cloned[0])), strict=True):
         np.testing.assert_array_equal(leaf, expected)
+
+
+def test_an_agent_that_was_there_stays_until_another_is_finished(cloned, tmp_path):
+    folder, agent = tmp_path / "agent", make_agent(CLONE.agent_config, ENV.config)
+    shutil.copytree(cloned[0], folder)
+    expected = load(folder).params
+    for _ in range(2):  # the second goes on with the first
+        with kept_in(folder, agent, CLONE, "hash of the data") as kept:
+            (folder / "checkpoint-0").mkdir(exist_ok=True)
+        assert json.loads((folder / "imitation.json").read_text()) == cloned[1]
+        for leaf, was in zip(*map(jax.tree.leaves, (load(folder).params, expected)), strict=True):
+            np.testing.assert_array_equal(leaf, was)
+    kept.finish(expected, {})
+    assert {path.name for path in folder.iterdir()} == {"agent.json", "manifest.json", "params"}
+
+
+def test_a_signal_while_all_is_kept_waits_for_the_next_update(monkeypatch):
+    written, signals = [], iter([False, True, True])
+    monkeypatch.setattr("xworld.training.imitation.imitate._update", lambda *args: (None, None, {"loss": 0.0}))
+    run = SimpleNamespace(
+        config=SimpleNamespace(learner=SimpleNamespace(num_updates=3), num_evaluations=1),
+        fixed=(),
+        draw=lambda: None,
+        chance=np.random.default_rng(0),
+    )
+    kept = SimpleNamespace(write=lambda progress: written.append(progress.update))
+    with pytest.raises(KeyboardInterrupt):
+        _go_on(run, kept, Progress(None, None, {}, {}), lambda: next(signals), False)
+    assert written == [2]
 
 
 def test_folders_that_are_not_written_to(data, cloned, tmp_path, monkeypatch):
