@@ -148,6 +148,17 @@ def test_finetune_goes_on_only_from_the_agent_that_it_began_with(tmp_path, monke
         finetune(tmp_path / "seed0", config, tasks, {"name": "halls"}, tmp_path / "tuned")
 
 
+def test_who_has_fine_tuned_is_told_how_to_play_the_same_tasks(tmp_path, capsys, monkeypatch):
+    config, tasks = sanity_config(), TaskSet.from_source(SANITY_TASKS, jax.random.key(3), 2).tasks
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base" / "config.json").write_text(to_json(config))
+    _serve(monkeypatch, TaskCollection("rooms", None, tasks), config)
+    monkeypatch.setattr("xworld.training.finetune", lambda *args, **options: True)
+    options = ["--task-set", "rooms", "--num-tasks", "1", "--seed", "3"]
+    assert main(["finetune", str(tmp_path / "base"), *options]) == 0
+    assert capsys.readouterr().out.endswith(f" {' '.join(options)}\n")
+
+
 @pytest.mark.slow  # `test_own_network` has `finetune` too
 def test_finetune_goes_on_from_a_run_and_its_scores_normalise(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
