@@ -346,9 +346,16 @@ def test_what_cannot_be_imitated_is_told(data, tmp_path, capsys):
         assert words in complaint and complaint.count("\n") == 1, complaint
     assert main(["imitate", str(tmp_path), "--method", "ad", "--output", str(tmp_path / "agent")]) == 2
     assert "holds no data set" in capsys.readouterr().err
-    for change, words in (({"method": "da"}, "Write one of: ad, dpt, bc"), ({"start_share": 2}, "start_share is 2")):
+    forgets = dataclasses.replace(imitator(), clear_memory_at_trials=True)
+    for change, words in (
+        ({"method": "da"}, "Write one of: ad, dpt, bc"),
+        ({"start_share": 2}, "start_share is 2"),
+        ({"agent": forgets}, "remembers earlier trials"),
+    ):
         with pytest.raises(ConfigError, match=words):
             ImitateConfig(**change)
+    short = {"agent": dataclasses.replace(forgets, window=20, cache_size=21), "learner": ImitationConfig(window=20)}
+    assert ImitateConfig(method="bc", **short).agent_config.clear_memory_at_trials  # nothing fills a memory
     with pytest.raises(ConfigError, match="schedule is 'cos'"):
         ImitationConfig(schedule="cos")
 
