@@ -24,7 +24,7 @@ from xworld.evaluation import record_tasks, sample_tasks
 from xworld.histories import Dataset, DatasetHeader, DatasetWriter, Recorded, derive_windows, draw_windows, read_windows
 from xworld.tasks import TaskSet
 from xworld.training.imitation.config import ImitateConfig, imitator
-from xworld.training.imitation.ends import find_ends
+from xworld.training.imitation.ends import derive_trials, find_ends
 from xworld.training.imitation.imitate import _go_on, _Run, imitate
 from xworld.training.imitation.kept import Kept, Progress, kept_in
 from xworld.training.imitation.learner import ImitationConfig
@@ -111,6 +111,19 @@ def test_the_ends_of_streams(tmp_path):
     assert (find_ends(data, 1e6) == 7 * TRIAL_LENGTH).all()
     with pytest.raises(ConfigError, match="stop_at"):
         ImitateConfig(stop_at="much")
+
+
+def test_an_agent_that_is_not_there_halves_no_return():
+    reward = np.zeros((7, 2, 2))  # [T + 1, episodes, agents]
+    reward[1:, :, 0] = [[1, 2]] * 6
+    reward[1:, 1, 1] = 4
+    tasks = SimpleNamespace(trial_length=np.array([3, 2]), is_present=np.array([[True, False], [True, True]]))
+    episodes = SimpleNamespace(
+        tasks=tasks, length=np.array([6, 5]), derive=lambda env: SimpleNamespace(reward=jnp.asarray(reward))
+    )
+    steps, returns = derive_trials(SimpleNamespace(num_episodes=2, env=None, episodes=lambda numbers: episodes))
+    assert [one.tolist() for one in steps] == [[3, 3], [2, 2, 1]]
+    assert [one.tolist() for one in returns] == [[3, 3], [6, 6, 3]]
 
 
 @pytest.mark.parametrize("field", ["sees_things", pytest.param("sees_trial_number", marks=pytest.mark.slow)])
