@@ -9,7 +9,7 @@ from typing import Annotated
 from tyro.conf import OmitSubcommandPrefixes, Positional, arg, subcommand
 
 from xworld.apps.commands.evaluate import BEST_RETURNS_FOLDER
-from xworld.apps.commands.proposed import proposed
+from xworld.apps.commands.train import proposed
 
 
 @dataclass

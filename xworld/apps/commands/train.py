@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import Positional, arg, subcommand
 
-from xworld.apps.commands.proposed import proposed
 from xworld.base.configs import OneOf
 from xworld.base.errors import INTERRUPTED, ConfigError, did_you_mean
 from xworld.base.files import as_file_name
@@ -249,6 +248,21 @@ def _own_network(name: str | None, config: "RunConfig") -> Any:
     from xworld.core.env import Env
 
     return None if name is None else own_network(name, Env(config.env))
+
+
+def proposed(**given: Any) -> str:
+    """Options of a command that is proposed, each after a space: those that are not None, False or empty.
+
+    Args:
+      given: values by the options' names, with underscores.
+    """
+    texts = []
+    for name, value in given.items():
+        if value is None or value is False or value == ():
+            continue
+        words = value if isinstance(value, tuple) else () if value is True else (value,)
+        texts.append(" ".join([f" --{name.replace('_', '-')}", *map(str, words)]))
+    return "".join(texts)
 
 
 def _as(kind: "type[RunConfig]", config: "RunConfig") -> "RunConfig":
