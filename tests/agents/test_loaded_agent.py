@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from habit_network import Habit
 from tiny_rooms import SMALL_AGENT, env_config
 
 from xworld import Briefing, ConfigError, Observation
@@ -92,6 +93,27 @@ def test_trials_are_remembered_and_episodes_are_not(loaded):
     assert all((one != two).any() for one, two in zip(alone, after_another, strict=True))  # up to the last trial
     for one, again in zip(alone, play(loaded, seen), strict=True):
         np.testing.assert_array_equal(one, again)
+
+
+class Forgetful(Habit):
+    """A network of one's own that counts the steps that it remembers, and begins again with every trial."""
+
+    def is_reset(self, timestep):
+        return timestep.is_trial_first
+
+    def step(self, params, observation, told, memory, is_reset):
+        memory = jnp.where(is_reset[..., None, None], 0, memory) + 1
+        return dataclasses.replace(super().step(params, observation, told, memory, is_reset), value=memory[..., 0])
+
+
+@pytest.mark.parametrize("batch", [(), (2,)])
+def test_a_network_of_ones_own_says_when_it_forgets(batch):
+    agent = Forgetful()
+    loaded = LoadedAgent(agent, agent.init(None), env_config=ENV_CONFIG)
+    loaded.start(briefing_of(*batch))
+    counts = [(loaded.act(observation), loaded.value)[1] for observation in observations(*batch)]
+    expected = np.broadcast_to(np.arange(3 * TRIAL) % TRIAL + 1, (*batch, 1, 3 * TRIAL))
+    np.testing.assert_array_equal(np.stack(counts, -1), expected)
 
 
 def test_actions_are_drawn_by_their_probabilities(loaded):

@@ -16,6 +16,7 @@ from tiny_rooms import SMALL_AGENT, TinyRooms, env_config
 from xworld import ConfigError, Env
 from xworld.agents import PRETRAINED, PRETRAINED_DUO, Output, load, make_agent, save
 from xworld.agents.return_scale import ReturnScale
+from xworld.agents.saved.export import export
 from xworld.agents.saved.saved import checkpoint_folder, describe, remove_others
 from xworld.agents.saved.trees import read_part, write_parts
 from xworld.tasks import preset
@@ -214,6 +215,26 @@ def test_a_full_disk_loses_nothing(run, monkeypatch):
 
 def _out_of_space(*arguments: object) -> None:
     raise ValueError("No space left on device\n(what it was doing)")
+
+
+def test_an_exported_agent_takes_a_place_only_if_it_is_small_enough(run, monkeypatch):
+    for name in ("config.json", "given.json", "metrics.csv"):
+        (run / name).write_text("of the run")
+    output = run / "exported"
+    save(output, AGENT, PARAMS)
+    before = sorted(output.rglob("*"))
+    monkeypatch.setattr("xworld.agents.saved.export.MOST_BYTES", 1000)
+    with pytest.raises(ConfigError, match=r"MB; at most 0 MB come with a package"):
+        export(run, output)
+    assert sorted(output.rglob("*")) == before and not (run / "unfinished-exported").exists()
+    monkeypatch.undo()
+    for place in (run, run.parent):
+        with pytest.raises(ConfigError, match="is to be replaced, and the run is in it"):
+            export(run, place)
+    assert_same(load(run).params, OTHER)
+    export(run, output)
+    assert_same(load(output).params, OTHER)
+    assert {path.name for path in output.iterdir()} == {"config.json", "given.json", "metrics.csv", "checkpoint-120"}
 
 
 @pytest.mark.parametrize("folder", [PRETRAINED, PRETRAINED_DUO], ids=["pretrained", "pretrained-duo"])

@@ -233,6 +233,7 @@ def test_help_of_every_command(capsys):
         (["train", "--learner.clip", "-1"], "PPOConfig.clip is -1"),
         (["train", "--env.view-size", "4"], "no middle column"),
         (["train", "--preset", "demo", "--resume", "somewhere"], "exclude"),
+        (["train", "--run", "here", "--resume", "somewhere"], "exclude"),
         (["train", "--resume", "nowhere"], "nowhere"),
         (["evaluate", "--agent", "nowhere"], "nowhere"),
         (["evaluate"], "--agent"),
@@ -245,6 +246,15 @@ def test_help_of_every_command(capsys):
 )
 def test_bad_input_is_one_line(capsys, arguments, words):
     assert words in _refused(capsys, *arguments)
+
+
+def test_who_stops_a_run_is_told_all_that_it_goes_on_with(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(xworld.training, "use_host_devices", lambda number: None)
+    monkeypatch.setattr(xworld.training, "train", lambda *args, **options: False)
+    options = ["--record", "histories", "--log", "tensorboard", "wandb", "--film", "--num-devices", "2"]
+    run = tmp_path / "run"
+    assert main(["train", "--preset", "smoke", "--run", str(run), *options]) == 130
+    assert f"Go on with: xworld train --resume {run} {' '.join(options)}\n" in capsys.readouterr().out
 
 
 def test_unwritable_output_is_said_before_anything_is_trained(tmp_path, capsys, monkeypatch):

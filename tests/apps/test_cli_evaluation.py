@@ -7,9 +7,11 @@ import jax
 import numpy as np
 import pytest
 from evaluation_tasks import CONFIG, make_tasks
-from tiny_rooms import SANITY_TASKS, sanity_config
+from tiny_rooms import SANITY_TASKS, SMALL_AGENT, sanity_config
 
-from xworld.agents import load
+from xworld import ConfigError
+from xworld.agents import load, make_agent
+from xworld.agents import save as save_agent
 from xworld.apps.commands.evaluate import Evaluate
 from xworld.apps.commands.main import main
 from xworld.base.configs import to_json
@@ -18,7 +20,7 @@ from xworld.evaluation import SweepConfig
 from xworld.evaluation.scores.store import ReturnsStore
 from xworld.tasks import TaskCollection, TaskSet, save, tasks_by_name
 from xworld.tasks.sets.by_name import Stacked
-from xworld.training import train
+from xworld.training import finetune, train
 
 ROOM = '''
 goal = "hold(agent, black cube)"
@@ -120,6 +122,41 @@ def test_other_ways_to_play_and_to_score_have_folders_of_their_own(room, tmp_pat
     assert Evaluate(str(run), which="last", normalise_by="expert")._folders(collection) == folders[0]
     other = Evaluate(str(run), normalise_by="runs/a")._folders(collection)  # the same returns, scored otherwise
     assert other == (run / "on-room.toml", run / "on-room.toml-normalised-by-runs-a")
+
+
+def test_finetune_goes_on_only_from_the_agent_that_it_began_with(tmp_path, monkeypatch):
+    config, begun = sanity_config(), []
+
+    def stopped(config, folder, *, resume, on_start, **options):
+        begun.append(resume)
+        if not resume:
+            folder.mkdir()
+            on_start()
+        return False
+
+    monkeypatch.setattr("xworld.training.run.finetune.train", stopped)
+    agent = make_agent(SMALL_AGENT, config.env)
+    for seed in (0, 1):
+        save_agent(tmp_path / f"seed{seed}", agent, agent.init(jax.random.key(seed)))
+    about, tasks = {"name": "rooms"}, TaskSet.from_source(SANITY_TASKS, jax.random.key(3), 2).tasks
+    for _ in range(2):
+        assert not finetune(tmp_path / "seed0", config, tasks, about, tmp_path / "tuned")
+    assert begun == [False, True]
+    with pytest.raises(ConfigError, match=r"began with another agent \(digest \w{16} there, \w{16} here\)"):
+        finetune(tmp_path / "seed1", config, tasks, about, tmp_path / "tuned")
+    with pytest.raises(ConfigError, match="trains on other tasks"):
+        finetune(tmp_path / "seed0", config, tasks, {"name": "halls"}, tmp_path / "tuned")
+
+
+def test_who_has_fine_tuned_is_told_how_to_play_the_same_tasks(tmp_path, capsys, monkeypatch):
+    config, tasks = sanity_config(), TaskSet.from_source(SANITY_TASKS, jax.random.key(3), 2).tasks
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base" / "config.json").write_text(to_json(config))
+    _serve(monkeypatch, TaskCollection("rooms", None, tasks), config)
+    monkeypatch.setattr("xworld.training.finetune", lambda *args, **options: True)
+    options = ["--task-set", "rooms", "--num-tasks", "1", "--seed", "3"]
+    assert main(["finetune", str(tmp_path / "base"), *options]) == 0
+    assert capsys.readouterr().out.endswith(f" {' '.join(options)}\n")
 
 
 @pytest.mark.slow  # `test_own_network` has `finetune` too

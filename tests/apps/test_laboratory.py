@@ -4,6 +4,10 @@ import dataclasses
 import importlib
 import json
 import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import jax
@@ -17,7 +21,7 @@ from xworld import ConfigError, Env
 from xworld.agents import AgentPolicy, load, make_agent, save
 from xworld.apps import laboratory
 from xworld.apps.commands.main import main
-from xworld.apps.laboratory import Job, Outcome, SweepExam, known_experiments, run_experiment
+from xworld.apps.laboratory import Job, Outcome, SweepExam, known_experiments, run_experiment, worker
 from xworld.apps.laboratory.crossing import agent_name
 from xworld.apps.laboratory.report.figures import draw_courses
 from xworld.apps.laboratory.report.missing import lines_of_missing
@@ -452,6 +456,42 @@ def test_runs_side_by_side_give_the_same(tmp_path, monkeypatch):
     assert [run["seed"] for run in content["families"]["all"]["runs"]] == [2, 16, 2, 15, 16]
     with pytest.raises(ConfigError, match=r"low-seed13 ended without an outcome: 13 brings bad luck. See .*seed13.log"):
         run_experiment(EXPERIMENT, tmp_path / "2", num_jobs=2, seeds=[2, 13])
+
+
+def test_a_run_beside_others_leaves_ctrl_c_to_the_laboratory(tmp_path, monkeypatch):
+    monkeypatch.setattr(worker, "use_devices", lambda number: None)
+    answers = []
+    monkeypatch.setattr(worker, "run_job", lambda experiment, job: answers.append(signal.getsignal(signal.SIGINT)))
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        worker.main("toy_experiment", "all", "low", "0", str(tmp_path), "False", "0")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert answers == [signal.SIG_IGN]
+
+
+@pytest.mark.slow  # starts three processes; quicker: the test above
+def test_runs_side_by_side_save_at_ctrl_c(tmp_path):
+    """A terminal gives the signal to all processes at once."""
+    script = (
+        "from pathlib import Path; from toy_experiment import EXPERIMENT; "
+        "from xworld.apps.laboratory import run_experiment; "
+        f"run_experiment(EXPERIMENT, Path({str(tmp_path)!r}), seeds=[17], num_jobs=2)"
+    )
+    paths = os.pathsep.join(map(str, (Path(toy_experiment.__file__).parent, *sys.path)))
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], env=os.environ | {"PYTHONPATH": paths}, start_new_session=True
+    )
+    try:
+        while len(list(tmp_path.glob("*/begun"))) < 2:
+            assert process.poll() is None
+            time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGINT)
+        process.wait(60)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    assert len(list(tmp_path.glob("*/saved"))) == 2
 
 
 @pytest.mark.parametrize(

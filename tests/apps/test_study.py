@@ -264,10 +264,11 @@ def test_the_command_runs_a_study(study_file, tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr(Window, "turn", press_and_turn)
     monkeypatch.setattr("xworld.apps.study.sitting.MIN_SHOWN_S", 0.0)
-    run = ["study", "run", str(study_file), "--output", str(tmp_path), "--best-returns", str(tmp_path / "best")]
+    own = ["--best-returns", str(tmp_path / "best")]
+    run = ["study", "run", str(study_file), "--output", str(tmp_path), *own]
     assert main(run) == 0
     out = capsys.readouterr().out
-    assert re.search(r"Participant (p-\d{8})\.(.|\n)*Go on with: .* --participant \1 ", out)
+    assert re.search(r"Participant (p-\d{8})\.(.|\n)*Go on with: .* --participant \1 ", out) and " ".join(own) in out
     keys += ["n", "return"]
     assert main([*run, "--participant", "P1"]) == 0
     assert "P1 has declined" in capsys.readouterr().out

@@ -45,6 +45,7 @@ from xworld.evaluation import (
     trials_table,
     write_comparison,
 )
+from xworld.evaluation.episodes import record_episode
 from xworld.evaluation.report.look import spread_out
 from xworld.evaluation.scores.statistics import count_scored
 from xworld.evaluation.scores.summary import _compare
@@ -245,14 +246,28 @@ def test_gain_and_the_most_telling_episode():
     np.testing.assert_array_equal(most_telling(scores), [3, 4, 2, 1, 0])
 
 
-def test_the_telling_episode_shows_a_mistake_first_and_none_in_the_end(tasks, comparison):
-    scores = comparison.score("searcher")[0]
+def test_the_telling_episode_shows_a_mistake_first_and_none_in_the_end(tasks, comparison, monkeypatch):
+    scores, compiled = comparison.score("searcher")[0], set()
+
+    def record_and_note(env, num_steps, *arguments):
+        compiled.add(num_steps)
+        return record_episode(env, num_steps, *arguments)
+
+    monkeypatch.setattr("xworld.evaluation.scores.comparison.record_episode", record_and_note)
     index, states, timesteps = telling_episode(ENV, tasks, Searcher(), KEY, scores)
     again, _, _ = telling_episode(ENV, tasks, Searcher(), KEY, scores)
     assert index == again and scores[index, 0] < scores[index, -1] == 1
     is_wrong = (np.asarray(states.agent_held)[:, 0] >= 0) & (np.asarray(timesteps.reward)[:, 0] == 0)
     trial = np.asarray(states.trial)
     assert is_wrong[trial == 0].any() and not is_wrong[trial == NUM_TRIALS - 1].any()
+
+    others = dataclasses.replace(tasks, trial_length=tasks.trial_length.at[index].set(TRIAL_LENGTH - 1))
+    shorter, _, timesteps = telling_episode(ENV, others, Searcher(), KEY, scores)
+    assert shorter == index
+    assert (
+        np.flatnonzero(timesteps.is_last).tolist() == [len(timesteps.is_last) - 1] == [(TRIAL_LENGTH - 1) * NUM_TRIALS]
+    )
+    assert compiled == {TRIAL_LENGTH * NUM_TRIALS}
 
 
 def test_compare_plays_everybody_on_the_same_tasks(comparison):

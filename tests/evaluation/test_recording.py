@@ -14,6 +14,7 @@ from tiny_rooms import TinyRooms, env_config
 
 from xworld import ConfigError, Env
 from xworld.agents import NoopPolicy, RandomPolicy, Searcher
+from xworld.agents.players import plan_policy
 from xworld.agents.scripted.adviser import advise
 from xworld.apps.commands.main import main
 from xworld.core.step.actions import TURN_LEFT, TURN_RIGHT
@@ -118,10 +119,20 @@ def test_it_does_not_go_on_with_another_agent(rooms, capsys, monkeypatch):
     assert main(command) == 2 and "begun with another agent than mine:player" in capsys.readouterr().err
 
 
-def test_the_expert_labels_its_actions(rooms):
-    assert main(["record", "--agent", "expert", *rooms, "--output", "data"]) == 0
+def test_the_expert_plans_each_task_once_and_labels_its_actions(rooms, monkeypatch):
+    planned = []
+
+    def plan(env, tasks, **options):
+        planned.append(len(tasks.trial_length))
+        return plan_policy(env, tasks, **options)
+
+    monkeypatch.setattr("xworld.agents.players.plan_policy", plan)
+    command = ["record", "--agent", "expert", *rooms, "--num-episodes", "2", "--batch-size", "2"]
+    assert main([*command, "--output", "data"]) == 0
+    assert planned == [2, 1]
     data = Dataset("data")
-    episodes = data.episodes(np.arange(3))
+    episodes = data.episodes(np.arange(6))
+    assert (data.task_ids(np.arange(6))[:, 0] == [0, 1, 2] * 2).all()
     assert (episodes.labels["expert_action"] == episodes.action).all()
     assert (np.asarray(episodes.derive(data.env).reward).sum((0, 2)) >= 5).all()
 

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -224,6 +225,20 @@ def test_a_large_agent_is_refused(tiny, tmp_path, capsys, monkeypatch):
     assert main(["scoreboard", "--add", "gru", "--agents", run, *FEW]) == 2
     assert "an entry's may have 0.001 MB" in capsys.readouterr().err
     assert [path.name for path in before.iterdir()] == ["manifest.json"]
+
+
+def test_agents_of_a_replaced_entry_do_not_stay(tiny, tmp_path, monkeypatch):
+    entries = tmp_path / "entries"
+    for player in ("mine-0", "mine-1", "mine-1-0"):  # the last is of the entry mine-1
+        (entries / "agents" / player).mkdir(parents=True)
+    write_entry(entries, make_entry("mine", 2))
+    playing = "xworld.evaluation.scoreboard.playing"
+    monkeypatch.setattr(f"{playing}.benchmark_reference", lambda *_: SimpleNamespace(best=np.ones(8)))
+    monkeypatch.setattr(f"{playing}.play", lambda *_: {k: np.ones((1, 8)) for k in NUM_TRIALS})
+    monkeypatch.setattr(Scoreboard, "_make_page", lambda _: None)
+    assert main(["scoreboard", "--add", "mine", "--agents", "random", "--entries", str(entries), *FEW]) == 0
+    assert read_entry(entries, "mine").players == ("random",)
+    assert [path.name for path in (entries / "agents").iterdir()] == ["mine-1-0"]
 
 
 def test_the_page_here_is_that_of_the_entries_here():

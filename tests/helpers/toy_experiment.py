@@ -1,11 +1,14 @@
 """An experiment without training: what a run earns is known, and each run says in a file that it was done."""
 
+import time
+
 import numpy as np
 
 from xworld import ConfigError
 from xworld.apps.laboratory import Experiment, Job, Outcome
 from xworld.evaluation import Reference, Scores
 from xworld.training import TrainingDiverged
+from xworld.training.stopping import stop_signals
 
 TASKS = np.linspace(1, 2, 6)[:, None] * np.ones(3)  # [6, 3] what the expert earns
 
@@ -17,10 +20,22 @@ def run(job: Job) -> Outcome:
     if job.seed == 14 or (job.arm, job.seed) == ("high", 15):
         raise TrainingDiverged("The loss is nan. Try something else.", 2500)
     job.folder.mkdir(parents=True, exist_ok=True)
+    if job.seed == 17:
+        _wait_and_save(job)
     count = job.folder / "count"
     count.write_text(str(int(count.read_text()) + 1 if count.exists() else 1))
     share = {"high": 0.5, "low": 0.25}[job.arm] + job.seed / 100 - (job.family == "hard") / 5
     return Outcome({3: share * TASKS}, {"luck": job.seed})
+
+
+def _wait_and_save(job: Job) -> None:
+    """Waits until it is asked to stop; saving takes a while."""
+    with stop_signals() as stop:
+        (job.folder / "begun").touch()
+        stop.wait()
+        time.sleep(1)
+        (job.folder / "saved").touch()
+    raise KeyboardInterrupt
 
 
 EXPERIMENT = Experiment(

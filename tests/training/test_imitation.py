@@ -24,9 +24,9 @@ from xworld.evaluation import record_tasks, sample_tasks
 from xworld.histories import Dataset, DatasetHeader, DatasetWriter, Recorded, derive_windows, draw_windows, read_windows
 from xworld.tasks import TaskSet
 from xworld.training.imitation.config import ImitateConfig, imitator
-from xworld.training.imitation.ends import find_ends
-from xworld.training.imitation.imitate import _Run, imitate
-from xworld.training.imitation.kept import Kept
+from xworld.training.imitation.ends import derive_trials, find_ends
+from xworld.training.imitation.imitate import _go_on, _Run, imitate
+from xworld.training.imitation.kept import Kept, Progress, kept_in
 from xworld.training.imitation.learner import ImitationConfig
 from xworld.training.imitation.windows import as_rollout
 
@@ -111,6 +111,19 @@ def test_the_ends_of_streams(tmp_path):
     assert (find_ends(data, 1e6) == 7 * TRIAL_LENGTH).all()
     with pytest.raises(ConfigError, match="stop_at"):
         ImitateConfig(stop_at="much")
+
+
+def test_an_agent_that_is_not_there_halves_no_return():
+    reward = np.zeros((7, 2, 2))  # [T + 1, episodes, agents]
+    reward[1:, :, 0] = [[1, 2]] * 6
+    reward[1:, 1, 1] = 4
+    tasks = SimpleNamespace(trial_length=np.array([3, 2]), is_present=np.array([[True, False], [True, True]]))
+    episodes = SimpleNamespace(
+        tasks=tasks, length=np.array([6, 5]), derive=lambda env: SimpleNamespace(reward=jnp.asarray(reward))
+    )
+    steps, returns = derive_trials(SimpleNamespace(num_episodes=2, env=None, episodes=lambda numbers: episodes))
+    assert [one.tolist() for one in steps] == [[3, 3], [2, 2, 1]]
+    assert [one.tolist() for one in returns] == [[3, 3], [6, 6, 3]]
 
 
 @pytest.mark.parametrize("field", ["sees_things", pytest.param("sees_trial_number", marks=pytest.mark.slow)])
@@ -255,6 +268,35 @@ def test_who_is_stopped_and_killed_goes_on_bit_for_bit(data, cloned, tmp_path, m
         np.testing.assert_array_equal(leaf, expected)
 
 
+def test_an_agent_that_was_there_stays_until_another_is_finished(cloned, tmp_path):
+    folder, agent = tmp_path / "agent", make_agent(CLONE.agent_config, ENV.config)
+    shutil.copytree(cloned[0], folder)
+    expected = load(folder).params
+    for _ in range(2):  # the second goes on with the first
+        with kept_in(folder, agent, CLONE, "hash of the data") as kept:
+            (folder / "checkpoint-0").mkdir(exist_ok=True)
+        assert json.loads((folder / "imitation.json").read_text()) == cloned[1]
+        for leaf, was in zip(*map(jax.tree.leaves, (load(folder).params, expected)), strict=True):
+            np.testing.assert_array_equal(leaf, was)
+    kept.finish(expected, {})
+    assert {path.name for path in folder.iterdir()} == {"agent.json", "manifest.json", "params"}
+
+
+def test_a_signal_while_all_is_kept_waits_for_the_next_update(monkeypatch):
+    written, signals = [], iter([False, True, True])
+    monkeypatch.setattr("xworld.training.imitation.imitate._update", lambda *args: (None, None, {"loss": 0.0}))
+    run = SimpleNamespace(
+        config=SimpleNamespace(learner=SimpleNamespace(num_updates=3), num_evaluations=1),
+        fixed=(),
+        draw=lambda: None,
+        chance=np.random.default_rng(0),
+    )
+    kept = SimpleNamespace(write=lambda progress: written.append(progress.update))
+    with pytest.raises(KeyboardInterrupt):
+        _go_on(run, kept, Progress(None, None, {}, {}), lambda: next(signals), False)
+    assert written == [2]
+
+
 def test_folders_that_are_not_written_to(data, cloned, tmp_path, monkeypatch):
     shutil.copytree(cloned[0], tmp_path / "agent")
     for folder in (tmp_path / "new", tmp_path / "agent"):
@@ -317,9 +359,16 @@ def test_what_cannot_be_imitated_is_told(data, tmp_path, capsys):
         assert words in complaint and complaint.count("\n") == 1, complaint
     assert main(["imitate", str(tmp_path), "--method", "ad", "--output", str(tmp_path / "agent")]) == 2
     assert "holds no data set" in capsys.readouterr().err
-    for change, words in (({"method": "da"}, "Write one of: ad, dpt, bc"), ({"start_share": 2}, "start_share is 2")):
+    forgets = dataclasses.replace(imitator(), clear_memory_at_trials=True)
+    for change, words in (
+        ({"method": "da"}, "Write one of: ad, dpt, bc"),
+        ({"start_share": 2}, "start_share is 2"),
+        ({"agent": forgets}, "remembers earlier trials"),
+    ):
         with pytest.raises(ConfigError, match=words):
             ImitateConfig(**change)
+    short = {"agent": dataclasses.replace(forgets, window=20, cache_size=21), "learner": ImitationConfig(window=20)}
+    assert ImitateConfig(method="bc", **short).agent_config.clear_memory_at_trials  # nothing fills a memory
     with pytest.raises(ConfigError, match="schedule is 'cos'"):
         ImitationConfig(schedule="cos")
 

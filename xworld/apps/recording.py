@@ -196,15 +196,18 @@ class Record:
                 )
 
     def _player(self, made: dict[Any, Any], config: "EnvConfig", tasks: "TaskRows", checkpoint: Path | None) -> Any:
-        """Who plays some tasks; `made` once, but for those that are made for the tasks."""
+        """Who plays some tasks: `made` once, or once for each of the batches if it is made for them."""
         from xworld.agents import LEARNERS
         from xworld.agents.players import EXPERT, player_by_name
         from xworld.base.errors import located
         from xworld.core.env import Env
 
-        if self.agent in (EXPERT, *LEARNERS) or checkpoint not in made:
+        rows = tasks.rows.tobytes() if self.agent in (EXPERT, *LEARNERS) else b""
+        if (checkpoint, rows) not in made:
+            if self.num_episodes == 1:  # nobody plays again
+                made.clear()
             with located("--agent"):
-                made[checkpoint] = player_by_name(
+                made[checkpoint, rows] = player_by_name(
                     self.agent if checkpoint is None else str(checkpoint),
                     Env(config),
                     tasks.tasks,
@@ -212,4 +215,4 @@ class Record:
                     network=self.network,
                     is_greedy=self.greedy,
                 )
-        return made[checkpoint]
+        return made[checkpoint, rows]

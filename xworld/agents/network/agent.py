@@ -178,6 +178,28 @@ def make_agent(config: AgentConfig, env_config: EnvConfig) -> Agent:
     return Agent(config, env_config, nnx.graphdef(abstract))
 
 
+def resets(agent: Agent, observation: Observation, is_first: jax.Array) -> jax.Array:
+    """[...] bool, where an agent empties its memory, by its own `is_reset`, for who has no timestep.
+
+    Args:
+      agent: ours, or a network of one's own.
+      observation: with leading batch axes.
+      is_first: [...] bool, whether an episode begins.
+    """
+    return agent.is_reset(
+        TimeStep(
+            observation=observation,
+            reward=observation.last_reward,
+            discount=jnp.ones(is_first.shape, jnp.float32),
+            is_first=is_first,
+            # A trial's first view is the only one that has all of its time left.
+            is_trial_first=is_first | (observation.time_left == observation.trial_length),
+            is_last=jnp.zeros_like(is_first),
+            event=jnp.zeros(is_first.shape, jnp.int32),
+        )
+    )
+
+
 def _forget_last_step(observation: Observation, is_reset: jax.Array) -> Observation:
     """The observation as at an episode's start: no last action and reward where the memory is emptied.
 

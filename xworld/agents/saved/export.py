@@ -10,6 +10,7 @@ from pathlib import Path
 
 from xworld.agents import PRETRAINED, load, save
 from xworld.agents.saved.saved import checkpoint_folder, checkpoints
+from xworld.agents.saved.trees import UNFINISHED
 from xworld.base.errors import ConfigError
 
 MOST_BYTES = 10_000_000
@@ -31,20 +32,27 @@ def export(run: Path, output: Path) -> None:
     """Writes what `xworld evaluate` needs of the run into `output`, in place of what was there.
 
     Raises:
-      ConfigError: the run has no checkpoint, or its agent is too large for the package.
+      ConfigError: the run has no checkpoint, is in `output`, or its agent is too large for the package; what was there
+        stays.
     """
+    if output.resolve() in (run.resolve(), *run.resolve().parents):
+        raise ConfigError(f"{output} is to be replaced, and the run is in it. Choose another --output.")
     loaded = load(run)
     update = int(checkpoints(run, "last")[-1].name.rpartition("-")[2])
-    shutil.rmtree(output, ignore_errors=True)
-    output.mkdir(parents=True)
+    unfinished = output.with_name(UNFINISHED + output.name)
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
     for name in ("config.json", "given.json", "metrics.csv"):
-        shutil.copy(run / name, output / name)
-    save(checkpoint_folder(output, "last", update), loaded.agent, loaded.params, loaded.return_scale)
-    num_bytes = sum(path.stat().st_size for path in output.rglob("*") if path.is_file())
+        shutil.copy(run / name, unfinished / name)
+    save(checkpoint_folder(unfinished, "last", update), loaded.agent, loaded.params, loaded.return_scale)
+    num_bytes = sum(path.stat().st_size for path in unfinished.rglob("*") if path.is_file())
     if num_bytes > MOST_BYTES:
+        shutil.rmtree(unfinished)
         raise ConfigError(
-            f"{output} has {num_bytes / 1e6:.1f} MB; at most {MOST_BYTES / 1e6:.0f} MB come with a package."
+            f"The agent of {run} has {num_bytes / 1e6:.1f} MB; at most {MOST_BYTES / 1e6:.0f} MB come with a package."
         )
+    shutil.rmtree(output, ignore_errors=True)
+    unfinished.rename(output)
     print(f"Wrote {num_bytes / 1e6:.1f} MB to {output}")
 
 

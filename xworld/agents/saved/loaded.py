@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from xworld.agents.network import distribution
-from xworld.agents.network.agent import Agent, Params
+from xworld.agents.network.agent import Agent, Params, resets
 from xworld.agents.network.config import AgentConfig
 from xworld.agents.network.memory.memory import Memory
 from xworld.agents.return_scale import ReturnScale
@@ -155,10 +155,8 @@ def _begin(agent: Agent, params: Params, briefing: Briefing, key: jax.Array) -> 
 def _act(
     agent: Agent, params: Params, episode: _Episode, observation: Observation, is_greedy: bool
 ) -> tuple[_Episode, _Decision]:
-    # A trial's first view is the only one that has all of its time left.
-    is_trial_first = observation.time_left == observation.trial_length
-    does_clear = isinstance(agent, Agent) and agent.config.clear_memory_at_trials
-    is_reset = episode.is_first | (is_trial_first & does_clear)
+    time_left = jnp.asarray(observation.time_left)
+    is_reset = resets(agent, observation, jnp.broadcast_to(episode.is_first, time_left.shape))
     output = agent.step(params, observation, episode.told, episode.memory, is_reset)
     key, sample_key = jax.random.split(episode.key)
     likeliest = output.logits.argmax(-1).astype(jnp.int32)

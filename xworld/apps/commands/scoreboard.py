@@ -124,7 +124,10 @@ class Scoreboard:
         )
         for player, (_, loaded) in kept.items():  # what a former entry of the name has stays until here
             _save(entries / player, loaded)
+        former = _agents_of_former(entries, name)
         write_entry(entries, entry)
+        for player in former - {*players}:
+            shutil.rmtree(entries / player, ignore_errors=True)
         print(f"Wrote {entries / name}.json")
 
     def _kept(self, name: str, trainings: "list[Training]") -> "dict[str, tuple[Path, LoadedAgent]]":
@@ -167,6 +170,20 @@ class Scoreboard:
         write_atomically(figure, to_png(draw(entries)))
         write_atomically(path, content.encode())
         print(f"Wrote {path} and {figure} of {len(entries)} entries")
+
+
+def _agents_of_former(entries: Path, name: str) -> set[str]:
+    """The kept agents that the entry of this name has now, as folders relative to the entries'.
+
+    None of an entry that cannot be read: it is made again.
+    """
+    from xworld.evaluation.scoreboard.entry import read_entry
+
+    try:
+        players = read_entry(entries, name).players
+    except ConfigError:
+        return set()
+    return {player for player in players if Path(player).parent == Path(_AGENTS)}
 
 
 def _save(folder: Path, loaded: "LoadedAgent") -> None:

@@ -9,6 +9,7 @@ from typing import Annotated
 from tyro.conf import OmitSubcommandPrefixes, Positional, arg, subcommand
 
 from xworld.apps.commands.evaluate import BEST_RETURNS_FOLDER
+from xworld.apps.commands.train import proposed
 
 
 @dataclass
@@ -53,8 +54,10 @@ class StudyRun:
             window.play(lambda: Sitting(study, record, bindings, self.best_returns))
         status = record.read_again().status
         if status == "unfinished":
+            is_default = self.best_returns == BEST_RETURNS_FOLDER
+            rest = proposed(keys=self.keys, best_returns=None if is_default else self.best_returns)
             command = f"xworld study run {self.study} --participant {participant} --output {self.output}"
-            print(f"Not finished. Go on with: {command}")
+            print(f"Not finished. Go on with: {command}{rest}")
         else:
             print(f"{participant} has {status}.")
         return 0

@@ -102,9 +102,10 @@ def _train(command: Any) -> int:
     except TrainingDiverged as error:
         print(f"xworld: {error}", file=sys.stderr)
         return 1
-    own = _network_option(command.network)
+    own = proposed(network=command.network)
     if not is_finished:
-        print(f"Stopped and saved. Go on with: xworld train --resume {folder}{own}")
+        rest = proposed(record=command.record, log=command.log, film=command.film, num_devices=command.num_devices)
+        print(f"Stopped and saved. Go on with: xworld train --resume {folder}{own}{rest}")
         return INTERRUPTED
     print(f"Finished {folder}. Now: xworld evaluate --agent {folder}{own}")
     return 0
@@ -194,6 +195,8 @@ def _default(arguments: list[str]) -> "RunConfig":
         raise ConfigError(f"--preset: {preset!r} is unknown. {did_you_mean(preset, PRESETS)}")
     if preset is not None and resumed is not None:
         raise ConfigError("--preset and --resume exclude each other: a run goes on as it was configured.")
+    if resumed is not None and _option(arguments, "--run") is not None:
+        raise ConfigError("--run and --resume exclude each other: a run goes on in its folder. Leave --run out.")
     chosen = _option(arguments, "--curriculum")
     if chosen is not None and chosen not in CURRICULA:
         raise ConfigError(f"--curriculum: {chosen!r} is unknown. {did_you_mean(chosen, CURRICULA)}")
@@ -247,9 +250,19 @@ def _own_network(name: str | None, config: "RunConfig") -> Any:
     return None if name is None else own_network(name, Env(config.env))
 
 
-def _network_option(name: str | None) -> str:
-    """What a command that is proposed says of the network."""
-    return "" if name is None else f" --network {name}"
+def proposed(**given: Any) -> str:
+    """Options of a command that is proposed, each after a space: those that are not None, False or empty.
+
+    Args:
+      given: values by the options' names, with underscores.
+    """
+    texts = []
+    for name, value in given.items():
+        if value is None or value is False or value == ():
+            continue
+        words = value if isinstance(value, tuple) else () if value is True else (value,)
+        texts.append(" ".join([f" --{name.replace('_', '-')}", *map(str, words)]))
+    return "".join(texts)
 
 
 def _as(kind: "type[RunConfig]", config: "RunConfig") -> "RunConfig":
@@ -312,6 +325,6 @@ class Finetune:
         if not is_finished:
             print("Stopped and saved. The same command goes on.")
             return INTERRUPTED
-        own = _network_option(self.network)
-        print(f"Finished {output}. Now: xworld evaluate --agent {output} --task-set {self.task_set}{own}")
+        rest = proposed(num_tasks=self.num_tasks, seed=self.seed or None, network=self.network)
+        print(f"Finished {output}. Now: xworld evaluate --agent {output} --task-set {self.task_set}{rest}")
         return 0

@@ -189,7 +189,7 @@ class _Process:
 
 
 def _run_side_by_side(experiment: Experiment, pending: Sequence[Job], num_jobs: int) -> None:
-    """`num_jobs` processes at a time; a signal from the terminal reaches them too, and they save."""
+    """`num_jobs` processes at a time. Ctrl-C asks them once to stop, and they save; again, and they end at once."""
     waiting, running = list(pending), list[_Process]()
     try:
         while waiting or running:
@@ -204,12 +204,20 @@ def _run_side_by_side(experiment: Experiment, pending: Sequence[Job], num_jobs: 
                 running.remove(one)
                 _check(experiment, one)
     finally:
-        for one in running:
-            one.process.terminate()  # training saves before it ends
-        for one in running:
-            one.process.wait()
+        try:
+            _end(running)  # training saves before it ends
+        except KeyboardInterrupt:
+            _end(running)
+            raise
     for job in waiting:
         _leave_out(experiment, job)
+
+
+def _end(running: Sequence[_Process]) -> None:
+    for one in running:
+        one.process.terminate()
+    for one in running:
+        one.process.wait()
 
 
 def _is_ready(experiment: Experiment, job: Job) -> bool:

@@ -9,9 +9,10 @@ from xworld.agents.players import EXPERT, SCRIPTED, plan_policy
 from xworld.agents.policy import Policy
 from xworld.base.errors import ConfigError
 from xworld.core.env import Env
-from xworld.core.types import State, Task, TimeStep
-from xworld.evaluation.episodes import episode_key
-from xworld.evaluation.protocol import evaluate, record, with_num_trials
+from xworld.core.keys import as_key
+from xworld.core.types import State, Task, TimeStep, episode_lengths
+from xworld.evaluation.episodes import episode_key, record_episode
+from xworld.evaluation.protocol import check_tasks, evaluate, with_num_trials
 from xworld.evaluation.reference import BY_EXPERTS_EPISODE, Reference
 from xworld.evaluation.scores.scores import AGENT, Scores
 from xworld.evaluation.scores.statistics import most_telling
@@ -82,17 +83,25 @@ def telling_episode(
       The task's index, and states and timesteps with leading axis T + 1, as `record` gives them.
     """
     ranking = most_telling(scores)[:num_looked_at]
+    tasks, key = with_num_trials(tasks, scores.shape[1]), as_key(key)
+    check_tasks(env, tasks)
+    num_steps = episode_lengths(tasks)
+    longest = int(num_steps[ranking].max())  # of all, so that one compiled function serves all
 
     def play(index: int) -> tuple[State, TimeStep]:
         task = jax.tree.map(lambda leaf: leaf[index], tasks)
-        return record(env, task, policy, episode_key(key, index), num_trials=scores.shape[1])
+        return record_episode(env, longest, task, policy, episode_key(key, index))
 
-    for index in ranking:
-        states, timesteps = play(int(index))
+    def until_end(index: int, played: tuple[State, TimeStep]) -> tuple[int, State, TimeStep]:
+        return index, *jax.tree.map(lambda leaf: leaf[: num_steps[index] + 1], played)
+
+    for index in map(int, ranking):
+        played = states, timesteps = play(index)
+        held, reward = np.asarray(states.agent_held)[:, 0], np.asarray(timesteps.reward)[:, 0]
         # A new trial's first state has empty hands, so a pick in a trial's last step does not count.
-        is_wrong = (np.asarray(states.agent_held)[:, 0] >= 0) & (np.asarray(timesteps.reward)[:, 0] == 0)
-        trial = np.asarray(states.trial)
+        is_wrong = ((held >= 0) & (reward == 0))[: num_steps[index] + 1]
+        trial = np.asarray(states.trial)[: num_steps[index] + 1]
         if is_wrong[trial == 0].any() and not is_wrong[trial == trial.max()].any():
-            return int(index), states, timesteps
+            return until_end(index, played)
     best = int(ranking[0])
-    return best, *play(best)
+    return until_end(best, play(best))

@@ -41,7 +41,8 @@ class ImitateConfig:
     """All that decides the result, with the data.
 
     Raises:
-      ConfigError: an unknown method, a value out of range, or windows in which nothing could be learned from.
+      ConfigError: an unknown method, a value out of range, an agent that forgets where its method has it remember, or
+        windows in which nothing could be learned from.
     """
 
     method: str = AD
@@ -69,7 +70,12 @@ class ImitateConfig:
         check(("seed",), partial(check_whole, low=0, high=2**32 - 1))
         if self.num_trials is not None:
             check(("num_trials",), partial(check_whole, low=1, high=2**16 - 1))
-        if self.start_share < 1 and self.learner.window <= self.burn_in:
+        if self.agent.clear_memory_at_trials and self.method != BC:
+            raise ConfigError(
+                f"method is {self.method!r}, whose agent remembers earlier trials, and agent.clear_memory_at_trials is "
+                f"set. Leave it out, or write {BC!r}."
+            )
+        if self.method != BC and self.start_share < 1 and self.learner.window <= self.burn_in:
             raise ConfigError(
                 f"A window has {self.learner.window} steps, and of one that begins anywhere the first {self.burn_in} "
                 "are not learned from. Make windows longer, the reach shorter, or start_share 1."
@@ -82,5 +88,5 @@ class ImitateConfig:
 
     @property
     def burn_in(self) -> int:
-        """Steps of a window from anywhere that only fill the memory: as far as a layer looks back."""
+        """Steps of a window from anywhere that only fill the memory: as far as a layer looks back. Not of `BC`."""
         return self.agent.reach - 1 if self.agent.reach else self.learner.window // 2

@@ -23,7 +23,7 @@ def find_ends(data: Dataset, level: float) -> np.ndarray:
 
 
 def derive_trials(data: Dataset) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Of each episode [trials] int64 steps and [trials] returns. Several agents earn the mean of theirs.
+    """Of each episode [trials] int64 steps and [trials] returns. Several agents earn the mean of those that are there.
 
     The last trial of an episode may not have been played to its end.
     """
@@ -31,7 +31,8 @@ def derive_trials(data: Dataset) -> tuple[list[np.ndarray], list[np.ndarray]]:
     returns: list[np.ndarray] = []
     for start in range(0, data.num_episodes, _BATCH):
         episodes = data.episodes(np.arange(start, min(start + _BATCH, data.num_episodes)))
-        reward = np.asarray(episodes.derive(data.env).reward)[1:].mean(-1)
+        num_agents = np.asarray(episodes.tasks.is_present).sum(-1)
+        reward = np.asarray(episodes.derive(data.env).reward)[1:].sum(-1) / num_agents
         for index, trial_length in enumerate(np.asarray(episodes.tasks.trial_length, np.int64)):
             first = np.arange(0, int(episodes.length[index]), trial_length)
             steps.append(np.diff(first, append=episodes.length[index]))

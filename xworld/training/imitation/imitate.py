@@ -49,7 +49,7 @@ def imitate(data: Dataset, config: ImitateConfig, folder: Path, *, show_progress
       data: what is imitated.
       config: how.
       folder: new, empty, with an imitation of the same that has not ended, or with a saved agent alone, which is
-        replaced.
+        replaced at the end.
       show_progress: whether to draw a progress bar.
 
     Returns:
@@ -96,11 +96,12 @@ def _go_on(run: "_Run", kept: Kept, progress: Progress, is_stopped: Callable[[],
             if is_end:
                 _evaluate(run, progress, losses)
                 losses = []
-            if is_stopped() or is_end:
+            is_stop = is_stopped()  # asked once: a signal may come while all is kept
+            if is_stop or is_end:
                 progress.losses = [{name: float(value) for name, value in one.items()} for one in losses]
                 progress.chance = dict(run.chance.bit_generator.state)
                 kept.write(progress)
-            if is_stopped():
+            if is_stop:
                 raise KeyboardInterrupt
 
 

@@ -1,11 +1,10 @@
 """What imitation keeps in its folder to go on from, until the agent that it was for takes its place.
 
 `imitate.json` says what is trained on what, and `checkpoint-UPDATE` has the whole state, as a training run's has; it is
-a saved agent too.
+a saved agent too. An agent that was there before stays beside them until then.
 """
 
 import json
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -101,7 +100,8 @@ def kept_in(folder: Path, agent: Agent, config: ImitateConfig, content_hash: str
     """The folder of an imitation; another that has not ended there is gone on with, if it is of the same.
 
     Args:
-      folder: new, empty, with a saved agent alone, which is replaced, or with an imitation that has not ended.
+      folder: new, empty, with a saved agent alone, which is replaced at the end, or with an imitation that has not
+        ended.
       agent: that is trained.
       config: how it is trained.
       content_hash: of the data.
@@ -122,17 +122,16 @@ def kept_in(folder: Path, agent: Agent, config: ImitateConfig, content_hash: str
         if (folder / _PLAN).exists():
             _check_same(folder, plan, config)
         else:
-            for path in _but_lock(folder):
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
             write_atomically(folder / _PLAN, (json.dumps(plan, indent=1) + "\n").encode())
         yield Kept(folder, agent)
 
 
 def _check_own(folder: Path) -> None:
     """Raises ConfigError if a folder has something that is lost when an agent takes its place, and is no agent's."""
-    own = {path.name for path in (folder / _PLAN, *checkpoints(folder, "last"), *folder.glob(f"{UNFINISHED}*"))}
-    if not (folder / _PLAN).exists():
-        own = names_in(folder) if (folder / MANIFEST).is_file() else set()
+    own = names_in(folder) if (folder / MANIFEST).is_file() else set()  # of an agent that stays until the end
+    if (folder / _PLAN).exists():
+        begun = (folder / _PLAN, *checkpoints(folder, "last"), *folder.glob(f"{UNFINISHED}*"))
+        own |= {path.name for path in begun}
     check_none_lost(folder, _but_lock(folder), own)
 
 

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from xworld.agents import Agent, Params, distribution
+from xworld.agents.network.agent import resets
 from xworld.agents.players import EXPERT, NOOP, RANDOM, SCRIPTED, agent_folder, check_can_play, load_agent
 from xworld.base.checks import check_fields, check_word
 from xworld.base.digest import digest
@@ -18,7 +19,7 @@ from xworld.core.step.actions import NUM_ACTIONS
 from xworld.core.types import Briefing
 from xworld.training.curriculum.sizes import Sizes
 from xworld.training.partners.seats import action_keys, is_of_partners, sit_down
-from xworld.training.rollouts.partners import Partners, Scene, resets
+from xworld.training.rollouts.partners import Partners, Scene
 from xworld.training.rollouts.try_out import Search
 
 _WHICH = ("last", "best")
@@ -136,7 +137,7 @@ class FixedAgent:
         self, carry: AgentCarry, keys: jax.Array, scene: Scene, told: jax.Array
     ) -> tuple[AgentCarry, jax.Array, jax.Array]:
         """Actions drawn by its logits."""
-        seat, is_reset = sit_down(carry.seat, keys, scene), resets(self.agent, scene)
+        seat, is_reset = sit_down(carry.seat, keys, scene), resets(self.agent, scene.observation, scene.is_first)
         output = self.agent.step(self.params, scene.observation, told, carry.memory, is_reset)
         actions = jax.vmap(distribution.sample)(action_keys(keys), output.logits)
         return AgentCarry(seat, output.memory), actions, is_of_partners(seat, scene.observation)

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from xworld.agents import Agent, Params, distribution
+from xworld.agents.network.agent import resets
 from xworld.base.checks import check_fields, check_whole
 from xworld.base.errors import ConfigError
 from xworld.base.xla.devices import AXIS
@@ -22,7 +23,7 @@ from xworld.core.config import EnvConfig
 from xworld.core.types import Briefing
 from xworld.training.curriculum.sizes import Sizes
 from xworld.training.partners.seats import action_keys, is_of_partners, sit_down
-from xworld.training.rollouts.partners import Scene, resets
+from xworld.training.rollouts.partners import Scene
 from xworld.training.rollouts.try_out import Search
 
 _RANDOM = 0  # the random player's place in the pool
@@ -183,7 +184,7 @@ class GroupPlayers:
         # An episode longer than it should be gets a new partner, who remembers nothing.
         is_first = scene.is_first | (self.draw - carry.draw > 1)
         draw = jnp.where(is_first, self.draw, carry.draw)
-        is_reset = resets(self.agent, dataclasses.replace(scene, is_first=is_first))
+        is_reset = resets(self.agent, scene.observation, is_first)
         is_now = draw == self.draw
         play = partial(self._play, scene=scene, memory=carry.memory, is_reset=is_reset)
 

@@ -7,10 +7,11 @@ import jax
 import jax.numpy as jnp
 
 from xworld.agents import Agent, Params, distribution
+from xworld.agents.network.agent import resets
 from xworld.base.checks import check_number
 from xworld.base.digest import digest
 from xworld.core.types import Briefing
-from xworld.training.rollouts.partners import Scene, resets
+from xworld.training.rollouts.partners import Scene
 
 
 @jax.tree_util.register_dataclass
@@ -44,7 +45,8 @@ class Demonstrators:
         (memory, is_shown), observation = carry, scene.observation
         is_drawn = jax.vmap(lambda key: jax.random.bernoulli(jax.random.fold_in(key, 1), self.share))(keys)
         is_shown = jnp.where(scene.is_first & (observation.trial == 0), is_drawn, is_shown)
-        output = self.agent.step(self.params, observation, told, memory, resets(self.agent, scene))
+        is_reset = resets(self.agent, observation, scene.is_first)
+        output = self.agent.step(self.params, observation, told, memory, is_reset)
         actions = jax.vmap(distribution.sample)(keys, output.logits).astype(jnp.int32)
         is_theirs = is_shown & (observation.trial == 0)
         return (output.memory, is_shown), actions, jnp.broadcast_to(is_theirs[:, None], actions.shape)

@@ -4,10 +4,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import jax
-import jax.numpy as jnp
 
-from xworld.agents import Agent, Params
-from xworld.core.types import Briefing, Observation, TimeStep
+from xworld.agents import Params
+from xworld.core.types import Briefing, Observation
 
 
 @dataclass(frozen=True)
@@ -80,19 +79,3 @@ class Informed(Protocol):
 def seated(partners: Partners | Changing | None) -> Partners | None:
     """Who plays until the next update."""
     return partners.players() if isinstance(partners, Changing) else partners
-
-
-def resets(agent: Agent, scene: Scene) -> jax.Array:
-    """[B] bool, where an agent empties its memory."""
-    observation, is_first = scene.observation, scene.is_first
-    return agent.is_reset(
-        TimeStep(
-            observation=observation,
-            reward=observation.last_reward,
-            discount=jnp.ones(is_first.shape, jnp.float32),
-            is_first=is_first,
-            is_trial_first=is_first | (observation.time_left == observation.trial_length),
-            is_last=jnp.zeros_like(is_first),
-            event=jnp.zeros(is_first.shape, jnp.int32),
-        )
-    )

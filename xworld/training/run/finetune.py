@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from xworld.agents import Agent, load
+from xworld.base.digest import digest
 from xworld.base.errors import ConfigError, located
 from xworld.base.files import as_path, parse_json, read_text, write_atomically
 from xworld.core.types import Task
@@ -21,7 +22,8 @@ from xworld.training.run.config import RunConfig
 from xworld.training.run.given import describe_splits
 from xworld.training.run.loop import train
 
-_ORIGIN = "finetune.json"  # in the new run's folder: which tasks it trains on
+_ORIGIN = "finetune.json"  # in the new run's folder: which tasks it trains on, and what it began with
+_START = "params"  # name in it of the digest of the parameters that it began with
 
 
 def finetune(
@@ -49,21 +51,21 @@ def finetune(
       Whether the new run is finished; False when a signal stopped it.
 
     Raises:
-      ConfigError: a folder holds no run, or the new run was started with other tasks or another configuration.
+      ConfigError: a folder holds no run, or the new run was started with other tasks or parameters, or another
+        configuration.
       TrainingDiverged: a loss or a gradient was not finite.
     """
     folder = as_path(folder)
     loaded = load(run, agent=agent)
     origin = folder / _ORIGIN
     is_resumed = origin.exists()
+    start = digest(loaded.params)[:16]
     if is_resumed:
-        found = _read_origin(folder)
-        if found != dict(about):
-            raise ConfigError(f"The run in {folder} trains on other tasks ({found}). Choose another folder.")
+        _check_origin(folder, about, start)
     source = TaskSet(jax.tree.map(jnp.asarray, tasks))
 
     def started() -> None:
-        write_atomically(origin, (json.dumps(about) + "\n").encode())
+        write_atomically(origin, (json.dumps({**about, _START: start}) + "\n").encode())
 
     return train(
         config,
@@ -108,6 +110,19 @@ def check_not_fine_tuned(folder: Path) -> None:
     """
     if (folder / _ORIGIN).exists():
         raise ConfigError(f"The run in {folder} trains on a set of tasks. Go on with it by xworld finetune.")
+
+
+def _check_origin(folder: Path, about: Mapping[str, str], start: str) -> None:
+    """Raises ConfigError unless the run in `folder` trains on these tasks, and began with parameters of this digest."""
+    found = _read_origin(folder)
+    began = found.pop(_START, "none")
+    if found != dict(about):
+        raise ConfigError(f"The run in {folder} trains on other tasks ({found}). Choose another folder.")
+    if began != start:
+        raise ConfigError(
+            f"The run in {folder} began with another agent (digest {began} there, {start} here). Name the agent of "
+            "then, or choose another folder."
+        )
 
 
 def _read_origin(folder: Path) -> dict[str, Any]:
