@@ -471,8 +471,9 @@ def test_a_run_beside_others_leaves_ctrl_c_to_the_laboratory(tmp_path, monkeypat
 
 
 @pytest.mark.slow  # starts three processes; quicker: the test above
-def test_runs_side_by_side_save_at_ctrl_c(tmp_path):
-    """A terminal gives the signal to all processes at once."""
+@pytest.mark.parametrize(("tell", "number"), [(os.killpg, signal.SIGINT), (os.kill, signal.SIGTERM)])
+def test_runs_side_by_side_save_when_they_are_stopped(tmp_path, tell, number):
+    """A terminal gives Ctrl-C to all processes at once; a scheduler asks the first of them to end."""
     script = (
         "from pathlib import Path; from toy_experiment import EXPERIMENT; "
         "from xworld.apps.laboratory import run_experiment; "
@@ -486,7 +487,7 @@ def test_runs_side_by_side_save_at_ctrl_c(tmp_path):
         while len(list(tmp_path.glob("*/begun"))) < 2:
             assert process.poll() is None
             time.sleep(0.1)
-        os.killpg(process.pid, signal.SIGINT)
+        tell(process.pid, number)
         process.wait(60)
     finally:
         if process.poll() is None:

@@ -6,7 +6,6 @@ A run that is finished, or has diverged, is not done again; `outcomes.py` has th
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ from xworld.base.checks import check_set, check_whole
 from xworld.base.errors import ConfigError
 from xworld.base.files import check_folder, locked
 from xworld.base.xla.devices import num_cores, use_devices
+from xworld.training.stopping import stop_signals
 
 _SECONDS_BETWEEN_LOOKS = 0.2
 
@@ -189,26 +189,28 @@ class _Process:
 
 
 def _run_side_by_side(experiment: Experiment, pending: Sequence[Job], num_jobs: int) -> None:
-    """`num_jobs` processes at a time. Ctrl-C asks them once to stop, and they save; again, and they end at once."""
+    """`num_jobs` processes at a time. A signal asks them once to stop, and they save; again, and they end at once."""
     waiting, running = list(pending), list[_Process]()
-    try:
-        while waiting or running:
-            places = sorted(set(range(num_jobs)) - {one.place for one in running})
-            while places and (job := next((one for one in waiting if _is_ready(experiment, one)), None)):
-                waiting.remove(job)
-                running.append(_start(experiment, job, places.pop(0), num_jobs))
-            if not running:  # what is waited for has diverged
-                break
-            time.sleep(_SECONDS_BETWEEN_LOOKS)
-            for one in [one for one in running if one.process.poll() is not None]:
-                running.remove(one)
-                _check(experiment, one)
-    finally:
+    with stop_signals() as stop:
         try:
-            _end(running)  # training saves before it ends
-        except KeyboardInterrupt:
-            _end(running)
-            raise
+            while waiting or running:
+                places = sorted(set(range(num_jobs)) - {one.place for one in running})
+                while places and (job := next((one for one in waiting if _is_ready(experiment, one)), None)):
+                    waiting.remove(job)
+                    running.append(_start(experiment, job, places.pop(0), num_jobs))
+                if not running:  # what is waited for has diverged
+                    break
+                if stop.wait(_SECONDS_BETWEEN_LOOKS):
+                    raise KeyboardInterrupt
+                for one in [one for one in running if one.process.poll() is not None]:
+                    running.remove(one)
+                    _check(experiment, one)
+        finally:
+            try:
+                _end(running)  # training saves before it ends
+            except KeyboardInterrupt:
+                _end(running)
+                raise
     for job in waiting:
         _leave_out(experiment, job)
 
