@@ -115,7 +115,9 @@ def test_the_ends_of_streams(tmp_path):
 
 @pytest.mark.parametrize("field", ["sees_things", pytest.param("sees_trial_number", marks=pytest.mark.slow)])
 def test_what_an_agent_does_not_see_changes_nothing(field):
-    state, timestep = ENV.reset(jax.random.key(0), TinyRooms(side=5).sample(jax.random.key(1)))
+    state, timestep = jax.jit(lambda *keys: ENV.reset(keys[0], TinyRooms(side=5).sample(keys[1])))(
+        *jax.random.split(jax.random.key(0))
+    )
     seen = timestep.observation
     view = seen.view.at[..., 1:].add(1)
     changed = {

@@ -220,8 +220,13 @@ def test_a_snapshot_plays_as_when_it_was_taken_and_on_to_the_end_of_its_episodes
         before=jnp.array([1], jnp.int32),
     )
     vec = VectorEnv(Env(ENV), NUM_ENVS)
-    state, timestep = vec.reset(jax.random.key(0), TASKS)
-    briefing = vec.briefings(state)[0]
+
+    @jax.jit
+    def begin(key):
+        state, timestep = vec.reset(key, TASKS)
+        return vec.briefings(state)[0], timestep
+
+    briefing, timestep = begin(jax.random.key(0))
     is_old = jnp.arange(NUM_ENVS) % 2 == 0
     memory = jax.tree.map(lambda leaf: leaf + 0.5, AGENT.start_memory(NUM_ENVS))
 
