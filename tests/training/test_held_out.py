@@ -42,7 +42,7 @@ b = "frozen red ball"
 def test_tasks_for_other_environments_are_refused_at_once():
     task = parse(HALF.format(length=3, trials=1), ENV)
     stacked = jax.tree.map(lambda leaf: np.asarray(leaf)[None], task)
-    with pytest.raises(ConfigError):
+    with pytest.raises(ConfigError, match="its height is 1, EnvConfig.height is 7"):
         make_evaluator(SMOKE, None, None, stacked)
     with pytest.raises(ConfigError, match="no leading axis"):
         make_evaluator(RunConfig(env=ENV), None, None, task)
