@@ -19,9 +19,13 @@ def tasks():
     return adapter_tasks.numbered(adapter_tasks.ALONE)
 
 
-def test_five_values_and_a_new_task_after_the_end(tasks):
+@pytest.fixture(scope="module")
+def one(tasks):
     env, source = tasks
-    one = GymnaxEnv(source, env)
+    return GymnaxEnv(source, env)
+
+
+def test_five_values_and_a_new_task_after_the_end(one):
     observation, state = one.reset(KEY)
     assert observation.shape == (one.observer.layout.size,) and observation.dtype == jnp.float32
     first = int(state.state.task.world_id)
@@ -59,10 +63,8 @@ def test_without_automatic_reset_the_state_stays(tasks):
 
 
 @pytest.mark.slow  # quicker: `test_it_equals_a_loop_of_single_environments`
-def test_vmapped_steps_are_single_steps(tasks):
+def test_vmapped_steps_are_single_steps(one):
     """Also where some episodes end, of different lengths of life, in a batch larger than is made at once."""
-    env, source = tasks
-    one = GymnaxEnv(source, env)
     size, params = 20, one.default_params
     keys = jax.random.split(KEY, size)
     _, states = jax.vmap(one.reset, in_axes=(0, None))(keys, params)
@@ -81,9 +83,7 @@ def test_vmapped_steps_are_single_steps(tasks):
         )
 
 
-def test_the_briefing_can_be_taken_away_without_a_recompile(tasks):
-    env, source = tasks
-    one = GymnaxEnv(source, env)
+def test_the_briefing_can_be_taken_away_without_a_recompile(one):
     layout = one.observer.layout
     told, untold = (one.reset(KEY, one.default_params.replace(is_briefed=jnp.array(flag)))[0] for flag in (True, False))
     assert layout.part(told, "goal").any() and not layout.part(untold, "goal").any()
@@ -99,10 +99,8 @@ def test_so_can_a_goal_that_changes():
     assert one.observer.layout.part(told, "goal").any() and not one.observer.layout.part(untold, "goal").any()
 
 
-def test_params_may_be_static(tasks):
+def test_params_may_be_static(one):
     """As in the wrappers of Craftax_Baselines."""
-    env, source = tasks
-    one = GymnaxEnv(source, env)
     shapes = [jax.jit(one.reset, static_argnums=at).eval_shape(KEY, one.default_params) for at in (1, ())]
     assert shapes[0] == shapes[1]
 

@@ -236,10 +236,14 @@ def test_an_agent_plays_in_environments_of_other_sizes():
     found = []
     for env in (SMALL_ENV, Env(dataclasses.replace(CONFIG, height=9, width=11, max_objects=9, max_rules=5))):
         check_can_play(LoadedAgent(agent, params), env.config)
-        task = make_room(**ROOM, config=env.config)
-        state, timestep = env.reset(jax.random.key(1), task)
-        told = agent.encode_briefing(params, env.briefing(task))
-        found.append(agent.step(params, timestep.observation, told, agent.start_memory(), jnp.bool_(True)).logits)
+
+        @jax.jit
+        def logits(task, env=env):
+            _, timestep = env.reset(jax.random.key(1), task)
+            told = agent.encode_briefing(params, env.briefing(task))
+            return agent.step(params, timestep.observation, told, agent.start_memory(), jnp.bool_(True)).logits
+
+        found.append(logits(make_room(**ROOM, config=env.config)))
     np.testing.assert_array_equal(*found)
     fewer = dataclasses.replace(CONFIG, relations=CONFIG.relations[1:])
     check_can_play(LoadedAgent(agent, params), fewer)

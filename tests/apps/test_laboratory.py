@@ -549,7 +549,9 @@ def test_arms_differ_in_what_they_say(name, family, arm, expected, is_quick, tmp
         module.EXPERIMENT.run(Job(family, each, 0, tmp_path, is_quick))
     first, other = (dataclasses.asdict(config.agent) for config in configs)
     assert first != other and expected.items() <= other.items()
-    learner = dataclasses.replace(configs[1].learner, warm_up=configs[0].learner.warm_up)  # that of its memory
+    warm_ups = [config.learner.warm_up for config in configs]
+    assert warm_ups == [0.02 if agent["memory"] == "transformer_xl" else 0 for agent in (first, other)]
+    learner = dataclasses.replace(configs[1].learner, warm_up=warm_ups[0])
     assert configs[0] == dataclasses.replace(configs[1], agent=configs[0].agent, learner=learner)
     if family in ("long-trials", "recall"):  # which say nothing of it: all learn from whole rollouts
         name_of = {True: "window", False: "gradient_window"}

@@ -66,6 +66,7 @@ def test_slopes_are_compared_by_task_and_seed():
     assert compare_slopes(X, points(0.1, num_seeds=1), points(0.3, num_seeds=1), "median") is None
 
 
+@pytest.mark.slow  # statistics; quicker: the two tests above
 def test_intervals_of_slopes_cover(monkeypatch):
     """Three seeds at each point, which vary more than tasks do; and the p of a difference is as likely as it says."""
     monkeypatch.setattr(fits, "_NUM_DRAWS", 50)

@@ -191,14 +191,15 @@ def test_attention_is_what_the_output_depends_on(memory):
     """Where the weight of an entry is 0, the entry does not matter; where it is not, it does."""
     one = an_agent(memory)
     env, tasks = Env(ENV), TinyRooms(side=5)
-    state, timestep = env.reset(KEY, tasks.sample(KEY))
-    told, carried = one.agent.encode_briefing(one.params, env.briefing(state.task)), one.agent.start_memory()
+    state, timestep = jax.jit(lambda key: env.reset(key, tasks.sample(key)))(KEY)
+    told = jax.jit(lambda params, task: one.agent.encode_briefing(params, env.briefing(task)))(one.params, state.task)
+    carried, step_env = one.agent.start_memory(), jax.jit(env.step)
     step = jax.jit(
         lambda observation, memory, is_reset: one.agent.step(one.params, observation, told, memory, is_reset)
     )
     for number in range(7):
         carried = step(timestep.observation, carried, jnp.bool_(number == 0)).memory
-        state, timestep = env.step(state, jnp.array([number % 3]))
+        state, timestep = step_env(state, jnp.array([number % 3]))
     weights, distance = jax.jit(one.agent.attention)(one.params, timestep.observation, told, carried, jnp.bool_(False))
     last = np.asarray(weights)[0, -1].sum(0)  # [D], over the heads of the last layer
     before = step(timestep.observation, carried, jnp.bool_(False)).logits

@@ -149,15 +149,11 @@ def test_the_command_writes_the_matrix_goes_on_where_it_stopped_and_refuses_othe
     assert "holds another evaluation (seed: 0 there, 1 here)" in capsys.readouterr().err
 
 
-def test_other_players_on_the_same_tasks_have_a_folder_of_their_own(tasks, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    save_tasks(tmp_path / "pair.npz", TaskSet(tasks), CONFIG)
-    common = ["--task-set", "pair.npz", "--num-trials", "1"]
-    names = ("noop", "random"), ("random", "noop"), ("noop", "expert")
-    assert [main(["cross-play", *players, *common]) for players in names] == [0, 0, 0]
-    for first, second in names:
-        assert (tmp_path / "runs" / f"cross-play-of-{first}-and-{second}-on-pair.npz" / "cross-play.json").exists()
+def test_other_players_on_the_same_tasks_have_a_folder_of_their_own():
     collection = SimpleNamespace(name="pair.npz")
+    for first, second in (("noop", "random"), ("random", "noop"), ("noop", "expert")):
+        name = CrossPlaying((first, second))._folder_name(collection)
+        assert name == f"cross-play-of-{first}-and-{second}-on-pair.npz"
     many = [CrossPlaying(tuple(f"runs/{start}-{i}" for i in range(40)))._folder_name(collection) for start in "ab"]
     assert all(name.startswith("cross-play-of-40-players-") and len(name) < 100 for name in many)
     best = CrossPlaying(("noop", "runs/a"), which="best")._folder_name(collection)

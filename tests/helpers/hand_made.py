@@ -7,9 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 from tiny_rooms import SANITY_TASKS
 
+from xworld.core.types import Observation
 from xworld.training import Sizes
 from xworld.training.curriculum.archive import Archive
 from xworld.training.rollouts.episodes import Episodes
+from xworld.training.rollouts.rollout import Steps
 
 SIZES = Sizes(num_envs=4, num_groups=1, rollout_length=8, trial_length=(4, 4), num_trials=(1, 3))
 TWO_ENVS = dataclasses.replace(SIZES, num_envs=2)
@@ -55,6 +57,28 @@ def episodes(index, returns=0.0, errors=0.0, finished=1, moved_on=True):
         error=errors,
         episode_error=errors,
     )
+
+
+def steps_of(time_left, trial, reward, is_next, ids, discount, length=3, weight=1.0):
+    """Steps of one agent, from [T, B] of each; the weight may be one for all."""
+    shape = np.shape(time_left)
+    view = jnp.ones((*shape, 1, 1, 1, 3), jnp.uint8)
+    nothing = jnp.zeros((*shape, 1), jnp.uint8)
+    number = jnp.asarray(trial, jnp.int32)
+    observation = Observation(
+        view=view, held=nothing, direction=nothing, last_action=nothing, last_reward=nothing.astype(jnp.float32),
+        trial=number, trials_left=1 - number, time_left=jnp.asarray(time_left, jnp.int32),
+        trial_length=jnp.full(shape, length, jnp.int32),
+    )  # fmt: skip
+    value = jnp.zeros((*shape, 1))
+    ids = jnp.asarray(ids, jnp.int32)
+    return Steps(
+        weight=jnp.broadcast_to(jnp.asarray(weight, jnp.float32), shape)[..., None],
+        task_id=jnp.stack([0 * ids, ids], -1), observation=observation,
+        is_reset=jnp.zeros(shape, bool), is_next_task=jnp.asarray(is_next, bool), action=value.astype(jnp.int32),
+        log_probability=value, value=value, reward=jnp.asarray(reward, jnp.float32)[..., None],
+        discount=jnp.asarray(discount, jnp.float32),
+    )  # fmt: skip
 
 
 def held(archive):

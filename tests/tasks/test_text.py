@@ -400,7 +400,7 @@ def random_task(random: Random) -> Task:
     )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.randoms(use_true_random=False))
 def test_every_task_survives_the_way_to_text_and_back(random):
     task = random_task(random)

@@ -4,36 +4,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hand_made import CLOCK, SIZES, TASKS, episodes, follow, held, insert, pick, update
+from hand_made import CLOCK, SIZES, TASKS, episodes, follow, held, insert, pick, steps_of, update
 from tiny_rooms import SANITY_TASKS
 
-from xworld.core.types import Observation
 from xworld.tasks import TaskSet
 from xworld.training import NoopConfig
 from xworld.training.curriculum.archive import EMPTY, Archive, rank_weights, staleness_weights
 from xworld.training.rollouts.episodes import Tally, finished_episodes, follow_trials
-from xworld.training.rollouts.rollout import Context, Rollout, Steps
-
-
-def steps_of(time_left, trial, reward, is_next, ids, discount, length=3, weight=1.0):
-    """[T, B] of each, one agent."""
-    shape = np.shape(time_left)
-    view = jnp.ones((*shape, 1, 1, 1, 3), jnp.uint8)
-    nothing = jnp.zeros((*shape, 1), jnp.uint8)
-    number = jnp.asarray(trial, jnp.int32)
-    observation = Observation(
-        view=view, held=nothing, direction=nothing, last_action=nothing, last_reward=nothing.astype(jnp.float32),
-        trial=number, trials_left=1 - number, time_left=jnp.asarray(time_left, jnp.int32),
-        trial_length=jnp.full(shape, length, jnp.int32),
-    )  # fmt: skip
-    value = jnp.zeros((*shape, 1))
-    ids = jnp.asarray(ids, jnp.int32)
-    return Steps(
-        weight=jnp.full((*shape, 1), weight), task_id=jnp.stack([0 * ids, ids], -1), observation=observation,
-        is_reset=jnp.zeros(shape, bool), is_next_task=jnp.asarray(is_next, bool), action=value.astype(jnp.int32),
-        log_probability=value, value=value, reward=jnp.asarray(reward, jnp.float32)[..., None],
-        discount=jnp.asarray(discount, jnp.float32),
-    )  # fmt: skip
+from xworld.training.rollouts.rollout import Context, Rollout
 
 
 def column(*values):

@@ -7,15 +7,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hand_made import TWO_ENVS, held
+from hand_made import TASKS as TASKS_BY_ID
+from hand_made import TWO_ENVS, held, pick, steps_of, update
 from tiny_rooms import SMALL_AGENT, TinyRooms, env_config
 
 from xworld import ConfigError, Env, VectorEnv
 from xworld.agents import make_agent
 from xworld.tasks import TaskSet
 from xworld.training import PLRConfig, make_demonstrators
-from xworld.training.curriculum.followed import numbered
-from xworld.training.rollouts.rollout import collect, start_actor, unroll
+from xworld.training.rollouts.rollout import Context, Rollout, collect, start_actor, unroll
 from xworld.training.run.given import Given
 from xworld.training.run.scouting import beside
 
@@ -101,25 +101,22 @@ def test_a_demonstrated_trial_is_none_of_the_learners(rollouts):
 
 def test_a_curriculum_credits_no_episode_whose_only_trial_was_demonstrated():
     """Two environments with the same rewards; in the first one the learner has no seat."""
-    tasks = numbered(TaskSet.from_source(PaidRooms(trial_length=4, num_trials=1), jax.random.key(0), 4))
-    rule = PLRConfig(capacity=4, min_filled=4, is_robust=False).make(tasks, TWO_ENVS)
-    agent, vec = make_agent(SMALL_AGENT, env_config()), VectorEnv(Env(env_config()), 2)
+    rule = PLRConfig(capacity=4, min_filled=4, is_robust=False).make(TaskSet(TASKS_BY_ID), TWO_ENVS)
+    context = Context((pick([5, 3]), pick([7, 8])), briefings=None, memory=None, last_value=None)
 
     @jax.jit
-    def play(key, share):
-        params = agent.init(key)
-        actor = start_actor(agent, vec, key, tasks, is_spread=False)
-        _, rollout, _ = collect(agent, params, vec, actor, key, tasks, 4)
-        weight = rollout.steps.weight.at[:, 0].set(share)
-        rollout = dataclasses.replace(rollout, steps=dataclasses.replace(rollout.steps, weight=weight))
-        _, seen = rule.follow(rule.start(2), rollout, {"td_error": jnp.ones_like(weight)})
-        return seen, rule.update(key, seen)
+    def follow(share):
+        zeros, ones = np.zeros((4, 2), int), np.ones((4, 2))
+        time_left, discount = (np.transpose([column] * 2) for column in ((4, 3, 2, 1), (1, 1, 1, 0)))
+        steps = steps_of(time_left, zeros, ones, zeros, zeros + [5, 3], discount, length=4)
+        weight = steps.weight.at[:, 0].set(share)
+        rollout = Rollout(dataclasses.replace(steps, weight=weight), context)
+        return rule.follow(rule.start(2), rollout, {"td_error": jnp.ones_like(weight)})[1]
 
-    seen, after = play(jax.random.key(0), 0.0)
+    seen = follow(0.0)
     assert seen.num_finished.tolist() == [[0, 0], [1, 0]] and seen.has_moved_on.all()
-    assert held(after.archive).keys() == {int(seen.task_id[1, 0, 1])}
-    seen, _ = play(jax.random.key(0), 1.0)
-    assert seen.num_finished.tolist() == [[1, 0], [1, 0]]
+    assert held(update(rule, seen).archive).keys() == {3}
+    assert follow(1.0).num_finished.tolist() == [[1, 0], [1, 0]]
 
 
 @pytest.mark.slow

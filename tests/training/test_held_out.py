@@ -42,7 +42,7 @@ b = "frozen red ball"
 def test_tasks_for_other_environments_are_refused_at_once():
     task = parse(HALF.format(length=3, trials=1), ENV)
     stacked = jax.tree.map(lambda leaf: np.asarray(leaf)[None], task)
-    with pytest.raises(ConfigError):
+    with pytest.raises(ConfigError, match="its height is 1, EnvConfig.height is 7"):
         make_evaluator(SMOKE, None, None, stacked)
     with pytest.raises(ConfigError, match="no leading axis"):
         make_evaluator(RunConfig(env=ENV), None, None, task)
@@ -54,7 +54,7 @@ def evaluate(texts):
     agent = make_agent(config.agent, ENV)
     tasks = TaskSet.from_tasks([parse(text, ENV) for text in texts]).tasks
     evaluator = make_evaluator(config, agent, None, tasks)
-    return evaluator(agent.init(jax.random.key(0)))
+    return evaluator(jax.jit(agent.init)(jax.random.key(0)))
 
 
 @pytest.mark.slow
@@ -100,7 +100,7 @@ def test_tasks_without_splits_are_called_seen():
     for source in (task_set, SANITY_TASKS, Favourites(task_set, np.ones(4))):
         evaluator = make_evaluator(config, agent, source, None)
         assert evaluator.columns[0] == "seen_trial_1" and evaluator.columns[-1] == "seen_last_trial"
-    row = make_evaluator(config, agent, task_set, None)(agent.init(jax.random.key(0)))
+    row = make_evaluator(config, agent, task_set, None)(jax.jit(agent.init)(jax.random.key(0)))
     assert row["seen_last_trial"] == row["seen_trial_3"] < 0.3
     assert make_evaluator(config, agent, task_set, task_set.tasks).columns[-1] == "validation_last_trial"
 

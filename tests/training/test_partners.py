@@ -37,8 +37,9 @@ from xworld.training import (
     train,
 )
 from xworld.training.curriculum.sizes import search_of
-from xworld.training.partners.fixed import FixedAgent
+from xworld.training.partners.fixed import FixedAgent, Idler
 from xworld.training.partners.kept import save_partner
+from xworld.training.partners.noisy_self import NoisySelf
 from xworld.training.partners.seats import action_keys, is_of_partners, sit_down
 from xworld.training.rollouts.partners import Informed, Scene
 from xworld.training.rollouts.rollout import collect, is_present, start_actor
@@ -101,6 +102,28 @@ def test_the_learner_has_one_seat_of_those_that_are_taken_drawn_for_each_episode
     begins = (steps.observation.trial == 0) & (steps.observation.time_left == 9)
     assert ((seat[1:] == seat[:-1]) | begins[1:]).all()  # one seat through an episode
     assert set(seat[~is_alone]) == {0, 1}
+
+
+def test_what_partners_do_in_a_scene():
+    """Every second environment has one agent; `least` and `most` are of the episode that begins, not of one before."""
+    number, is_alone = 400, np.arange(400) % 2 == 0
+    view = np.zeros((number, 2, 5, 5, 3), np.uint8)
+    view[..., 4, 2, 0] = np.stack([np.ones(number), ~is_alone], axis=1)
+    own = jnp.asarray(np.random.default_rng(0).integers(0, 7, (number, 2)), jnp.int32)
+    keys = jax.random.split(jax.random.key(0), number)
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def act(partners, is_first):
+        scene = Scene(SimpleNamespace(view=jnp.asarray(view)), jnp.full(number, is_first), own)
+        return partners.act(partners.start(number), keys, scene, ())[1:]
+
+    same, noisy, idle = NoisySelf(NoisySelfConfig(0, 0)), NoisySelf(NoisySelfConfig(1, 1)), Idler(is_random=False)
+    for partners, is_first in ((same, True), (noisy, False)):
+        np.testing.assert_array_equal(act(partners, is_first)[0], own)
+    actions, is_theirs = act(noisy, True)
+    assert set(np.unique(actions)) == set(range(7)) and 0.05 < (actions == own).mean() < 0.25  # a seventh by chance
+    assert (act(idle, True)[0] == NOOP).all()
+    np.testing.assert_array_equal(is_theirs.sum(-1), ~is_alone)
 
 
 @pytest.mark.parametrize("num_agents", [3, 4])
@@ -220,8 +243,13 @@ def test_a_snapshot_plays_as_when_it_was_taken_and_on_to_the_end_of_its_episodes
         before=jnp.array([1], jnp.int32),
     )
     vec = VectorEnv(Env(ENV), NUM_ENVS)
-    state, timestep = vec.reset(jax.random.key(0), TASKS)
-    briefing = vec.briefings(state)[0]
+
+    @jax.jit
+    def begin(key):
+        state, timestep = vec.reset(key, TASKS)
+        return vec.briefings(state)[0], timestep
+
+    briefing, timestep = begin(jax.random.key(0))
     is_old = jnp.arange(NUM_ENVS) % 2 == 0
     memory = jax.tree.map(lambda leaf: leaf + 0.5, AGENT.start_memory(NUM_ENVS))
 
@@ -363,7 +391,7 @@ def test_the_preset_for_two_has_room_for_its_tasks():
     for name, kind in PARTNERS.items():
         if name != "self":
             kind().make(make_agent(config.agent, config.env), config.env, config.sizes)
-    assert Universe(config.env, config.universe).with_split("validation")
+    Universe(config.env, config.universe).with_split("validation")  # is not refused
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""An update of PPO by hand-made steps: what has no weight changes nothing."""
+"""An update of PPO by hand-made steps: what has no weight changes nothing, and what an advice makes of the loss."""
 
 from functools import partial
 
@@ -13,6 +13,7 @@ from xworld.base.xla.devices import make_mesh
 from xworld.core.types import Observation
 from xworld.training.learners.learner import Batch, Trained
 from xworld.training.learners.ppo import PPO, PPOConfig
+from xworld.training.learners.terms.term import Advice, Guidance
 from xworld.training.rollouts.rollout import Context, Rollout, Steps
 
 LENGTH, NUM_ENVS = 5, 4
@@ -64,6 +65,46 @@ def begun():
     trained = Trained(LEARNER.agent.init(None), ())
     state = LEARNER.start(trained, jax.random.key(0))
     return learn(trained, state, rollout_of(np.ones(SHAPE, np.float32), np.full(SHAPE, -np.log(7), np.float32)))[:2]
+
+
+@jax.tree_util.register_static
+class Adviser:
+    """Has values near 3; leaves a quarter of the policy gradient."""
+
+    name = "adviser"
+
+    def loss(self, own, output, steps, extra, progress):
+        return jnp.square(output.value - extra)
+
+    def in_values(self, extra, scale):
+        return 3 * extra
+
+    def guide(self, progress):
+        return Guidance(weight=jnp.float32(0.5), own=jnp.float32(0.25), l2=jnp.float32(0.1))
+
+
+def test_an_advice_leaves_a_part_of_the_policys_loss_and_adds_its_own():
+    config = PPOConfig(rollout_length=LENGTH, num_minibatches=1, num_epochs=1, entropy_weight=0.05)
+    learner, term = PPO(config, Told()), Adviser()
+    trained = Trained({"logits": jnp.arange(7) / 7, "value": jnp.float32(0.4)}, ((),))
+    before = np.random.default_rng(1).normal(-2, 1, SHAPE).astype(np.float32)
+
+    @jax.jit
+    @partial(jax.shard_map, mesh=make_mesh(1), in_specs=P(), out_specs=P(), check_vma=False)
+    def update(trained, rollout, extra):
+        state, batch = learner.start(trained, jax.random.key(0)), Batch(num_envs=NUM_ENVS, num_groups=1)
+        key = jax.random.key(1)
+        return learner.learn(trained, state, rollout, (extra,), (term,), key, jnp.float32(0), batch)[2].metrics
+
+    found = update(trained, rollout_of(np.ones(SHAPE, np.float32), before), jnp.ones((*SHAPE, 1)))
+    found = {name: float(value) for name, value in found.items()}
+    assert isinstance(term, Advice) and found["weight_adviser"] == 0.5
+    assert found["term_adviser"] == pytest.approx((3 - 0.4) ** 2, rel=1e-5)
+    assert abs(found["policy_loss"]) > 0.01 and found["entropy_weight"] == pytest.approx(0.05)
+    squares = float(jnp.square(trained.agent["logits"]).sum()) + 0.4**2
+    expected = 0.25 * found["policy_loss"] + config.value_weight * found["value_loss"]
+    expected += found["term_adviser"] - 0.05 * found["entropy"] + 0.5 * 0.1 * squares
+    assert found["loss"] == pytest.approx(expected, rel=1e-5)
 
 
 def assert_equal(found, expected):

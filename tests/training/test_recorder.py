@@ -3,6 +3,7 @@
 import dataclasses
 import signal
 from dataclasses import replace
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -13,12 +14,14 @@ from tiny_rooms import TinyRooms, sanity_config
 from xworld import ConfigError, Env
 from xworld.agents import AgentPolicy
 from xworld.apps.laboratory.experiments.byrnes_cut.worlds import SMALL_WORLD
+from xworld.core.step.actions import NOOP
 from xworld.evaluation import follow, sample_tasks
 from xworld.histories import Dataset, DatasetHeader, DatasetWriter, Recorded
 from xworld.tasks import TaskSet
 from xworld.training import AccelConfig, PPOConfig, train
 from xworld.training.devices.sharding import fetch
 from xworld.training.logs.recorder import Recorder, open_recording
+from xworld.training.rollouts.taken import take
 from xworld.training.run import loop
 from xworld.training.run.trainer import make_trainer
 
@@ -49,6 +52,31 @@ class OfStoredTasks:
     def append(self, recorded: Recorded):
         assert (recorded.task[:, 0] == 0).all()
         self.writer.append(replace(recorded, task=recorded.task[:, 1:]))
+
+
+def test_what_is_kept_of_a_step_is_the_learners_or_no_probability_at_all():
+    """Of three environments of two agents: all the learner's, one seat a partner's, and one agent who is not there."""
+    view = np.ones((1, 3, 2, 1, 1, 3), np.uint8)
+    view[0, 2, 1] = 0
+    steps = SimpleNamespace(
+        observation=SimpleNamespace(view=jnp.asarray(view)),
+        action=jnp.array([[[0, 1], [2, 3], [4, 5]]]),
+        weight=jnp.array([[[1.0, 1.0], [0.0, 1.0], [1.0, 0.0]]]),
+        log_probability=jnp.array([[[-1.0, -2.0], [-3.0, -4.0], [-5.0, -6.0]]]),
+        discount=jnp.array([[1.0, 0.0, 1.0]]),
+    )
+    now, following = (
+        SimpleNamespace(
+            seed=first + jnp.arange(3), task=SimpleNamespace(world_id=jnp.full(3, first), game_id=jnp.arange(3))
+        )
+        for first in (10, 20)
+    )
+    taken = take(SimpleNamespace(current=now), SimpleNamespace(prepared=following), steps)
+    assert taken.action.dtype == jnp.uint8 and taken.action.tolist() == [[[0, 1], [2, 3], [4, NOOP]]]
+    np.testing.assert_array_equal(taken.log_probability, [[[-1, -2], [np.nan, -4], [-5, np.nan]]])
+    assert taken.is_last.tolist() == [[False, True, False]]
+    assert taken.seed.tolist() == [[10, 11, 12], [20, 21, 22]]
+    assert taken.task_id[1].tolist() == [[20, 0], [20, 1], [20, 2]]
 
 
 @pytest.fixture(scope="module")

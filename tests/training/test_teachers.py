@@ -70,21 +70,25 @@ def test_a_teacher_that_is_the_student_has_nothing_to_say():
         np.testing.assert_array_equal(metrics["weight_teacher"], 1)
 
 
-@functools.cache
-def played():
-    """Three rollouts of a student, one after the other."""
+def student():
+    """The student; a function of a key that gives its parameters and actors; and one that plays a rollout."""
     agent, vec = make_agent(SMALL_AGENT, env_config()), VectorEnv(Env(env_config()), NUM_ENVS)
 
-    @jax.jit
     def start(key):
         return rough(agent.init(key)), start_actor(agent, vec, key, TASKS)
 
-    @jax.jit
     def play(params, actor, key):
         return collect(agent, params, vec, actor, key, TASKS, LENGTH)[:2]
 
-    params, actor = start(jax.random.key(3))
-    rollouts = []
+    return agent, start, play
+
+
+@functools.cache
+def played():
+    """Three rollouts of a student, one after the other."""
+    agent, start, play = student()
+    params, actor = jax.jit(start)(jax.random.key(3))
+    play, rollouts = jax.jit(play), []
     for key in jax.random.split(jax.random.key(4), 3):
         actor, rollout = play(params, actor, key)
         rollouts.append(rollout)
@@ -215,9 +219,11 @@ def test_teaching_by_score_ends_for_good_when_the_student_is_as_good():
 
 
 def test_a_teacher_rests_when_teaching_is_over():
-    _, _, (rollout, *_) = played()
-    agent = make_agent(SMALL_AGENT, env_config())
-    teacher = Teacher(jax.jit(agent.init)(jax.random.key(0)), agent, SCALE)
+    agent, start, play = student()
+    key = jax.random.key(0)
+    shapes = jax.eval_shape(lambda: play(*start(key), key)[1])
+    rollout = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+    teacher = Teacher(jax.jit(agent.init)(key), agent, SCALE)
     assert teacher.evaluated(0.1, progress=0.4).is_on and not teacher.evaluated(0.1, progress=0.5).is_on
     over = dataclasses.replace(teacher, is_on=np.bool_(False))
     carry = jax.tree.map(lambda leaf: leaf + 3, teacher.start(NUM_ENVS))

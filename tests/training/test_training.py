@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 from dataclasses import replace
 from typing import Any
 
@@ -127,39 +128,67 @@ def test_moments_of_returns_are_those_of_all_updates_by_their_weights():
     np.testing.assert_allclose([scale.mean, scale.variance], [mean, variance], rtol=1e-5)
 
 
+@jax.tree_util.register_static
+@dataclasses.dataclass(frozen=True)
+class Mixed:
+    """Episodes of 1 to 3 trials of 3 to 6 steps."""
+
+    def sample(self, key: jax.Array) -> Task:
+        task_key, length_key, number_key = jax.random.split(key, 3)
+        length = jax.random.randint(length_key, (), 3, 7).astype(jnp.uint16)
+        number = jax.random.randint(number_key, (), 1, 4).astype(jnp.uint16)
+        return dataclasses.replace(TASKS.sample(task_key), trial_length=length, num_trials=number)
+
+
+@functools.cache
+def played(does_clear=False):
+    """Four rollouts of `Mixed`: what was done, the trials that ended, and what the agent says along each afterwards.
+
+    Steps [4, T, B, ...]; sums and counts of trials [4, ...]; log-probabilities and values [4, T, B, 1]; and the
+    differences [4] between the two briefings of a rollout.
+    """
+    agent = make_agent(replace(SMALL, clear_memory_at_trials=does_clear), env_config())
+    vec, source = VectorEnv(Env(env_config()), BATCH), Mixed()
+
+    @jax.jit
+    def start(key):
+        params = jax.tree.map(lambda leaf: leaf + 0.3 * jax.random.normal(key, leaf.shape), agent.init(key))
+        return params, start_actor(agent, vec, key, source)
+
+    @jax.jit
+    @chex.assert_max_traces(n=1)
+    def roll_out(params, actor, key):
+        actor, rollout, trials = collect(agent, params, vec, actor, key, source, LENGTH)
+        told_now, told_next = (agent.encode_briefing(params, briefing) for briefing in rollout.context.briefings)
+        output = unroll(agent, params, rollout)
+        log_probability = distribution.log_probability(output.logits, rollout.steps.action)
+        return actor, (rollout.steps, trials, log_probability, output.value, jnp.abs(told_next - told_now).max())
+
+    params, actor = start(jax.random.key(0))
+    found = []
+    for index in range(4):
+        actor, rest = roll_out(params, actor, jax.random.key(index))
+        found.append(rest)
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *found)
+
+
 @pytest.mark.parametrize("does_clear", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_training_sees_what_acting_saw(does_clear):
     """The outputs computed again along rollouts, across new episodes and new briefings, are those acted on."""
-    agent = make_agent(dataclasses.replace(SMALL, clear_memory_at_trials=does_clear), env_config())
-    vec = VectorEnv(Env(env_config()), BATCH)
-
-    @jax.jit
-    def play(key):
-        params = jax.tree.map(lambda leaf: leaf + 0.3 * jax.random.normal(key, leaf.shape), agent.init(key))
-
-        def roll_out(actor, key):
-            actor, rollout, trials = collect(agent, params, vec, actor, key, TASKS, LENGTH)
-            told_now, told_next = (agent.encode_briefing(params, briefing) for briefing in rollout.context.briefings)
-            output = unroll(agent, params, rollout)
-            log_probability = distribution.log_probability(output.logits, rollout.steps.action)
-            return actor, (rollout.steps, trials, log_probability, output.value, jnp.abs(told_next - told_now).max())
-
-        return jax.lax.scan(roll_out, start_actor(agent, vec, key, TASKS), jax.random.split(key, 2))[1]
-
-    steps, trials, log_probability, values, briefing_difference = play(jax.random.key(0))  # [2, T, B, ...]
+    steps, trials, log_probability, values, briefing_difference = played(does_clear)
     np.testing.assert_allclose(log_probability, steps.log_probability, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(values, steps.value, rtol=1e-5, atol=1e-5)
     assert briefing_difference.min() > 0.01
-    is_first = np.asarray(steps.discount) == 0  # [2, T, B], whether an episode begins after this step
+    is_first = np.asarray(steps.discount) == 0  # [4, T, B], whether an episode begins after this step
     began = np.cumsum(np.pad(is_first, ((0, 0), (1, 0), (0, 0))), axis=1)[:, :-1] > 0
     np.testing.assert_array_equal(steps.is_next_task, began)
 
-    # Trials of 4 steps end at every step, some of them begun in the first rollout and ended in the second.
+    # Trials end at every step, some of them begun in one rollout and ended in the next.
     sums, counts = np.zeros(7), np.zeros(7)
     seen = jax.tree.map(np.asarray, steps.observation)
     is_whole = seen.time_left[0, 0] == seen.trial_length[0, 0]  # of the rest, the run began in the midst of a trial
     so_far = np.where(is_whole, 0, np.nan)
-    for rollout, time in np.ndindex(2, LENGTH):
+    for rollout, time in np.ndindex(len(is_first), LENGTH):
         so_far += np.asarray(steps.reward)[rollout, time, :, 0]
         for env in np.flatnonzero(seen.time_left[rollout, time] == 1):
             columns = [int(seen.trial[rollout, time, env])] + [6] * int(seen.trials_left[rollout, time, env] == 0)
@@ -206,32 +235,9 @@ def test_bfloat16_learns_what_it_acted(memory):
     assert float(metrics["kl"].max()) < 1e-10
 
 
-@jax.tree_util.register_static
-@dataclasses.dataclass(frozen=True)
-class Mixed:
-    """Episodes of 1 to 3 trials of 3 to 6 steps."""
-
-    def sample(self, key: jax.Array) -> Task:
-        task_key, length_key, number_key = jax.random.split(key, 3)
-        length = jax.random.randint(length_key, (), 3, 7).astype(jnp.uint16)
-        number = jax.random.randint(number_key, (), 1, 4).astype(jnp.uint16)
-        return dataclasses.replace(TASKS.sample(task_key), trial_length=length, num_trials=number)
-
-
 def test_episodes_of_different_lengths_fill_rollouts_without_gaps():
-    agent, vec, source = make_agent(SMALL, env_config()), VectorEnv(Env(env_config()), BATCH), Mixed()
-
-    @chex.assert_max_traces(n=1)
-    def roll_out(actor, key):
-        return collect(agent, agent.init(key), vec, actor, key, source, LENGTH)
-
-    actor, roll_out = jax.jit(lambda key: start_actor(agent, vec, key, source))(jax.random.key(0)), jax.jit(roll_out)
-    rollouts = []
-    for index in range(4):
-        actor, *rest = roll_out(actor, jax.random.key(index))
-        rollouts.append(rest)
-    rollout, trials = jax.tree.map(lambda *leaves: np.concatenate(leaves), *rollouts)
-    steps = rollout.steps
+    steps, trials, *_ = played()
+    steps = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), steps)
     seen = steps.observation
     assert (seen.time_left > 0).all()  # after an episode's end the next begins at once
     assert {3, 4, 5, 6} == set(seen.trial_length.ravel())
@@ -243,7 +249,7 @@ def test_episodes_of_different_lengths_fill_rollouts_without_gaps():
     assert (~is_known & (seen.time_left == 1)).any()
     is_trial_end = is_known & (seen.time_left == 1)
     ended = [(is_trial_end & (seen.trial == trial)).sum() for trial in range(3)]
-    counts = trials.counts.reshape(4, -1).sum(0)
+    counts = trials.counts.sum(0)
     np.testing.assert_array_equal(counts, [*ended, 0, 0, 0, (is_trial_end & (seen.trials_left == 0)).sum()])
     assert ended[0] > ended[1] > ended[2] > 0
 

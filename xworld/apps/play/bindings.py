@@ -108,8 +108,13 @@ def read_bindings(path: Path) -> Bindings:
         default = Bindings()
         tables = {field.name: getattr(default, field.name) for field in dataclasses.fields(default)}
         for name, changes in document.items():
-            if name not in tables or not isinstance(changes, dict):
+            if name not in tables:
                 raise ConfigError(f"{name!r} is no table of keys. {did_you_mean(name, tables)}")
+            if not isinstance(changes, dict):
+                entry, key = next(iter(tables[name].items()))
+                raise ConfigError(
+                    f"{name} is {changes!r}; write a line [{name}], and below it lines such as {entry} = {key!r}."
+                )
             for entry, key in changes.items():
                 if entry not in tables[name]:
                     raise ConfigError(f"[{name}] has no entry {entry!r}. {did_you_mean(entry, tables[name])}")
