@@ -33,7 +33,7 @@ class FixedConfig:
       ConfigError: nobody is named, or `which` is no checkpoint.
     """
 
-    player: str = RANDOM  # or noop, pretrained, the folder of a run or of a saved agent
+    player: str = RANDOM  # or noop, pretrained-duo, the folder of a run or of a saved agent
     which: Literal["last", "best"] = "last"  # of a run: its newest checkpoint, or its best so far
 
     def __post_init__(self) -> None:
@@ -64,7 +64,7 @@ class FixedConfig:
         if not folder.exists():
             raise ConfigError(
                 f"FixedConfig.player is {self.player!r}: there is no such folder, and no player of that name. Write "
-                "random, noop, pretrained, or the folder of an agent."
+                "random, noop, pretrained-duo, or the folder of an agent."
             )
         loaded = load_agent(folder, self.which)
         with located("FixedConfig.player"):
