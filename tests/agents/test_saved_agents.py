@@ -267,6 +267,9 @@ class Mine:
     def encode_briefing(self, params, briefing):
         return briefing.agent_id[..., None]
 
+    def is_reset(self, timestep):
+        return timestep.is_first
+
     def step(self, params, observation, told, memory, is_reset):
         shape = observation.held.shape
         logits = jnp.zeros((*shape, 7)).at[..., 3].set(params["scale"].sum())

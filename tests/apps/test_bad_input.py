@@ -333,7 +333,7 @@ ROWS: dict[str, tuple[list[str], str]] = {
     "suffix of a history": (["play", "good.toml", "--history", "x.txt"], ".jsonl"),
     "a history that is there": (["play", "good.toml", "--history", "good.jsonl"], "there already"),
     "watch and partner": (["play", "good.toml", "--watch", "noop", "--partner", "noop"], "exclude"),
-    "agent that is not there": (["play", "good.toml", "--play-as", "3"], "the task has the agents [0] only"),
+    "agent that is not there": (["play", "good.toml", "--play-as", "3"], "name agents of [0], each once"),
     "resume of no run": (["train", "--resume", "sets"], "holds no training run"),
     "run that has no folder": (["finetune", "nowhere", "--task-set", "good.toml"], "holds no training run"),
     "participant with a name": (["study", "run", "small", "--participant", "Ada Lovelace"], "looks like"),
