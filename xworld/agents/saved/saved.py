@@ -28,8 +28,9 @@ from xworld.core.config import EnvConfig
 
 Which = Literal["last", "best"]
 
-# What is left of the runs of agents that come with the package: of the presets `memory` and `duo`.
-PRETRAINED, PRETRAINED_DUO = (Path(__file__).parent / "pretrained" / name for name in ("memory", "duo"))
+# What is left of the runs of agents that come with the package.
+PRETRAINED = Path(__file__).parent / "pretrained" / "memory"  # of the preset `memory`
+PRETRAINED_DUO = Path(__file__).parent / "pretrained" / "duo"  # of the preset `duo`
 
 _AGENT, _PARAMS, RETURN_SCALE = "agent.json", "params", "return_scale"
 _PREFIXES: dict[Which, str] = {"last": "checkpoint-", "best": "best-"}  # of folders in a run's; the update follows

@@ -6,6 +6,7 @@ A run that is finished, or has diverged, is not done again; `outcomes.py` has th
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -200,7 +201,8 @@ def _run_side_by_side(experiment: Experiment, pending: Sequence[Job], num_jobs: 
                     running.append(_start(experiment, job, places.pop(0), num_jobs))
                 if not running:  # what is waited for has diverged
                     break
-                if stop.wait(_SECONDS_BETWEEN_LOOKS):
+                time.sleep(_SECONDS_BETWEEN_LOOKS)  # not `stop.wait`: a signal inside it, whose handler sets it, can hang
+                if stop.is_set():
                     raise KeyboardInterrupt
                 for one in [one for one in running if one.process.poll() is not None]:
                     running.remove(one)

@@ -166,10 +166,12 @@ class Layer(nnx.Module):
         self.value = linear(size, size, use_bias=False)
         self.attention_output = linear(size, size, use_bias=False, kernel_init=small)
         # To begin with, half of the channels also see the step before.
-        self.convolution = Convolution(jnp.zeros((TAPS, size)).at[0].set(1).at[1, : size // 2].set(0.5))
+        self.convolution = Convolution(jnp.zeros((TAPS, size), jnp.float32).at[0].set(1).at[1, : size // 2].set(0.5))
         self.distance_bias = DistanceBias(self.num_heads, config.cache_size)
         self.feed_forward = FeedForward(config, small, rngs)
-        self.attention_scale, self.feed_forward_scale = (nnx.Param(jnp.full(size, _SCALE)) for _ in range(2))
+        self.attention_scale, self.feed_forward_scale = (
+            nnx.Param(jnp.full(size, _SCALE, jnp.float32)) for _ in range(2)
+        )
 
     def prepare(self, values: jax.Array, recent: jax.Array, is_reset: jax.Array) -> tuple[jax.Array, jax.Array]:
         """[N, T, D] what is looked at and asked with, and the last [N, 3, D] of what that is made of."""
