@@ -250,9 +250,9 @@ def test_who_stops_a_run_is_told_all_that_it_goes_on_with(tmp_path, capsys, monk
     monkeypatch.setattr(xworld.training, "use_host_devices", lambda number: None)
     monkeypatch.setattr(xworld.training, "train", lambda *args, **options: False)
     options = ["--record", "histories", "--log", "tensorboard", "wandb", "--film", "--num-devices", "2"]
-    run = tmp_path / "run"
+    run = tmp_path / "a run"
     assert main(["train", "--preset", "smoke", "--run", str(run), *options]) == 130
-    assert f"Go on with: xworld train --resume {run} {' '.join(options)}\n" in capsys.readouterr().out
+    assert f"Go on with: xworld train --resume '{run}' {' '.join(options)}\n" in capsys.readouterr().out
 
 
 def test_unwritable_output_is_said_before_anything_is_trained(tmp_path, capsys, monkeypatch):

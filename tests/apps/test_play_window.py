@@ -366,7 +366,7 @@ def test_no_display_and_no_pygame(room, monkeypatch, capsys):
     code = "import sys; sys.modules['pygame'] = None; "
     code += "from xworld.apps.commands.main import main; sys.exit(main(sys.argv[1:]))"
     done = subprocess.run([sys.executable, "-c", code, "play", str(room)], capture_output=True, text=True)
-    assert done.returncode == 2 and "pip install xworld[play]" in done.stderr
+    assert done.returncode == 2 and "pip install 'xworld[play]'" in done.stderr
 
 
 class Pressed:

@@ -51,7 +51,7 @@ class GymnasiumEnv(gymnasium.Env):
       env: the environment; needed where `tasks` is no name.
       observation: "flat", "one_hot" (both as `FlatLayout` says), or "structured", a dict of the same fields.
       briefing: whether observations have what the agent is told.
-      render_mode: "rgb_array" (needs `pip install xworld[play]`), "ansi" for words, or None.
+      render_mode: "rgb_array" (needs `pip install 'xworld[play]'`), "ansi" for words, or None.
 
     Raises:
       ConfigError: an argument out of range, tasks that do not fit, or an environment for several agents.

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -111,11 +112,18 @@ def read_history(path: str | Path) -> History:
     for number, line in enumerate(lines[1:], start=2):
         try:
             content = parse_json(line)
-            step = Step(tuple(content["actions"]), tuple(content["rewards"]), content["event"], content["time"])
+            actions, rewards = _items(content, "actions"), _items(content, "rewards")
+            step = Step(actions, rewards, content["event"], content["time"])
             steps.append(_check_step(step, header.config.num_agents))
         except (ValueError, KeyError, TypeError) as error:
             raise ConfigError(f"{path}, line {number}, is damaged: {_reason(error)}") from error
     return History(header, tuple(steps))
+
+
+def _items(content: Mapping[str, Any], name: str) -> tuple[Any, ...]:
+    if not isinstance(content[name], list):
+        raise ConfigError(f"{name} is {content[name]!r}; it is a list with one for each agent.")
+    return tuple(content[name])
 
 
 def _reason(error: Exception) -> str:
@@ -149,7 +157,7 @@ def _read_header(line: bytes) -> Header:
     seed = check_whole("its seed", content["seed"], 0, _MAX_SEED)
     if not isinstance(content["task"], str):
         raise ConfigError("its task is no text.")
-    players = tuple(map(str, content["players"]))
+    players = tuple(map(str, _items(content, "players")))
     header = Header(config, parse(content["task"], config), seed, players, str(content["task_name"]))
     check_players(header)
     return header

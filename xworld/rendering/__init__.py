@@ -1,4 +1,4 @@
-"""Pictures and films of states. Needs the packages of `pip install xworld[play]`, but no window."""
+"""Pictures and films of states. Needs the packages of `pip install 'xworld[play]'`, but no window."""
 
 from xworld.rendering.episode import episode_frames
 from xworld.rendering.files.film import save_animation

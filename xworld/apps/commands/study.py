@@ -55,9 +55,9 @@ class StudyRun:
         status = record.read_again().status
         if status == "unfinished":
             is_default = self.best_returns == BEST_RETURNS_FOLDER
-            rest = proposed(keys=self.keys, best_returns=None if is_default else self.best_returns)
-            command = f"xworld study run {self.study} --participant {participant} --output {self.output}"
-            print(f"Not finished. Go on with: {command}{rest}")
+            options = {"participant": participant, "output": self.output, "keys": self.keys}
+            options["best_returns"] = None if is_default else self.best_returns
+            print(f"Not finished. Go on with: {proposed('study', 'run', self.study, **options)}")
         else:
             print(f"{participant} has {status}.")
         return 0

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import operator
+import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,12 +103,11 @@ def _train(command: Any) -> int:
     except TrainingDiverged as error:
         print(f"xworld: {error}", file=sys.stderr)
         return 1
-    own = proposed(network=command.network)
     if not is_finished:
-        rest = proposed(record=command.record, log=command.log, film=command.film, num_devices=command.num_devices)
-        print(f"Stopped and saved. Go on with: xworld train --resume {folder}{own}{rest}")
+        rest = {name: getattr(command, name) for name in ("network", "record", "log", "film", "num_devices")}
+        print(f"Stopped and saved. Go on with: {proposed('train', resume=folder, **rest)}")
         return INTERRUPTED
-    print(f"Finished {folder}. Now: xworld evaluate --agent {folder}{own}")
+    print(f"Finished {folder}. Now: {proposed('evaluate', agent=folder, network=command.network)}")
     return 0
 
 
@@ -250,19 +250,20 @@ def _own_network(name: str | None, config: "RunConfig") -> Any:
     return None if name is None else own_network(name, Env(config.env))
 
 
-def proposed(**given: Any) -> str:
-    """Options of a command that is proposed, each after a space: those that are not None, False or empty.
+def proposed(*words: Any, **options: Any) -> str:
+    """A command that is proposed, as a shell reads it: `xworld`, words, and options.
 
     Args:
-      given: values by the options' names, with underscores.
+      words: what follows on `xworld`.
+      options: values by the options' names, with underscores; those that are None, False or empty are left out.
     """
-    texts = []
-    for name, value in given.items():
+    line = ["xworld", *words]
+    for name, value in options.items():
         if value is None or value is False or value == ():
             continue
-        words = value if isinstance(value, tuple) else () if value is True else (value,)
-        texts.append(" ".join([f" --{name.replace('_', '-')}", *map(str, words)]))
-    return "".join(texts)
+        values = value if isinstance(value, tuple) else () if value is True else (value,)
+        line += [f"--{name.replace('_', '-')}", *values]
+    return shlex.join(map(str, line))
 
 
 def _as(kind: "type[RunConfig]", config: "RunConfig") -> "RunConfig":
@@ -325,6 +326,6 @@ class Finetune:
         if not is_finished:
             print("Stopped and saved. The same command goes on.")
             return INTERRUPTED
-        rest = proposed(num_tasks=self.num_tasks, seed=self.seed or None, network=self.network)
-        print(f"Finished {output}. Now: xworld evaluate --agent {output} --task-set {self.task_set}{rest}")
+        rest = {"num_tasks": self.num_tasks, "seed": self.seed or None, "network": self.network}
+        print(f"Finished {output}. Now: {proposed('evaluate', agent=output, task_set=self.task_set, **rest)}")
         return 0

@@ -1,4 +1,4 @@
-"""Data sets for Minari, and back. Needs `pip install xworld[minari]`.
+"""Data sets for Minari, and back. Needs `pip install 'xworld[minari]'`.
 
 Observations are those of `xworld.adapters.gymnasium.GymnasiumEnv(observation="structured")`: what is learned from them
 can be played there.

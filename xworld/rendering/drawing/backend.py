@@ -11,6 +11,6 @@ try:
     import PIL.Image
     import pygame
 except ImportError as error:
-    raise ConfigError(f"Pictures need a package that is not there ({error}): pip install xworld[play]") from error
+    raise ConfigError(f"Pictures need a package that is not there ({error}): pip install 'xworld[play]'") from error
 
 __all__ = ["PIL", "imageio_ffmpeg", "pygame"]
