@@ -33,19 +33,20 @@ def test_what_the_rows_of_all_curricula_say(tmp_path):
     found = curricula.of_all_rows(
         {
             job("uniform", 0): rows([0.0, 0.1, 0.2, 0.3], flat),  # its last three have the mean .2
-            job("uniform", 1): rows([0.0, 0.1, 0.2, 0.3], flat),
-            job("plr", 0): rows([0.0, 0.2, 0.7, 0.9], [1.0, 1.0, 1.0, 1.75]),  # 0, .1, .3: it is .2 half-way
+            job("uniform", 1): rows([0.0, 0.3, 0.4, 0.5], flat),  # and both together .3
+            job("plr", 0): rows([0.0, 0.2, 0.7, 0.9], [1.0, 1.0, 1.0, 1.75]),  # 0, .1, .3, .6
             job("plr", 1): rows([0.0, 0.2, 0.7, 0.9], [1.0, 1.0, 1.0, 1.25]),
-            job("noop-filter"): rows([0.3, 0.0, 0.0, 0.0], [np.nan, 2.0, 2.0, 1.0]),
+            job("noop-filter"): rows([0.25, 0.0, 0.0, 0.0], [np.nan, 2.0, 2.0, 1.0]),  # above the end of seed 0
             job("accel"): rows([0.0, 0.1, 0.1, 0.3], flat, steps=50),
+            job("progress", 2): rows([1.0, 1.0, 1.0, 1.0], flat),  # no seed of uniform's
         }
     )
     assert {arm: one["xworld-s_share_of_steps_to_uniform"] for arm, one in found.items()} == {
-        "uniform": 1.0, "noop-filter": 0.25, "plr": 0.625, "accel": None,
+        "uniform": 1.0, "noop-filter": 0.25, "plr": 0.75, "progress": None, "accel": None,
     }  # fmt: skip
     # Of eight rows the first and the last that say something; a tenth of twenty are two.
     rises = {arm: one["xworld-s_rise_of_firings"] for arm, one in found.items()}
-    assert rises == {"uniform": 0, "noop-filter": -1, "plr": 0.5, "accel": 0}
+    assert rises == {"uniform": 0, "noop-filter": -1, "plr": 0.5, "progress": 0, "accel": 0}
     elsewhere = Job("long-chains-10", "plr", 0, tmp_path)
     long = curricula.of_all_rows(
         {job("uniform"): rows([0.1] * 4, flat), elsewhere: rows([0.1] * 10, [1.0] * 9 + [3.0])}

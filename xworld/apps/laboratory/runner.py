@@ -201,9 +201,7 @@ def _run_side_by_side(experiment: Experiment, pending: Sequence[Job], num_jobs: 
                     running.append(_start(experiment, job, places.pop(0), num_jobs))
                 if not running:  # what is waited for has diverged
                     break
-                time.sleep(
-                    _SECONDS_BETWEEN_LOOKS
-                )  # a signal inside `stop.wait`, which sets it, can hang
+                time.sleep(_SECONDS_BETWEEN_LOOKS)  # a signal inside `stop.wait`, which sets it, can hang
                 if stop.is_set():
                     raise KeyboardInterrupt
                 for one in [one for one in running if one.process.poll() is not None]:

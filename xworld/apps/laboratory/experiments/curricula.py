@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 import jax
 import numpy as np
 
-from xworld.apps.laboratory.curves import SCORE, Curve, curve_of
+from xworld.apps.laboratory.curves import SCORE, curve_of
 from xworld.apps.laboratory.experiment import BASELINES, Experiment, Job, Numbers, Outcome
 from xworld.apps.laboratory.training import COLUMNS_ALONG, SweepExam, along_run, benchmark_exam, train_to_end
 from xworld.core.env import Env
@@ -33,6 +33,8 @@ _FAMILIES = ("xworld-s", *_EASY)
 _COMPARED = ("uniform", _FILTER, "plr")  # on long chains
 _ARMS = (*_COMPARED, "learnability", "progress", "accel", *_ABLATIONS)
 _OF_TASKS = ("firings", "hidden_rules", "dead_ends", "objects", "trial_length", "age")
+
+_Rows = Sequence[Mapping[str, float]]  # of one run
 
 
 def run(job: Job) -> Outcome:
@@ -93,14 +95,14 @@ def _tasks_of_long_chains(family: str) -> TaskCollection:
     return TaskCollection(family, Env(config.env), sample_tasks(universe, jax.random.key(40_000), 128))
 
 
-def of_all_rows(rows: Mapping[Job, Sequence[Mapping[str, float]]]) -> Mapping[str, Numbers]:
+def of_all_rows(rows: Mapping[Job, _Rows]) -> Mapping[str, Numbers]:
     """By arm and family: at what share of the steps it has the final score of uniform tasks; how trained tasks change.
 
     The names begin with that of the family.
 
     - `share_of_steps_to_uniform`: the steps at which the validation score is first what that of `uniform` is at its
-      end, divided by the steps of `uniform`; None if it never is, or there is no such run. Scores are those of
-      `curve_of`; between evaluations the line is straight.
+      end, divided by the steps of `uniform`; None if it never is, or no seed has both. Scores are those of
+      `curve_of`, over the seeds that both have; between evaluations the line is straight.
     - `rise_of_firings`: mean firings of trained tasks in the last tenth of the rows minus that in the first.
     """
     found: dict[str, dict[str, float | None]] = {}
@@ -111,24 +113,26 @@ def of_all_rows(rows: Mapping[Job, Sequence[Mapping[str, float]]]) -> Mapping[st
     return found
 
 
-def _of_family(rows: Mapping[Job, Sequence[Mapping[str, float]]]) -> dict[str, Numbers]:
-    by_arm = {arm: [of_run for job, of_run in rows.items() if job.arm == arm] for arm in _ARMS}
-    curves = {arm: curve for arm, of_arm in by_arm.items() if (curve := curve_of(of_arm)) is not None}
-    goal = curves.get("uniform")
+def _of_family(rows: Mapping[Job, _Rows]) -> dict[str, Numbers]:
+    by_arm = {arm: {job.seed: of_run for job, of_run in rows.items() if job.arm == arm} for arm in _ARMS}
     return {
         arm: {
-            "share_of_steps_to_uniform": _share_of_steps(curves[arm], goal) if goal and arm in curves else None,
+            "share_of_steps_to_uniform": _share_of_steps(by_seed, by_arm["uniform"]),
             "rise_of_firings": _rounded(
-                float(np.mean([_rise([row["task_firings"] for row in run]) for run in of_arm]))
+                float(np.mean([_rise([row["task_firings"] for row in run]) for run in by_seed.values()]))
             ),
         }
-        for arm, of_arm in by_arm.items()
-        if of_arm
+        for arm, by_seed in by_arm.items()
+        if by_seed
     }
 
 
-def _share_of_steps(curve: Curve, goal: Curve) -> float | None:
-    """At what share of the goal's steps a curve is first as high as the goal's end."""
+def _share_of_steps(runs: Mapping[int, _Rows], goals: Mapping[int, _Rows]) -> float | None:
+    """At what share of the goals' steps runs are first as high as the goals end; of both those with common seeds."""
+    seeds = sorted(set(runs) & set(goals))
+    curve, goal = (curve_of([found[seed] for seed in seeds]) for found in (runs, goals))
+    if curve is None or goal is None:
+        return None
     is_there = curve.scores >= goal.end
     if not is_there.any():
         return None
