@@ -11,6 +11,7 @@ from flax import nnx
 
 from xworld.agents import AgentConfig
 from xworld.agents.network.linear import multiply
+from xworld.agents.network.memory import gru_attention
 from xworld.agents.network.memory.gru import recur
 from xworld.agents.network.memory.memory import empty_memory, make_memory, unroll_in_windows
 
@@ -68,6 +69,32 @@ def test_a_product_has_the_gradient_of_a_product(arguments):
     np.testing.assert_array_equal(multiply(inputs, kernel), inputs @ kernel)
     for found, expected in zip(gradients(multiply), gradients(jnp.matmul), strict=True):
         np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_a_gru_with_attention_has_the_gradient_of_its_steps(monkeypatch):
+    draw, config = np.random.default_rng(4), RECURRENT["gru_attention"]
+    graph, params = nnx.split(make_memory(config, nnx.Rngs(0)))
+    rough = jax.tree.map(lambda leaf: leaf + 0.3 * draw.normal(size=leaf.shape).astype(np.float32), params)
+    length, num_envs = 3 * LENGTH, 4  # of an episode more is kept than there is room for
+    inputs = jnp.asarray(draw.normal(size=(length, num_envs, config.encoder_size)), jnp.float32)
+    weights = jnp.asarray(draw.normal(size=(length, num_envs, SIZE)), jnp.float32)
+    is_reset = jnp.asarray(draw.random((length, num_envs)) < 0.1).at[:, 0].set(False)
+    assert is_reset.any()
+    start = nnx.merge(graph, rough).unroll(empty_memory(config, num_envs), inputs[:5], is_reset[:5])[1]
+
+    def gradients():
+        def total(params, inputs, hidden, read):
+            memory = dataclasses.replace(start, hidden=hidden, read=read)
+            outputs, memory = nnx.merge(graph, params).unroll(memory, inputs, is_reset)
+            return (weights * outputs).sum() + memory.activations.sum()
+
+        return jax.jit(jax.grad(total, (0, 1, 2, 3)))(rough, inputs, start.hidden, start.read)
+
+    found = gradients()
+    monkeypatch.setattr(gru_attention, "_recur", gru_attention._recur.fun)
+    for one, expected in zip(jax.tree.leaves(found), jax.tree.leaves(gradients()), strict=True):
+        assert abs(expected).max() > 0.01
+        np.testing.assert_allclose(one, expected, atol=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,11 @@ def advance_once(
 ) -> tuple[jax.Array, Gates]:
     """[..., M] the hidden state after a step, and the step's gates; arguments as of `recur`, of one timestep."""
     memory = jnp.where(is_reset, 0.0, memory)
-    recurrent = (memory.astype(kernel.dtype) @ kernel).astype(jnp.float32) + bias
+    return gated(memory, prepared, (memory.astype(kernel.dtype) @ kernel).astype(jnp.float32) + bias)
+
+
+def gated(memory: jax.Array, prepared: jax.Array, recurrent: jax.Array) -> tuple[jax.Array, Gates]:
+    """[..., M] the hidden state after a step, and its gates, from the [..., 3 M] shares of input and hidden state."""
     reset_in, update_in, new_in = jnp.split(prepared, 3, axis=-1)
     reset_memory, update_memory, new_memory = jnp.split(recurrent, 3, axis=-1)
     reset, update = jax.nn.sigmoid(reset_in + reset_memory), jax.nn.sigmoid(update_in + update_memory)

@@ -1,4 +1,4 @@
-"""Parts of memories: gated feed-forward, a convolution over the last steps, reading from states that were kept."""
+"""Parts of memories: gated feed-forward, and a convolution over the last steps."""
 
 import jax
 import jax.numpy as jnp
@@ -46,33 +46,3 @@ class Convolution(nnx.Module):
             total += jnp.where(is_same, inputs[then], 0) * self.kernel[lag]
         is_of_last = (episode[-before:] == episode[-1])[..., None]
         return total, jnp.swapaxes(jnp.where(is_of_last, inputs[-before:], 0), 0, 1)
-
-
-class Reader(nnx.Module):
-    """Attention of hidden states to hidden states that were kept, normed both, with a learned bias by their age."""
-
-    def __init__(self, config: AgentConfig, rngs: nnx.Rngs):
-        """Each head reads whole activations. What is read starts at 0."""
-        size, num_heads, dtype = config.memory_size, config.num_heads, config.compute_dtype
-        self.num_heads, self.dtype = num_heads, dtype
-        self.norm = nnx.LayerNorm(size, dtype=dtype, rngs=rngs)
-        self.query = Linear(size, num_heads * size, use_bias=False, dtype=dtype, rngs=rngs)
-        zeros = nnx.initializers.zeros_init()
-        self.output = Linear(num_heads * size, size, dtype=dtype, kernel_init=zeros, rngs=rngs)
-        self.age_bias = nnx.Param(jnp.zeros((config.num_kept, num_heads), jnp.float32))
-
-    def read(self, hidden: jax.Array, entries: jax.Array, age: jax.Array) -> jax.Array:
-        """[..., T, M] what normed hidden states read from the entries whose age is not negative."""
-        weights = self.weights(hidden, entries, age)
-        found = jnp.einsum("...thk,...km->...thm", weights.astype(self.dtype), entries)
-        return self.output(found.reshape(*hidden.shape[:-1], -1))
-
-    def weights(self, hidden: jax.Array, entries: jax.Array, age: jax.Array) -> jax.Array:
-        """[..., T, H, K] float32 how much [..., T, M] hidden states look at [..., K, M] entries of [..., T, K] ages."""
-        size = hidden.shape[-1]
-        query = self.query(hidden).reshape(*hidden.shape[:-1], self.num_heads, size)
-        scores = jnp.einsum("...thm,...km->...thk", query, entries, preferred_element_type=jnp.float32) * size**-0.5
-        bias = jnp.take(self.age_bias[...], jnp.maximum(age, 0), axis=0)  # [..., T, K, H]
-        scores = jnp.where((age >= 0)[..., None, :], scores + jnp.swapaxes(bias, -1, -2), -jnp.inf)
-        nothing = jnp.zeros((*scores.shape[:-1], 1), scores.dtype)  # to read nothing is always possible
-        return jax.nn.softmax(jnp.concatenate([scores, nothing], axis=-1), axis=-1)[..., :-1]
