@@ -392,7 +392,7 @@ def test_missing_packages_are_named(monkeypatch, package):
         monkeypatch.delitem(sys.modules, name)
     for name in [name for name in sys.modules if name == package or name.startswith(f"{package}.")]:
         monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(ConfigError, match=rf"{package}.*pip install xworld\[play\]"):
+    with pytest.raises(ConfigError, match=rf"{package}.*pip install 'xworld\[play\]'"):
         importlib.import_module("xworld.rendering")
 
 
