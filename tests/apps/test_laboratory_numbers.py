@@ -9,7 +9,8 @@ from toy_experiment import EXPERIMENT
 
 from xworld.apps.laboratory import Job, Outcome, run_experiment
 from xworld.apps.laboratory.experiment import BASELINES
-from xworld.apps.laboratory.experiments import curricula, memories
+from xworld.apps.laboratory.experiments import curricula
+from xworld.apps.laboratory.experiments.remembering import memories
 from xworld.apps.laboratory.report.page import with_other_arms
 from xworld.evaluation import Reference, Scores
 from xworld.evaluation.scores.statistics import contrast, crossed_interval, difference, interval

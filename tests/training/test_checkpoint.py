@@ -181,7 +181,7 @@ def test_a_run_can_be_made_longer_and_not_shorter(finished):
 def test_parameters_of_another_network_are_refused_before_the_folder_is_taken(tmp_path):
     larger = make_agent(dataclasses.replace(CONFIG.agent, head_size=2 * CONFIG.agent.head_size), CONFIG.env)
     params = jax.eval_shape(larger.init, jax.random.key(0))
-    with pytest.raises(ConfigError, match="params are not those of the run's network: its layers have other names"):
+    with pytest.raises(ConfigError, match="params are not those of the network: its layers have other names"):
         run(tmp_path / "run", params=params)
     assert not (tmp_path / "run").exists()
 

@@ -150,6 +150,23 @@ def test_what_an_agent_does_not_see_changes_nothing(field):
         assert (features(changed[field]) == features(seen)).all() == (not sees)
 
 
+def test_it_starts_with_the_parameters_that_are_given(data, tmp_path):
+    agent = make_agent(SMALL_AGENT, ENV.config)
+    params = jax.tree.map(lambda leaf: leaf + 1, jax.jit(agent.init)(jax.random.key(7)))
+    run = _Run(data, CLONE, params)
+    run.check()
+    with kept_in(tmp_path / "agent", agent, CLONE, data.content_hash) as kept:
+        found = run.begin(kept).trained.agent
+    assert all(map(np.array_equal, *map(jax.tree.leaves, (found, params))))
+    other = make_agent(dataclasses.replace(SMALL_AGENT, memory_size=16), ENV.config).init(jax.random.key(0))
+    optimiser = dataclasses.replace(CLONE.learner.optimiser, frozen=("head",))
+    frozen = dataclasses.replace(CLONE, learner=dataclasses.replace(CLONE.learner, optimiser=optimiser))
+    for config, start, message in ((CLONE, other, "params are not those"), (frozen, None, "frozen has 'head'")):
+        with pytest.raises(ConfigError, match=message):
+            imitate(data, config, tmp_path / "other", params=start)
+    assert not (tmp_path / "other").exists()
+
+
 CLONE = ImitateConfig(
     method="bc",
     agent=SMALL_AGENT,

@@ -8,15 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from devices_worker import short_config
-from jax.sharding import PartitionSpec as P
 from tiny_rooms import SANITY_TASKS, SMALL_AGENT, env_config
 
 from xworld import ConfigError
 from xworld.agents import make_agent
-from xworld.base.xla.devices import make_mesh
 from xworld.training import PlasticityConfig, PPOConfig, make_trainer
-from xworld.training.learners.learner import Batch
-from xworld.training.learners.optimiser import OptimiserConfig
 from xworld.training.learners.plasticity import PlasticityState, Units, _choose, effective_rank, measure, renew
 
 H = 4  # hidden units of a head
@@ -143,40 +139,6 @@ def test_what_is_only_measured_changes_nothing():
     for row in rows:
         assert ((row["feature_rank"] > 1) & (row["feature_rank"] <= SMALL_AGENT.memory_size)).all()
         assert ((row["dead_units"] >= 0) & (row["dead_units"] < 0.5)).all()
-
-
-def test_adam_goes_on_with_new_parameters_as_with_its_first_step():
-    """And with the others as if nothing had been forgotten."""
-    optimiser, batch = OptimiserConfig(max_gradient_norm=1e9), Batch(1, 1)
-    gradients = jax.random.normal(jax.random.key(0), (43, 6))
-    is_new = jnp.arange(6) < 3
-
-    def steps(gradients, forget_at=None):
-        def step(carry, now):
-            params, moments = carry
-            gradient, index = now
-            new, moments, _ = optimiser.step(params, moments, gradient, jnp.float32(0.1), batch)
-            if forget_at is not None:
-                moments = optimiser.forget(moments, new, is_new & (index == forget_at), batch)
-            return (new, moments), new - params
-
-        start = jnp.ones(6), optimiser.start(jnp.ones(6), forgets=forget_at is not None)
-        return jax.lax.scan(step, start, (gradients, jnp.arange(len(gradients))))[1]
-
-    def run(gradients, **options):
-        run = jax.shard_map(
-            lambda gradients: steps(gradients, **options),
-            mesh=make_mesh(),
-            in_specs=P(),
-            out_specs=P(),
-            check_vma=False,
-        )
-        return np.asarray(jax.jit(run)(gradients))
-
-    found, fresh, never = run(gradients, forget_at=39), run(gradients[40:]), run(gradients)
-    np.testing.assert_allclose(found[40:, :3], fresh[:, :3], rtol=1e-3)
-    np.testing.assert_allclose(np.abs(fresh[0]), 0.1, rtol=1e-3)  # a first step is as large as the learning rate
-    np.testing.assert_allclose(found[:, 3:], never[:, 3:], rtol=1e-4)
 
 
 @pytest.mark.slow  # quicker: `test_resets_come_once_and_draw_their_layers_again`

@@ -20,7 +20,6 @@ from xworld.base.xla.devices import make_mesh
 from xworld.tasks import TaskPool, Universe
 from xworld.training import train
 from xworld.training.learners.learner import Batch, Trained
-from xworld.training.learners.optimiser import OptimiserConfig
 from xworld.training.learners.ppo import PPOConfig
 from xworld.training.learners.terms.prediction import Prediction
 from xworld.training.logs.metrics import MetricsWriter
@@ -209,19 +208,6 @@ def test_values_of_a_run_mean_returns(run_with_everything):
     agent = load_agent(run_with_everything)
     state, _ = loaded(run_with_everything)
     np.testing.assert_allclose(agent.return_scale.to_returns(1.0), state.learner.return_scale.to_returns(1.0))
-
-
-@pytest.mark.parametrize(
-    "change, message",
-    [
-        (dict(beta1=1.0), "OptimiserConfig.beta1 is 1.0; write a number from 0 to below 1"),
-        (dict(eps=0.0), "OptimiserConfig.eps is 0.0; write a number above 0"),
-        (dict(weight_decay=-1.0), "OptimiserConfig.weight_decay is -1.0; write a number of at least 0"),
-    ],
-)
-def test_bad_optimisers_are_refused(change, message):
-    with pytest.raises(ConfigError, match=message):
-        OptimiserConfig(**change)
 
 
 def test_what_comes_in_is_placed_alike_wherever_it_was():

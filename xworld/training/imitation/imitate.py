@@ -29,7 +29,7 @@ from xworld.training.imitation.ends import find_ends
 from xworld.training.imitation.kept import Kept, Progress, kept_in
 from xworld.training.imitation.learner import Imitation
 from xworld.training.imitation.windows import as_rollout
-from xworld.training.learners.learner import Batch, Metrics, Trained
+from xworld.training.learners.learner import Batch, Metrics, Trained, check_params
 from xworld.training.rollouts.rollout import Rollout
 from xworld.training.stopping import stop_signals
 
@@ -39,7 +39,9 @@ _CHOICE = "choice"  # name of the tasks by which the agent is chosen
 _LAST = 10  # the last tenth of the trials is what an agent has come to
 
 
-def imitate(data: Dataset, config: ImitateConfig, folder: Path, *, show_progress: bool = True) -> dict[str, Any]:
+def imitate(
+    data: Dataset, config: ImitateConfig, folder: Path, *, params: Params | None = None, show_progress: bool = True
+) -> dict[str, Any]:
     """Trains an agent, and saves the best of those that were judged into `folder`, with `imitation.json` beside it.
 
     SIGINT and SIGTERM let the current update finish, save, and stop. An imitation that was stopped or killed goes on
@@ -50,6 +52,7 @@ def imitate(data: Dataset, config: ImitateConfig, folder: Path, *, show_progress
       config: how.
       folder: new, empty, with an imitation of the same that has not ended, or with a saved agent alone, which is
         replaced at the end.
+      params: what a new imitation starts with; by default fresh ones.
       show_progress: whether to draw a progress bar.
 
     Returns:
@@ -58,10 +61,11 @@ def imitate(data: Dataset, config: ImitateConfig, folder: Path, *, show_progress
 
     Raises:
       ConfigError: the data lack a label that the method needs, or are too short, or of several tasks in a stream; no
-        task is held out, or all are; or the folder holds something else too, or cannot be written.
+        task is held out, or all are; `params` are another network's; or the folder holds something else too, or cannot
+        be written.
       KeyboardInterrupt: a signal stopped it; what was done is kept.
     """
-    run = _Run(data, config)
+    run = _Run(data, config, params)
     run.check()
     with kept_in(folder, run.agent, config, data.content_hash) as kept:
         progress = run.begin(kept)
@@ -122,9 +126,10 @@ class _Run:
 
     data: Dataset
     config: ImitateConfig
+    params: Params | None = None  # to start with
 
     def check(self) -> None:
-        """Raises ConfigError unless the method can learn from the data."""
+        """Raises ConfigError unless the method can learn from the data, with these parameters."""
         labels, folder = self.data.header.labels, self.data.folder
         if self.config.method == DPT and _EXPERT_ACTION not in labels:
             raise ConfigError(
@@ -141,6 +146,7 @@ class _Run:
             raise ConfigError(f"held_out_percent is {percent}: {which} of {folder}. Write 0, or record more tasks.")
         sizes = 1, self.config.learner.window
         draw_windows(self.data, np.random.default_rng(0), *sizes, keep=self.config.keep, among=self.seen)
+        jax.eval_shape(self.learner.start, self.first, jax.random.key(0))
 
     @cached_property
     def agent(self) -> Agent:
@@ -154,8 +160,11 @@ class _Run:
 
     @cached_property
     def first(self) -> Trained:
-        """Fresh parameters."""
-        return Trained(jax.jit(self.agent.init)(jax.random.key(self.config.seed)), ())
+        """The parameters to start with; fresh ones if there are none."""
+        own = jax.jit(self.agent.init)(jax.random.key(self.config.seed))
+        if self.params is not None:
+            check_params(self.params, own)
+        return Trained(own if self.params is None else self.params, ())
 
     def begin(self, kept: Kept) -> Progress:
         """What was kept, or all as it is before the first update; where an update leaves it."""

@@ -9,7 +9,9 @@ import jax.numpy as jnp
 
 from xworld.agents import Output, Params
 from xworld.agents.return_scale import ReturnScale
+from xworld.base.errors import ConfigError
 from xworld.base.xla.devices import AXIS
+from xworld.base.xla.shapes import shapes
 from xworld.training.learners.terms.term import Advice, Guidance, Term
 from xworld.training.rollouts.rollout import Rollout, Steps
 
@@ -23,6 +25,15 @@ class Trained:
 
     agent: Params
     heads: tuple[Any, ...]  # for each term, its own parameters
+
+
+def check_params(params: Params, own: Params) -> None:
+    """Raises ConfigError unless `params`, to start with, can take the place of the network's `own`."""
+    if shapes(params) != shapes(own):
+        raise ConfigError(
+            "params are not those of the network: its layers have other names or shapes. Give those of an agent with "
+            "the same AgentConfig and EnvConfig."
+        )
 
 
 @jax.tree_util.register_dataclass

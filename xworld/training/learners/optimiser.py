@@ -1,5 +1,6 @@
 """The optimiser: Adam on a clipped gradient; where parameters are sharded, each device steps its part (ZeRO-1)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from xworld.base.checks import check_fields, check_number
+from xworld.base.errors import ConfigError, did_you_mean
 from xworld.base.xla.devices import AXIS
 from xworld.training.devices.sharding import Sharded, gather, own_part, specs_of
 from xworld.training.learners.learner import Batch
@@ -40,12 +42,15 @@ class OptimiserConfig:
     eps: float = 1e-8  # added to the root of the latter
     weight_decay: float = 0.0  # share of the parameters that a step of learning rate 1 takes away
     max_gradient_norm: float = 0.5  # larger gradients are scaled down to it
+    # parts of the network that stay as they begin, such as ("observation", "briefing"): all that has one of these names
+    frozen: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check = partial(check_fields, self, owner="OptimiserConfig")
         check(("beta1", "beta2"), partial(check_number, low=0, high=1, excludes_high=True))
         check(("eps", "max_gradient_norm"), partial(check_number, low=0, excludes_low=True))
         check(("weight_decay",), partial(check_number, low=0))
+        check(("frozen",), _check_names)
 
     def start(self, params: Any, *, forgets: bool = False) -> Sharded:
         """The `Moments` before the first step, of whole parameters.
@@ -53,7 +58,16 @@ class OptimiserConfig:
         Args:
           params: any pytree of float arrays, whole.
           forgets: whether some of them may start anew; see `forget`.
+
+        Raises:
+          ConfigError: nothing has a name that `frozen` has.
         """
+        known = {name for path, _ in jax.tree_util.tree_leaves_with_path(params) for name in _names(path)}
+        for name in self.frozen:
+            if name not in known:
+                raise ConfigError(
+                    f"OptimiserConfig.frozen has {name!r}, no part's name. {did_you_mean(name, sorted(known))}"
+                )
         ages = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, jnp.int32), params) if forgets else ()
         first: Any = self._adam().init(params)
         return Sharded(Moments(first.count, first.mu, first.nu, ages))
@@ -71,6 +85,7 @@ class OptimiserConfig:
           batch: how parameters lie on the devices.
         """
         specs = specs_of(params, jax.lax.axis_size(AXIS), is_sharded=batch.is_sharded)
+        gradient = self._thaw(gradient)
         norm = optax.tree.norm(gradient)
         scale = jnp.minimum(1, self.max_gradient_norm / jnp.maximum(norm, 1e-12))
         own_gradient = own_part(jax.tree.map(lambda leaf: leaf * scale, gradient), specs)
@@ -82,7 +97,7 @@ class OptimiserConfig:
             own_step = jax.tree.map(partial(self._of_age, count=adam.count), own_step, ages)
         change = gather(own_step, specs)
         if self.weight_decay:
-            change = jax.tree.map(lambda step, old: step + self.weight_decay * old, change, params)
+            change = self._thaw(jax.tree.map(lambda step, old: step + self.weight_decay * old, change, params))
         params = jax.tree.map(lambda old, step: old - learning_rate * step, params, change)
         return params, Sharded(Moments(adam.count, adam.mu, adam.nu, ages)), norm
 
@@ -112,5 +127,25 @@ class OptimiserConfig:
 
         return step * correction(age) / correction(count)
 
+    def _thaw(self, change: T) -> T:
+        """Of parameters, without what would change frozen ones."""
+
+        def change_of(path: Sequence[Any], leaf: jax.Array) -> jax.Array:
+            return leaf if set(self.frozen).isdisjoint(_names(path)) else jnp.zeros_like(leaf)
+
+        return jax.tree_util.tree_map_with_path(change_of, change) if self.frozen else change
+
     def _adam(self) -> optax.GradientTransformation:
         return optax.scale_by_adam(self.beta1, self.beta2, self.eps)
+
+
+def _check_names(name: str, value: object) -> tuple[str, ...]:
+    if isinstance(value, tuple | list) and all(isinstance(part, str) for part in value):
+        return tuple(value)
+    raise ConfigError(f"{name} is {value!r}; write names of parts of the network, such as ('memory',).")
+
+
+def _names(path: Sequence[Any]) -> list[str]:
+    """What the parts are called that lead to a leaf of a pytree, but for places in lists."""
+    names = (getattr(key, "key", getattr(key, "name", None)) for key in path)
+    return [name for name in names if isinstance(name, str)]

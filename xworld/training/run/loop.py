@@ -7,12 +7,10 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 
@@ -22,9 +20,10 @@ from xworld.base.configs import class_name
 from xworld.base.digest import digest
 from xworld.base.errors import ConfigError
 from xworld.base.files import as_path, locked
+from xworld.base.xla.shapes import shapes
 from xworld.core.types import Task, TaskSource
 from xworld.training.devices.sharding import fetch
-from xworld.training.learners.learner import Learner
+from xworld.training.learners.learner import Learner, check_params
 from xworld.training.learners.terms.term import Term, evaluated, measured
 from xworld.training.logs.kept_tasks import write_kept_tasks
 from xworld.training.logs.loggers import Logger, check_loggers, open_loggers
@@ -145,11 +144,8 @@ def train(
     like = jax.eval_shape(trainer.start, given)
     own = columns_of(jax.eval_shape(trainer.chunk, like, given)[2], evaluator.columns)
     all_columns = (*own, *check_new(columns, own))
-    if params is not None and _shapes(params) != _shapes(like.params):
-        raise ConfigError(
-            "params are not those of the run's network: its layers have other names or shapes. Give those of an agent "
-            "with the same AgentConfig and EnvConfig."
-        )
+    if params is not None:
+        check_params(params, like.params)
     is_lead = jax.process_index() == 0  # the process that writes
     outside = given.describe() | {"learner": class_name(trainer.learner), "network": class_name(trainer.agent)}
     if evaluation_tasks is not None:
@@ -302,7 +298,7 @@ class _Run:
         """What `on_chunk` makes of what is given, on all devices."""
         assert self.on_chunk is not None
         new = self.on_chunk(given, row)
-        if _shapes(given) != _shapes(new):
+        if shapes(given) != shapes(new):
             raise ConfigError("on_chunk gives something else than it got. Change values only: shapes and classes stay.")
         return self.trainer.given(new.tasks, new.terms, new.partners)
 
@@ -353,12 +349,6 @@ def _first_state(trainer: Trainer, given: Given, params: Params | None, return_s
         scale = jax.tree.map(lambda new, old: jax.device_put(new, old.sharding), return_scale, old)
         state = dataclasses.replace(state, learner=dataclasses.replace(state.learner, return_scale=scale))
     return state if params is None else dataclasses.replace(state, params=trainer.own_params(params))
-
-
-def _shapes(tree: Any) -> tuple[Any, list[Any]]:
-    """A pytree's structure, and its leaves' shapes and dtypes, to be compared with those of another."""
-    leaves, structure = jax.tree.flatten(jax.eval_shape(partial(jax.tree.map, jnp.asarray), tree))
-    return structure, [(leaf.shape, leaf.dtype) for leaf in leaves]
 
 
 def _in_lead(is_lead: bool, prepare: Callable[[], None]) -> None:

@@ -9,7 +9,7 @@ import dataclasses
 
 from xworld.agents import load, make_agent
 from xworld.apps.laboratory.experiment import Experiment, Job, Outcome
-from xworld.apps.laboratory.experiments.memories import WHOLE_EPISODE
+from xworld.apps.laboratory.experiments.remembering.memories import WHOLE_EPISODE
 from xworld.apps.laboratory.training import Exam, half_of_memory, train_run, with_memory
 from xworld.training import RunConfig, TeachingConfig, Term, make_teacher
 

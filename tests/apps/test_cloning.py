@@ -1,0 +1,122 @@
+"""The experiment of memories that imitate a trained GRU: what each begins with, how near it comes, and a tiny run."""
+
+import dataclasses
+import json
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tiny_rooms import SMALL_AGENT, TinyRooms, env_config
+
+from xworld import Env
+from xworld.agents import Searcher, make_agent
+from xworld.apps.commands.main import main
+from xworld.apps.laboratory import Job
+from xworld.apps.laboratory.experiments.remembering import cloning
+from xworld.apps.laboratory.experiments.remembering.cloning import _SIZES, ARMS
+from xworld.evaluation import record_tasks, sample_tasks
+from xworld.histories import DatasetHeader, read_windows
+from xworld.training.learners.learner import Trained
+
+
+@pytest.mark.parametrize(
+    "arm, held",
+    [
+        ("transformer_xl-without-convolution", {"convolution": [1, 0, 0, 0]}),
+        ("transformer_xl-without-distance", {"distance_bias": [0] * 16}),
+        ("transformer_xl-without-scale", {"attention_scale": [1] * 64, "feed_forward_scale": [1] * 64}),
+        ("gru_txl-without-age", {"age_bias": [0] * 38}),
+        ("gated_delta-without-convolution", {"convolution": [1, 0, 0, 0]}),
+    ],
+)
+def test_a_part_that_is_left_out_is_held_where_it_does_nothing(arm, held, tmp_path):
+    """And the rest is as in the whole network."""
+    jobs = [Job("all", name, 3, tmp_path) for name in (arm.partition("-without-")[0], arm)]
+    of_whole, config = (cloning._imitation(job, _SIZES[False]) for job in jobs)
+    whole, without = (cloning._first_params(job, config) for job in jobs)
+    assert config.agent == of_whole.agent and config.learner.optimiser.frozen == tuple(held)
+    jax.eval_shape(config.learner.optimiser.start, Trained(without, ()))  # all of these names are parts
+    found = jax.tree_util.tree_leaves_with_path(without)
+    changed = set()
+    for (path, leaf), other in zip(found, jax.tree.leaves(whole), strict=True):
+        names = {key.key for key in path if hasattr(key, "key")} & set(held)
+        if names:
+            (name,) = names
+            leaf = np.asarray(leaf)
+            assert (leaf == np.array(held[name]).reshape(-1, *[1] * (leaf.ndim - 1))).all()
+            changed.add(name)
+        else:
+            np.testing.assert_array_equal(leaf, other)
+    assert changed == set(held)
+
+
+def test_all_arms_learn_from_the_same_and_see_a_whole_episode(tmp_path):
+    configs = [cloning._imitation(Job("all", arm, 0, tmp_path), _SIZES[False]) for arm in ARMS]
+    assert {config.agent.memory for config in configs} == {arm.partition("-")[0] for arm in ARMS}
+    of_learner = {dataclasses.replace(config.learner, optimiser=configs[0].learner.optimiser) for config in configs}
+    assert len(of_learner) == len({config.seed for config in configs}) == 1
+    (learner,) = of_learner
+    assert learner.window == 144 and learner.num_updates * learner.batch_size == 15 * 4000
+    assert all(not config.agent.reach or config.agent.reach >= learner.window for config in configs)
+    assert all(config.agent.gradient_window in (None, 144) and config.start_share == 1 for config in configs)
+
+
+def test_divergence_is_that_of_the_policies_along_what_was_done(tmp_path):
+    env, rooms = Env(env_config(5)), TinyRooms(side=5, num_candidates=1, trial_length=8, num_trials=2)
+    tasks = jax.device_get(sample_tasks(rooms, jax.random.key(0), 4))
+    data = record_tasks(tmp_path / "data", DatasetHeader(env.config), tasks, Searcher(), jax.random.key(1))
+    agents = [make_agent(dataclasses.replace(SMALL_AGENT, memory_size=size), env.config) for size in (32, 16)]
+    student, teacher = agents
+    params = [
+        jax.tree.map(lambda leaf: leaf + 0.5 * jnp.cos(jnp.arange(leaf.size)).reshape(leaf.shape), agent.init(key))
+        for agent, key in zip(agents, jax.random.split(jax.random.key(0)), strict=True)
+    ]
+    pieces = read_windows(data, np.arange(4), np.zeros(4, np.int64), 16)
+    found = np.asarray(cloning._divergence(env, student, teacher, *params, pieces))
+
+    timesteps = data.episodes([0, 1, 2, 3]).derive(env)
+
+    @jax.jit
+    def policies(timesteps, params):
+        found = []
+        for agent, own in zip(agents, params, strict=True):
+            told = agent.encode_briefing(own, jax.vmap(env.briefing)(tasks))
+            is_reset = agent.is_reset(timesteps)
+            output = agent.unroll(own, timesteps.observation, told, agent.start_memory(4), is_reset)
+            found.append(jax.nn.softmax(output.logits[:16, :, 0]))
+        return found
+
+    learned, taught = (np.asarray(one, np.float64) for one in policies(timesteps, params))
+    expected = (taught * np.log(taught / learned)).sum(-1)
+    assert expected.max() > 0.01
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_the_first_trial_is_told_of_apart(monkeypatch):
+    by_step = np.where(np.arange(144)[:, None] < 24, [0.5, 0.3, 0.4], [0.2, 0.0, 0.1])
+    agent = SimpleNamespace(agent=None, params=None)
+    monkeypatch.setattr(cloning, "_divergence", lambda *of: by_step)
+    monkeypatch.setattr(cloning, "read_windows", lambda data, streams, starts, length: length)
+    monkeypatch.setattr(cloning, "load", lambda path: agent)
+    numbers = cloning._divergences(agent, SimpleNamespace(num_episodes=3, env=None))
+    assert numbers["divergence_first"] == 0.4 and numbers["divergence_later"] == 0.1
+    half = 4.3027 * 0.1 / 3**0.5  # t with two degrees of freedom
+    assert numbers["divergence_later_low"] == pytest.approx(0.1 - half, abs=1e-3)
+    assert numbers["divergence_later_high"] == pytest.approx(0.1 + half, abs=1e-3)
+
+
+@pytest.mark.slow  # compiles the generator, the teacher, a learner and the expert
+def test_the_experiment_runs(tmp_path, capsys):
+    arguments = ["lab", "cloning", "--arms", "gru_txl-without-age", "--quick", "--output", str(tmp_path)]
+    assert main(arguments) == 0
+    content = json.loads((tmp_path / "cloning.json").read_text())
+    (of_family,) = content["families"].values()
+    assert {"gru_txl-without-age", "teacher", "random"} <= set(of_family["scores"])
+    (run,) = of_family["runs"]
+    assert 0.05 < run["numbers"]["divergence_first"] < 5  # it has hardly learned
+    bounds = [run["numbers"][f"divergence_later{bound}"] for bound in ("_low", "", "_high")]
+    assert bounds == sorted(bounds)
+    capsys.readouterr()
+    assert main(arguments) == 0 and "begins" not in capsys.readouterr().out

@@ -1,0 +1,201 @@
+"""Can each memory do what a trained GRU does, and which of its parts does it need for that?
+
+The pretrained agent plays whole episodes of the preset `memory`, with six trials, and each arm's network learns from
+all of their steps to predict its actions: likelihood alone, no rewards, and the same episodes in the same order. An arm
+`MEMORY-without-PART` is the network whose part is held where it does nothing. How near a network comes is asked in
+episodes of held-out tasks: the Kullback-Leibler divergence of its policy from the teacher's, in nats a step, along what
+the teacher did.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from xworld.agents import MEMORIES, PRETRAINED, AgentPolicy, LoadedAgent, Params, load, make_agent
+from xworld.apps.laboratory.experiment import Experiment, Job, Outcome
+from xworld.apps.laboratory.experiments.remembering.memories import WHOLE_EPISODE
+from xworld.apps.laboratory.training import Exam, made_once, with_memory
+from xworld.core.env import Env
+from xworld.evaluation import Scores, record_tasks, sample_tasks
+from xworld.evaluation.scores.statistics import estimate
+from xworld.histories import Dataset, DatasetHeader, Pieces, derive_windows, read_windows
+from xworld.tasks import Universe
+from xworld.training import PRESETS, ImitateConfig, ImitationConfig, OptimiserConfig, RunConfig, imitate, unroll
+from xworld.training.imitation.imitate import REPORT
+from xworld.training.imitation.windows import as_rollout
+
+_NUM_TRIALS, _TRIAL_LENGTH = 6, 24  # of all episodes, so that a window is one
+_SEED = 30_000  # of the exam, far from those of the episodes
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Parameters of a network that do nothing when they have these values."""
+
+    names: tuple[str, ...]  # of theirs
+    values: Any  # broadcast to their shapes
+
+
+_ONLY_NOW = np.array([[1.0], [0.0], [0.0], [0.0]])
+_PARTS = {
+    "convolution": _Part(("convolution",), _ONLY_NOW),  # over the last four steps
+    "distance": _Part(("distance_bias",), 0.0),  # biases by how far back something is
+    "scale": _Part(("attention_scale", "feed_forward_scale"), 1.0),  # of what a layer adds, small to begin with
+    "age": _Part(("age_bias",), 0.0),  # biases by how many were kept since
+}
+_WITHOUT = {
+    "transformer_xl": ("convolution", "distance", "scale"),
+    "gru_txl": ("age",),
+    "gated_delta": ("convolution",),
+}
+_WITHOUT_PART = "-without-"
+ARMS = tuple(
+    arm
+    for memory in MEMORIES
+    for arm in (memory, *(f"{memory}{_WITHOUT_PART}{part}" for part in _WITHOUT.get(memory, ())))
+)
+
+
+@dataclass(frozen=True)
+class _Sizes:
+    num_episodes: int = 4000  # that are learned from
+    num_passes: int = 15
+    batch_size: int = 16  # episodes of an update
+    num_held_out: int = 512  # episodes
+    num_exam_tasks: int = 512
+    num_exam_trials: int = 13
+    learning_rate: float = 2e-3
+
+
+_SIZES = {False: _Sizes(), True: _Sizes(32, 1, 16, num_held_out=16, num_exam_tasks=16, num_exam_trials=4)}
+
+
+def run(job: Job) -> Outcome:
+    """Imitates the teacher, and measures how near the network has come.
+
+    Raises:
+      KeyboardInterrupt: a signal stopped it; what was done is kept.
+    """
+    sizes, folder = _SIZES[job.is_quick], job.folder / "agent"
+    data = Dataset(made_once(job.beside("episodes"), partial(_record, "train", sizes.num_episodes, job.seed)))
+    held_out = Dataset(made_once(job.beside("held-out"), partial(_record, "test", sizes.num_held_out, job.seed)))
+    config = _imitation(job, sizes)
+    if not (folder / REPORT).exists():
+        imitate(data, config, folder, params=_first_params(job, config), show_progress=False)
+    student = load(folder)
+    num_parameters = sum(leaf.size for leaf in jax.tree.leaves(student.params))
+    numbers = {**_divergences(student, held_out), "parameters": num_parameters}
+    return Outcome(_exam(job.is_quick).play(folder), numbers)
+
+
+def baselines(job: Job) -> Scores:
+    """The teacher and the scripted players, and the expert, which scores 1."""
+    exam = _exam(job.is_quick)
+    scores = exam.baselines(job.folder)
+    teacher = {k: returns[None] for k, returns in exam.play(PRETRAINED).items()}
+    return Scores({"teacher": teacher, **scores.returns}, scores.reference)
+
+
+def _config() -> RunConfig:
+    """The run that the teacher is from."""
+    return PRESETS["memory"]()
+
+
+def _exam(is_quick: bool) -> Exam:
+    sizes = _SIZES[is_quick]
+    return Exam(_config(), sizes.num_exam_tasks, sizes.num_exam_trials, _SEED)
+
+
+def _record(split: Literal["train", "test"], number: int, seed: int, folder: Path) -> Dataset:
+    """Episodes of the teacher, which draws its actions: each of a task of its own."""
+    config, teacher = _config(), load(PRETRAINED)
+    universe = dataclasses.replace(
+        config.universe, num_trials=(_NUM_TRIALS,) * 2, trial_length=(_TRIAL_LENGTH,) * 2, split=split
+    )
+    tasks = sample_tasks(Universe(config.env, universe), jax.random.key(seed), number)
+    policy = AgentPolicy(teacher.params, teacher.agent)
+    return record_tasks(folder, DatasetHeader(config.env, players=("pretrained",)), tasks, policy, jax.random.key(seed))
+
+
+def _imitation(job: Job, sizes: _Sizes) -> ImitateConfig:
+    """How the arm imitates."""
+    memory, _, without = job.arm.partition(_WITHOUT_PART)
+    window = _NUM_TRIALS * _TRIAL_LENGTH
+    agent = with_memory(_config(), memory, window, WHOLE_EPISODE, job.is_quick).agent
+    frozen = _PARTS[without].names if without else ()
+    return ImitateConfig(
+        agent=agent,
+        learner=ImitationConfig(
+            window=window,
+            batch_size=sizes.batch_size,
+            num_updates=sizes.num_passes * sizes.num_episodes // sizes.batch_size,
+            learning_rate=sizes.learning_rate,
+            optimiser=OptimiserConfig(beta2=0.99, weight_decay=1e-3, max_gradient_norm=1.0, frozen=frozen),
+        ),
+        start_share=1.0,
+        held_out_percent=0,
+        num_evaluations=1,  # the last agent, chosen by nothing
+        num_played=4,
+        seed=job.seed,
+    )
+
+
+def _first_params(job: Job, config: ImitateConfig) -> Params:
+    """What the arm begins with: fresh parameters, those of the part that it lacks with the part's values."""
+    params = jax.jit(make_agent(config.agent, _config().env).init)(jax.random.key(job.seed))
+    _, _, without = job.arm.partition(_WITHOUT_PART)
+    if not without:
+        return params
+    part = _PARTS[without]
+
+    def value_of(path: tuple[Any, ...], leaf: jax.Array) -> jax.Array:
+        is_of_part = any(getattr(key, "key", None) in part.names for key in path)
+        return jnp.broadcast_to(jnp.asarray(part.values, leaf.dtype), leaf.shape) if is_of_part else leaf
+
+    return jax.tree_util.tree_map_with_path(value_of, params)
+
+
+def _divergences(student: LoadedAgent, held_out: Dataset) -> Mapping[str, float]:
+    """In nats a step, of the first trial and of the later ones, with 95 % intervals over tasks."""
+    teacher, number = load(PRETRAINED), held_out.num_episodes
+    pieces = read_windows(held_out, np.arange(number), np.zeros(number, np.int64), _NUM_TRIALS * _TRIAL_LENGTH)
+    by_step = _divergence(held_out.env, student.agent, teacher.agent, student.params, teacher.params, pieces)
+    by_trial = np.asarray(by_step, np.float64).reshape(_NUM_TRIALS, _TRIAL_LENGTH, number).mean(1)
+    numbers = {}
+    for name, values in (("first", by_trial[:1].mean(0)), ("later", by_trial[1:].mean(0))):
+        found = estimate(values[None, :, None])
+        for bound, value in (("", found.mean), ("_low", found.low), ("_high", found.high)):
+            numbers[f"divergence_{name}{bound}"] = round(float(value[0]), 4)
+    return numbers
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def _divergence(
+    env: Env, student: Any, teacher: Any, of_student: Params, of_teacher: Params, pieces: Pieces
+) -> jax.Array:
+    """[T, N] float32, of the student's policy from the teacher's."""
+    windows = derive_windows(env, pieces)
+    rollout = as_rollout(env, student, windows, windows.action, 0)
+    learned = jax.nn.log_softmax(unroll(student, of_student, rollout).logits)
+    memory = teacher.start_memory(windows.is_start.shape[0])
+    taught = jax.nn.log_softmax(unroll(teacher, of_teacher, rollout, memory).logits)
+    return (jnp.exp(taught) * (taught - learned)).sum(-1)[..., 0]
+
+
+EXPERIMENT = Experiment(
+    name="cloning",
+    question="Can each memory do what a trained GRU does, and which of its parts does it need for that?",
+    arms=ARMS,
+    seeds=(0, 1, 2),
+    cost="",
+    run=run,
+    baselines=baselines,
+    why_no_steps="cloning learns from recorded episodes, in no environment",
+)
