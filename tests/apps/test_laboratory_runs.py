@@ -189,6 +189,8 @@ def test_a_run_beside_others_leaves_ctrl_c_to_the_laboratory(tmp_path, monkeypat
 def test_runs_side_by_side_save_when_they_are_stopped(tmp_path, tell, number):
     """A terminal gives Ctrl-C to all processes at once; a scheduler asks the first of them to end."""
     script = (
+        # as in a terminal, also where the tests run in the background, whose processes ignore Ctrl-C
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
         "from pathlib import Path; from toy_experiment import EXPERIMENT; "
         "from xworld.apps.laboratory import run_experiment; "
         f"run_experiment(EXPERIMENT, Path({str(tmp_path)!r}), seeds=[17], num_jobs=2)"

@@ -32,7 +32,8 @@ def _wait_and_save(job: Job) -> None:
     """Waits until it is asked to stop; saving takes a while."""
     with stop_signals() as stop:
         (job.folder / "begun").touch()
-        stop.wait()
+        while not stop.is_set():  # a signal inside `stop.wait`, which sets it, can hang
+            time.sleep(0.05)
         time.sleep(1)
         (job.folder / "saved").touch()
     raise KeyboardInterrupt
