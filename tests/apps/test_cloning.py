@@ -58,7 +58,7 @@ def test_all_arms_learn_from_the_same_and_see_a_whole_episode(tmp_path):
     of_learner = {dataclasses.replace(config.learner, optimiser=configs[0].learner.optimiser) for config in configs}
     assert len(of_learner) == len({config.seed for config in configs}) == 1
     (learner,) = of_learner
-    assert learner.window == 144 and learner.num_updates * learner.batch_size == 15 * 4000
+    assert learner.window == 144 and learner.num_updates * learner.batch_size == 60_000
     assert all(not config.agent.reach or config.agent.reach >= learner.window for config in configs)
     assert all(config.agent.gradient_window in (None, 144) and config.start_share == 1 for config in configs)
 

@@ -1,7 +1,6 @@
 """The laboratory runs its experiments: one after the other or side by side, stopped and gone on with, or refused."""
 
 import dataclasses
-import importlib
 import json
 import os
 import signal
@@ -253,7 +252,7 @@ def test_all_experiments_are_listed(capsys):
 )
 @pytest.mark.parametrize("is_quick", [False, True])
 def test_arms_differ_in_what_they_say(name, family, arm, expected, is_quick, tmp_path, monkeypatch):
-    module = importlib.import_module(f"xworld.apps.laboratory.experiments.{name}")
+    module = sys.modules[known_experiments()[name].run.__module__]
     configs = []
 
     def remember(config, job, exam):

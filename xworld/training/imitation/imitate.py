@@ -73,8 +73,10 @@ def imitate(
             _go_on(run, kept, progress, stop.is_set, show_progress)
         report = run.report(progress.best)
         content = {"config": as_dict(config), "update": progress.best_update, "evaluations": progress.rows, **report}
-        kept.finish(progress.best, {REPORT: json.dumps(content, indent=1) + "\n"})
-    return content
+        text = json.dumps(content, indent=1) + "\n"
+        kept.finish(progress.best, {REPORT: text})
+    found: dict[str, Any] = json.loads(text)
+    return found
 
 
 def _go_on(run: "_Run", kept: Kept, progress: Progress, is_stopped: Callable[[], bool], show_progress: bool) -> None:

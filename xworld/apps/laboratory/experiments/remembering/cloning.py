@@ -65,8 +65,7 @@ ARMS = tuple(
 
 @dataclass(frozen=True)
 class _Sizes:
-    num_episodes: int = 4000  # that are learned from
-    num_passes: int = 15
+    num_episodes: int = 60_000  # that are learned from, once each on average
     batch_size: int = 16  # episodes of an update
     num_held_out: int = 512  # episodes
     num_exam_tasks: int = 512
@@ -74,7 +73,7 @@ class _Sizes:
     learning_rate: float = 2e-3
 
 
-_SIZES = {False: _Sizes(), True: _Sizes(32, 1, 16, num_held_out=16, num_exam_tasks=16, num_exam_trials=4)}
+_SIZES = {False: _Sizes(), True: _Sizes(num_episodes=32, num_held_out=16, num_exam_tasks=16, num_exam_trials=4)}
 
 
 def run(job: Job) -> Outcome:
@@ -135,7 +134,7 @@ def _imitation(job: Job, sizes: _Sizes) -> ImitateConfig:
         learner=ImitationConfig(
             window=window,
             batch_size=sizes.batch_size,
-            num_updates=sizes.num_passes * sizes.num_episodes // sizes.batch_size,
+            num_updates=sizes.num_episodes // sizes.batch_size,
             learning_rate=sizes.learning_rate,
             optimiser=OptimiserConfig(beta2=0.99, weight_decay=1e-3, max_gradient_norm=1.0, frozen=frozen),
         ),
