@@ -56,7 +56,8 @@ class GRUTransformer(nnx.Module):
         new = self.reader.norm(jnp.swapaxes(hidden, 0, 1))  # [N, T, M]
         plan = self.reader.timetable(memory.num_steps, is_reset.T)
         kept = jnp.einsum("ntk,ntm->nkm", plan.is_kept.astype(new.dtype), new)
-        old = jax.lax.stop_gradient(memory.activations)
+        # Where the ring is known to be empty when this is compiled, XLA's CPU code gave gradients that are NaN.
+        old = jax.lax.optimization_barrier(jax.lax.stop_gradient(memory.activations))
         read = self.reader.read(new, (old, kept), plan.age)
         values = hidden + jnp.swapaxes(read, 0, 1)
         outputs = (values + self.feed_forward(values)).reshape(length, *batch, -1)
