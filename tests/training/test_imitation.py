@@ -150,6 +150,17 @@ def test_what_an_agent_does_not_see_changes_nothing(field):
         assert (features(changed[field]) == features(seen)).all() == (not sees)
 
 
+def test_an_imitation_that_diverges_stops_and_says_so(data, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys.modules[imitate.__module__], "_update", lambda *of: (of[6], of[7], {
+        "loss": jnp.float32(jnp.nan), "gradient_norm": jnp.float32(1)
+    }))  # fmt: skip
+    command = ["imitate", str(data.folder), "--method", "ad", *SMALL, "--start-share", "1", "--num-updates", "20"]
+    assert main([*command, "--output", str(tmp_path / "agent")]) == 1
+    error = capsys.readouterr().err
+    assert "xworld: Imitation diverged before update 2: the loss is nan, the gradient's norm 1. What was kept" in error
+    assert (tmp_path / "agent" / "checkpoint-0").is_dir() and not (tmp_path / "agent" / "agent.json").exists()
+
+
 def test_it_starts_with_the_parameters_that_are_given(data, tmp_path):
     agent = make_agent(SMALL_AGENT, ENV.config)
     params = jax.tree.map(lambda leaf: leaf + 1, jax.jit(agent.init)(jax.random.key(7)))

@@ -46,8 +46,10 @@ class Imitate:
         check_seed(self.seed)
         use_devices(num_cores())
         import dataclasses
+        import sys
 
         from xworld.histories import Dataset
+        from xworld.training import TrainingDiverged
         from xworld.training.imitation.config import ImitateConfig, imitator
         from xworld.training.imitation.imitate import REPORT, imitate
         from xworld.training.imitation.learner import ImitationConfig
@@ -80,6 +82,9 @@ class Imitate:
         except KeyboardInterrupt:
             print(f"Stopped and saved into {self.output}. The same command goes on.")
             return INTERRUPTED
+        except TrainingDiverged as error:
+            print(f"xworld: {error}", file=sys.stderr)
+            return 1
         for name, ways in content["returns"].items():
             for way, returns in ways.items():
                 part = max(len(returns) // 10, 1)

@@ -24,7 +24,7 @@ from xworld.training.learners.terms.prediction import Prediction
 from xworld.training.learners.terms.teacher import Teacher, TeachingConfig, make_teacher
 from xworld.training.learners.terms.term import Advice, Evaluated, Guidance, Term
 from xworld.training.logs.loggers import Logger
-from xworld.training.logs.metrics import mean_row
+from xworld.training.logs.metrics import TrainingDiverged, mean_row
 from xworld.training.partners.configs import PARTNERS, PartnersConfig, SelfConfig
 from xworld.training.partners.fixed import FixedConfig
 from xworld.training.partners.noisy_self import NoisySelfConfig
@@ -38,7 +38,7 @@ from xworld.training.run.checkpoint import load_config
 from xworld.training.run.config import RunConfig
 from xworld.training.run.finetune import check_not_fine_tuned, finetune
 from xworld.training.run.given import Given
-from xworld.training.run.loop import TrainingDiverged, train
+from xworld.training.run.loop import train
 from xworld.training.run.presets import PRESETS
 from xworld.training.run.trainer import Trainer, make_trainer
 

@@ -30,6 +30,7 @@ from xworld.training.imitation.kept import Kept, Progress, kept_in
 from xworld.training.imitation.learner import Imitation
 from xworld.training.imitation.windows import as_rollout
 from xworld.training.learners.learner import Batch, Metrics, Trained, check_params
+from xworld.training.logs.metrics import check_finite
 from xworld.training.rollouts.rollout import Rollout
 from xworld.training.stopping import stop_signals
 
@@ -63,6 +64,7 @@ def imitate(
       ConfigError: the data lack a label that the method needs, or are too short, or of several tasks in a stream; no
         task is held out, or all are; `params` are another network's; or the folder holds something else too, or cannot
         be written.
+      TrainingDiverged: a loss or a gradient was not finite, or huge.
       KeyboardInterrupt: a signal stopped it; what was done is kept.
     """
     run = _Run(data, config, params)
@@ -112,8 +114,19 @@ def _go_on(run: "_Run", kept: Kept, progress: Progress, is_stopped: Callable[[],
 
 
 def _evaluate(run: "_Run", progress: Progress, losses: Sequence[Mapping[str, Any]]) -> None:
-    """Plays, adds a row, and takes the agent if it is the best so far."""
+    """Plays, adds a row, and takes the agent if it is the best so far.
+
+    Raises:
+      TrainingDiverged: a loss or a gradient was not finite, or huge.
+    """
     means = {name: float(np.mean([np.float32(one[name]) for one in losses])) for name in losses[0]}
+    learner = run.config.learner
+    check_finite(
+        means,
+        f"Imitation diverged before update {progress.update}",
+        "What was kept before is there. Try a lower learning_rate, or a lower max_gradient_norm of its optimiser.",
+        progress.update * learner.batch_size * learner.window,
+    )
     returns = run.play(progress.trained.agent, _CHOICE)
     score = float(_last(returns).mean())
     row = {"update": progress.update, **means, "first_return": _first(returns), "last_return": score}

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -20,8 +20,25 @@ EvaluationTasks = Literal["validation", "seen"]  # kept apart from training; or 
 
 TRIAL_COLUMNS = tuple(f"return_trial_{trial + 1}" for trial in range(NUM_TRIAL_COLUMNS))
 WATCHED = ("loss", "gradient_norm")  # a run in which one is not finite, or huge, is stopped
+_EXPLODED = 1e6  # of one of these; returns are normalised, so that both are of the order of 1
 _SUMS = ("trial_sums", "trial_counts")
 _FIRST = ("update", "steps", "seconds", "steps_per_second", *TRIAL_COLUMNS, "return_last_trial")
+
+
+class TrainingDiverged(RuntimeError):
+    """A loss or a gradient is no longer finite, or huge; the last good checkpoint is kept."""
+
+    def __init__(self, message: str, steps: int):
+        """Of a run that has taken so many environment steps."""
+        super().__init__(message)
+        self.steps = steps
+
+
+def check_finite(row: Mapping[str, float], what: str, advice: str, steps: int) -> None:
+    """Raises TrainingDiverged, with what happened and what to do, if one of `WATCHED` is too large or NaN."""
+    loss, norm = (row[name] for name in WATCHED)
+    if not (abs(loss) < _EXPLODED and norm < _EXPLODED):  # nor are these true of NaN
+        raise TrainingDiverged(f"{what}: the loss is {loss:.3g}, the gradient's norm {norm:.3g}. {advice}", steps)
 
 
 def mean_row(metrics: Metrics) -> Row:

@@ -28,9 +28,9 @@ from xworld.training.learners.terms.term import Term, evaluated, measured
 from xworld.training.logs.kept_tasks import write_kept_tasks
 from xworld.training.logs.loggers import Logger, check_loggers, open_loggers
 from xworld.training.logs.metrics import (
-    WATCHED,
     MetricsWriter,
     Row,
+    check_finite,
     check_known,
     check_new,
     columns_of,
@@ -54,18 +54,6 @@ from xworld.training.run.given import Given, check_source, make_partners, make_s
 from xworld.training.run.held_out import Evaluator, make_evaluator
 from xworld.training.run.trainer import Trainer, TrainState, make_trainer
 from xworld.training.stopping import stop_signals
-
-_EXPLODED = 1e6  # of a loss or a gradient's norm; returns are normalised, so that both are of the order of 1
-
-
-class TrainingDiverged(RuntimeError):
-    """A loss or a gradient is no longer finite, or huge; the last good checkpoint is kept."""
-
-    def __init__(self, message: str, steps: int):
-        """Of a run that has taken so many environment steps."""
-        super().__init__(message)
-        self.steps = steps
-
 
 OnChunk = Callable[[Given, Row], Given]
 OnEvaluation = Callable[[LoadedAgent, Task, Row], Row | None]
@@ -236,7 +224,11 @@ class _Run:
             if self.recorder is not None:
                 self.recorder.add(taken, update)
             update += config.updates_per_chunk
-            _check_finite(row, update, update * config.steps_per_update, self.saved.newest)
+            advice = (
+                f"The checkpoint of update {self.saved.newest} is kept. Try a lower learner.learning_rate, a "
+                "learner.warm_up of 0.05, or a lower learner.optimiser.max_gradient_norm."
+            )
+            check_finite(row, f"Training diverged before update {update}", advice, update * config.steps_per_update)
 
             num_chunks, is_end = update // config.updates_per_chunk, update >= config.num_updates
             row |= {"update": update, "steps": update * config.steps_per_update}
@@ -374,17 +366,6 @@ def _score_of_lead(score: float) -> float:
     """The lead process's, in float32, in all of them."""
     rounded = np.asarray(score, np.float32)
     return float(rounded if jax.process_count() == 1 else multihost_utils.broadcast_one_to_all(rounded))
-
-
-def _check_finite(row: Row, update: int, steps: int, saved: int) -> None:
-    loss, norm = (row[name] for name in WATCHED)
-    if not (abs(loss) < _EXPLODED and norm < _EXPLODED):  # nor are these true of NaN
-        raise TrainingDiverged(
-            f"Training diverged before update {update}: the loss is {loss:.3g}, the gradient's norm {norm:.3g}. The "
-            f"checkpoint of update {saved} is kept. Try a lower learner.learning_rate, a learner.warm_up of 0.05, or a "
-            "lower learner.optimiser.max_gradient_norm.",
-            steps,
-        )
 
 
 def _is_any(is_here: bool) -> bool:
