@@ -10,6 +10,8 @@ from matplotlib.figure import Figure
 INK, FAINT, GRID = "#2b2f36", "#8b929c", "#e6e8eb"
 LIGHT_BLUE, BLUE, DARK_BLUE = "#9dbbef", "#2563c9", "#173f86"
 ORANGE, GREEN, PURPLE, PINK, TEAL, OCHRE = "#d9822b", "#2f8f5b", "#7d55b5", "#c2417c", "#1b8a9a", "#a8842c"
+_LABELS_AT = 1.05  # where labels begin, in widths of the axes
+_POINTS, _LETTER = 72, 0.6  # of an inch; and a letter's width, in heights
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, PINK, TEAL, OCHRE, "#6b7280")  # of lines side by side, in turn
 
 
@@ -54,18 +56,21 @@ def write_title(axes: Axes, title: str, subtitle: str) -> None:
 
 
 def label_ends(axes: Axes, labels: list[tuple[str, float, str, str]]) -> None:
-    """Writes names beside the lines' last points, moved apart where they would overlap."""
+    """Writes names beside the lines' last points, moved apart where they would overlap; long ones are smaller."""
     low, high = axes.get_ylim()
+    place, figure = axes.get_position(), axes.get_figure()
+    assert isinstance(figure, Figure)
+    room = (1 - place.x1 - (_LABELS_AT - 1) * place.width) * figure.get_size_inches()[0] * _POINTS  # to the edge
     heights = spread_out([(value - low) / (high - low) for _, value, _, _ in labels], gap=0.055)
     for (name, value, colour, weight), height in zip(labels, heights, strict=True):
         axes.annotate(
             name,
             xy=(1.0, (value - low) / (high - low)),
-            xytext=(1.05, height),
+            xytext=(_LABELS_AT, height),
             xycoords="axes fraction",
             textcoords="axes fraction",
             color=colour,
-            fontsize=10.5,
+            fontsize=min(10.5, room / (_LETTER * max(len(name), 1))),
             fontweight=weight,
             va="center",
             arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.8, "alpha": 0.6, "shrinkA": 2, "shrinkB": 0},
