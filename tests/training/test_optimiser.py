@@ -10,7 +10,7 @@ from tiny_rooms import SMALL_AGENT, env_config
 from xworld import ConfigError
 from xworld.agents import make_agent
 from xworld.base.xla.devices import make_mesh
-from xworld.training import Batch, OptimiserConfig
+from xworld.training import Batch, OptimiserConfig, PlasticityConfig, PPOConfig
 from xworld.training.learners.learner import Trained
 
 
@@ -94,4 +94,6 @@ def test_what_is_to_be_frozen_is_a_part_of_the_network():
         ConfigError, match=r"^OptimiserConfig.frozen has 'memori', no part's name. Did you mean 'memory'\?"
     ):
         jax.eval_shape(OptimiserConfig(frozen=("memori",)).start, trained)
+    with pytest.raises(ConfigError, match=r"frozen keeps parts .* Leave one of the two out\.$"):
+        PPOConfig(optimiser=OptimiserConfig(frozen=("memory",)), plasticity=PlasticityConfig(replacement=0.1))
     jax.eval_shape(OptimiserConfig(frozen=("memory", "policy_output", "agent")).start, trained)

@@ -85,7 +85,7 @@ class OptimiserConfig:
           batch: how parameters lie on the devices.
         """
         specs = specs_of(params, jax.lax.axis_size(AXIS), is_sharded=batch.is_sharded)
-        gradient = self._thaw(gradient)
+        gradient = self._without_frozen(gradient)
         norm = optax.tree.norm(gradient)
         scale = jnp.minimum(1, self.max_gradient_norm / jnp.maximum(norm, 1e-12))
         own_gradient = own_part(jax.tree.map(lambda leaf: leaf * scale, gradient), specs)
@@ -97,7 +97,9 @@ class OptimiserConfig:
             own_step = jax.tree.map(partial(self._of_age, count=adam.count), own_step, ages)
         change = gather(own_step, specs)
         if self.weight_decay:
-            change = self._thaw(jax.tree.map(lambda step, old: step + self.weight_decay * old, change, params))
+            change = self._without_frozen(
+                jax.tree.map(lambda step, old: step + self.weight_decay * old, change, params)
+            )
         params = jax.tree.map(lambda old, step: old - learning_rate * step, params, change)
         return params, Sharded(Moments(adam.count, adam.mu, adam.nu, ages)), norm
 
@@ -127,7 +129,7 @@ class OptimiserConfig:
 
         return step * correction(age) / correction(count)
 
-    def _thaw(self, change: T) -> T:
+    def _without_frozen(self, change: T) -> T:
         """Of parameters, without what would change frozen ones."""
 
         def change_of(path: Sequence[Any], leaf: jax.Array) -> jax.Array:

@@ -42,7 +42,7 @@ class PPOConfig:
     """Hyper-parameters of learning, all static.
 
     Raises:
-      ConfigError: a value out of range.
+      ConfigError: a value out of range, or parts that are frozen beside others that start anew.
     """
 
     rollout_length: int = 48  # steps between updates; best a whole episode
@@ -78,6 +78,11 @@ class PPOConfig:
             value = getattr(self, name)
             if value not in known:
                 raise ConfigError(f"PPOConfig.{name} is {value!r}. {did_you_mean(str(value), known)}")
+        if self.optimiser.frozen and self.plasticity.changes:
+            raise ConfigError(
+                "PPOConfig.optimiser.frozen keeps parts of the network as they begin, and plasticity starts some anew. "
+                "Leave one of the two out."
+            )
 
     def make(self, agent: Agent) -> "PPO":
         """The learner with these hyper-parameters."""

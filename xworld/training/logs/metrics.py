@@ -29,7 +29,7 @@ class TrainingDiverged(RuntimeError):
     """A loss or a gradient is no longer finite, or huge; the last good checkpoint is kept."""
 
     def __init__(self, message: str, steps: int):
-        """Of a run that has taken so many environment steps."""
+        """Of a run that has taken so many environment steps, or an imitation that has learned from so many."""
         super().__init__(message)
         self.steps = steps
 
