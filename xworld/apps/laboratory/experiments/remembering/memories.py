@@ -3,8 +3,10 @@
 Agents train on episodes of at most six trials (`search`: eight, `recall`: 13), and are then evaluated with 13.
 """
 
+import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -21,14 +23,18 @@ class _Family:
 
     preset: str
     reach: int  # steps back that memories which attend can look, in every layer
+    trained: Mapping[str, Any] = field(default_factory=dict)  # of the universe, where it is not the preset's
+    examined: Mapping[str, Any] = field(default_factory=dict)  # likewise, for the held-out tasks
 
 
+_EIGHT_RULES = {"num_chains": (8, 8)}
 WHOLE_EPISODE = 152  # of the preset `memory`, at least: six trials of 25 steps
 _FAMILIES = {
     "control": _Family("memory", reach=WHOLE_EPISODE),
     "long-trials": _Family("memory-long", reach=300),  # as AdA's, over episodes of 300 to 600 steps
     "search": _Family("memory-search", reach=120),  # a whole episode
-    "recall": _Family("memory-recall", reach=260),  # likewise
+    "recall": _Family("memory-recall", reach=260, examined=_EIGHT_RULES),  # likewise
+    "recall-eight": _Family("memory-recall", reach=260, trained=_EIGHT_RULES, examined=_EIGHT_RULES),
 }
 
 
@@ -42,7 +48,13 @@ def run(job: Job) -> Outcome:
 def _config(job: Job) -> RunConfig:
     if job.is_quick:
         return PRESETS["smoke"]()
-    return PRESETS[_FAMILIES[job.family].preset]()
+    family = _FAMILIES[job.family]
+    return _with_universe(PRESETS[family.preset](), family.trained)
+
+
+def _with_universe(config: RunConfig, fields: Mapping[str, Any]) -> RunConfig:
+    """The run, with these fields of its universe in place of its own."""
+    return dataclasses.replace(config, universe=dataclasses.replace(config.universe, **fields))
 
 
 def of_all_rows(rows: Mapping[Job, Sequence[Mapping[str, float]]]) -> Mapping[str, Numbers]:
@@ -68,7 +80,10 @@ def of_all_rows(rows: Mapping[Job, Sequence[Mapping[str, float]]]) -> Mapping[st
 
 
 def _exam(job: Job) -> Exam:
-    return Exam(_config(job), num_tasks=16 if job.is_quick else 512, num_trials=4 if job.is_quick else 13, seed=30_000)
+    if job.is_quick:
+        return Exam(_config(job), num_tasks=16, num_trials=4, seed=30_000)
+    config = _with_universe(_config(job), _FAMILIES[job.family].examined)
+    return Exam(config, num_tasks=512, num_trials=13, seed=30_000)
 
 
 EXPERIMENT = Experiment(
@@ -76,8 +91,8 @@ EXPERIMENT = Experiment(
     question="Which memory adapts best, on which tasks, and does it go on in more trials than it was trained on?",
     arms=MEMORIES,
     seeds=(0, 1, 2),
-    seeds_of={"long-trials": (0,), "recall": (0,)},
-    cost="40 runs of 50 million steps, of `control` 100 million: 25 (GRU) to 75 minutes of a core for each 50; "
+    seeds_of={"long-trials": (0,), "recall": (0,), "recall-eight": (0,)},
+    cost="45 runs of 50 million steps, of `control` 100 million: 25 (GRU) to 75 minutes of a core for each 50; "
     "`recall`, where memories look further back, was not measured",
     run=run,
     baselines=lambda job: _exam(job).baselines(job.folder),
