@@ -10,7 +10,7 @@ from flax import nnx
 
 from xworld.agents.network.config import AgentConfig
 from xworld.agents.network.linear import Linear, kernel_gradient
-from xworld.agents.network.memory.gru import GRU, advance_once, gated
+from xworld.agents.network.memory.gru import GRU, gated
 from xworld.agents.network.memory.reading import Entries, Reader, find, look, put
 
 
@@ -74,11 +74,11 @@ class GRUAttention(nnx.Module):
 
         The same arguments as of `unroll`, without the axis of time. What is not there has a weight of 0.
         """
-        is_first = is_reset[..., None]
-        prepared = self.gru.prepare(inputs) + self.again(jnp.where(is_first, 0.0, memory.read)).astype(jnp.float32)
-        hidden, _ = advance_once(*self.gru.weights(), memory.hidden, prepared, is_first)
+        norm, norm_params = nnx.split(self.reader.norm)
+        state, prepared = (memory.hidden, memory.read), self.gru.prepare(inputs)
+        _, activation, _ = _move(norm, self._weights(norm_params), state, prepared, is_reset[..., None])
         num_steps = jnp.where(is_reset, 0, memory.num_steps)
-        return self.reader.attention(self.reader.norm(hidden), memory.activations, num_steps)
+        return self.reader.attention(activation, memory.activations, num_steps)
 
     def _weights(self, norm_params: Any) -> "_Weights":
         kernel, bias = self.gru.weights()
@@ -95,6 +95,11 @@ class _Weights:
     kernels: dict[str, jax.Array]  # [I, O] each, in the type that products are computed in
     biases: dict[str, jax.Array]  # [O] or [N, O] each, or a scalar, of all but `again`
     norm: Any  # parameters
+
+    def multiply(self, name: str, values: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """The product of [..., I] values with the kernel of this name, and the values in its type."""
+        given = values.astype(self.kernels[name].dtype)
+        return given @ self.kernels[name], given
 
 
 @jax.tree_util.register_dataclass
@@ -143,21 +148,32 @@ def _advance(
     norm: Any, weights: _Weights, state: _State, entries: Entries, step: _Steps
 ) -> tuple[tuple[jax.Array, jax.Array, jax.Array], dict[str, jax.Array]]:
     """The state after a step and the [N, M] activation of it, and what each layer was given."""
-    seen: dict[str, jax.Array] = {}
-
-    def multiply(name: str, values: jax.Array) -> jax.Array:
-        seen[name] = values.astype(weights.kernels[name].dtype)
-        return seen[name] @ weights.kernels[name]
-
-    hidden, read = (jnp.where(step.is_first, 0.0, leaf) for leaf in state)
-    prepared = step.prepared + multiply("again", read).astype(jnp.float32)
-    recurrent = multiply("recurrent", hidden).astype(jnp.float32) + weights.biases["recurrent"]
-    hidden, _ = gated(hidden, prepared, recurrent)
-    new = nnx.merge(norm, weights.norm)(hidden)
-    query = (multiply("query", new) + weights.biases["query"]).reshape(len(new), 1, -1, new.shape[-1])
+    hidden, new, seen = _move(norm, weights, state, step.prepared, step.is_first)
+    asked, seen["query"] = weights.multiply("query", new)
+    query = (asked + weights.biases["query"]).reshape(len(new), 1, -1, new.shape[-1])
     found = find(look(query, entries, step.age_bias[:, None]), entries)
-    read = multiply("output", found.reshape(len(new), -1)).astype(jnp.float32) + weights.biases["output"]
-    return (hidden, read, new), seen
+    read, seen["output"] = weights.multiply("output", found.reshape(len(new), -1))
+    return (hidden, read.astype(jnp.float32) + weights.biases["output"], new), seen
+
+
+def _move(
+    norm: Any, weights: _Weights, state: _State, prepared: jax.Array, is_first: jax.Array
+) -> tuple[jax.Array, jax.Array, dict[str, jax.Array]]:
+    """The hidden state after a step, its activation, and what each layer was given; [..., M], before anything is read.
+
+    Args:
+      norm: definition of the norm of activations.
+      weights: of all layers.
+      state: before the step.
+      prepared: [..., 3 M] float32, the input's share of the gates.
+      is_first: [..., 1] bool, whether what is remembered is forgotten first.
+    """
+    hidden, read = (jnp.where(is_first, 0.0, leaf) for leaf in state)
+    from_read, given_read = weights.multiply("again", read)
+    recurrent, given_hidden = weights.multiply("recurrent", hidden)
+    prepared = prepared + from_read.astype(jnp.float32)
+    hidden, _ = gated(hidden, prepared, recurrent.astype(jnp.float32) + weights.biases["recurrent"])
+    return hidden, nnx.merge(norm, weights.norm)(hidden), {"again": given_read, "recurrent": given_hidden}
 
 
 def _recur_forward(
