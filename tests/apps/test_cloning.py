@@ -33,7 +33,7 @@ from xworld.training.learners.learner import Trained
 )
 def test_a_part_that_is_left_out_is_held_where_it_does_nothing(arm, held, tmp_path):
     """And the rest is as in the whole network."""
-    jobs = [Job("all", name, 3, tmp_path) for name in (arm.partition("-without-")[0], arm)]
+    jobs = [Job("control", name, 3, tmp_path) for name in (arm.partition("-without-")[0], arm)]
     of_whole, config = (cloning._imitation(job, _SIZES[False]) for job in jobs)
     whole, without = (cloning._first_params(job, config) for job in jobs)
     assert config.agent == of_whole.agent and config.learner.optimiser.frozen == tuple(held)
@@ -53,7 +53,7 @@ def test_a_part_that_is_left_out_is_held_where_it_does_nothing(arm, held, tmp_pa
 
 
 def test_all_arms_learn_from_the_same_and_see_a_whole_episode(tmp_path):
-    configs = [cloning._imitation(Job("all", arm, 0, tmp_path), _SIZES[False]) for arm in ARMS]
+    configs = [cloning._imitation(Job("control", arm, 0, tmp_path), _SIZES[False]) for arm in ARMS]
     assert {config.agent.memory for config in configs} == {arm.partition("-")[0] for arm in ARMS}
     of_learner = {dataclasses.replace(config.learner, optimiser=configs[0].learner.optimiser) for config in configs}
     assert len(of_learner) == len({config.seed for config in configs}) == 1
@@ -93,6 +93,13 @@ def test_divergence_is_that_of_the_policies_along_what_was_done(tmp_path):
     assert expected.max() > 0.01
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
+    # Of a teacher that always does the same: what the action that it took is to the student.
+    of_scripted = np.asarray(cloning._divergence(env, student, None, params[0], {}, pieces))
+    action = np.asarray(cloning.derive_windows(env, pieces).action)
+    expected = -np.log(np.take_along_axis(learned, action, axis=-1))[..., 0]
+    assert action.max() > 0 and expected.max() > 1
+    np.testing.assert_allclose(of_scripted, expected, atol=1e-5)
+
 
 def test_the_first_trial_is_told_of_apart(monkeypatch):
     by_step = np.where(np.arange(144)[:, None] < 24, [0.5, 0.3, 0.4], [0.2, 0.0, 0.1])
@@ -100,7 +107,7 @@ def test_the_first_trial_is_told_of_apart(monkeypatch):
     monkeypatch.setattr(cloning, "_divergence", lambda *of: by_step)
     monkeypatch.setattr(cloning, "read_windows", lambda data, streams, starts, length: length)
     monkeypatch.setattr(cloning, "load", lambda path: agent)
-    numbers = cloning._divergences(agent, SimpleNamespace(num_episodes=3, env=None))
+    numbers = cloning._divergences(agent, SimpleNamespace(num_episodes=3, env=None), cloning._LESSONS["control"])
     assert numbers["divergence_first"] == 0.4 and numbers["divergence_later"] == 0.1
     half = 4.3027 * 0.1 / 3**0.5  # t with two degrees of freedom
     assert numbers["divergence_later_low"] == pytest.approx(0.1 - half, abs=1e-3)
@@ -109,7 +116,8 @@ def test_the_first_trial_is_told_of_apart(monkeypatch):
 
 @pytest.mark.slow  # compiles the generator, the teacher, a learner and the expert
 def test_the_experiment_runs(tmp_path, capsys):
-    arguments = ["lab", "cloning", "--arms", "gru_txl-without-age", "--quick", "--output", str(tmp_path)]
+    arguments = ["lab", "cloning", "--families", "control", "--arms", "gru_txl-without-age", "--quick"]
+    arguments += ["--output", str(tmp_path)]
     assert main(arguments) == 0
     content = json.loads((tmp_path / "cloning.json").read_text())
     (of_family,) = content["families"].values()

@@ -1,13 +1,13 @@
-"""Can each memory do what a trained GRU does, and which of its parts does it need for that?
+"""Can each memory do what a teacher that remembers does, and which of its parts does it need for that?
 
-The pretrained agent plays whole episodes of the preset `memory`, with six trials, and each arm's network learns from
-all of their steps to predict its actions: likelihood alone, no rewards, and the same episodes in the same order. An arm
+The teacher plays whole episodes, and each arm's network learns from all of their steps to predict its actions:
+likelihood alone, no rewards, and the same episodes in the same order. In the family `control` the teacher is the
+pretrained agent, a GRU; in `search` and `recall` it is the searcher, whose plan needs all that was tried. An arm
 `MEMORY-without-PART` is the network whose part is held where it does nothing. How near a network comes is asked in
 episodes of held-out tasks: the Kullback-Leibler divergence of its policy from the teacher's, in nats a step, along what
 the teacher did.
 """
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -17,10 +17,11 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.scipy.special import xlogy
 
-from xworld.agents import MEMORIES, PRETRAINED, AgentPolicy, LoadedAgent, Params, load, make_agent
+from xworld.agents import MEMORIES, AgentPolicy, LoadedAgent, Params, Policy, load, make_agent, players
 from xworld.apps.laboratory.experiment import Experiment, Job, Outcome
-from xworld.apps.laboratory.experiments.remembering.memories import WHOLE_EPISODE
+from xworld.apps.laboratory.experiments.remembering.memories import FAMILIES, with_universe
 from xworld.apps.laboratory.training import Exam, made_once, with_memory
 from xworld.core.env import Env
 from xworld.evaluation import Scores, record_tasks, sample_tasks
@@ -31,8 +32,39 @@ from xworld.training import PRESETS, ImitateConfig, ImitationConfig, OptimiserCo
 from xworld.training.imitation.imitate import REPORT
 from xworld.training.imitation.windows import as_rollout
 
-_NUM_TRIALS, _TRIAL_LENGTH = 6, 24  # of all episodes, so that a window is one
 _SEED = 30_000  # of the exam, far from those of the episodes
+
+
+@dataclass(frozen=True)
+class _Lesson:
+    """What is learned from, of a family of `memories`: every episode has as many steps, so that a window is one."""
+
+    teacher: str  # a player: an agent that comes with xworld, or a scripted one that always does the same
+    num_trials: int
+    trial_length: int
+
+    @property
+    def num_steps(self) -> int:
+        """Of an episode."""
+        return self.num_trials * self.trial_length
+
+    @property
+    def agent(self) -> LoadedAgent | None:
+        """The teacher, if it is a network."""
+        return load(players.SHIPPED[self.teacher]) if self.teacher in players.SHIPPED else None
+
+    @property
+    def policy(self) -> Policy:
+        """The teacher; a network draws its actions."""
+        agent = self.agent
+        return players.SCRIPTED[self.teacher] if agent is None else AgentPolicy(agent.params, agent.agent)
+
+
+_LESSONS = {
+    "control": _Lesson(players.PRETRAINED, 6, 24),
+    "search": _Lesson(players.SEARCHER, 8, 15),
+    "recall": _Lesson(players.SEARCHER, 13, 20),
+}
 
 
 @dataclass(frozen=True)
@@ -83,51 +115,52 @@ def run(job: Job) -> Outcome:
       KeyboardInterrupt: a signal stopped it; what was done is kept.
     """
     sizes, folder = _SIZES[job.is_quick], job.folder / "agent"
-    data = Dataset(made_once(job.beside("episodes"), partial(_record, "train", sizes.num_episodes, job.seed)))
-    held_out = Dataset(made_once(job.beside("held-out"), partial(_record, "test", sizes.num_held_out, job.seed)))
+    data = Dataset(made_once(job.beside("episodes"), partial(_record, job, "train", sizes.num_episodes)))
+    held_out = Dataset(made_once(job.beside("held-out"), partial(_record, job, "test", sizes.num_held_out)))
     config = _imitation(job, sizes)
     if not (folder / REPORT).exists():
         imitate(data, config, folder, params=_first_params(job, config), show_progress=False)
     student = load(folder)
     num_parameters = sum(leaf.size for leaf in jax.tree.leaves(student.params))
-    numbers = {**_divergences(student, held_out), "parameters": num_parameters}
-    return Outcome(_exam(job.is_quick).play(folder), numbers)
+    numbers = {**_divergences(student, held_out, _LESSONS[job.family]), "parameters": num_parameters}
+    return Outcome(_exam(job).play(folder), numbers)
 
 
 def baselines(job: Job) -> Scores:
-    """The teacher and the scripted players, and the expert, which scores 1."""
-    exam = _exam(job.is_quick)
+    """The teacher, the scripted players, the searcher among them, and the expert, which scores 1."""
+    exam = _exam(job)
     scores = exam.baselines(job.folder)
-    teacher = {k: returns[None] for k, returns in exam.play(PRETRAINED).items()}
+    name = _LESSONS[job.family].teacher
+    if name in scores.returns:
+        return scores
+    teacher = {k: returns[None] for k, returns in exam.play(players.SHIPPED[name]).items()}
     return Scores({"teacher": teacher, **scores.returns}, scores.reference)
 
 
-def _config() -> RunConfig:
-    """The run that the teacher is from."""
-    return PRESETS["memory"]()
+def _config(family: str) -> RunConfig:
+    """Of whose environment and universe the tasks are."""
+    return with_universe(PRESETS[FAMILIES[family].preset](), FAMILIES[family].examined)
 
 
-def _exam(is_quick: bool) -> Exam:
-    sizes = _SIZES[is_quick]
-    return Exam(_config(), sizes.num_exam_tasks, sizes.num_exam_trials, _SEED)
+def _exam(job: Job) -> Exam:
+    sizes = _SIZES[job.is_quick]
+    return Exam(_config(job.family), sizes.num_exam_tasks, sizes.num_exam_trials, _SEED)
 
 
-def _record(split: Literal["train", "test"], number: int, seed: int, folder: Path) -> Dataset:
-    """Episodes of the teacher, which draws its actions: each of a task of its own."""
-    config, teacher = _config(), load(PRETRAINED)
-    universe = dataclasses.replace(
-        config.universe, num_trials=(_NUM_TRIALS,) * 2, trial_length=(_TRIAL_LENGTH,) * 2, split=split
-    )
-    tasks = sample_tasks(Universe(config.env, universe), jax.random.key(seed), number)
-    policy = AgentPolicy(teacher.params, teacher.agent)
-    return record_tasks(folder, DatasetHeader(config.env, players=("pretrained",)), tasks, policy, jax.random.key(seed))
+def _record(job: Job, split: Literal["train", "test"], number: int, folder: Path) -> Dataset:
+    """Episodes of the teacher, each of a task of its own."""
+    lesson, key = _LESSONS[job.family], jax.random.key(job.seed)
+    lengths = {"num_trials": (lesson.num_trials,) * 2, "trial_length": (lesson.trial_length,) * 2}
+    config = with_universe(_config(job.family), {**lengths, "split": split})
+    tasks = sample_tasks(Universe(config.env, config.universe), key, number)
+    return record_tasks(folder, DatasetHeader(config.env, players=(lesson.teacher,)), tasks, lesson.policy, key)
 
 
 def _imitation(job: Job, sizes: _Sizes) -> ImitateConfig:
     """How the arm imitates."""
     memory, _, without = job.arm.partition(_WITHOUT_PART)
-    window = _NUM_TRIALS * _TRIAL_LENGTH
-    agent = with_memory(_config(), memory, window, WHOLE_EPISODE, job.is_quick).agent
+    window = _LESSONS[job.family].num_steps
+    agent = with_memory(_config(job.family), memory, window, FAMILIES[job.family].reach, job.is_quick).agent
     frozen = _PARTS[without].names if without else ()
     return ImitateConfig(
         agent=agent,
@@ -148,7 +181,7 @@ def _imitation(job: Job, sizes: _Sizes) -> ImitateConfig:
 
 def _first_params(job: Job, config: ImitateConfig) -> Params:
     """What the arm begins with: fresh parameters, those of the part that it lacks with the part's values."""
-    params = jax.jit(make_agent(config.agent, _config().env).init)(jax.random.key(job.seed))
+    params = jax.jit(make_agent(config.agent, _config(job.family).env).init)(jax.random.key(job.seed))
     _, _, without = job.arm.partition(_WITHOUT_PART)
     if not without:
         return params
@@ -161,12 +194,15 @@ def _first_params(job: Job, config: ImitateConfig) -> Params:
     return jax.tree_util.tree_map_with_path(value_of, params)
 
 
-def _divergences(student: LoadedAgent, held_out: Dataset) -> Mapping[str, float]:
+def _divergences(student: LoadedAgent, held_out: Dataset, lesson: _Lesson) -> Mapping[str, float]:
     """In nats a step, of the first trial and of the later ones, with 95 % intervals over tasks."""
-    teacher, number = load(PRETRAINED), held_out.num_episodes
-    pieces = read_windows(held_out, np.arange(number), np.zeros(number, np.int64), _NUM_TRIALS * _TRIAL_LENGTH)
-    by_step = _divergence(held_out.env, student.agent, teacher.agent, student.params, teacher.params, pieces)
-    by_trial = np.asarray(by_step, np.float64).reshape(_NUM_TRIALS, _TRIAL_LENGTH, number).mean(1)
+    number = held_out.num_episodes
+    pieces = read_windows(held_out, np.arange(number), np.zeros(number, np.int64), lesson.num_steps)
+    teacher = lesson.agent
+    agents = student.agent, None if teacher is None else teacher.agent
+    params = student.params, {} if teacher is None else teacher.params
+    by_step = _divergence(held_out.env, *agents, *params, pieces)
+    by_trial = np.asarray(by_step, np.float64).reshape(lesson.num_trials, lesson.trial_length, number).mean(1)
     numbers = {}
     for name, values in (("first", by_trial[:1].mean(0)), ("later", by_trial[1:].mean(0))):
         found = estimate(values[None, :, None])
@@ -179,22 +215,28 @@ def _divergences(student: LoadedAgent, held_out: Dataset) -> Mapping[str, float]
 def _divergence(
     env: Env, student: Any, teacher: Any, of_student: Params, of_teacher: Params, pieces: Pieces
 ) -> jax.Array:
-    """[T, N] float32, of the student's policy from the teacher's."""
+    """[T, N] float32, of the student's policy from the teacher's; None is a teacher that always does the same."""
     windows = derive_windows(env, pieces)
     rollout = as_rollout(env, student, windows, windows.action, 0)
     learned = jax.nn.log_softmax(unroll(student, of_student, rollout).logits)
-    memory = teacher.start_memory(windows.is_start.shape[0])
-    taught = jax.nn.log_softmax(unroll(teacher, of_teacher, rollout, memory).logits)
-    return (jnp.exp(taught) * (taught - learned)).sum(-1)[..., 0]
+    if teacher is None:
+        taught = jax.nn.one_hot(windows.action, learned.shape[-1])
+    else:
+        memory = teacher.start_memory(windows.is_start.shape[0])
+        taught = jax.nn.softmax(unroll(teacher, of_teacher, rollout, memory).logits)
+    return (xlogy(taught, taught) - taught * learned).sum(-1)[..., 0]
 
 
 EXPERIMENT = Experiment(
     name="cloning",
-    question="Can each memory do what a trained GRU does, and which of its parts does it need for that?",
+    question="Can each memory do what a teacher that remembers does, and which of its parts does it need for that?",
     arms=ARMS,
+    families=tuple(_LESSONS),
+    arms_of={"control": ARMS, "search": MEMORIES, "recall": MEMORIES},
     seeds=(0, 1, 2),
-    cost="30 runs of 3750 updates on recorded episodes, 3 to 8 minutes of a core each",
+    cost="60 runs of 3750 updates on recorded episodes: of `control` 3 to 8 minutes of a core each",
     run=run,
     baselines=baselines,
+    trained_trials={family: lesson.num_trials for family, lesson in _LESSONS.items()},
     why_no_steps="cloning learns from recorded episodes, in no environment",
 )

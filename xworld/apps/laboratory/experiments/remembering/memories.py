@@ -18,7 +18,7 @@ from xworld.training import PRESETS, RunConfig
 
 
 @dataclass(frozen=True)
-class _Family:
+class Family:
     """Tasks, and what is asked of a memory on them."""
 
     preset: str
@@ -29,18 +29,18 @@ class _Family:
 
 _EIGHT_RULES = {"num_chains": (8, 8)}
 WHOLE_EPISODE = 152  # of the preset `memory`, at least: six trials of 25 steps
-_FAMILIES = {
-    "control": _Family("memory", reach=WHOLE_EPISODE),
-    "long-trials": _Family("memory-long", reach=300),  # as AdA's, over episodes of 300 to 600 steps
-    "search": _Family("memory-search", reach=120),  # a whole episode
-    "recall": _Family("memory-recall", reach=260, examined=_EIGHT_RULES),  # likewise
-    "recall-eight": _Family("memory-recall", reach=260, trained=_EIGHT_RULES, examined=_EIGHT_RULES),
+FAMILIES = {
+    "control": Family("memory", reach=WHOLE_EPISODE),
+    "long-trials": Family("memory-long", reach=300),  # as AdA's, over episodes of 300 to 600 steps
+    "search": Family("memory-search", reach=120),  # a whole episode
+    "recall": Family("memory-recall", reach=260, examined=_EIGHT_RULES),  # likewise
+    "recall-eight": Family("memory-recall", reach=260, trained=_EIGHT_RULES, examined=_EIGHT_RULES),
 }
 
 
 def run(job: Job) -> Outcome:
     """Trains an agent with the arm's memory on the family's tasks."""
-    config, family = _config(job), _FAMILIES[job.family]
+    config, family = _config(job), FAMILIES[job.family]
     config = with_memory(config, job.arm, config.learner.rollout_length, family.reach, job.is_quick)
     return train_to_end(config, job, _exam(job))
 
@@ -48,11 +48,11 @@ def run(job: Job) -> Outcome:
 def _config(job: Job) -> RunConfig:
     if job.is_quick:
         return PRESETS["smoke"]()
-    family = _FAMILIES[job.family]
-    return _with_universe(PRESETS[family.preset](), family.trained)
+    family = FAMILIES[job.family]
+    return with_universe(PRESETS[family.preset](), family.trained)
 
 
-def _with_universe(config: RunConfig, fields: Mapping[str, Any]) -> RunConfig:
+def with_universe(config: RunConfig, fields: Mapping[str, Any]) -> RunConfig:
     """The run, with these fields of its universe in place of its own."""
     return dataclasses.replace(config, universe=dataclasses.replace(config.universe, **fields))
 
@@ -64,7 +64,7 @@ def of_all_rows(rows: Mapping[Job, Sequence[Mapping[str, float]]]) -> Mapping[st
     GRU's then; a run that ended before counts with its end. Scores are those of `curve_of`; None without a GRU's run.
     """
     found: dict[str, dict[str, float | None]] = {}
-    for family in _FAMILIES:
+    for family in FAMILIES:
         curves = {
             arm: curve_of([of_run for job, of_run in rows.items() if (job.family, job.arm) == (family, arm)])
             for arm in MEMORIES
@@ -82,7 +82,7 @@ def of_all_rows(rows: Mapping[Job, Sequence[Mapping[str, float]]]) -> Mapping[st
 def _exam(job: Job) -> Exam:
     if job.is_quick:
         return Exam(_config(job), num_tasks=16, num_trials=4, seed=30_000)
-    config = _with_universe(_config(job), _FAMILIES[job.family].examined)
+    config = with_universe(_config(job), FAMILIES[job.family].examined)
     return Exam(config, num_tasks=512, num_trials=13, seed=30_000)
 
 
@@ -96,7 +96,7 @@ EXPERIMENT = Experiment(
     "`recall`, where memories look further back, was not measured",
     run=run,
     baselines=lambda job: _exam(job).baselines(job.folder),
-    families=tuple(_FAMILIES),
+    families=tuple(FAMILIES),
     of_all_rows=of_all_rows,
-    trained_trials={name: PRESETS[family.preset]().universe.num_trials[1] for name, family in _FAMILIES.items()},
+    trained_trials={name: PRESETS[family.preset]().universe.num_trials[1] for name, family in FAMILIES.items()},
 )
