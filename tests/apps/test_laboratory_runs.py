@@ -15,9 +15,11 @@ import toy_experiment
 from toy_experiment import EXPERIMENT
 
 from xworld import ConfigError
+from xworld.agents import MEMORIES
 from xworld.apps import laboratory
 from xworld.apps.commands.main import main
 from xworld.apps.laboratory import Job, Outcome, known_experiments, run_experiment, worker
+from xworld.apps.laboratory.experiments.remembering import gradient_reach, learning_rate
 from xworld.apps.laboratory.training import can_go_on
 from xworld.base.files import locked
 
@@ -272,6 +274,31 @@ def test_arms_differ_in_what_they_say(name, family, arm, expected, is_quick, tmp
         name_of = {True: "window", False: "gradient_window"}
         windows = {agent[name_of[agent["memory"] == "transformer_xl"]] for agent in (first, other)}
         assert windows == {configs[0].learner.rollout_length}
+
+
+def test_arms_differ_in_their_learning_rates(tmp_path, monkeypatch):
+    """And those with the presets' rate are the runs of `gradient_reach` with the whole rollout."""
+    configs = {}
+
+    def remember(config, job, exam):
+        configs[job.arm] = config
+        return Outcome({1: np.zeros((1, 1))})
+
+    for module, arms in (
+        (learning_rate, learning_rate.EXPERIMENT.arms),
+        (gradient_reach, [f"{memory}-96" for memory in MEMORIES]),
+    ):
+        monkeypatch.setattr(module, "train_to_end", remember)
+        for arm in arms:
+            module.run(Job("all", arm, 0, tmp_path))
+    assert all(configs[f"{memory}-96"] == configs.pop(f"{memory}-0.001") for memory in MEMORIES)
+    for memory in MEMORIES:
+        usual = configs.pop(f"{memory}-96")
+        for arm in [arm for arm in configs if arm.rpartition("-")[0] == memory]:
+            rate = float(arm.rpartition("-")[2])
+            rates = {"learning_rate": rate, "final_learning_rate": rate / 10}
+            assert configs.pop(arm) == dataclasses.replace(usual, learner=dataclasses.replace(usual.learner, **rates))
+    assert not configs
 
 
 @pytest.mark.parametrize(

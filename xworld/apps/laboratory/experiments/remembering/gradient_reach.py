@@ -21,13 +21,14 @@ def run(job: Job) -> Outcome:
     """Trains the arm's memory with the arm's window."""
     memory, _, window = job.arm.rpartition("-")
     config = with_memory(half_of_memory(job.is_quick), memory, int(window), WHOLE_EPISODE, job.is_quick)
-    outcome = train_to_end(config, job, _exam(job.is_quick))
+    outcome = train_to_end(config, job, exam(job.is_quick))
     shortest, longest = config.universe.trial_length
     share = 2 * int(window) / (shortest + longest)
     return dataclasses.replace(outcome, numbers={**outcome.numbers, AGAINST: round(share, 3)})
 
 
-def _exam(is_quick: bool) -> Exam:
+def exam(is_quick: bool) -> Exam:
+    """512 held-out tasks of the preset `memory`, of 13 trials."""
     return Exam(
         half_of_memory(is_quick), num_tasks=16 if is_quick else 512, num_trials=4 if is_quick else 13, seed=50_000
     )
@@ -40,7 +41,7 @@ EXPERIMENT = Experiment(
     seeds=(0, 1, 2),
     cost="42 runs of 50 million steps, 25 to 80 minutes each on one core",
     run=run,
-    baselines=lambda job: _exam(job.is_quick).baselines(job.folder),
+    baselines=lambda job: exam(job.is_quick).baselines(job.folder),
     trained_trials={"all": PRESETS["memory"]().universe.num_trials[1]},
     against=AGAINST,
 )
