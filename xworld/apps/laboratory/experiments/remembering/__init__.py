@@ -1,5 +1,5 @@
-"""Experiments with memories: which adapts best, how far gradients reach, how fast to learn, what can be represented."""
+"""Experiments with memories: which adapts best, and how they should be built and learn."""
 
-from xworld.apps.laboratory.experiments.remembering import cloning, gradient_reach, learning_rate, memories
+from xworld.apps.laboratory.experiments.remembering import cloning, gradient_reach, learning_rate, looks, memories
 
-EXPERIMENTS = (cloning.EXPERIMENT, gradient_reach.EXPERIMENT, learning_rate.EXPERIMENT, memories.EXPERIMENT)
+EXPERIMENTS = tuple(module.EXPERIMENT for module in (cloning, gradient_reach, learning_rate, looks, memories))
