@@ -234,9 +234,11 @@ EXPERIMENT = Experiment(
     families=tuple(_LESSONS),
     arms_of={"control": ARMS, "search": MEMORIES, "recall": MEMORIES},
     seeds=(0, 1, 2),
-    cost="60 runs of 3750 updates on recorded episodes: of `control` 3 to 8 minutes of a core each",
+    cost="60 runs of 3750 updates on recorded episodes: of `control` 3 to 8 minutes of a core each, "
+    "of `recall` 14 for `gated_delta`, beside others",
     run=run,
     baselines=baselines,
     trained_trials={family: lesson.num_trials for family, lesson in _LESSONS.items()},
+    num_columns=1,  # names of arms are long
     why_no_steps="cloning learns from recorded episodes, in no environment",
 )
