@@ -21,7 +21,7 @@ from xworld.agents import (
     distribution,
     make_agent,
 )
-from xworld.agents.network.encoders import ByteEmbedding, Look, Thermometer
+from xworld.agents.network.encoders import ByteEmbedding, Thermometer
 from xworld.core.step.actions import NUM_ACTIONS
 
 LENGTH, BATCH = 20, 6
@@ -56,7 +56,7 @@ def recording() -> Recording:
 
 # Episodes are longer than what is cached or kept, and neither they nor the recording are whole windows.
 CONFIGS = {
-    "gru": dataclasses.replace(SMALL, num_looks=2),
+    "gru": SMALL,
     "gru_attention": dataclasses.replace(SMALL, memory="gru_attention", num_heads=2, num_kept=2, keep_every=2),
     "gru_txl": dataclasses.replace(
         SMALL, memory="gru_txl", num_heads=2, num_kept=2, keep_every=2, feed_forward_size=32
@@ -331,46 +331,6 @@ def test_a_kind_is_embedded_as_shape_plus_colour():
     embed = ByteEmbedding(SMALL, nnx.Rngs(0))
     red_ball, green_ball, red_cube, green_cube = embed(jnp.array([0x10, 0x11, 0x20, 0x21], jnp.uint8))
     np.testing.assert_allclose(green_cube, green_ball + red_cube - red_ball, atol=1e-6)
-
-
-def test_a_look_finds_where_there_is_what_it_asks_for():
-    """Each by its own vector, which depends on the memory."""
-    look, size = Look(dataclasses.replace(SMALL, num_looks=2), nnx.Rngs(0)), SMALL.embedding_size
-    kernel = np.zeros((SMALL.memory_size, 2, size), np.float32)
-    kernel[0, 0, 3] = kernel[0, 1, 5] = kernel[1, 0, 5] = 20  # the first looks for the 3rd, in another state the 5th
-    look.query.kernel[...] = kernel.reshape(SMALL.memory_size, -1)
-    look.bias[...] = jnp.full(2, -10.0)
-    things = jnp.eye(size)[jnp.array([5, 3, 0, 3])]
-    one, other = jnp.eye(SMALL.memory_size)[:2]
-    np.testing.assert_allclose(look(one, things), [0, 1, 0, 1, 1, 0, 0, 0], atol=1e-4)
-    np.testing.assert_allclose(look(other, things), [1, 0, 0, 0, 0, 0, 0, 0], atol=1e-4)
-
-
-def test_what_looks_find_is_of_the_view_as_it_is_now(recording):
-    """What stands in a cell is in that cell's numbers alone, and an agent that sees no things finds none."""
-    agent = make_agent(dataclasses.replace(SMALL, num_looks=2), env_config())
-    network = nnx.merge(agent.graphdef, rough_params(agent))
-    observation = jax.tree.map(lambda leaf: leaf[0], recording.timestep.observation)
-    changed = observation.view.at[..., 1, 4, 1].set(jnp.where(observation.view[..., 1, 4, 1] == 0x23, 0x24, 0x23))
-    memory = jnp.ones((BATCH, 1, SMALL.memory_size))
-    before, after = (
-        np.asarray(network.features(memory, dataclasses.replace(observation, view=view)))
-        for view in (observation.view, changed)
-    )
-    side = env_config().view_size
-    assert before.shape == (BATCH, 1, SMALL.memory_size + 2 * side**2)
-    moved = (before != after)[..., SMALL.memory_size :].reshape(BATCH, 2, side, side)
-    assert moved[:, :, 1, 4].all() and moved.sum() == 2 * BATCH
-    assert (before == after)[..., : SMALL.memory_size].all()
-
-    blind = make_agent(dataclasses.replace(agent.config, sees_things=False), env_config())
-    timestep, view = recording.timestep, recording.timestep.observation.view
-    other = dataclasses.replace(timestep.observation, view=view.at[..., 1].set(0x23))
-    outputs = [
-        unroll(blind, rough_params(blind), one, recording.briefing)
-        for one in (timestep, dataclasses.replace(timestep, observation=other))
-    ]
-    jax.tree.map(np.testing.assert_array_equal, *outputs)
 
 
 def from_seat_1(kinds: jax.Array) -> jax.Array:

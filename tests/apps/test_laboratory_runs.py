@@ -250,7 +250,6 @@ def test_all_experiments_are_listed(capsys):
         ("memories", "recall", "gated_delta", {"num_layers": 2}),
         ("gradient_reach", "all", "gated_delta-12", {"gradient_window": 12}),
         ("gradient_reach", "all", "gru-12", {"gradient_window": 12}),
-        ("looks", "all", "gru-looks", {"num_looks": 2}),
     ],
 )
 @pytest.mark.parametrize("is_quick", [False, True])

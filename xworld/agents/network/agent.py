@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from xworld.agents.network.config import AgentConfig
-from xworld.agents.network.encoders import BriefingEncoder, ByteEmbedding, Look, ObservationEncoder
+from xworld.agents.network.encoders import BriefingEncoder, ByteEmbedding, ObservationEncoder
 from xworld.agents.network.linear import Linear
 from xworld.agents.network.memory.memory import Memory, empty_memory, make_memory, unroll_in_windows
 from xworld.core.config import EnvConfig
@@ -40,7 +40,7 @@ class Output:
 
     logits: jax.Array  # [..., A, 7] float32, of the actions
     value: jax.Array  # [..., A] float32, the return it expects, as training normalises returns
-    features: jax.Array  # [..., A, F] float32, what the heads read; a head of one's own can read it too
+    features: jax.Array  # [..., A, M] float32, what the heads read; a head of one's own can read it too
     memory: Memory  # after the last timestep
 
 
@@ -53,15 +53,13 @@ class Network(nnx.Module):
         self.observation = ObservationEncoder(config, env_config, rngs)
         self.briefing = BriefingEncoder(config, rngs)
         self.memory = make_memory(config, rngs)
-        num_features = config.memory_size + config.num_looks * env_config.view_size**2
         hidden = nnx.initializers.orthogonal(2**0.5)
-        self.policy = Linear(num_features, config.head_size, kernel_init=hidden, rngs=rngs)
-        self.value = Linear(num_features, config.head_size, kernel_init=hidden, rngs=rngs)
+        self.policy = Linear(config.memory_size, config.head_size, kernel_init=hidden, rngs=rngs)
+        self.value = Linear(config.memory_size, config.head_size, kernel_init=hidden, rngs=rngs)
         # A small last layer: the first policy is nearly uniform.
         small, plain = nnx.initializers.orthogonal(0.01), nnx.initializers.orthogonal(1.0)
         self.policy_output = Linear(config.head_size, NUM_ACTIONS, kernel_init=small, rngs=rngs)
         self.value_output = Linear(config.head_size, 1, kernel_init=plain, rngs=rngs)
-        self.look = Look(config, rngs) if config.num_looks else None
 
     def tell(self, briefing: Briefing) -> jax.Array:
         """[..., A, encoder_size] the encoded briefing, in the dtype that is computed in."""
@@ -73,17 +71,10 @@ class Network(nnx.Module):
             told = told + self.briefing.goal_part(observation.goal, self.kinds)
         return nnx.relu(self.observation(observation, self.kinds) + told)
 
-    def features(self, memory: jax.Array, observation: Observation) -> jax.Array:
-        """[..., A, F] float32 what the heads read: the memory's output, and what its looks find in the view."""
-        memory = memory.astype(jnp.float32)
-        if self.look is None:
-            return memory
-        return jnp.concatenate([memory, self.look(memory, self.observation.things(observation, self.kinds))], axis=-1)
-
-    def decide(self, features: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def decide(self, memory: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Logits [..., A, 7] and values [..., A], float32 as everything from the memory's output on."""
-        logits = self.policy_output(nnx.relu(self.policy(features)))
-        return logits, self.value_output(nnx.relu(self.value(features)))[..., 0]
+        logits = self.policy_output(nnx.relu(self.policy(memory)))
+        return logits, self.value_output(nnx.relu(self.value(memory)))[..., 0]
 
 
 @dataclass(frozen=True)
@@ -139,12 +130,10 @@ class Agent:
     ) -> Output:
         """[T, ...] timesteps, as `step` one after the other; `memory` is the one before the first."""
         network = self._network(params)
-        seen = self._seen(observation, is_reset)
-        encoded = network.encode(seen, told)
+        encoded = network.encode(self._seen(observation, is_reset), told)
         is_reset = jnp.broadcast_to(is_reset[..., None], encoded.shape[:-1])
         window = self.config.gradient_window
-        outputs, memory = unroll_in_windows(network.memory, window, memory, encoded, is_reset)
-        features = network.features(outputs, seen)
+        features, memory = unroll_in_windows(network.memory, window, memory, encoded, is_reset)
         return Output(*network.decide(features), features, memory)
 
     @property

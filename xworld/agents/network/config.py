@@ -37,7 +37,6 @@ class AgentConfig:
     memory: str = "gru"  # or "gru_attention", "gru_txl", "transformer_xl", "gated_delta"
     memory_size: int = 128  # of the GRU's hidden state, or of the layers of a transformer or of gated_delta
     head_size: int = 64  # of the hidden layer of the policy and of the value
-    num_looks: int = 0  # of the memory into the view, each for one thing; 0: the heads read the memory alone
     gradient_window: int | None = None  # recurrent memories: steps after which no gradient goes back; None: a rollout
     num_heads: int = 4  # of attention, or of gated_delta: matrices of a layer
     num_kept: int = 64  # gru_attention, gru_txl: activations that are kept ...
@@ -60,8 +59,6 @@ class AgentConfig:
                     raise ConfigError(f"AgentConfig.{field.name} is {value!r}. {did_you_mean(str(value), known)}")
             elif isinstance(field.default, bool):
                 check_fields(self, [field.name], check_bool, "AgentConfig")
-            elif field.name == "num_looks":
-                check_fields(self, [field.name], partial(check_whole, low=0), "AgentConfig")
             elif value is not None or field.default is not None:
                 check_fields(self, [field.name], partial(check_whole, low=1), "AgentConfig")
         self._check_memory()

@@ -95,12 +95,6 @@ class ObservationEncoder(nnx.Module):
         ]
         return self.dense(jnp.concatenate([feature.astype(self.dtype) for feature in features], axis=-1))
 
-    def things(self, observation: Observation, kinds: ByteEmbedding) -> jax.Array:
-        """[..., A, V * V, E] what stands in the cells of the view, embedded."""
-        view = observation.view
-        things, _ = self._things(view[..., 1], view[..., 2], kinds)
-        return things.reshape(*view.shape[:-3], -1, things.shape[-1])
-
     def _things(self, things: jax.Array, details: jax.Array, kinds: ByteEmbedding) -> tuple[jax.Array, jax.Array]:
         """[..., A, V, V, E] each, from [..., A, V, V] bytes: the things in the cells, and their details."""
         if things.shape[-3] == 1:
@@ -109,25 +103,6 @@ class ObservationEncoder(nnx.Module):
         unturned = jnp.where(is_agent, kinds_.agent_kind(0) + ((things & 15) >> 2), things).astype(jnp.uint8)
         of_agent = kinds(details) + self.direction[...].astype(self.dtype)[things & 3]
         return kinds(as_seen(unturned, 2)), jnp.where(is_agent[..., None], of_agent, self.detail(details))
-
-
-class Look(nnx.Module):
-    """Where in the view there is what the memory asks for: each look compares one vector with that of every thing.
-
-    What it asks for is known after the view was encoded, in numbers too few to say of each cell what stands there.
-    """
-
-    def __init__(self, config: AgentConfig, rngs: nnx.Rngs):
-        """Of `num_looks` looks."""
-        self.num_looks = config.num_looks
-        self.query = Linear(config.memory_size, config.num_looks * config.embedding_size, rngs=rngs)
-        self.bias = nnx.Param(jnp.zeros(config.num_looks, jnp.float32))
-
-    def __call__(self, memory: jax.Array, things: jax.Array) -> jax.Array:
-        """[..., L * V * V] float32 from 0 to 1, of a memory's [..., M] output and [..., V * V, E] embedded things."""
-        asked = self.query(memory).reshape(*memory.shape[:-1], self.num_looks, -1)
-        scores = jnp.einsum("...le,...ve->...lv", asked, things.astype(jnp.float32)) + self.bias[...][:, None]
-        return jax.nn.sigmoid(scores).reshape(*memory.shape[:-1], -1)
 
 
 def as_seen(kinds: jax.Array, num_axes: int) -> jax.Array:

@@ -1,5 +1,5 @@
 """Experiments with memories: which adapts best, and how they should be built and learn."""
 
-from xworld.apps.laboratory.experiments.remembering import cloning, gradient_reach, learning_rate, looks, memories
+from xworld.apps.laboratory.experiments.remembering import cloning, gradient_reach, learning_rate, memories
 
-EXPERIMENTS = tuple(module.EXPERIMENT for module in (cloning, gradient_reach, learning_rate, looks, memories))
+EXPERIMENTS = tuple(module.EXPERIMENT for module in (cloning, gradient_reach, learning_rate, memories))
