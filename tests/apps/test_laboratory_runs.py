@@ -19,7 +19,7 @@ from xworld.agents import MEMORIES
 from xworld.apps import laboratory
 from xworld.apps.commands.main import main
 from xworld.apps.laboratory import Job, Outcome, known_experiments, run_experiment, worker
-from xworld.apps.laboratory.experiments.remembering import gradient_reach, learning_rate
+from xworld.apps.laboratory.experiments.remembering import gradient_reach, learning_rate, memories
 from xworld.apps.laboratory.training import can_go_on
 from xworld.base.files import locked
 
@@ -274,6 +274,16 @@ def test_arms_differ_in_what_they_say(name, family, arm, expected, is_quick, tmp
         name_of = {True: "window", False: "gradient_window"}
         windows = {agent[name_of[agent["memory"] == "transformer_xl"]] for agent in (first, other)}
         assert windows == {configs[0].learner.rollout_length}
+
+
+def test_recall_is_trained_with_fewer_rules_than_it_is_examined_with(tmp_path):
+    """But for the family that has eight from the first task on; nothing else of a universe differs."""
+    jobs = [Job(family, "gru", 0, tmp_path) for family in ("recall", "recall-eight", "control")]
+    trained = [memories._config(job).universe for job in jobs]
+    examined = [memories._exam(job).config.universe for job in jobs]
+    assert [universe.num_chains for universe in trained] == [(2, 8), (8, 8), (1, 1)]
+    eight = [dataclasses.replace(universe, num_chains=(8, 8)) for universe in trained[:2]]
+    assert eight == examined[:2] and examined[2] == trained[2]
 
 
 def test_arms_differ_in_their_learning_rates(tmp_path, monkeypatch):

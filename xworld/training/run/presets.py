@@ -75,10 +75,7 @@ def memory_search() -> RunConfig:
 
 
 def memory_recall() -> RunConfig:
-    """Two to eight hidden rules, and a goal for each, drawn anew in every trial: all that is found out is needed later.
-
-    Where all tasks have eight rules, 50 million steps do not show an agent that there is something to remember.
-    """
+    """Two to eight hidden rules, and a goal for each, drawn anew in every trial: all that is found out is needed."""
     config = memory()
     return dataclasses.replace(
         config,

@@ -93,7 +93,7 @@ EXPERIMENT = Experiment(
     seeds=(0, 1, 2),
     seeds_of={"long-trials": (0,), "recall": (0,), "recall-eight": (0,)},
     cost="45 runs of 50 million steps, of `control` 100 million: 25 (GRU) to 75 minutes of a core for each 50; "
-    "`recall`, where memories look further back, was not measured",
+    "of `recall` 20 (GRU) to 50",
     run=run,
     baselines=lambda job: _exam(job).baselines(job.folder),
     families=tuple(FAMILIES),
