@@ -11,6 +11,7 @@ from xworld.apps.laboratory import Job, Outcome, run_experiment
 from xworld.apps.laboratory.experiment import BASELINES
 from xworld.apps.laboratory.experiments import curricula
 from xworld.apps.laboratory.experiments.remembering import memories
+from xworld.apps.laboratory.report.figures import draw_families
 from xworld.apps.laboratory.report.page import with_other_arms
 from xworld.evaluation import Reference, Scores
 from xworld.evaluation.scores.statistics import contrast, crossed_interval, difference, interval
@@ -109,7 +110,8 @@ def test_trials_beyond_those_of_training_are_told_apart(tmp_path):
         trained_trials={"all": 1},
         against="reach",
     )
-    content = run_experiment(experiment, tmp_path)["families"]["all"]
+    everything = run_experiment(experiment, tmp_path)
+    content = everything["families"]["all"]
     found = content["after_training"]["high-3"]
     half = stdtrit(5, 0.975) * spread.std(ddof=1) / 6**0.5  # both seeds are alike
     assert (found["from"], found["to"], found["lowest"]["trial"]) == (1, 3, 2)
@@ -121,6 +123,11 @@ def test_trials_beyond_those_of_training_are_told_apart(tmp_path):
     page = (tmp_path / "toy.html").read_text()
     assert "More trials than the 1 of training" in page and "high-3; lowest in trial 2" in page
     assert "<th>high-1 of high-3</th><td>0.500" in page
+    panels = [{text.get_text() for text in axes.texts} for axes in draw_families(everything, by_group=True).axes]
+    assert [panel & {*experiment.arms, "expert"} for panel in panels] == [
+        {"high-3", "high-1", "expert"},
+        {"flat-3", "flat-1", "expert"},
+    ]
     plain = run_experiment(dataclasses.replace(EXPERIMENT, trained_trials={"all": 3}), tmp_path / "plain")["families"]
     assert plain["all"]["after_training"] == plain["all"]["gain_kept"] == {}
     assert "of training" not in (tmp_path / "plain" / "toy.html").read_text()

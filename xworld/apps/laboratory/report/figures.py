@@ -21,23 +21,39 @@ _NAMES_IN_LINE, _LINE = 4, 0.24  # of a legend above all panels, and the height 
 _FAR = 4.0  # the longest run over the shortest
 
 
-def draw_families(content: Mapping[str, Any]) -> Figure:
-    """Score from trial to trial, or of another unit, arms and baselines as lines; of several families a panel each."""
-    families = content["families"]
-    if len(families) == 1:
-        (only,) = families.values()
+def draw_families(content: Mapping[str, Any], *, by_group: bool = False) -> Figure:
+    """Score from trial to trial, or of another unit, arms and baselines as lines.
+
+    A panel for each family, or, of the arms of each group by themselves, for each family and group. Groups are those
+    of `group_of`.
+    """
+    panels = _by_group(content) if by_group else content["families"]
+    if len(panels) == 1:
+        (only,) = panels.values()
         return draw_trials(only, main=content["arms"], unit=content["unit"])
     num_columns = content["num_columns"]
-    num_rows = -(-len(families) // num_columns)
+    num_rows = -(-len(panels) // num_columns)
     figure = blank_figure(_WIDTH * num_columns, _HEIGHT * num_rows)
-    for place, (family, of_family) in enumerate(families.items()):
+    for place, (name, scores) in enumerate(panels.items()):
         row, column = divmod(place, num_columns)
         left, bottom = (column + 0.1) / num_columns, 1 - (row + 1 - 0.14) / num_rows
         axes = add_axes(figure, (left, bottom, 0.57 / num_columns, 0.66 / num_rows))
-        k = trials_panel(axes, of_family, None, content["arms"], content["unit"])
-        about = f"mean over {of_family['num_scored'][k]} tasks, shaded: 95 % interval"
-        write_title(axes, family, about)
+        k = trials_panel(axes, scores, None, content["arms"], content["unit"])
+        about = f"mean over {scores['num_scored'][k]} tasks, shaded: 95 % interval"
+        write_title(axes, name, about)
     return figure
+
+
+def _by_group(content: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """By group, behind the family's name where there are several, what a panel draws: its arms and all baselines."""
+    panels = {}
+    for family, of_family in content["families"].items():
+        prefix = f"{family}, " if len(content["families"]) > 1 else ""
+        for group in dict.fromkeys(group_of(arm) for arm in content["arms"] if of_family["scores"].get(arm)):
+            others = [arm for arm in content["arms"] if group_of(arm) != group]
+            scores = {name: one for name, one in of_family["scores"].items() if name not in others}
+            panels[prefix + group] = {**of_family, "scores": scores}
+    return panels
 
 
 def draw_numbers(content: Mapping[str, Any]) -> Figure:

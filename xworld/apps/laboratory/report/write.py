@@ -66,7 +66,7 @@ def write_report(
 
 def _figures(experiment: Experiment, content: Mapping[str, Any]) -> dict[str, bytes]:
     """By the names of their files."""
-    figures = {f"{experiment.name}.png": to_png(draw_families(content))}
+    figures = {f"{experiment.name}.png": to_png(draw_families(content, by_group=experiment.against is not None))}
     if any(len(by_k) > 1 for of_family in content["families"].values() for by_k in of_family["scores"].values()):
         figures[f"{experiment.name}-numbers.png"] = to_png(draw_numbers(content))
     if experiment.against is not None:
