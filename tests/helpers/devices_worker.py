@@ -53,13 +53,26 @@ def untrained_teacher(**changes: Any) -> Any:
     return Teacher(params, agent, scale, TeachingConfig(**changes))
 
 
-def curriculum_config() -> RunConfig:
-    """Four updates of prioritised replay, in two chunks; nearly all of what is trained on comes from its archive."""
+def small_curricula() -> dict[str, Any]:
+    """Of each kind one for runs of few updates; with `plr` nearly all that is trained on comes from its archive."""
+    from xworld.training import AccelConfig, LearnabilityConfig, NoopConfig, PLRConfig, ProgressConfig
+
+    return {
+        "plr": PLRConfig(capacity=64, min_filled=4, decay=0.9),
+        "noop": NoopConfig(
+            num_episodes=2, num_idle_episodes=1, capacity=32, margin=0.0, spread=0.0, num_training_episodes=4
+        ),
+        "learnability": LearnabilityConfig(capacity=16, updates_per_refresh=2, num_episodes=2),
+        "progress": ProgressConfig(capacity=64),
+        "accel": AccelConfig(capacity=32, min_filled=4, edited=1.0),
+    }
+
+
+def curriculum_config(name: str = "plr") -> RunConfig:
+    """Four updates with one of the small curricula, in two chunks."""
     from tiny_rooms import sanity_config
 
-    from xworld.training import PLRConfig
-
-    curriculum = PLRConfig(capacity=64, min_filled=4, decay=0.9)
+    curriculum = small_curricula()[name]
     changes = {"updates_per_chunk": 2, "chunks_per_checkpoint": 1, "chunks_per_evaluation": 2}
     config = dataclasses.replace(sanity_config(), curriculum=curriculum, **changes)
     return dataclasses.replace(config, total_steps=4 * config.steps_per_update)
@@ -130,9 +143,10 @@ def main() -> None:
         if options.get("stops") and jax.process_index() == 0:  # the other process has to follow
             signal.raise_signal(signal.SIGTERM)
 
-    has_curriculum = options.get("has_curriculum", False)
-    config = curriculum_config() if has_curriculum else short_config(**options.get("changes", {}))
-    given = {"tasks": known_tasks()} if has_curriculum else everything()
+    if "curriculum" in options:
+        config, given = curriculum_config(options["curriculum"]), {"tasks": known_tasks()}
+    else:
+        config, given = short_config(**options.get("changes", {})), everything()
     if options.get("has_pool", False):
         config, given = pool_config(), {"tasks": two_agents()[1]}
     resume = options.get("resumes", False)

@@ -6,7 +6,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from devices_worker import curriculum_config, known_tasks
+from devices_worker import curriculum_config, known_tasks, small_curricula
 from test_devices import assert_same_run, finish, start
 from test_seams import assert_same
 
@@ -14,11 +14,7 @@ from xworld import ConfigError
 from xworld.tasks import TaskSet, to_text
 from xworld.training import (
     CURRICULA,
-    AccelConfig,
-    LearnabilityConfig,
-    NoopConfig,
     PLRConfig,
-    ProgressConfig,
     Search,
     Sizes,
     UniformConfig,
@@ -33,14 +29,6 @@ from xworld.training.run.given import make_source
 from xworld.training.run.presets import s, smoke
 
 CONFIG = curriculum_config()
-SMALL = {
-    "noop": NoopConfig(
-        num_episodes=2, num_idle_episodes=1, capacity=32, margin=0.0, spread=0.0, num_training_episodes=4
-    ),
-    "learnability": LearnabilityConfig(capacity=16, updates_per_refresh=2, num_episodes=2),
-    "progress": ProgressConfig(capacity=64),
-    "accel": AccelConfig(capacity=32, min_filled=4, edited=1.0),
-}
 
 
 def with_curriculum(curriculum, config=CONFIG):
@@ -118,10 +106,22 @@ def test_a_run_goes_on_with_no_other_curriculum(alone):
 @pytest.mark.slow  # `test_devices` has the same of a run without a curriculum
 def test_eight_devices_do_the_same_and_one_goes_on(alone, tmp_path):
     folder = tmp_path / "run"
-    finish(start(folder, num_devices=8, total_devices=8, has_curriculum=True, stops=True))
+    finish(start(folder, num_devices=8, total_devices=8, curriculum="plr", stops=True))
     assert train(CONFIG, folder, tasks=known_tasks(), resume=True, show_progress=False)
     assert_same_run(folder, alone)
     (_, found), (_, expected) = (loaded(path, CONFIG, known_tasks()) for path in (folder, alone))
+    assert set(found.archive.tasks.game_id.tolist()) == set(expected.archive.tasks.game_id.tolist())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["noop", "learnability", "progress"])
+def test_eight_devices_do_the_same_with_each_curriculum(name, tmp_path):
+    alone, folder = tmp_path / "alone", tmp_path / "run"
+    config, tasks = curriculum_config(name), known_tasks()
+    assert train(config, alone, tasks=tasks, show_progress=False)
+    finish(start(folder, num_devices=8, total_devices=8, curriculum=name))
+    assert_same_run(folder, alone)
+    (_, found), (_, expected) = (loaded(path, config, tasks) for path in (folder, alone))
     assert set(found.archive.tasks.game_id.tolist()) == set(expected.archive.tasks.game_id.tolist())
 
 
@@ -143,11 +143,11 @@ def test_what_is_tried_out_changes_nothing_in_what_is_learned():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", ["noop", "learnability", "progress", "accel"])
 def test_each_curriculum_runs_and_goes_on(name, tmp_path):
     tasks = None if name == "accel" else known_tasks()
     config = with_curriculum(
-        SMALL[name], dataclasses.replace(smoke(), chunks_per_checkpoint=1) if tasks is None else CONFIG
+        small_curricula()[name], dataclasses.replace(smoke(), chunks_per_checkpoint=1) if tasks is None else CONFIG
     )
     assert train(config, tmp_path / "run", tasks=tasks, show_progress=False)
     again = stopped_and_gone_on(tmp_path / "again", config, tasks)

@@ -1,8 +1,9 @@
 """How far must gradients go back for a memory to learn across trials? One memory of each kind, by gradient window.
 
-AdA's learner unrolls 80 steps, over trials of 75 to 300. An arm is a memory and a window in steps; all see the
-same tasks and rollouts of 96 steps. Expected: a GRU whose gradient ends within a trial gains at most half of what it
-gains with 96, and memories that attend keep .8 of theirs: they learn to read what is kept without a gradient into it.
+AdA's learner unrolls 80 steps, over trials of 75 to 300: of the longest as much as 6 steps of ours. An arm is a memory
+and a window in steps; all see the same tasks and rollouts of 96 steps. Expected: a GRU whose gradient ends within a
+trial gains at most half of what it gains with 96, and memories that attend keep .8 of theirs: they learn to read what
+is kept without a gradient into it.
 """
 
 import dataclasses
@@ -13,7 +14,7 @@ from xworld.apps.laboratory.experiments.remembering.memories import WHOLE_EPISOD
 from xworld.apps.laboratory.training import Exam, half_of_memory, train_to_end, with_memory
 from xworld.training import PRESETS
 
-_WINDOWS = {"gru": (3, 6, 12, 24, 48, 96)} | {memory: (12, 96) for memory in MEMORIES if memory != "gru"}
+_WINDOWS = {memory: (12, 96) for memory in MEMORIES} | {"gru": (3, 6, 12, 24, 48, 96), "gru_txl": (6, 12, 96)}
 AGAINST = "gradient_window_over_trial_length"
 
 
@@ -39,7 +40,7 @@ EXPERIMENT = Experiment(
     question="How far must gradients go back for a memory to learn across trials?",
     arms=tuple(f"{memory}-{window}" for memory, windows in _WINDOWS.items() for window in reversed(windows)),
     seeds=(0, 1, 2),
-    cost="42 runs of 50 million steps, 15 (GRU) to 120 minutes each on one core",
+    cost="45 runs of 50 million steps, 15 (GRU) to 120 minutes each on one core",
     run=run,
     baselines=lambda job: exam(job.is_quick).baselines(job.folder),
     trained_trials={"all": PRESETS["memory"]().universe.num_trials[1]},
