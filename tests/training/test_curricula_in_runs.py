@@ -121,8 +121,6 @@ def test_eight_devices_do_the_same_with_each_curriculum(name, tmp_path):
     assert train(config, alone, tasks=tasks, show_progress=False)
     finish(start(folder, num_devices=8, total_devices=8, curriculum=name))
     assert_same_run(folder, alone)
-    (_, found), (_, expected) = (loaded(path, config, tasks) for path in (folder, alone))
-    assert set(found.archive.tasks.game_id.tolist()) == set(expected.archive.tasks.game_id.tolist())
 
 
 @pytest.mark.slow
