@@ -229,6 +229,17 @@ def test_a_game_with_its_goals_in_another_order_is_the_same_game():
     )
 
 
+def test_chains_may_take_all_kinds_that_there_are():
+    two = dataclasses.replace(RECALL.config, num_chains=(2, 2), shapes=("ball",), split="all")
+    colours = ("red", "blue", "green", "yellow")
+    universe = Universe(RECALL.env_config, dataclasses.replace(two, colours=colours))
+    task = universe.task(3, 14)
+    kinds = {*task.object_kind[task.object_kind > 0].tolist(), *task.rules.products[:2, 0].tolist()}
+    assert len(kinds) == 4
+    with pytest.raises(ConfigError, match="are 3 kinds, but 2 chains"):
+        Universe(RECALL.env_config, dataclasses.replace(two, colours=colours[:3]))
+
+
 @pytest.mark.parametrize(
     ("fields", "env_fields", "message"),
     [

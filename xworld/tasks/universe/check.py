@@ -201,7 +201,7 @@ def _check_pads(env_config: EnvConfig, config: UniverseConfig) -> None:
 def _check_false_rules(env_config: EnvConfig, config: UniverseConfig) -> None:
     """No two dead ends or decoys have the same condition, so there have to be enough of them."""
     num_chain = config.num_chains[1] * cards_per_condition(env_config, config) * (config.chain_length[1] + 1)
-    num_bait = min((max(config.num_distractors[0], 1) + 1) // 2, _num_kinds(config) - num_chain - 1)
+    num_bait = max(min((max(config.num_distractors[0], 1) + 1) // 2, _num_kinds(config) - num_chain - 1), 0)
     relations = rule_relations(env_config, config)
     spoiling = between_things(relations)
     if config.num_dead_ends[0] and not spoiling:
