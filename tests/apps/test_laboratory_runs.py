@@ -248,6 +248,7 @@ def test_all_experiments_are_listed(capsys):
         ("memories", "long-trials", "transformer_xl", {"cache_size": 300}),
         ("memories", "recall", "transformer_xl", {"cache_size": 260}),
         ("memories", "recall", "gated_delta", {"num_layers": 2}),
+        ("memories", "control", "gated_delta-modulated", {"num_layers": 2, "modulates_view": True}),
         ("gradient_reach", "all", "gated_delta-12", {"gradient_window": 12}),
         ("gradient_reach", "all", "gru-12", {"gradient_window": 12}),
     ],
@@ -278,12 +279,12 @@ def test_arms_differ_in_what_they_say(name, family, arm, expected, is_quick, tmp
 
 def test_recall_is_trained_with_fewer_rules_than_it_is_examined_with(tmp_path):
     """But for the family that has eight from the first task on; nothing else of a universe differs."""
-    jobs = [Job(family, "gru", 0, tmp_path) for family in ("recall", "recall-eight", "control")]
+    jobs = [Job(family, "gru", 0, tmp_path) for family in ("recall", "recall-eight", "fetch", "control")]
     trained = [memories._config(job).universe for job in jobs]
     examined = [memories._exam(job).config.universe for job in jobs]
-    assert [universe.num_chains for universe in trained] == [(2, 8), (8, 8), (1, 1)]
-    eight = [dataclasses.replace(universe, num_chains=(8, 8)) for universe in trained[:2]]
-    assert eight == examined[:2] and examined[2] == trained[2]
+    assert [universe.num_chains for universe in trained] == [(2, 8), (8, 8), (2, 8), (1, 1)]
+    eight = [dataclasses.replace(universe, num_chains=(8, 8)) for universe in trained[:3]]
+    assert eight == examined[:3] and examined[3] == trained[3]
 
 
 def test_arms_differ_in_their_learning_rates(tmp_path, monkeypatch):
