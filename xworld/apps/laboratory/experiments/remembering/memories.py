@@ -26,6 +26,7 @@ class Family:
     reach: int  # steps back that memories which attend can look, in every layer
     trained: Mapping[str, Any] = field(default_factory=dict)  # of the universe, where it is not the preset's
     examined: Mapping[str, Any] = field(default_factory=dict)  # likewise, for the held-out tasks
+    total_steps: int | None = None  # where it is not the preset's
 
 
 _EIGHT_RULES = {"num_chains": (8, 8)}
@@ -37,7 +38,13 @@ FAMILIES = {
     "long-trials": Family("memory-long", reach=300),  # as AdA's, over episodes of 300 to 600 steps
     "search": Family("memory-search", reach=120),  # a whole episode
     "recall": Family("memory-recall", reach=260, examined=_EIGHT_RULES),  # likewise
-    "fetch": Family("memory-recall", reach=260, trained=_NO_RULES, examined={**_NO_RULES, **_EIGHT_RULES}),
+    "fetch": Family(
+        "memory-recall",
+        reach=260,
+        trained=_NO_RULES,
+        examined={**_NO_RULES, **_EIGHT_RULES},
+        total_steps=20_000_000,
+    ),
     "recall-eight": Family("memory-recall", reach=260, trained=_EIGHT_RULES, examined=_EIGHT_RULES),
 }
 
@@ -59,7 +66,8 @@ def _config(job: Job) -> RunConfig:
     if job.is_quick:
         return PRESETS["smoke"]()
     family = FAMILIES[job.family]
-    return with_universe(PRESETS[family.preset](), family.trained)
+    config = with_universe(PRESETS[family.preset](), family.trained)
+    return config if family.total_steps is None else dataclasses.replace(config, total_steps=family.total_steps)
 
 
 def with_universe(config: RunConfig, fields: Mapping[str, Any]) -> RunConfig:
@@ -103,8 +111,8 @@ EXPERIMENT = Experiment(
     arms_of={name: ARMS if name in ("control", "fetch", "recall") else MEMORIES for name in FAMILIES},
     seeds=(0, 1, 2),
     seeds_of={"long-trials": (0,), "recall": (0,), "recall-eight": (0,)},
-    cost="75 runs of 50 million steps, of `control` 100 million: 25 (GRU) to 75 minutes of a core for each 50; "
-    "of `recall` 20 (GRU) to 50",
+    cost="95 runs of 50 million steps, of `control` 100 million, of `fetch` 20: 25 (GRU) to 75 minutes of a core for "
+    "each 50; of `recall` 20 (GRU) to 50",
     run=run,
     baselines=lambda job: _exam(job).baselines(job.folder),
     families=tuple(FAMILIES),
