@@ -9,14 +9,14 @@ Arrays have any leading batch axes, then the agent axis A; the A agents share pa
 import copy
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
 from xworld.agents.network.config import AgentConfig
-from xworld.agents.network.encoders import BriefingEncoder, ByteEmbedding, ObservationEncoder, SecondLook
+from xworld.agents.network.encoders import BriefingEncoder, ByteEmbedding, ObservationEncoder
 from xworld.agents.network.linear import Linear
 from xworld.agents.network.memory.memory import Memory, empty_memory, make_memory, unroll_in_windows
 from xworld.core.config import EnvConfig
@@ -40,16 +40,8 @@ class Output:
 
     logits: jax.Array  # [..., A, 7] float32, of the actions
     value: jax.Array  # [..., A] float32, the return it expects, as training normalises returns
-    features: jax.Array  # [..., A, F] float32, what the heads read; a head of one's own can read it too
+    features: jax.Array  # [..., A, M] float32, what the heads read; a head of one's own can read it too
     memory: Memory  # after the last timestep
-
-
-class Encoded(NamedTuple):
-    """Observations, encoded."""
-
-    inputs: jax.Array  # [..., A, encoder_size] of the memory
-    cells: jax.Array  # [..., A, V * V, E] of the view
-    told: jax.Array  # [..., A, encoder_size] the briefing, with the goal that is in the observation if one is
 
 
 class Network(nnx.Module):
@@ -62,38 +54,27 @@ class Network(nnx.Module):
         self.briefing = BriefingEncoder(config, rngs)
         self.memory = make_memory(config, rngs)
         hidden = nnx.initializers.orthogonal(2**0.5)
-        num_features = config.memory_size + config.head_size * config.modulates_view
-        self.policy = Linear(num_features, config.head_size, kernel_init=hidden, rngs=rngs)
-        self.value = Linear(num_features, config.head_size, kernel_init=hidden, rngs=rngs)
+        self.policy = Linear(config.memory_size, config.head_size, kernel_init=hidden, rngs=rngs)
+        self.value = Linear(config.memory_size, config.head_size, kernel_init=hidden, rngs=rngs)
         # A small last layer: the first policy is nearly uniform.
         small, plain = nnx.initializers.orthogonal(0.01), nnx.initializers.orthogonal(1.0)
         self.policy_output = Linear(config.head_size, NUM_ACTIONS, kernel_init=small, rngs=rngs)
         self.value_output = Linear(config.head_size, 1, kernel_init=plain, rngs=rngs)
-        self.second_look = SecondLook(config, env_config, rngs) if config.modulates_view else None
 
     def tell(self, briefing: Briefing) -> jax.Array:
         """[..., A, encoder_size] the encoded briefing, in the dtype that is computed in."""
         return self.briefing(briefing, self.kinds)
 
-    def encode(self, observation: Observation, told: jax.Array) -> "Encoded":
-        """What goes into the memory, and what is read once more with what comes out of it."""
+    def encode(self, observation: Observation, told: jax.Array) -> jax.Array:
+        """[..., A, encoder_size] what goes into the memory."""
         if observation.goal is not None:
             told = told + self.briefing.goal_part(observation.goal, self.kinds)
-        cells = self.observation.cells(observation, self.kinds)
-        inputs = nnx.relu(self.observation(observation, cells, told, self.kinds) + told)
-        return Encoded(inputs, cells, jnp.broadcast_to(told, inputs.shape))
+        return nnx.relu(self.observation(observation, told, self.kinds) + told)
 
-    def features(self, memory: jax.Array, encoded: "Encoded") -> jax.Array:
-        """[..., A, F] float32 what the heads read: the memory's [..., A, M] output, and a second look."""
-        memory = memory.astype(jnp.float32)
-        if self.second_look is None:
-            return memory
-        return jnp.concatenate([memory, self.second_look(encoded.cells, encoded.told, memory)], axis=-1)
-
-    def decide(self, features: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Logits [..., A, 7] and values [..., A], float32 as everything from the features on."""
-        logits = self.policy_output(nnx.relu(self.policy(features)))
-        return logits, self.value_output(nnx.relu(self.value(features)))[..., 0]
+    def decide(self, memory: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Logits [..., A, 7] and values [..., A], float32 as everything from the memory's output on."""
+        logits = self.policy_output(nnx.relu(self.policy(memory)))
+        return logits, self.value_output(nnx.relu(self.value(memory)))[..., 0]
 
 
 @dataclass(frozen=True)
@@ -150,10 +131,9 @@ class Agent:
         """[T, ...] timesteps, as `step` one after the other; `memory` is the one before the first."""
         network = self._network(params)
         encoded = network.encode(self._seen(observation, is_reset), told)
-        is_reset = jnp.broadcast_to(is_reset[..., None], encoded.inputs.shape[:-1])
+        is_reset = jnp.broadcast_to(is_reset[..., None], encoded.shape[:-1])
         window = self.config.gradient_window
-        outputs, memory = unroll_in_windows(network.memory, window, memory, encoded.inputs, is_reset)
-        features = network.features(outputs, encoded)
+        features, memory = unroll_in_windows(network.memory, window, memory, encoded, is_reset)
         return Output(*network.decide(features), features, memory)
 
     @property
@@ -174,8 +154,8 @@ class Agent:
             return None
         network = self._network(params)
         module: Any = network.memory  # one that attends
-        inputs = network.encode(self._seen(observation, is_reset), told).inputs
-        return module.attention(memory, inputs, jnp.broadcast_to(is_reset[..., None], inputs.shape[:-1]))
+        encoded = network.encode(self._seen(observation, is_reset), told)
+        return module.attention(memory, encoded, jnp.broadcast_to(is_reset[..., None], encoded.shape[:-1]))
 
     def _seen(self, observation: Observation, is_reset: jax.Array) -> Observation:
         """What of an observation the network is given."""

@@ -72,31 +72,28 @@ class ObservationEncoder(nnx.Module):
         num_vectors = env_config.view_size**2 + 5
         num_inputs = num_vectors * config.embedding_size + _NUM_SCALARS
         self.dense = Linear(num_inputs, config.encoder_size, dtype=self.dtype, rngs=rngs)
-        self.modulation = Modulation(config, config.encoder_size, self.dtype, rngs) if config.modulates_view else None
+        self.modulation = Modulation(config, rngs) if config.modulates_view else None
 
-    def cells(self, observation: Observation, kinds: ByteEmbedding) -> jax.Array:
-        """[..., A, V * V, E] the cells of the view, embedded; `kinds` embeds kinds."""
-        view = observation.view
-        things, details = self._things(view[..., 1], view[..., 2], kinds)
-        cells = self.terrain(view[..., 0]) + things + details
-        return cells.reshape(*view.shape[:-3], -1, cells.shape[-1])
-
-    def __call__(self, observation: Observation, cells: jax.Array, told: jax.Array, kinds: ByteEmbedding) -> jax.Array:
+    def __call__(self, observation: Observation, told: jax.Array, kinds: ByteEmbedding) -> jax.Array:
         """[..., A, encoder_size] from an observation with any leading axes.
 
         Args:
           observation: what is seen.
-          cells: its view, from `cells`.
-          told: [..., A, encoder_size], by which cells are modulated.
+          told: [..., A, encoder_size] the encoded briefing, for `modulates_view`.
           kinds: embeds kinds.
         """
+        view = observation.view
         batch = observation.held.shape  # [..., A]
-        seen = nnx.relu(cells) if self.modulation is None else self.modulation(cells, told)
+        things, details = self._things(view[..., 1], view[..., 2], kinds)
+        cells = self.terrain(view[..., 0]) + things + details
+        cells = cells.reshape(*batch, -1, cells.shape[-1])  # [..., A, V * V, E]
+        cells = nnx.relu(cells) if self.modulation is None else self.modulation(cells, told)
+
         time_left = observation.time_left.astype(jnp.float32)
         trial_length = observation.trial_length.astype(jnp.float32)
         clock = jnp.stack([time_left / trial_length, jnp.log1p(time_left) / 5, jnp.log1p(trial_length) / 5], axis=-1)
         features = [
-            seen.reshape(*batch, -1),
+            cells.reshape(*batch, -1),
             kinds(observation.held),
             jnp.take(self.direction[...], observation.direction, axis=0),
             jnp.take(self.last_action[...], observation.last_action, axis=0),
@@ -118,38 +115,20 @@ class ObservationEncoder(nnx.Module):
 
 
 class Modulation(nnx.Module):
-    """Cells as a context has them: their numbers are scaled and shifted by it, the same in every cell, then a ReLU.
+    """Cells as who is told something sees them: it scales and shifts their numbers, in all cells alike; then a ReLU.
 
-    A dense layer over cells and context would have to learn for each kind and cell apart that what is asked for stands
-    there. This is FiLM: Perez et al. 2018, https://arxiv.org/abs/1709.07871
+    A dense layer over cells and what is told would have to learn for each kind and cell by itself that what is asked
+    for stands there. This is FiLM: Perez et al. 2018, https://arxiv.org/abs/1709.07871
     """
 
-    def __init__(self, config: AgentConfig, context_size: int, dtype: jnp.dtype, rngs: nnx.Rngs):
-        """By contexts of so many numbers; it computes in `dtype`."""
-        self.dense = Linear(context_size, 2 * config.embedding_size, dtype=dtype, rngs=rngs)
+    def __init__(self, config: AgentConfig, rngs: nnx.Rngs):
+        """By `encoder_size` numbers of what is told."""
+        self.dense = Linear(config.encoder_size, 2 * config.embedding_size, dtype=config.compute_dtype, rngs=rngs)
 
-    def __call__(self, cells: jax.Array, context: jax.Array) -> jax.Array:
-        """[..., V * V, E] from [..., V * V, E] cells and a [..., X] context."""
-        scale, shift = jnp.split(self.dense(context)[..., None, :], 2, axis=-1)
+    def __call__(self, cells: jax.Array, told: jax.Array) -> jax.Array:
+        """[..., V * V, E] from [..., V * V, E] cells and [..., encoder_size] what is told."""
+        scale, shift = jnp.split(self.dense(told)[..., None, :], 2, axis=-1)
         return nnx.relu(cells * (1 + scale) + shift)
-
-
-class SecondLook(nnx.Module):
-    """The view once more, as it reads to who remembers: cells, modulated by what is remembered and told, in a layer.
-
-    When it is known what to look for, the memory's input has been made of the view already. It computes in float32.
-    """
-
-    def __init__(self, config: AgentConfig, env_config: EnvConfig, rngs: nnx.Rngs):
-        """Of `head_size` numbers."""
-        self.modulation = Modulation(config, config.memory_size + config.encoder_size, jnp.dtype("float32"), rngs)
-        num_inputs = config.embedding_size * env_config.view_size**2
-        self.dense = Linear(num_inputs, config.head_size, rngs=rngs)
-
-    def __call__(self, cells: jax.Array, told: jax.Array, memory: jax.Array) -> jax.Array:
-        """[..., A, H] from [..., A, V * V, E] cells, [..., A, X] what is told, and [..., A, M] what is remembered."""
-        seen = self.modulation(cells, jnp.concatenate([memory, told.astype(memory.dtype)], axis=-1))
-        return nnx.relu(self.dense(seen.reshape(*memory.shape[:-1], -1)))
 
 
 def as_seen(kinds: jax.Array, num_axes: int) -> jax.Array:

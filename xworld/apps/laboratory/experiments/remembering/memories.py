@@ -1,7 +1,7 @@
 """The memories side by side, of about one size, on families of tasks that should part them.
 
 Agents train on episodes of at most six trials (`search`: eight, `recall`: 13), and are then evaluated with 13.
-An arm `MEMORY-modulated` is the memory in a network whose view is read as what is told and remembered says.
+An arm `MEMORY-modulated` is the memory in a network whose view is read as what is told says.
 """
 
 import dataclasses
