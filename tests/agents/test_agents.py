@@ -120,7 +120,7 @@ def steps_that_differ(one, other) -> list[int]:
 
 @pytest.mark.slow
 def test_a_goal_that_is_observed_counts_as_one_that_is_told(recording):
-    agent = make_agent(SMALL, env_config())
+    agent = make_agent(CONFIGS["gru"], env_config())  # which reads its view by it as well
     params, goal = rough_params(agent), recording.briefing.goal
     observed = with_observation(recording.timestep, goal=jnp.broadcast_to(goal, (LENGTH, *goal.shape)))
     told = dataclasses.replace(recording.briefing, goal=None)
@@ -346,6 +346,16 @@ def test_what_is_told_says_how_cells_are_read():
     np.testing.assert_allclose(one.sum(1), [0, 2, 0, 2], atol=1e-5)
     np.testing.assert_allclose(other.sum(1), [2, 0, 0, 0], atol=1e-5)
     np.testing.assert_allclose(third, 4, atol=1e-5)
+
+
+def test_a_network_reads_its_view_by_what_it_is_told(recording):
+    agent = make_agent(CONFIGS["gru"], env_config())
+    params = rough_params(agent)
+    before = unroll(agent, params, recording.timestep, recording.briefing)
+    kernel = params["observation"]["modulation"]["dense"]["kernel"]
+    kernel[...] = jnp.zeros_like(kernel[...])  # all briefings modulate alike
+    after = unroll(agent, params, recording.timestep, recording.briefing)
+    assert steps_that_differ(after, before) == list(range(LENGTH))
 
 
 def from_seat_1(kinds: jax.Array) -> jax.Array:

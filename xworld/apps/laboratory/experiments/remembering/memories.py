@@ -47,8 +47,6 @@ FAMILIES = {
     ),
     "recall-eight": Family("memory-recall", reach=260, trained=_EIGHT_RULES, examined=_EIGHT_RULES),
 }
-
-
 _MODULATED = "-modulated"
 ARMS = (*MEMORIES, *(memory + _MODULATED for memory in MEMORIES))
 
@@ -56,9 +54,9 @@ ARMS = (*MEMORIES, *(memory + _MODULATED for memory in MEMORIES))
 def run(job: Job) -> Outcome:
     """Trains an agent with the arm's memory on the family's tasks."""
     config, family = _config(job), FAMILIES[job.family]
-    memory, is_modulated = job.arm.removesuffix(_MODULATED), job.arm.endswith(_MODULATED)
+    memory, modulated, _ = job.arm.partition(_MODULATED)
     config = with_memory(config, memory, config.learner.rollout_length, family.reach, job.is_quick)
-    config = dataclasses.replace(config, agent=dataclasses.replace(config.agent, modulates_view=is_modulated))
+    config = dataclasses.replace(config, agent=dataclasses.replace(config.agent, modulates_view=bool(modulated)))
     return train_to_end(config, job, _exam(job))
 
 
