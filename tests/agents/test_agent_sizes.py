@@ -24,6 +24,10 @@ def test_sizes_are_checked():
         AgentConfig(memory="gated_delta", memory_size=20, num_heads=8)
     with pytest.raises(ConfigError, match="num_kept is 8, but memory 'gated_delta' has no num_kept"):
         AgentConfig(memory="gated_delta", num_kept=8)
+    with pytest.raises(ConfigError, match="kept_size is 200; write a whole number from 1 to 128"):
+        AgentConfig(memory="gru_txl", kept_size=200)
+    with pytest.raises(ConfigError, match="kept_size is 8, but memory 'gru_attention' has no kept_size"):
+        AgentConfig(memory="gru_attention", kept_size=8)
     with pytest.raises(ConfigError, match="cache_size is 64, but memory 'gru' has no cache_size"):
         AgentConfig(cache_size=64)
     with pytest.raises(

@@ -19,7 +19,7 @@ KEPT = HEADS | {"num_kept": 2, "keep_every": 2, "gradient_window": WINDOW}
 CONFIGS = {
     "gru": AgentConfig(**SIZES, gradient_window=WINDOW),
     "gru_attention": AgentConfig(**KEPT, memory="gru_attention"),
-    "gru_txl": AgentConfig(**KEPT, memory="gru_txl", feed_forward_size=6),
+    "gru_txl": AgentConfig(**KEPT, memory="gru_txl", kept_size=3, feed_forward_size=6),
     "transformer_xl": AgentConfig(**LAYERS, memory="transformer_xl", window=WINDOW, cache_size=5),
     "gated_delta": AgentConfig(**LAYERS, memory="gated_delta", gradient_window=WINDOW),
 }

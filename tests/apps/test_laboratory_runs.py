@@ -249,6 +249,7 @@ def test_all_experiments_are_listed(capsys):
         ("memories", "recall", "transformer_xl", {"cache_size": 260}),
         ("memories", "recall", "gated_delta", {"num_layers": 2}),
         ("memories", "control", "gated_delta-modulated", {"num_layers": 2, "modulates_view": True}),
+        ("memories", "long-trials", "gru_txl-wide", {"memory_size": 144, "kept_size": 32}),
         ("gradient_reach", "all", "gated_delta-12", {"gradient_window": 12}),
         ("gradient_reach", "all", "gru-12", {"gradient_window": 12}),
     ],

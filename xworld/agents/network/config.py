@@ -14,7 +14,7 @@ from xworld.base.errors import ConfigError, did_you_mean
 _FIELDS_OF_MEMORIES: dict[str, tuple[str, ...]] = {
     "gru": ("gradient_window",),
     "gru_attention": ("gradient_window", "num_heads", "num_kept", "keep_every"),
-    "gru_txl": ("gradient_window", "num_heads", "num_kept", "keep_every", "feed_forward_size"),
+    "gru_txl": ("gradient_window", "num_heads", "num_kept", "keep_every", "kept_size", "feed_forward_size"),
     "transformer_xl": ("num_heads", "num_layers", "feed_forward_size", "window", "cache_size"),
     "gated_delta": ("gradient_window", "num_heads", "num_layers", "feed_forward_size"),
 }
@@ -41,6 +41,7 @@ class AgentConfig:
     num_heads: int = 4  # of attention, or of gated_delta: matrices of a layer
     num_kept: int = 64  # gru_attention, gru_txl: activations that are kept ...
     keep_every: int = 8  # ... one in so many steps
+    kept_size: int | None = None  # gru_txl: numbers of an activation that is kept; None: memory_size
     num_layers: int = 2  # transformer_xl, gated_delta
     feed_forward_size: int = 512  # not of gru, gru_attention: width of an ungated layer of as many parameters
     window: int = 64  # transformer_xl: steps that are unrolled, and learned from, at once
@@ -95,3 +96,5 @@ class AgentConfig:
                 f"Write a multiple of num_heads, such as {-(-self.memory_size // self.num_heads) * self.num_heads}."
             )
         check_whole("AgentConfig.feed_forward_size", self.feed_forward_size, 2)
+        if self.kept_size is not None:
+            check_whole("AgentConfig.kept_size", self.kept_size, 1, self.memory_size)

@@ -18,15 +18,15 @@ class Kept:
     """What a `GRUTransformer` remembers."""
 
     hidden: jax.Array  # [..., M] float32, of the GRU
-    activations: jax.Array  # [..., S, M] kept ones, a ring
+    activations: jax.Array  # [..., S, Z] what is kept of some, a ring
     num_steps: jax.Array  # [...] int32, of this episode
 
 
 class GRUTransformer(nnx.Module):
     """A GRU, whose hidden state one pre-norm layer of attention and of gated feed-forward adds to.
 
-    It looks at normed hidden states: every `keep_every`-th of an episode is kept, from the next step on, until
-    `num_kept` newer ones are. What is read does not go back into the recurrence, so an unroll reads for all steps at
+    It looks at normed hidden states: every `keep_every`-th of an episode is kept, or `kept_size` numbers of it, from the
+    next step on, until `num_kept` newer ones are. What is read does not go back into the recurrence, so an unroll reads for all steps at
     once. The activations that the unroll starts from are constants. It begins as a plain GRU: what the layer adds
     starts at 0.
     """
@@ -42,7 +42,9 @@ class GRUTransformer(nnx.Module):
         """Nothing kept."""
         return Kept(
             hidden=GRU.empty(config, *batch),
-            activations=jnp.zeros((*batch, config.num_kept, config.memory_size), config.compute_dtype),
+            activations=jnp.zeros(
+                (*batch, config.num_kept, config.kept_size or config.memory_size), config.compute_dtype
+            ),
             num_steps=jnp.zeros(batch, jnp.int32),
         )
 
@@ -53,13 +55,11 @@ class GRUTransformer(nnx.Module):
         memory = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[len(batch) :]), memory)
         inputs, is_reset = inputs.reshape(length, -1, inputs.shape[-1]), is_reset.reshape(length, -1)
         hidden, last = self.gru.unroll(memory.hidden, inputs, is_reset)
-        new = self.reader.norm(jnp.swapaxes(hidden, 0, 1))  # [N, T, M]
-        plan = self.reader.timetable(memory.num_steps, is_reset.T)
-        kept = jnp.einsum("ntk,ntm->nkm", plan.is_kept.astype(new.dtype), new)
+        new, plan = self.reader.norm(hidden), self.reader.timetable(memory.num_steps, is_reset.T)
+        kept = self.reader.keep(new, plan.when_kept)
         # Where the ring is known to be empty when this is compiled, XLA's CPU code gave gradients that are NaN.
         old = jax.lax.optimization_barrier(jax.lax.stop_gradient(memory.activations))
-        read = self.reader.read(new, (old, kept), plan.age)
-        values = hidden + jnp.swapaxes(read, 0, 1)
+        values = hidden + self.reader.read(new, (old, kept), plan.age)
         outputs = (values + self.feed_forward(values)).reshape(length, *batch, -1)
         memory = Kept(last, put(old, kept, plan.source), plan.num_steps)
         return outputs, jax.tree.map(lambda leaf: leaf.reshape(*batch, *leaf.shape[1:]), memory)

@@ -1,4 +1,4 @@
-"""Attention to hidden states that an episode keeps: where they lie, when each can be read, and how."""
+"""Attention to what an episode keeps of hidden states: where it lies, when each can be read, and how."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from xworld.agents.network.config import AgentConfig
 from xworld.agents.network.linear import Linear
 from xworld.agents.network.memory.gru import count_steps
 
-Entries = tuple[jax.Array, ...]  # [N, ., M] each, together E: what there is to look at
+Entries = tuple[jax.Array, ...]  # [N, ., Z] each, together E: what there is to look at
 
 
 @dataclass(frozen=True)
@@ -24,28 +24,41 @@ class Timetable:
 
     age: jax.Array  # [N, T, E] int32, how many were kept after each entry; -1: it cannot be read
     is_kept: jax.Array  # [N, T, K] bool, whether a step's activation is the k-th that the unroll keeps
+    when_kept: jax.Array  # [N, K] int32, which step's that is; any step where the unroll keeps fewer
     source: jax.Array  # [N, S] int32, which of these a place holds afterwards; -1: what it held before
     num_steps: jax.Array  # [N] int32, of the episode, afterwards
 
 
 class Reader(nnx.Module):
-    """Attention of hidden states to hidden states that were kept, normed both, with a learned bias by their age."""
+    """Attention of hidden states to what was kept of earlier ones, normed both, with a learned bias by their age.
+
+    Z numbers of each are kept: all M, or `kept_size` that a linear layer makes of them (as the latent attention of
+    DeepSeek-V2, arXiv 2405.04434), with which attention costs less.
+    """
 
     def __init__(self, config: AgentConfig, rngs: nnx.Rngs):
-        """Each head reads whole activations. What is read starts at 0."""
+        """Each head reads all that is kept of a state. What is read starts at 0."""
         size, num_heads, dtype = config.memory_size, config.num_heads, config.compute_dtype
+        kept_size = config.kept_size or size
         self.num_heads, self.num_kept, self.keep_every = num_heads, config.num_kept, config.keep_every
         self.norm = nnx.LayerNorm(size, dtype=dtype, rngs=rngs)
-        self.query = Linear(size, num_heads * size, use_bias=False, dtype=dtype, rngs=rngs)
+        self.shrink = Linear(size, kept_size, use_bias=False, dtype=dtype, rngs=rngs) if config.kept_size else None
+        self.query = Linear(size, num_heads * kept_size, use_bias=False, dtype=dtype, rngs=rngs)
         zeros = nnx.initializers.zeros_init()
-        self.output = Linear(num_heads * size, size, dtype=dtype, kernel_init=zeros, rngs=rngs)
+        self.output = Linear(num_heads * kept_size, size, dtype=dtype, kernel_init=zeros, rngs=rngs)
         self.age_bias = nnx.Param(jnp.zeros((config.num_kept, num_heads), jnp.float32))
 
+    def keep(self, hidden: jax.Array, when: jax.Array) -> jax.Array:
+        """[N, K, Z] what is kept of [T, N, M] normed hidden states, from the steps of the timetable's `when_kept`."""
+        kept = jnp.take_along_axis(hidden, when.T[..., None], axis=0)
+        return jnp.swapaxes(kept if self.shrink is None else self.shrink(kept), 0, 1)
+
     def read(self, hidden: jax.Array, entries: Entries, age: jax.Array) -> jax.Array:
-        """[N, T, M] what normed hidden states read from the first E entries whose [N, T, E] age is not negative."""
-        query = self.query(hidden).reshape(*hidden.shape[:-1], self.num_heads, -1)
-        found = find(look(query, entries, self.bias(age)), entries)
-        return self.output(found.reshape(*hidden.shape[:-1], -1))
+        """[T, N, M] what normed hidden states read from the first E entries whose [N, T, E] age is not negative."""
+        query = jnp.swapaxes(self.query(hidden), 0, 1)
+        by_head = query.reshape(*query.shape[:-1], self.num_heads, -1)
+        found = find(look(by_head, entries, self.bias(age)), entries)
+        return self.output(jnp.swapaxes(found.reshape(query.shape), 0, 1))
 
     def bias(self, age: jax.Array) -> jax.Array:
         """[..., H, E] float32 what is added to the scores of entries of [..., E] ages; -inf where they are negative."""
@@ -59,11 +72,11 @@ class Reader(nnx.Module):
 
         Args:
           hidden: [..., M], normed.
-          ring: [..., S, M].
+          ring: [..., S, Z].
           num_steps: [...] int32, of the episode, before this one.
         """
         age = self._age(num_steps)
-        query = self.query(hidden).reshape(-1, 1, self.num_heads, hidden.shape[-1])
+        query = self.query(hidden).reshape(-1, 1, self.num_heads, ring.shape[-1])
         bias = self.bias(age).reshape(-1, 1, self.num_heads, self.num_kept)
         weights = look(query, (ring.reshape(-1, *ring.shape[-2:]),), bias)
         number = (num_steps // self.keep_every)[..., None] - age  # of those up to the entry
@@ -93,7 +106,7 @@ class Reader(nnx.Module):
 
         is_at = is_there[:, None] & (new_number[:, None] % num_kept == jnp.arange(num_kept)[:, None])  # [N, S, K]
         source = jnp.where(is_at, jnp.arange(is_at.shape[-1]), -1).max(axis=-1)
-        return Timetable(jnp.where(can_be_read, age, -1), is_kept, source, after)
+        return Timetable(jnp.where(can_be_read, age, -1), is_kept, time, source, after)
 
     def _age(self, num_steps: jax.Array) -> jax.Array:
         """[..., S] how many were kept after what lies in each place, after so many steps; -1: nothing lies there."""
@@ -103,13 +116,13 @@ class Reader(nnx.Module):
 
 
 def put(ring: jax.Array, kept: jax.Array, source: jax.Array) -> jax.Array:
-    """The [N, S, M] ring after an unroll that kept [N, K, M], by the timetable's `source`."""
+    """The [N, S, Z] ring after an unroll that kept [N, K, Z], by the timetable's `source`."""
     new = jnp.take_along_axis(kept, jnp.maximum(source, 0)[..., None], axis=1)
     return jnp.where((source >= 0)[..., None], new, ring)
 
 
 def look(query: jax.Array, entries: Entries, bias: jax.Array) -> jax.Array:
-    """[N, T, H, E] float32 how much each head's [N, T, H, M] queries look at the first E entries, which all share.
+    """[N, T, H, E] float32 how much each head's [N, T, H, Z] queries look at the first E entries, which all share.
 
     To look at nothing, with a score of 0, is always possible, so that the sum of a head's weights is at most 1.
     `bias`, [N, T, H, E] float32, is added to the scores.
@@ -126,7 +139,7 @@ def look(query: jax.Array, entries: Entries, bias: jax.Array) -> jax.Array:
 
 
 def find(weights: jax.Array, entries: Entries) -> jax.Array:
-    """[N, T, H, M] sums of the first E entries by [N, T, H, E] weights, in the entries' type."""
+    """[N, T, H, Z] sums of the first E entries by [N, T, H, E] weights, in the entries' type."""
     found, first = jnp.zeros((), entries[0].dtype), 0
     for one in _first(entries, weights.shape[-1]):
         share = weights[..., first : first + one.shape[1]].astype(one.dtype)

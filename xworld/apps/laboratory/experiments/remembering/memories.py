@@ -1,7 +1,8 @@
 """The memories side by side, of about one size, on families of tasks that should part them.
 
 Agents train on episodes of at most six trials (`search`: eight, `recall`: 13), and are then evaluated with 13.
-An arm `MEMORY-modulated` is the memory in a network whose view is read as what is told says.
+An arm `MEMORY-modulated` is the memory in a network whose view is read as what is told says, and `gru_txl-wide` the
+GRU of the arm `gru` with the layer of `gru_txl` on top, which keeps a few numbers of each state.
 """
 
 import dataclasses
@@ -11,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from xworld.agents import MEMORIES
+from xworld.agents import MEMORIES, agent_preset
 from xworld.apps.laboratory.curves import curve_of
 from xworld.apps.laboratory.experiment import Experiment, Job, Numbers, Outcome
 from xworld.apps.laboratory.training import Exam, train_to_end, with_memory
@@ -47,16 +48,21 @@ FAMILIES = {
     ),
     "recall-eight": Family("memory-recall", reach=260, trained=_EIGHT_RULES, examined=_EIGHT_RULES),
 }
-_MODULATED = "-modulated"
-ARMS = (*MEMORIES, *(memory + _MODULATED for memory in MEMORIES))
+_WIDE = "gru_txl-wide"
+_FIELDS: dict[str, dict[str, Any]] = {  # of `AgentConfig`, by arm, where they are not those of the memory alone
+    **{f"{memory}-modulated": {"modulates_view": True} for memory in MEMORIES},
+    _WIDE: {"memory_size": agent_preset("mini", "gru").memory_size, "kept_size": 32, "feed_forward_size": 48},
+}
+ARMS = (*MEMORIES, *_FIELDS)
 
 
 def run(job: Job) -> Outcome:
     """Trains an agent with the arm's memory on the family's tasks."""
     config, family = _config(job), FAMILIES[job.family]
-    memory, modulated, _ = job.arm.partition(_MODULATED)
+    memory = job.arm.split("-")[0]
     config = with_memory(config, memory, config.learner.rollout_length, family.reach, job.is_quick)
-    config = dataclasses.replace(config, agent=dataclasses.replace(config.agent, modulates_view=bool(modulated)))
+    agent = dataclasses.replace(config.agent, **_FIELDS.get(job.arm, {}))
+    config = dataclasses.replace(config, agent=agent)
     return train_to_end(config, job, _exam(job))
 
 
@@ -106,10 +112,10 @@ EXPERIMENT = Experiment(
     name="memories",
     question="Which memory adapts best, on which tasks, and does it go on in more trials than it was trained on?",
     arms=ARMS,
-    arms_of={name: ARMS if name in ("control", "fetch", "recall") else MEMORIES for name in FAMILIES},
+    arms_of={name: ARMS if name in ("control", "fetch", "recall") else (*MEMORIES, _WIDE) for name in FAMILIES},
     seeds=(0, 1, 2),
     seeds_of={"long-trials": (0,), "recall": (0,), "recall-eight": (0,)},
-    cost="95 runs of 50 million steps, of `control` 100 million, of `fetch` 20: 25 (GRU) to 75 minutes of a core for "
+    cost="107 runs of 50 million steps, of `control` 100 million, of `fetch` 20: 25 (GRU) to 75 minutes of a core for "
     "each 50; of `recall` 20 (GRU) to 50",
     run=run,
     baselines=lambda job: _exam(job).baselines(job.folder),
