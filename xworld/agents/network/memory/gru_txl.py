@@ -25,10 +25,10 @@ class Kept:
 class GRUTransformer(nnx.Module):
     """A GRU, whose hidden state one pre-norm layer of attention and of gated feed-forward adds to.
 
-    It looks at normed hidden states: every `keep_every`-th of an episode is kept, or `kept_size` numbers of it, from the
-    next step on, until `num_kept` newer ones are. What is read does not go back into the recurrence, so an unroll reads for all steps at
-    once. The activations that the unroll starts from are constants. It begins as a plain GRU: what the layer adds
-    starts at 0.
+    It looks at normed hidden states: every `keep_every`-th of an episode is kept, or `kept_size` numbers made of it,
+    from the next step on, until `num_kept` newer ones are. What is read does not go back into the recurrence, so an
+    unroll reads for all steps at once. The activations that the unroll starts from are constants. It begins as a plain
+    GRU: what the layer adds starts at 0.
     """
 
     def __init__(self, config: AgentConfig, rngs: nnx.Rngs):
