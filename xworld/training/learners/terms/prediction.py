@@ -6,10 +6,12 @@ import jax
 import jax.numpy as jnp
 
 from xworld.agents import Output
+from xworld.agents.network.linear import multiply
 from xworld.core.step.actions import NUM_ACTIONS
 from xworld.training.rollouts.rollout import Rollout, Steps
 
-_NUM_KINDS = 256  # bytes
+_HIDDEN_SIZE = 64
+_VALUES = 16  # of each half of a byte: a shape and a colour
 
 
 @jax.tree_util.register_dataclass
@@ -17,18 +19,22 @@ _NUM_KINDS = 256  # bytes
 class Prediction:
     """Cross-entropies of the kind held and the kind ahead at the next timestep, and half the reward's squared error.
 
-    One linear layer reads the features and the action taken. Kinds are not foretold across the end of an
-    episode or of a rollout.
+    One hidden layer reads the features and the action taken; what is next depends on both together. Shape and colour
+    of a kind are foretold each by itself, and nothing is across the end of an episode or of a rollout.
     """
 
     weight: float = field(default=0.1, metadata={"static": True})
     name: str = field(default="prediction", metadata={"static": True})
 
     def init(self, key: jax.Array, output: Output) -> dict[str, jax.Array]:
-        """A kernel [M + 7, 513] and a bias, zeros: logits of the two kinds, and a reward."""
-        num_inputs, num_outputs = output.features.shape[-1] + NUM_ACTIONS, 2 * _NUM_KINDS + 1
-        kernel, bias = jnp.zeros((num_inputs, num_outputs), jnp.float32), jnp.zeros(num_outputs, jnp.float32)
-        return {"kernel": kernel, "bias": bias}
+        """Kernels [M + 7, 64] and [64, 65], which is zeros, and biases: logits of two kinds' halves, and a reward."""
+        num_inputs, num_outputs = output.features.shape[-1] + NUM_ACTIONS, 4 * _VALUES + 1
+        return {
+            "hidden": jax.nn.initializers.lecun_normal()(key, (num_inputs, _HIDDEN_SIZE)),
+            "hidden_bias": jnp.zeros(_HIDDEN_SIZE),
+            "output": jnp.zeros((_HIDDEN_SIZE, num_outputs)),
+            "output_bias": jnp.zeros(num_outputs),
+        }
 
     def start(self, num_envs: int) -> tuple[()]:
         """Nothing is carried."""
@@ -54,12 +60,10 @@ class Prediction:
     ) -> jax.Array:
         """[T, B, A] weighted losses."""
         inputs = jnp.concatenate([output.features, jax.nn.one_hot(steps.action, NUM_ACTIONS)], axis=-1)
-        held, ahead, reward = jnp.split(inputs @ own["kernel"] + own["bias"], (_NUM_KINDS, 2 * _NUM_KINDS), axis=-1)
-        kinds = _surprise(held, extra["held"]) + _surprise(ahead, extra["ahead"])
-        rewards = 0.5 * jnp.square(reward[..., 0] - steps.reward)
-        return self.weight * (jnp.where(extra["has_next"], kinds, 0) + rewards)
-
-
-def _surprise(logits: jax.Array, kind: jax.Array) -> jax.Array:
-    """[...] minus the log-probability that [..., 256] logits give the kind that came."""
-    return -jnp.take_along_axis(jax.nn.log_softmax(logits), kind[..., None], axis=-1)[..., 0]
+        hidden = jax.nn.relu(multiply(inputs, own["hidden"]) + own["hidden_bias"])
+        found = multiply(hidden, own["output"]) + own["output_bias"]
+        logits = found[..., :-1].reshape(*found.shape[:-1], 4, _VALUES)
+        halves = jnp.stack([half for kind in ("held", "ahead") for half in jnp.divmod(extra[kind], _VALUES)], axis=-1)
+        known = jnp.take_along_axis(jax.nn.log_softmax(logits), halves[..., None], axis=-1)[..., 0].sum(-1)
+        rewards = 0.5 * jnp.square(found[..., -1] - steps.reward)
+        return self.weight * (jnp.where(extra["has_next"], -known, 0) + rewards)
