@@ -71,11 +71,15 @@ class Exam:
     num_tasks: int
     num_trials: int  # played of each
     seed: int  # far from those of training
+    shorter: tuple[int, ...] = ()  # episodes of fewer trials, rising, which the agents play too and no baseline
 
     def play(self, folder: Path) -> Mapping[int, np.ndarray]:
-        """[num_tasks, num_trials] returns of the newest agent of the run in a folder, which draws its actions."""
-        played = evaluate(Env(self.config.env), self._tasks, newest_policy(folder), self._key, self.num_trials)
-        return {self.num_trials: played.returns}
+        """By number of trials k, [num_tasks, k] returns of the newest agent of the run in a folder.
+
+        It draws its actions.
+        """
+        env, policy = Env(self.config.env), newest_policy(folder)
+        return {k: evaluate(env, self._tasks, policy, self._key, k).returns for k in (*self.shorter, self.num_trials)}
 
     def baselines(self, folder: Path) -> Scores:
         """The scripted players and the expert."""

@@ -1,6 +1,7 @@
 """The memories side by side, of about one size, on families of tasks that should part them.
 
-Agents train on episodes of at most six trials (`search`: eight, `recall`: 13), and are then evaluated with 13.
+Agents train on episodes of at most six trials (`search`: eight, `recall`: 13), and are then evaluated with as many, and
+with 13.
 An arm `MEMORY-modulated` is the memory in a network whose view is read as what is told says, and `gru_txl-wide` the
 GRU of the arm `gru` with the layer of `gru_txl` on top, which keeps a few numbers of each state.
 """
@@ -102,10 +103,13 @@ def of_all_rows(rows: Mapping[Job, Sequence[Mapping[str, float]]]) -> Mapping[st
 
 
 def _exam(job: Job) -> Exam:
+    config = _config(job)
     if job.is_quick:
-        return Exam(_config(job), num_tasks=16, num_trials=4, seed=30_000)
-    config = with_universe(_config(job), FAMILIES[job.family].examined)
-    return Exam(config, num_tasks=512, num_trials=13, seed=30_000)
+        return Exam(config, num_tasks=16, num_trials=4, seed=30_000, shorter=(2,))
+    most, num_trials = config.universe.num_trials[1], 13
+    shorter = (most,) if most < num_trials else ()  # as many as the longest episodes of training
+    config = with_universe(config, FAMILIES[job.family].examined)
+    return Exam(config, num_tasks=512, num_trials=num_trials, seed=30_000, shorter=shorter)
 
 
 EXPERIMENT = Experiment(
