@@ -57,17 +57,25 @@ def _by_group(content: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def draw_numbers(content: Mapping[str, Any]) -> Figure:
-    """Mean and 20th percentile of the last trial's score by the number of trials: a panel each, a row a family."""
-    families = content["families"]
+    """Mean and 20th percentile of the last trial's score by the number of trials: a panel each.
+
+    A row a family of which somebody has played several numbers of trials.
+    """
+    families = {family: one for family, one in content["families"].items() if plays_several(one)}
     figure = blank_figure(_WIDTH * len(_BY_NUMBER), _HEIGHT * len(families))
     for row, (family, of_family) in enumerate(families.items()):
         for column, statistic in enumerate(_BY_NUMBER):
             left, bottom = (column + 0.1) / len(_BY_NUMBER), 1 - (row + 1 - 0.14) / len(families)
             axes = add_axes(figure, (left, bottom, 0.57 / len(_BY_NUMBER), 0.66 / len(families)))
             players_panel(axes, of_family, statistic, content["arms"])
-            name = STATISTIC_NAMES[statistic] + (f", {family}" if len(families) > 1 else "")
+            name = STATISTIC_NAMES[statistic] + (f", {family}" if len(content["families"]) > 1 else "")
             write_title(axes, f"Last trial: {name}", "over tasks, shaded: 95 % interval")
     return figure
+
+
+def plays_several(of_family: Mapping[str, Any]) -> bool:
+    """Whether somebody has played a family's tasks in several numbers of trials."""
+    return any(len(by_k) > 1 for by_k in of_family["scores"].values())
 
 
 def draw_gains(content: Mapping[str, Any], against: str) -> Figure:

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.special import ndtri
 
 from xworld.apps.laboratory.experiment import ALL_ARMS, Experiment, Job, group_of
-from xworld.apps.laboratory.report.figures import draw_courses, draw_families, draw_gains, draw_numbers
+from xworld.apps.laboratory.report.figures import draw_courses, draw_families, draw_gains, draw_numbers, plays_several
 from xworld.apps.laboratory.report.fits import draw_fits, finite, fit_runs
 from xworld.apps.laboratory.report.gallery import draw_gallery, kept_early_and_late
 from xworld.apps.laboratory.report.page import make_page
@@ -67,7 +67,7 @@ def write_report(
 def _figures(experiment: Experiment, content: Mapping[str, Any]) -> dict[str, bytes]:
     """By the names of their files."""
     figures = {f"{experiment.name}.png": to_png(draw_families(content, by_group=experiment.against is not None))}
-    if any(len(by_k) > 1 for of_family in content["families"].values() for by_k in of_family["scores"].values()):
+    if any(map(plays_several, content["families"].values())):
         figures[f"{experiment.name}-numbers.png"] = to_png(draw_numbers(content))
     if experiment.against is not None:
         figures[f"{experiment.name}-gain.png"] = to_png(draw_gains(content, experiment.against))
