@@ -79,6 +79,11 @@ class AgentConfig:
             return self.cache_size
         return self.num_kept * self.keep_every + 1 if "num_kept" in _FIELDS_OF_MEMORIES[self.memory] else 0
 
+    @property
+    def size_kept(self) -> int:
+        """How many numbers are kept of an activation: `kept_size`, or all."""
+        return self.kept_size or self.memory_size
+
     def _check_memory(self) -> None:
         """Refuses heads that do not divide, and what would have no effect."""
         has = _FIELDS_OF_MEMORIES[self.memory]

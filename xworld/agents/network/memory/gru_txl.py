@@ -42,9 +42,7 @@ class GRUTransformer(nnx.Module):
         """Nothing kept."""
         return Kept(
             hidden=GRU.empty(config, *batch),
-            activations=jnp.zeros(
-                (*batch, config.num_kept, config.kept_size or config.memory_size), config.compute_dtype
-            ),
+            activations=jnp.zeros((*batch, config.num_kept, config.size_kept), config.compute_dtype),
             num_steps=jnp.zeros(batch, jnp.int32),
         )
 

@@ -39,7 +39,7 @@ class Reader(nnx.Module):
     def __init__(self, config: AgentConfig, rngs: nnx.Rngs):
         """Each head reads all that is kept of a state. What is read starts at 0."""
         size, num_heads, dtype = config.memory_size, config.num_heads, config.compute_dtype
-        kept_size = config.kept_size or size
+        kept_size = config.size_kept
         self.num_heads, self.num_kept, self.keep_every = num_heads, config.num_kept, config.keep_every
         self.norm = nnx.LayerNorm(size, dtype=dtype, rngs=rngs)
         self.shrink = Linear(size, kept_size, use_bias=False, dtype=dtype, rngs=rngs) if config.kept_size else None
