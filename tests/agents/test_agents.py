@@ -327,6 +327,23 @@ def test_more_trials_than_were_seen_mean_the_most_that_were_seen():
     np.testing.assert_array_equal(embed(counts)[:, 0], [0, 1, 15, 21, 21, 21])
 
 
+def test_trials_beyond_those_that_are_told_are_not_told_apart(recording):
+    agent = make_agent(dataclasses.replace(SMALL, trials_told=2), env_config())
+    params = rough_params(agent)
+
+    def logits(trial, trials_left):
+        seen = dataclasses.replace(
+            recording.timestep.observation,
+            trial=jnp.full((LENGTH, BATCH), trial, jnp.int32),
+            trials_left=jnp.full((LENGTH, BATCH), trials_left, jnp.int32),
+        )
+        timestep = dataclasses.replace(recording.timestep, observation=seen)
+        return np.asarray(unroll(agent, params, timestep, recording.briefing)[0])
+
+    np.testing.assert_array_equal(logits(2, 2), logits(5, 9))
+    assert np.abs(logits(2, 2) - logits(1, 2)).max() > 1e-3 and np.abs(logits(2, 2) - logits(2, 1)).max() > 1e-3
+
+
 def test_a_kind_is_embedded_as_shape_plus_colour():
     embed = ByteEmbedding(SMALL, nnx.Rngs(0))
     red_ball, green_ball, red_cube, green_cube = embed(jnp.array([0x10, 0x11, 0x20, 0x21], jnp.uint8))

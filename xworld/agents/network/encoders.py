@@ -12,7 +12,6 @@ from xworld.core.step.actions import NUM_ACTIONS
 from xworld.core.step.relations import NEVER
 from xworld.core.types import Briefing, Observation
 
-_MAX_TRIALS = 6  # more trials, before this one or after it, are not told apart
 _NUM_SCALARS = 4
 
 
@@ -41,7 +40,7 @@ def _vectors(config: AgentConfig, num: int, rngs: nnx.Rngs) -> nnx.Param[jax.Arr
 
 
 class Thermometer(nnx.Module):
-    """Embeds counts of 0 and more: n is the sum of the first n vectors, of the first `_MAX_TRIALS` if n is larger.
+    """Embeds counts of 0 and more: n is the sum of the first n vectors, of all `trials_told` if n is larger.
 
     The vectors start at zero and learn by the counts above theirs. So a count larger than any that was trained on
     means what the largest of these means, and not what a random start happens to say.
@@ -49,12 +48,12 @@ class Thermometer(nnx.Module):
 
     def __init__(self, config: AgentConfig):
         """Vectors of `embedding_size` numbers."""
-        self.vectors = nnx.Param(jnp.zeros((_MAX_TRIALS, config.embedding_size), jnp.float32))
+        self.vectors = nnx.Param(jnp.zeros((config.trials_told, config.embedding_size), jnp.float32))
 
     def __call__(self, counts: jax.Array) -> jax.Array:
         """[..., embedding_size] from [...] int32."""
         table = jnp.pad(jnp.cumsum(self.vectors[...], axis=0), ((1, 0), (0, 0)))
-        return jnp.take(table, jnp.minimum(counts, _MAX_TRIALS), axis=0)
+        return jnp.take(table, jnp.minimum(counts, table.shape[0] - 1), axis=0)
 
 
 class ObservationEncoder(nnx.Module):

@@ -3,7 +3,9 @@
 Agents train on episodes of at most six trials (`search`: eight, `recall`: 13), and are then evaluated with as many, and
 with 13.
 An arm `MEMORY-modulated` is the memory in a network whose view is read as what is told says, and `gru_txl-wide` the
-GRU of the arm `gru` with the layer of `gru_txl` on top, which keeps a few numbers of each state.
+GRU of the arm `gru` with the layer of `gru_txl` on top, which keeps a few numbers of each state. To `gru_txl-steady`
+nothing is new in more trials than training had: it is not told how many there are beyond two, and looks back half as
+far, so that in training too it cannot see all of an episode.
 """
 
 import dataclasses
@@ -49,10 +51,12 @@ FAMILIES = {
     ),
     "recall-eight": Family("memory-recall", reach=260, trained=_EIGHT_RULES, examined=_EIGHT_RULES),
 }
-_WIDE = "gru_txl-wide"
+_WIDE, _STEADY = "gru_txl-wide", "gru_txl-steady"
+_MODULATED = tuple(f"{memory}-modulated" for memory in MEMORIES)
 _FIELDS: dict[str, dict[str, Any]] = {  # of `AgentConfig`, by arm, where they are not those of the memory alone
-    **{f"{memory}-modulated": {"modulates_view": True} for memory in MEMORIES},
+    **{arm: {"modulates_view": True} for arm in _MODULATED},
     _WIDE: {"memory_size": agent_preset("mini", "gru").memory_size, "kept_size": 32, "feed_forward_size": 48},
+    _STEADY: {"trials_told": 2, "num_kept": 20},  # every fourth of 80 steps
 }
 ARMS = (*MEMORIES, *_FIELDS)
 
@@ -116,10 +120,14 @@ EXPERIMENT = Experiment(
     name="memories",
     question="Which memory adapts best, on which tasks, and does it go on in more trials than it was trained on?",
     arms=ARMS,
-    arms_of={name: ARMS if name in ("control", "fetch", "recall") else (*MEMORIES, _WIDE) for name in FAMILIES},
+    arms_of={
+        **{name: (*MEMORIES, _WIDE) for name in FAMILIES},
+        **{name: (*MEMORIES, *_MODULATED, _WIDE) for name in ("fetch", "recall")},
+        "control": ARMS,
+    },
     seeds=(0, 1, 2),
     seeds_of={"long-trials": (0,), "recall": (0,), "recall-eight": (0,)},
-    cost="107 runs of 50 million steps, of `control` 100 million, of `fetch` 20: 25 (GRU) to 75 minutes of a core for "
+    cost="110 runs of 50 million steps, of `control` 100 million, of `fetch` 20: 25 (GRU) to 75 minutes of a core for "
     "each 50; of `recall` 20 (GRU) to 50",
     run=run,
     baselines=lambda job: _exam(job).baselines(job.folder),
