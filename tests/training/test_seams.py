@@ -2,10 +2,12 @@
 
 import dataclasses
 import functools
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from devices_worker import everything, short_config, two_agents, untrained_teacher
 from jax.sharding import NamedSharding
@@ -67,6 +69,27 @@ def test_prediction_is_learned():
     losses = np.concatenate([row["term_prediction"] for row in rows])
     uninformed = 2 * np.log(256)
     assert 0.5 * uninformed < losses[0] <= uninformed + 1 and losses[-1] < 0.5 * losses[0]
+
+
+def test_prediction_joins_what_is_seen_and_what_is_done():
+    """What is held next is one kind if thing and action match, and another if not: no sum over both foretells it."""
+    term, seen, done = Prediction(weight=1.0), np.tile([0, 1], 8)[:, None, None], np.repeat([0, 1], 8)[:, None, None]
+    output = SimpleNamespace(features=jnp.asarray(np.eye(2)[seen], jnp.float32))  # [T, B, A, M]
+    steps = SimpleNamespace(action=jnp.asarray(done), reward=jnp.zeros(done.shape))
+    extra = {"held": jnp.where(seen == done, 0x21, 0x34), "ahead": jnp.full(seen.shape, 0x10), "has_next": seen >= 0}
+    optimiser = optax.adam(0.03)
+
+    def learn(carry, _):
+        own, state = carry
+        loss, gradient = jax.value_and_grad(lambda own: term.loss(own, output, steps, extra, jnp.float32(0)).mean())(
+            own
+        )
+        updates, state = optimiser.update(gradient, state)
+        return (optax.apply_updates(own, updates), state), loss
+
+    own = term.init(jax.random.key(0), output)
+    losses = jax.jit(lambda carry: jax.lax.scan(learn, carry, length=200)[1])((own, optimiser.init(own)))
+    assert losses[0] == pytest.approx(2 * np.log(256), rel=1e-5) and losses[-1] < 0.1  # two coins would leave 1.4
 
 
 @pytest.mark.slow  # quicker: `test_what_does_nothing_changes_nothing`, and `test_partners.py`
