@@ -48,12 +48,16 @@ def _by_group(content: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """By group, behind the family's name where there are several, what a panel draws: its arms and all baselines."""
     panels = {}
     for family, of_family in content["families"].items():
-        prefix = f"{family}, " if len(content["families"]) > 1 else ""
         for group in dict.fromkeys(group_of(arm) for arm in content["arms"] if of_family["scores"].get(arm)):
             others = [arm for arm in content["arms"] if group_of(arm) != group]
             scores = {name: one for name, one in of_family["scores"].items() if name not in others}
-            panels[prefix + group] = {**of_family, "scores": scores}
+            panels[_name(content, family, group)] = {**of_family, "scores": scores}
     return panels
+
+
+def _name(content: Mapping[str, Any], family: str, group: str) -> str:
+    """Of a group, behind its family's name where there are several."""
+    return f"{family}, {group}" if len(content["families"]) > 1 else group
 
 
 def draw_numbers(content: Mapping[str, Any]) -> Figure:
@@ -86,12 +90,13 @@ def draw_gains(content: Mapping[str, Any], against: str) -> Figure:
     figure, axes = new_figure(width=0.65)
     groups: dict[str, list[tuple[float, Mapping[str, float]]]] = {}
     for family, of_family in content["families"].items():
-        prefix = f"{family}, " if len(content["families"]) > 1 else ""
         for arm in content["arms"]:
             numbers = [run["numbers"][against] for run in of_family["runs"] if run["arm"] == arm]
             if numbers:
                 (of_arm,) = of_family["scores"][arm].values()
-                groups.setdefault(prefix + group_of(arm), []).append((float(np.mean(numbers)), of_arm["gain"]))
+                groups.setdefault(_name(content, family, group_of(arm)), []).append(
+                    (float(np.mean(numbers)), of_arm["gain"])
+                )
     for place, (group, points) in enumerate(groups.items()):
         points.sort(key=lambda point: point[0])
         at, value, low, high = np.array([(x, g["value"], g["low"], g["high"]) for x, g in points]).T
