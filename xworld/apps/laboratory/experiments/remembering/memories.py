@@ -4,8 +4,8 @@ Agents train on episodes of at most six trials (`search`: eight, `recall`: 13), 
 with 13.
 An arm `MEMORY-modulated` is the memory in a network whose view is read as what is told says, and `gru_txl-wide` the
 GRU of the arm `gru` with the layer of `gru_txl` on top, which keeps a few numbers of each state. To `gru_txl-steady`
-nothing is new in more trials than training had: it is not told how many there are beyond two, and looks back half as
-far, so that in training too it cannot see all of an episode.
+nothing is new in more trials than training had: it is not told how many there are beyond two, and looks back 80 steps,
+so that in training too it cannot see all of an episode.
 """
 
 import dataclasses
@@ -124,10 +124,11 @@ EXPERIMENT = Experiment(
         **{name: (*MEMORIES, _WIDE) for name in FAMILIES},
         **{name: (*MEMORIES, *_MODULATED, _WIDE) for name in ("fetch", "recall")},
         "control": ARMS,
+        "search": (*MEMORIES, _WIDE, _STEADY),
     },
     seeds=(0, 1, 2),
     seeds_of={"long-trials": (0,), "recall": (0,), "recall-eight": (0,)},
-    cost="110 runs of 50 million steps, of `control` 100 million, of `fetch` 20: 25 (GRU) to 75 minutes of a core for "
+    cost="113 runs of 50 million steps, of `control` 100 million, of `fetch` 20: 25 (GRU) to 75 minutes of a core for "
     "each 50; of `recall` 20 (GRU) to 50",
     run=run,
     baselines=lambda job: _exam(job).baselines(job.folder),
