@@ -26,6 +26,8 @@ def test_sizes_are_checked():
         AgentConfig(memory="gated_delta", num_kept=8)
     with pytest.raises(ConfigError, match="kept_size is 200; write a whole number from 1 to 128"):
         AgentConfig(memory="gru_txl", kept_size=200)
+    with pytest.raises(ConfigError, match="trials_told is 2, but sees_trial_number is False"):
+        AgentConfig(trials_told=2, sees_trial_number=False)
     with pytest.raises(ConfigError, match="kept_size is 8, but memory 'gru_attention' has no kept_size"):
         AgentConfig(memory="gru_attention", kept_size=8)
     with pytest.raises(ConfigError, match="cache_size is 64, but memory 'gru' has no cache_size"):

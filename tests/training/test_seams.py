@@ -79,11 +79,12 @@ def test_prediction_joins_what_is_seen_and_what_is_done():
     extra = {"held": jnp.where(seen == done, 0x21, 0x34), "ahead": jnp.full(seen.shape, 0x10), "has_next": seen >= 0}
     optimiser = optax.adam(0.03)
 
+    def mean_loss(own):
+        return term.loss(own, output, steps, extra, jnp.float32(0)).mean()
+
     def learn(carry, _):
         own, state = carry
-        loss, gradient = jax.value_and_grad(lambda own: term.loss(own, output, steps, extra, jnp.float32(0)).mean())(
-            own
-        )
+        loss, gradient = jax.value_and_grad(mean_loss)(own)
         updates, state = optimiser.update(gradient, state)
         return (optax.apply_updates(own, updates), state), loss
 

@@ -27,8 +27,8 @@ class AgentConfig:
     """Static sizes and switches of an `Agent`. Hashable; two equal ones share compiled code.
 
     Raises:
-      ConfigError: an unknown memory or dtype, a size below 1, heads that do not divide, or a field that the memory has
-        not.
+      ConfigError: an unknown memory or dtype, a size below 1, heads that do not divide, or a field that would do
+        nothing.
     """
 
     embedding_size: int = 16  # of a shape, a colour, a relation, an action
@@ -64,6 +64,11 @@ class AgentConfig:
                 check_fields(self, [field.name], check_bool, "AgentConfig")
             elif value is not None or field.default is not None:
                 check_fields(self, [field.name], partial(check_whole, low=1), "AgentConfig")
+        if not self.sees_trial_number and self.trials_told != AgentConfig.trials_told:
+            raise ConfigError(
+                f"AgentConfig.trials_told is {self.trials_told}, but sees_trial_number is False, so that no trials are "
+                "told. Leave one of them out."
+            )
         self._check_memory()
 
     @property
