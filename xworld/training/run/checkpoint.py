@@ -87,8 +87,9 @@ def load_config(folder: Path) -> RunConfig:
     path = folder / _CONFIG
     if not path.is_file():
         raise ConfigError(f"{folder} holds no training run: there is no {_CONFIG} in it.")
+    text = read_text(path)
     try:
-        return from_json(RunConfig, read_text(path))
+        return from_json(RunConfig, text)
     except ConfigError as error:
         raise ConfigError(f"{path} cannot be read. {error}") from error
 
