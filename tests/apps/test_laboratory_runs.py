@@ -22,6 +22,7 @@ from xworld.apps.laboratory import Job, Outcome, known_experiments, run_experime
 from xworld.apps.laboratory.experiments.remembering import gradient_reach, learning_rate, memories
 from xworld.apps.laboratory.training import can_go_on
 from xworld.base.files import locked
+from xworld.training import Prediction
 
 
 def test_finished_runs_are_not_done_again(tmp_path):
@@ -260,7 +261,7 @@ def test_arms_differ_in_what_they_say(name, family, arm, expected, is_quick, tmp
     module = sys.modules[known_experiments()[name].run.__module__]
     configs = []
 
-    def remember(config, job, exam):
+    def remember(config, job, exam, **_):
         configs.append(config)
         return Outcome({1: np.zeros((1, 1))})
 
@@ -281,12 +282,27 @@ def test_arms_differ_in_what_they_say(name, family, arm, expected, is_quick, tmp
 
 def test_recall_is_trained_with_fewer_rules_than_it_is_examined_with(tmp_path):
     """But for the family that has eight from the first task on; nothing else of a universe differs."""
-    jobs = [Job(family, "gru", 0, tmp_path) for family in ("recall", "recall-eight", "fetch", "control")]
+    families = ("recall", "recall-eight", "fetch", "recall-four", "control")
+    jobs = [Job(family, "gru", 0, tmp_path) for family in families]
     trained = [memories._config(job).universe for job in jobs]
     examined = [memories._exam(job).config.universe for job in jobs]
-    assert [universe.num_chains for universe in trained] == [(2, 8), (8, 8), (2, 8), (1, 1)]
-    eight = [dataclasses.replace(universe, num_chains=(8, 8)) for universe in trained[:3]]
-    assert eight == examined[:3] and examined[3] == trained[3]
+    assert [universe.num_chains for universe in trained] == [(2, 8), (8, 8), (2, 8), (2, 4), (1, 1)]
+    most = [dataclasses.replace(universe, num_chains=(universe.num_chains[1],) * 2) for universe in trained]
+    assert most == examined
+
+
+def test_arms_that_predict_learn_by_one_term_more(tmp_path, monkeypatch):
+    runs = {}
+
+    def remember(config, job, exam, terms):
+        runs[job.arm] = (config, terms)
+        return Outcome({1: np.zeros((1, 1))})
+
+    monkeypatch.setattr(memories, "train_to_end", remember)
+    for arm in ("gated_delta", "gated_delta-predicts"):
+        memories.EXPERIMENT.run(Job("recall-four", arm, 0, tmp_path))
+    (config, no_terms), (other_config, terms) = runs.values()
+    assert config == other_config and no_terms == () and terms == (Prediction(weight=0.5),)
 
 
 def test_arms_differ_in_their_learning_rates(tmp_path, monkeypatch):

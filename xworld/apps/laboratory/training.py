@@ -234,13 +234,18 @@ def made_once(folder: Path, make: Callable[[Path], object]) -> Path:
 
 
 def train_to_end(
-    config: RunConfig, job: Job, exam: Plays, tasks: TaskSource | None = None, along: Along | None = None
+    config: RunConfig,
+    job: Job,
+    exam: Plays,
+    tasks: TaskSource | None = None,
+    terms: Sequence[Term] = (),
+    along: Along | None = None,
 ) -> Outcome:
     """Trains the job's run, which goes on if it was stopped, and plays the exam with its agent.
 
     Args and errors are those of `train_run`; `exam` is what is played.
     """
-    numbers = train_run(config, job, tasks, along=along)
+    numbers = train_run(config, job, tasks, terms=terms, along=along)
     return Outcome(exam.play(job.folder), numbers)
 
 

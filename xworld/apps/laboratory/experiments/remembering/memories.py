@@ -2,10 +2,11 @@
 
 Agents train on episodes of at most six trials (`search`: eight, `recall`: 13), and are then evaluated with as many, and
 with 13.
-An arm `MEMORY-modulated` is the memory in a network whose view is read as what is told says, and `gru_txl-wide` the
-GRU of the arm `gru` with the layer of `gru_txl` on top, which keeps a few numbers of each state. To `gru_txl-steady`
-nothing is new in more trials than training had: it is not told how many there are beyond two, and looks back 80 steps,
-so that in training too it cannot see all of an episode.
+An arm `MEMORY-modulated` is the memory in a network whose view is read as what is told says, `MEMORY-predicts` in one
+that learns to foretell what comes of each action as well, and `gru_txl-wide` the GRU of the arm `gru` with the layer of
+`gru_txl` on top, which keeps a few numbers of each state. To `gru_txl-steady` nothing is new in more trials than
+training had: it is not told how many there are beyond two, and looks back 80 steps, so that in training too it cannot
+see all of an episode.
 """
 
 import dataclasses
@@ -19,7 +20,7 @@ from xworld.agents import MEMORIES, agent_preset
 from xworld.apps.laboratory.curves import curve_of
 from xworld.apps.laboratory.experiment import Experiment, Job, Numbers, Outcome
 from xworld.apps.laboratory.training import Exam, train_to_end, with_memory
-from xworld.training import PRESETS, RunConfig
+from xworld.training import PRESETS, Prediction, RunConfig
 
 
 @dataclass(frozen=True)
@@ -50,11 +51,15 @@ FAMILIES = {
         total_steps=20_000_000,
     ),
     "recall-eight": Family("memory-recall", reach=260, trained=_EIGHT_RULES, examined=_EIGHT_RULES),
+    "recall-four": Family("memory-recall", reach=260, trained={"num_chains": (2, 4)}, examined={"num_chains": (4, 4)}),
 }
 _WIDE, _STEADY = "gru_txl-wide", "gru_txl-steady"
 _MODULATED = tuple(f"{memory}-modulated" for memory in MEMORIES)
+_PREDICTS = tuple(f"{memory}-predicts" for memory in MEMORIES)
+_WEIGHT = 0.5  # of what they foretell wrong, beside the learner's loss
 _FIELDS: dict[str, dict[str, Any]] = {  # of `AgentConfig`, by arm, where they are not those of the memory alone
     **{arm: {"modulates_view": True} for arm in _MODULATED},
+    **{arm: {} for arm in _PREDICTS},
     _WIDE: {"memory_size": agent_preset("mini", "gru").memory_size, "kept_size": 32, "feed_forward_size": 48},
     _STEADY: {"trials_told": 2, "num_kept": 20},  # every fourth of 80 steps
 }
@@ -68,7 +73,8 @@ def run(job: Job) -> Outcome:
     config = with_memory(config, memory, config.learner.rollout_length, family.reach, job.is_quick)
     agent = dataclasses.replace(config.agent, **_FIELDS.get(job.arm, {}))
     config = dataclasses.replace(config, agent=agent)
-    return train_to_end(config, job, _exam(job))
+    terms = (Prediction(_WEIGHT),) if job.arm in _PREDICTS else ()
+    return train_to_end(config, job, _exam(job), terms=terms)
 
 
 def _config(job: Job) -> RunConfig:
@@ -123,12 +129,13 @@ EXPERIMENT = Experiment(
     arms_of={
         **{name: (*MEMORIES, _WIDE) for name in FAMILIES},
         **{name: (*MEMORIES, *_MODULATED, _WIDE) for name in ("fetch", "recall")},
+        "recall-four": (*MEMORIES, *_PREDICTS, _WIDE),
         "control": ARMS,
         "search": (*MEMORIES, _WIDE, _STEADY),
     },
     seeds=(0, 1, 2),
-    seeds_of={"long-trials": (0,), "recall": (0,), "recall-eight": (0,)},
-    cost="113 runs of 50 million steps, of `control` 100 million, of `fetch` 20: 25 (GRU) to 75 minutes of a core for "
+    seeds_of={"long-trials": (0,), "recall": (0,), "recall-eight": (0,), "recall-four": (0,)},
+    cost="139 runs of 50 million steps, of `control` 100 million, of `fetch` 20: 25 (GRU) to 75 minutes of a core for "
     "each 50; of `recall` 20 (GRU) to 50",
     run=run,
     baselines=lambda job: _exam(job).baselines(job.folder),
