@@ -1,7 +1,7 @@
 """The memories side by side, of about one size, on families of tasks that should part them.
 
-Agents train on episodes of at most six trials (`search`: eight, `recall`: 13), and are then evaluated with as many, and
-with 13.
+Agents train on episodes of at most six trials (`search`: eight, `fetch` and all of `recall`: 13), and are then
+evaluated with as many, and with 13.
 An arm `MEMORY-modulated` is the memory in a network whose view is read as what is told says, `MEMORY-predicts` in one
 that learns to foretell what comes of each action as well, and `gru_txl-wide` the GRU of the arm `gru` with the layer of
 `gru_txl` on top, which keeps a few numbers of each state. To `gru_txl-steady` nothing is new in more trials than
@@ -59,11 +59,10 @@ _PREDICTS = tuple(f"{memory}-predicts" for memory in MEMORIES)
 _WEIGHT = 0.5  # of what they foretell wrong, beside the learner's loss
 _FIELDS: dict[str, dict[str, Any]] = {  # of `AgentConfig`, by arm, where they are not those of the memory alone
     **{arm: {"modulates_view": True} for arm in _MODULATED},
-    **{arm: {} for arm in _PREDICTS},
     _WIDE: {"memory_size": agent_preset("mini", "gru").memory_size, "kept_size": 32, "feed_forward_size": 48},
     _STEADY: {"trials_told": 2, "num_kept": 20},  # every fourth of 80 steps
 }
-ARMS = (*MEMORIES, *_FIELDS)
+ARMS = (*MEMORIES, *_FIELDS, *_PREDICTS)
 
 
 def run(job: Job) -> Outcome:
