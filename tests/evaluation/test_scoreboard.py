@@ -91,6 +91,8 @@ def test_the_page_says_what_the_statistics_say():
     assert row[3] == f"{mean.mean:.3f} ({mean.low:.3f} to {mean.high:.3f})"
     assert row[1].startswith(f"{np.median(default.scored(6)):.3f} (")
     assert row[2].startswith(f"{np.quantile(default.scored(6), 0.2):.3f} (")
+    gain = estimate(default.scored(6) - default.scored(1))
+    assert row[4] == f"{gain.mean:.3f} ({gain.low:.3f} to {gain.high:.3f})" and gain.low < gain.mean != 0
     assert f"| {minus.mean:.3f} ({minus.low:.3f} to {minus.high:.3f}) |" in page
     assert "0, 1, 2 | 50.0 M | 900 to 902 | two cores |" in page
     assert "1 have no such return" in page and "![" in page

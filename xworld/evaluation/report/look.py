@@ -73,7 +73,15 @@ def label_ends(axes: Axes, labels: list[tuple[str, float, str, str]]) -> None:
             fontsize=min(10.5, room / (_LETTER * max(len(name), 1))),
             fontweight=weight,
             va="center",
-            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.8, "alpha": 0.6, "shrinkA": 2, "shrinkB": 0},
+            arrowprops={
+                "arrowstyle": "-",
+                "relpos": (0, 0.5),  # from the name's left end
+                "color": colour,
+                "linewidth": 0.8,
+                "alpha": 0.6,
+                "shrinkA": 2,
+                "shrinkB": 0,
+            },
             annotation_clip=False,
         )
 

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from xworld.base.errors import ConfigError
 from xworld.evaluation.report.plots import draw_players
 from xworld.evaluation.scoreboard.entry import DEFAULT, MAIN_NUM_TRIALS, NUM_TRIALS, TASK_SET, Entry
-from xworld.evaluation.scores.statistics import Estimate, difference
+from xworld.evaluation.scores.statistics import Estimate, difference, estimate
 from xworld.evaluation.scores.summary import as_json, last_statistics
 
 SHOWN = (MAIN_NUM_TRIALS, 13)  # numbers of trials that have a table
@@ -22,7 +22,8 @@ Entries of the benchmark [`xworld-s`](xworld-s.md). `xworld scoreboard` makes th
 A score is the return of the last of k trials, divided by the expert's best known return of the task, mean over
 {num_repetitions} episodes. Of the {num_tasks} tasks of `test_set("{task_set}")`, {num_without} have no such return, and
 count nowhere. In brackets are 95 % intervals, over tasks and training seeds; of a player without seeds over tasks only.
-Medians and percentiles are of all pairs of a seed and a task. Differences are paired by task.
+Medians and percentiles are of all pairs of a seed and a task. Gain is by how much the mean is above that
+with 1 trial, paired by seed and task. Differences of entries are paired by task.
 `xworld scoreboard --check NAME` plays an entry's agents again, and compares their scores task by task.
 """
 
@@ -106,11 +107,12 @@ def _score_table(entries: Sequence[Entry], num_trials: int) -> str:
     rows = []
     for entry in entries:
         found = last_statistics(entry.scored(num_trials))
-        row = [f"`{entry.name}`", *(_cell(found[name]) for name in COLUMNS)]
+        gain = estimate(entry.scored(num_trials) - entry.scored(1))
+        row = [f"`{entry.name}`", *(_cell(found[name]) for name in COLUMNS), _cell(as_json(gain))]
         if default is not None:
             row.append("" if entry is default else _cell(as_json(_minus(entry, default, num_trials))))
         rows.append(row)
-    return _table(("entry", *COLUMNS.values(), *(() if default is None else (f"minus `{DEFAULT}`",))), rows)
+    return _table(("entry", *COLUMNS.values(), "gain", *(() if default is None else (f"minus `{DEFAULT}`",))), rows)
 
 
 def _minus(entry: Entry, other: Entry, num_trials: int) -> Estimate:
