@@ -107,7 +107,7 @@ def _score_table(entries: Sequence[Entry], num_trials: int) -> str:
     rows = []
     for entry in entries:
         found = last_statistics(entry.scored(num_trials))
-        gain = estimate(entry.scored(num_trials) - entry.scored(1))
+        gain = estimate(entry.scores[num_trials] - entry.scores[1])  # of tasks that have both scores
         row = [f"`{entry.name}`", *(_cell(found[name]) for name in COLUMNS), _cell(as_json(gain))]
         if default is not None:
             row.append("" if entry is default else _cell(as_json(_minus(entry, default, num_trials))))
