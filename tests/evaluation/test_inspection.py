@@ -19,13 +19,14 @@ from xworld.agents import AgentPolicy, LoadedAgent, Output, make_agent, save
 from xworld.apps.commands.main import main
 from xworld.core.kinds import agent_kind, floor_kind, object_kind
 from xworld.core.step.actions import FORWARD, PICK_UP
+from xworld.core.step.rules import kind_taken
 from xworld.evaluation import evaluate, sample_tasks
 from xworld.evaluation.inspection.figure import _draw_attention
 from xworld.evaluation.inspection.forgetful import Forgetful
 from xworld.evaluation.inspection.inspect import PLACES, _attention, _watch, inspect_agent, training_signs
 from xworld.evaluation.inspection.probe import chance, probe
 from xworld.evaluation.inspection.table import inspection_tables
-from xworld.evaluation.inspection.watching import Watched, _kind_taken, watch
+from xworld.evaluation.inspection.watching import Watched, watch
 from xworld.tasks import TaskCollection, TaskSet
 from xworld.tasks import save as save_tasks
 
@@ -144,8 +145,7 @@ def test_what_a_rule_takes():
     ball, key, agent, floor = object_kind("ball", "red"), object_kind("key", "blue"), agent_kind(0), floor_kind("pink")
     rows = ((agent, ball, ball), (key, ball, ball), (ball, agent, ball), (ball, floor, ball), (agent, floor, 0))
     first, second, taken = (jnp.array(column, jnp.uint8) for column in zip(*rows, strict=True))
-    task = SimpleNamespace(rules=SimpleNamespace(first=first, second=second))
-    assert [int(_kind_taken(task, rule)) for rule in range(len(rows))] == taken.tolist()
+    assert kind_taken(SimpleNamespace(first=first, second=second)).tolist() == taken.tolist()
 
 
 def test_a_probe_finds_what_is_there_and_guesses_what_is_not():

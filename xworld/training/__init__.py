@@ -19,6 +19,7 @@ from xworld.training.learners.learner import Batch, Judge, Learner, Report, Trai
 from xworld.training.learners.optimiser import OptimiserConfig
 from xworld.training.learners.plasticity import PlasticityConfig
 from xworld.training.learners.ppo import PPOConfig
+from xworld.training.learners.terms.inference import TaskInference
 from xworld.training.learners.terms.kept import read_teacher, read_teaching, save_teacher
 from xworld.training.learners.terms.prediction import Prediction
 from xworld.training.learners.terms.teacher import Teacher, TeachingConfig, make_teacher
@@ -88,6 +89,7 @@ __all__ = [
     "SelfConfig",
     "Sizes",
     "Steps",
+    "TaskInference",
     "Teacher",
     "Telling",
     "Term",

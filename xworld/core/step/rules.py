@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from xworld.base.xla.fusion import apart
+from xworld.core import kinds
 from xworld.core.config import EnvConfig
 from xworld.core.step.relations import (
     Aftermath,
@@ -22,7 +23,7 @@ from xworld.core.step.relations import (
 )
 from xworld.core.step.slots import NOT_FOUND, count_slots, first_slot, pick_slot
 from xworld.core.step.terrain import can_hold_object, next_cell, read_cells
-from xworld.core.types import NOWHERE, Scene, Task
+from xworld.core.types import NOWHERE, Rules, Scene, Task
 
 
 def fire(config: EnvConfig, task: Task, scene: Scene, sight: Sight) -> tuple[Scene, Aftermath, jax.Array]:
@@ -40,6 +41,16 @@ def fire(config: EnvConfig, task: Task, scene: Scene, sight: Sight) -> tuple[Sce
     scene, newcomers = _lay_down(config, task, scene, left_over)
     aftermath = look_again(config, task, scene, sight, entities, newcomers)
     return scene, aftermath, chosen.event.astype(jnp.int32)
+
+
+def kind_taken(rules: Rules) -> jax.Array:
+    """[...] int32, the kind of the object that each of [...] rules takes.
+
+    It is the second operand if that is an object, else the first; 0 if neither is one.
+    """
+    second, first = rules.second.astype(jnp.int32), rules.first.astype(jnp.int32)
+    taken = jnp.where(second < kinds.floor_kind(kinds.COLOURS[0]), second, first)
+    return jnp.where(taken < kinds.agent_kind(0), taken, 0)
 
 
 @jax.tree_util.register_dataclass

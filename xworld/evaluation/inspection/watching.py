@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from xworld.agents import Agent, Params, distribution
-from xworld.core import kinds
 from xworld.core.env import Env
+from xworld.core.step.rules import kind_taken
 from xworld.core.types import Observation, State, Task, TimeStep
 from xworld.evaluation.episodes import episode_key
 
@@ -99,7 +99,7 @@ def _play(
         watched = Watched(
             features=jnp.where(at, output.features[0], watched.features),
             blank=jnp.where(at, blank.features[0], watched.blank),
-            maker=jnp.where(is_made, _kind_taken(task, last_rule - 1), watched.maker),
+            maker=jnp.where(is_made, kind_taken(task.rules)[last_rule - 1], watched.maker),
             attention=attention,
             num_steps=watched.num_steps + counts.astype(jnp.int32),
             before=before,
@@ -148,10 +148,3 @@ def _add_looks(
     is_step_before = (distance == 1) & ~is_before
     before, step_before = ((weights * is_it).sum(-1) for is_it in (is_before, is_step_before))
     return attention, watched.before + before, watched.step_before + step_before
-
-
-def _kind_taken(task: Task, rule: jax.Array) -> jax.Array:
-    """[] int32, the kind of the object that a rule takes: its second operand, else its first; 0 if neither is one."""
-    second, first = task.rules.second[rule].astype(jnp.int32), task.rules.first[rule].astype(jnp.int32)
-    taken = jnp.where(second < kinds.floor_kind(kinds.COLOURS[0]), second, first)
-    return jnp.where(taken < kinds.agent_kind(0), taken, 0)

@@ -6,12 +6,9 @@ import jax
 import jax.numpy as jnp
 
 from xworld.agents import Output
-from xworld.agents.network.linear import multiply
 from xworld.core.step.actions import NUM_ACTIONS
+from xworld.training.learners.terms.head import KIND_LOGITS, apply_head, init_head, kind_loss
 from xworld.training.rollouts.rollout import Rollout, Steps
-
-_HIDDEN_SIZE = 64
-_VALUES = 16  # of each half of a byte: a shape and a colour
 
 
 @jax.tree_util.register_dataclass
@@ -28,13 +25,7 @@ class Prediction:
 
     def init(self, key: jax.Array, output: Output) -> dict[str, jax.Array]:
         """Kernels [M + 7, 64] and [64, 65], which is zeros, and biases: logits of two kinds' halves, and a reward."""
-        num_inputs, num_outputs = output.features.shape[-1] + NUM_ACTIONS, 4 * _VALUES + 1
-        return {
-            "hidden": jax.nn.initializers.lecun_normal()(key, (num_inputs, _HIDDEN_SIZE)),
-            "hidden_bias": jnp.zeros(_HIDDEN_SIZE),
-            "output": jnp.zeros((_HIDDEN_SIZE, num_outputs)),
-            "output_bias": jnp.zeros(num_outputs),
-        }
+        return init_head(key, output.features.shape[-1] + NUM_ACTIONS, 2 * KIND_LOGITS + 1)
 
     def start(self, num_envs: int) -> tuple[()]:
         """Nothing is carried."""
@@ -47,7 +38,7 @@ class Prediction:
         ahead = steps.observation.view[..., max(size - 2, 0), size // 2, 1]
         has_next = (steps.discount > 0).at[-1].set(False)
         following = {"held": steps.observation.held, "ahead": ahead}
-        following = jax.tree.map(lambda leaf: jnp.roll(leaf, -1, axis=0).astype(jnp.int32), following)
+        following = jax.tree.map(lambda leaf: jnp.roll(leaf, -1, axis=0), following)
         return (), following | {"has_next": jnp.broadcast_to(has_next[..., None], steps.reward.shape)}
 
     def loss(
@@ -60,10 +51,8 @@ class Prediction:
     ) -> jax.Array:
         """[T, B, A] weighted losses."""
         inputs = jnp.concatenate([output.features, jax.nn.one_hot(steps.action, NUM_ACTIONS)], axis=-1)
-        hidden = jax.nn.relu(multiply(inputs, own["hidden"]) + own["hidden_bias"])
-        found = multiply(hidden, own["output"]) + own["output_bias"]
-        logits = found[..., :-1].reshape(*found.shape[:-1], 4, _VALUES)
-        halves = jnp.stack([half for kind in ("held", "ahead") for half in jnp.divmod(extra[kind], _VALUES)], axis=-1)
-        known = jnp.take_along_axis(jax.nn.log_softmax(logits), halves[..., None], axis=-1)[..., 0].sum(-1)
-        rewards = 0.5 * jnp.square(found[..., -1] - steps.reward)
-        return self.weight * (jnp.where(extra["has_next"], -known, 0) + rewards)
+        foretold = apply_head(own, inputs)
+        held, ahead = foretold[..., :KIND_LOGITS], foretold[..., KIND_LOGITS:-1]
+        kinds = kind_loss(held, extra["held"]) + kind_loss(ahead, extra["ahead"])
+        rewards = 0.5 * jnp.square(foretold[..., -1] - steps.reward)
+        return self.weight * (jnp.where(extra["has_next"], kinds, 0) + rewards)
