@@ -2,8 +2,9 @@
 
 Agents train on episodes of at most six trials (`search`: eight, `fetch` and all of `recall`: 13), and are then
 evaluated with as many, and with 13.
-An arm `MEMORY-modulated` is the memory in a network whose view is read as what is told says, `MEMORY-predicts` in one
-that learns to foretell what comes of each action as well, and `gru_txl-wide` the GRU of the arm `gru` with the layer of
+An arm `MEMORY-modulated` is the memory in a network whose view is read as what is told says, and `MEMORY-looks` in one
+that then looks once more as what is remembered says, and `MEMORY-infers` in one that looks so and learns to say what
+makes the goal. `MEMORY-predicts` learns to foretell what comes of each action as well, and `gru_txl-wide` the GRU of the arm `gru` with the layer of
 `gru_txl` on top, which keeps a few numbers of each state. To `gru_txl-steady` nothing is new in more trials than
 training had: it is not told how many there are beyond two, and looks back 80 steps, so that in training too it cannot
 see all of an episode.
@@ -20,7 +21,7 @@ from xworld.agents import MEMORIES, agent_preset
 from xworld.apps.laboratory.curves import curve_of
 from xworld.apps.laboratory.experiment import Experiment, Job, Numbers, Outcome
 from xworld.apps.laboratory.training import Exam, train_to_end, with_memory
-from xworld.training import PRESETS, Prediction, RunConfig
+from xworld.training import PRESETS, Prediction, RunConfig, TaskInference, Term
 
 
 @dataclass(frozen=True)
@@ -55,10 +56,13 @@ FAMILIES = {
 }
 _WIDE, _STEADY = "gru_txl-wide", "gru_txl-steady"
 _MODULATED = tuple(f"{memory}-modulated" for memory in MEMORIES)
+_LOOKS = tuple(f"{memory}-looks" for memory in MEMORIES)
+_INFERS = tuple(f"{memory}-infers" for memory in MEMORIES)
 _PREDICTS = tuple(f"{memory}-predicts" for memory in MEMORIES)
-_WEIGHT = 0.5  # of what they foretell wrong, beside the learner's loss
+_WEIGHT = 0.5  # of what they say wrong, beside the learner's loss
 _FIELDS: dict[str, dict[str, Any]] = {  # of `AgentConfig`, by arm, where they are not those of the memory alone
     **{arm: {"modulates_view": True} for arm in _MODULATED},
+    **{arm: {"modulates_view": True, "looks_again": True} for arm in (*_LOOKS, *_INFERS)},
     _WIDE: {"memory_size": agent_preset("mini", "gru").memory_size, "kept_size": 32, "feed_forward_size": 48},
     _STEADY: {"trials_told": 2, "num_kept": 20},  # every fourth of 80 steps
 }
@@ -72,8 +76,13 @@ def run(job: Job) -> Outcome:
     config = with_memory(config, memory, config.learner.rollout_length, family.reach, job.is_quick)
     agent = dataclasses.replace(config.agent, **_FIELDS.get(job.arm, {}))
     config = dataclasses.replace(config, agent=agent)
-    terms = (Prediction(_WEIGHT),) if job.arm in _PREDICTS else ()
-    return train_to_end(config, job, _exam(job), terms=terms)
+    return train_to_end(config, job, _exam(job), terms=_terms(job.arm))
+
+
+def _terms(arm: str) -> tuple[Term, ...]:
+    if arm in _PREDICTS:
+        return (Prediction(_WEIGHT),)
+    return (TaskInference(_WEIGHT),) if arm in _INFERS else ()
 
 
 def _config(job: Job) -> RunConfig:
@@ -128,8 +137,8 @@ EXPERIMENT = Experiment(
     arms_of={
         **{name: (*MEMORIES, _WIDE) for name in FAMILIES},
         **{name: (*MEMORIES, *_MODULATED, _WIDE) for name in ("fetch", "recall")},
-        "recall-four": (*MEMORIES, *_PREDICTS, _WIDE),
-        "control": ARMS,
+        "recall-four": (*MEMORIES, *_LOOKS, *_INFERS, *_PREDICTS, _WIDE),
+        "control": (*MEMORIES, *_MODULATED, *_PREDICTS, _WIDE, _STEADY),
         "search": (*MEMORIES, _WIDE, _STEADY),
     },
     seeds=(0, 1, 2),
