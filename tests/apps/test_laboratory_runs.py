@@ -22,7 +22,7 @@ from xworld.apps.laboratory import Job, Outcome, known_experiments, run_experime
 from xworld.apps.laboratory.experiments.remembering import gradient_reach, learning_rate, memories
 from xworld.apps.laboratory.training import can_go_on
 from xworld.base.files import locked
-from xworld.training import Prediction
+from xworld.training import Prediction, TaskInference
 
 
 def test_finished_runs_are_not_done_again(tmp_path):
@@ -291,7 +291,7 @@ def test_recall_is_trained_with_fewer_rules_than_it_is_examined_with(tmp_path):
     assert most == examined
 
 
-def test_arms_that_predict_learn_by_one_term_more(tmp_path, monkeypatch):
+def test_arms_that_predict_or_infer_learn_by_one_term_more(tmp_path, monkeypatch):
     runs = {}
 
     def remember(config, job, exam, terms):
@@ -299,10 +299,16 @@ def test_arms_that_predict_learn_by_one_term_more(tmp_path, monkeypatch):
         return Outcome({1: np.zeros((1, 1))})
 
     monkeypatch.setattr(memories, "train_to_end", remember)
-    for arm in ("gated_delta", "gated_delta-predicts"):
+    pairs = {"gated_delta": "gated_delta-predicts", "gated_delta-looks": "gated_delta-infers"}
+    for arm in (*pairs, *pairs.values()):
         memories.EXPERIMENT.run(Job("recall-four", arm, 0, tmp_path))
-    (config, no_terms), (other_config, terms) = runs.values()
-    assert config == other_config and no_terms == () and terms == (Prediction(weight=0.5),)
+    terms = [runs[arm][1] for arm in pairs.values()]
+    assert terms == [(Prediction(weight=0.5),), (TaskInference(weight=0.5),)]
+    for plain, arm in pairs.items():
+        assert runs[plain] == (runs[arm][0], ())
+    plain, looks = (runs[arm][0] for arm in pairs)
+    agent = dataclasses.replace(plain.agent, modulates_view=True, looks_again=True)
+    assert looks == dataclasses.replace(plain, agent=agent)
 
 
 def test_arms_differ_in_their_learning_rates(tmp_path, monkeypatch):

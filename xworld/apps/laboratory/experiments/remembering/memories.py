@@ -2,12 +2,12 @@
 
 Agents train on episodes of at most six trials (`search`: eight, `fetch` and all of `recall`: 13), and are then
 evaluated with as many, and with 13.
-An arm `MEMORY-modulated` is the memory in a network whose view is read as what is told says, and `MEMORY-looks` in one
+An arm `MEMORY-modulated` is the memory in a network whose view is read as what is told says, `MEMORY-looks` in one
 that then looks once more as what is remembered says, and `MEMORY-infers` in one that looks so and learns to say what
-makes the goal. `MEMORY-predicts` learns to foretell what comes of each action as well, and `gru_txl-wide` the GRU of the arm `gru` with the layer of
-`gru_txl` on top, which keeps a few numbers of each state. To `gru_txl-steady` nothing is new in more trials than
-training had: it is not told how many there are beyond two, and looks back 80 steps, so that in training too it cannot
-see all of an episode.
+makes the goal; `MEMORY-predicts` learns to foretell what comes of each action. `gru_txl-wide` is the GRU of the arm
+`gru` with the layer of `gru_txl` on top, which keeps a few numbers of each state. To `gru_txl-steady` nothing is new in
+more trials than training had: it is not told how many there are beyond two, and looks back 80 steps, so that in
+training too it cannot see all of an episode.
 """
 
 import dataclasses
@@ -143,7 +143,7 @@ EXPERIMENT = Experiment(
     },
     seeds=(0, 1, 2),
     seeds_of={"long-trials": (0,), "recall": (0,), "recall-eight": (0,), "recall-four": (0,)},
-    cost="139 runs of 50 million steps, of `control` 100 million, of `fetch` 20: 25 (GRU) to 75 minutes of a core for "
+    cost="149 runs of 50 million steps, of `control` 100 million, of `fetch` 20: 25 (GRU) to 75 minutes of a core for "
     "each 50; of `recall` 20 (GRU) to 50",
     run=run,
     baselines=lambda job: _exam(job).baselines(job.folder),
