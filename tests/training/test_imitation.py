@@ -151,7 +151,7 @@ def test_what_an_agent_does_not_see_changes_nothing(field):
 
 
 def test_an_imitation_that_diverges_stops_and_says_so(data, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(sys.modules[imitate.__module__], "_update", lambda *of: (of[6], of[7], {
+    monkeypatch.setattr(sys.modules[imitate.__module__], "_update", lambda *of: (of[-4], of[-3], {
         "loss": jnp.float32(jnp.nan), "gradient_norm": jnp.float32(1)
     }))  # fmt: skip
     command = ["imitate", str(data.folder), "--method", "ad", *SMALL, "--start-share", "1", "--num-updates", "20"]
@@ -319,6 +319,7 @@ def test_a_signal_while_all_is_kept_waits_for_the_next_update(monkeypatch):
     run = SimpleNamespace(
         config=SimpleNamespace(learner=SimpleNamespace(num_updates=3), num_evaluations=1),
         fixed=(),
+        terms=(),
         draw=lambda: None,
         chance=np.random.default_rng(0),
     )

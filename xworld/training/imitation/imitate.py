@@ -13,7 +13,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from xworld.agents import Agent, AgentPolicy, Params, make_agent
+from xworld.agents import Agent, AgentPolicy, Output, Params, make_agent
 from xworld.base.configs import as_dict
 from xworld.base.errors import ConfigError
 from xworld.base.hashing import hash_words
@@ -30,8 +30,10 @@ from xworld.training.imitation.kept import Kept, Progress, kept_in
 from xworld.training.imitation.learner import Imitation
 from xworld.training.imitation.windows import as_rollout
 from xworld.training.learners.learner import Batch, Metrics, Trained, check_params
+from xworld.training.learners.terms.term import Evaluated, Term, check_names
 from xworld.training.logs.metrics import check_finite
 from xworld.training.rollouts.rollout import Rollout
+from xworld.training.run.given import describe_term
 from xworld.training.stopping import stop_signals
 
 REPORT = "imitation.json"
@@ -41,7 +43,13 @@ _LAST = 10  # the last tenth of the trials is what an agent has come to
 
 
 def imitate(
-    data: Dataset, config: ImitateConfig, folder: Path, *, params: Params | None = None, show_progress: bool = True
+    data: Dataset,
+    config: ImitateConfig,
+    folder: Path,
+    *,
+    params: Params | None = None,
+    terms: Sequence[Term] = (),
+    show_progress: bool = True,
 ) -> dict[str, Any]:
     """Trains an agent, and saves the best of those that were judged into `folder`, with `imitation.json` beside it.
 
@@ -54,6 +62,7 @@ def imitate(
       folder: new, empty, with an imitation of the same that has not ended, or with a saved agent alone, which is
         replaced at the end.
       params: what a new imitation starts with; by default fresh ones.
+      terms: further losses, along each window by itself. None that is `Evaluated`, as a teacher is.
       show_progress: whether to draw a progress bar.
 
     Returns:
@@ -62,14 +71,15 @@ def imitate(
 
     Raises:
       ConfigError: the data lack a label that the method needs, or are too short, or of several tasks in a stream; no
-        task is held out, or all are; `params` are another network's; or the folder holds something else too, or cannot
-        be written.
+        task is held out, or all are; `params` are another network's; two terms have one name, or one is `Evaluated`;
+        or the folder holds something else too, or cannot be written.
       TrainingDiverged: a loss or a gradient was not finite, or huge.
       KeyboardInterrupt: a signal stopped it; what was done is kept.
     """
-    run = _Run(data, config, params)
+    run = _Run(data, config, params, tuple(terms))
     run.check()
-    with kept_in(folder, run.agent, config, data.content_hash) as kept:
+    told = [describe_term(term) for term in run.terms]
+    with kept_in(folder, run.agent, config, data.content_hash, told) as kept:
         progress = run.begin(kept)
         with stop_signals() as stop:
             _go_on(run, kept, progress, stop.is_set, show_progress)
@@ -95,7 +105,7 @@ def _go_on(run: "_Run", kept: Kept, progress: Progress, is_stopped: Callable[[],
         while progress.update < num_updates:
             share = jnp.float32(progress.update / max(num_updates - 1, 1))
             progress.trained, progress.learner, metrics = _update(
-                *run.fixed, progress.trained, progress.learner, run.draw(), share
+                *run.fixed, run.terms, progress.trained, progress.learner, run.draw(), share
             )
             progress.update += 1
             losses.append(metrics)
@@ -142,6 +152,7 @@ class _Run:
     data: Dataset
     config: ImitateConfig
     params: Params | None = None  # to start with
+    terms: tuple[Term, ...] = ()
 
     def check(self) -> None:
         """Raises ConfigError unless the method can learn from the data, with these parameters."""
@@ -159,6 +170,13 @@ class _Run:
         if not len(self.seen) or (percent and not len(self.held_out)):
             which = "no task is held out" if len(self.seen) else "all tasks are held out"
             raise ConfigError(f"held_out_percent is {percent}: {which} of {folder}. Write 0, or record more tasks.")
+        check_names(self.terms)
+        for term in self.terms:
+            if isinstance(term, Evaluated):
+                raise ConfigError(
+                    f"The term {term.name!r} changes with the evaluations of a run, which an imitation has none of. "
+                    "Leave it out."
+                )
         sizes = 1, self.config.learner.window
         draw_windows(self.data, np.random.default_rng(0), *sizes, keep=self.config.keep, among=self.seen)
         jax.eval_shape(self.learner.start, self.first, jax.random.key(0))
@@ -175,11 +193,15 @@ class _Run:
 
     @cached_property
     def first(self) -> Trained:
-        """The parameters to start with; fresh ones if there are none."""
-        own = jax.jit(self.agent.init)(jax.random.key(self.config.seed))
+        """The parameters to start with; fresh ones if there are none, and fresh ones of the terms."""
+        key = jax.random.key(self.config.seed)
+        own = jax.jit(self.agent.init)(key)
         if self.params is not None:
             check_params(self.params, own)
-        return Trained(own if self.params is None else self.params, ())
+        own = own if self.params is None else self.params
+        keys = [jax.random.fold_in(key, 1 + number) for number in range(len(self.terms))]
+        like = self._output(own)
+        return Trained(own, tuple(term.init(key, like) for term, key in zip(self.terms, keys, strict=True)))
 
     def begin(self, kept: Kept) -> Progress:
         """What was kept, or all as it is before the first update; where an update leaves it."""
@@ -272,6 +294,18 @@ class _Run:
         words = self.data.task_ids(first).T
         return np.asarray(hash_words(*words)) % 100 < self.config.held_out_percent
 
+    def _output(self, params: Params) -> Output:
+        """The shapes of one step's output."""
+
+        env, task = self.data.env, jax.tree.map(lambda leaf: leaf[0], self.data.tasks(np.array([0])))
+
+        def decide() -> Output:
+            _, timestep = env.reset(jax.random.key(0), task)
+            told = self.agent.encode_briefing(params, env.briefing(task))
+            return self.agent.step(params, timestep.observation, told, self.agent.start_memory(), jnp.bool_(True))
+
+        return jax.eval_shape(decide)
+
     @property
     def _streams(self) -> range:
         return range(self.data.num_streams)
@@ -288,6 +322,7 @@ def _update(
     mesh: Mesh,
     is_of_expert: bool,
     burn_in: int,
+    terms: tuple[Term, ...],
     trained: Trained,
     state: Any,
     pieces: Pieces,
@@ -299,13 +334,16 @@ def _update(
     rollout = as_rollout(env, agent, windows, target, burn_in)
     batch = Batch(rollout.steps.weight.shape[1] // mesh.size, 1)
 
-    def learn(trained: Trained, state: Any, rollout: Rollout) -> tuple[Trained, Any, Metrics]:
-        trained, state, report = learner.learn(trained, state, rollout, (), (), jax.random.key(0), progress, batch)
+    def learn(terms: tuple[Term, ...], trained: Trained, state: Any, rollout: Rollout) -> tuple[Trained, Any, Metrics]:
+        extras = [term.follow(term.start(batch.num_envs), rollout)[1] for term in terms]
+        key = jax.random.key(0)
+        trained, state, report = learner.learn(trained, state, rollout, extras, terms, key, progress, batch)
         return trained, state, report.metrics
 
     of_rollout: Any = P(None, AXIS), P(AXIS)  # of all leaves below
-    specs = P(), P(), Rollout(*of_rollout)
-    return jax.shard_map(learn, mesh=mesh, in_specs=specs, out_specs=P(), check_vma=False)(trained, state, rollout)
+    specs = P(), P(), P(), Rollout(*of_rollout)
+    shared_out = jax.shard_map(learn, mesh=mesh, in_specs=specs, out_specs=P(), check_vma=False)
+    return shared_out(terms, trained, state, rollout)
 
 
 def _first(returns: np.ndarray) -> float:

@@ -5,7 +5,7 @@ a saved agent too. An agent that was there before stays beside them until then.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -96,7 +96,9 @@ class Kept:
 
 
 @contextmanager
-def kept_in(folder: Path, agent: Agent, config: ImitateConfig, content_hash: str) -> Iterator[Kept]:
+def kept_in(
+    folder: Path, agent: Agent, config: ImitateConfig, content_hash: str, terms: Sequence[str] = ()
+) -> Iterator[Kept]:
     """The folder of an imitation; another that has not ended there is gone on with, if it is of the same.
 
     Args:
@@ -105,6 +107,7 @@ def kept_in(folder: Path, agent: Agent, config: ImitateConfig, content_hash: str
       agent: that is trained.
       config: how it is trained.
       content_hash: of the data.
+      terms: what they say of themselves.
 
     Raises:
       ConfigError: the folder holds something else too, is in use or cannot be written.
@@ -118,7 +121,7 @@ def kept_in(folder: Path, agent: Agent, config: ImitateConfig, content_hash: str
     check_folder(folder)
     with locked(folder):
         _check_own(folder)
-        plan = {"config": as_dict(config), "data": content_hash}
+        plan = {"config": as_dict(config), "data": content_hash, "terms": list(terms)}
         if (folder / _PLAN).exists():
             _check_same(folder, plan, config)
         else:
@@ -144,6 +147,8 @@ def _check_same(folder: Path, plan: dict[str, Any], config: ImitateConfig) -> No
             raise ConfigError("It does not say what was begun.")
         changed = differences(from_json(ImitateConfig, json.dumps(found["config"])), config)
     changed += ["the data"] if found["data"] != plan["data"] else []
+    if found["terms"] != plan["terms"]:
+        changed.append(f"terms: {found['terms']} there, {plan['terms']} here")
     if changed:
         raise ConfigError(
             f"{folder} holds an imitation that has not ended, of something else ({'; '.join(changed)}). Go on with the "

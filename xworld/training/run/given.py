@@ -53,12 +53,12 @@ class Given:
         return {
             "tasks": _describe(self.tasks) + ("" if source is None else f" of {_describe(source)}"),
             "splits": describe_splits(universe.config) if isinstance(universe, Universe) else None,
-            "terms": [_describe_term(term) for term in self.terms],
+            "terms": [describe_term(term) for term in self.terms],
             "partners": None if self.partners is None else _describe(self.partners),
         }
 
 
-def _describe_term(term: Term) -> str:
+def describe_term(term: Term) -> str:
     """Its name and class, and what else tells it from another, if it says so."""
     return f"{term.name} ({type(term).__qualname__}{_about(term, ': {}')})"
 

@@ -26,6 +26,11 @@ class TaskInference:
     weight: float = field(default=0.5, metadata={"static": True})
     name: str = field(default="inference", metadata={"static": True})
 
+    @property
+    def about(self) -> str:
+        """What tells it from another of its class."""
+        return f"weight {self.weight}"
+
     def init(self, key: jax.Array, output: Output) -> dict[str, jax.Array]:
         """Kernels [M, 64] and [64, 32], which is zeros, and biases: logits of a kind's halves."""
         return init_head(key, output.features.shape[-1], KIND_LOGITS)

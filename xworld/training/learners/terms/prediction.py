@@ -23,6 +23,11 @@ class Prediction:
     weight: float = field(default=0.1, metadata={"static": True})
     name: str = field(default="prediction", metadata={"static": True})
 
+    @property
+    def about(self) -> str:
+        """What tells it from another of its class."""
+        return f"weight {self.weight}"
+
     def init(self, key: jax.Array, output: Output) -> dict[str, jax.Array]:
         """Kernels [M + 7, 64] and [64, 65], which is zeros, and biases: logits of two kinds' halves, and a reward."""
         return init_head(key, output.features.shape[-1] + NUM_ACTIONS, 2 * KIND_LOGITS + 1)

@@ -1,0 +1,89 @@
+"""Further losses of an imitation."""
+
+import dataclasses
+import json
+import signal
+
+import jax
+import numpy as np
+import pytest
+from devices_worker import untrained_teacher
+from tiny_rooms import SMALL_AGENT, TinyRooms, env_config
+
+from xworld import ConfigError, Env
+from xworld.agents import Searcher, load
+from xworld.evaluation import record_tasks, sample_tasks
+from xworld.histories import DatasetHeader, draw_windows
+from xworld.training import TaskInference
+from xworld.training.imitation.config import ImitateConfig
+from xworld.training.imitation.imitate import imitate
+from xworld.training.imitation.learner import ImitationConfig
+
+ENV = Env(env_config(5))
+CONFIG = ImitateConfig(
+    method="bc",
+    agent=SMALL_AGENT,
+    learner=ImitationConfig(window=24, batch_size=32, num_updates=60, learning_rate=1e-2),
+    held_out_percent=0,
+    num_evaluations=2,
+    num_played=4,
+)
+TERMS = (TaskInference(weight=0.5),)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    rooms = TinyRooms(side=5, num_candidates=3, trial_length=8, num_trials=3)
+    tasks = jax.device_get(sample_tasks(rooms, jax.random.key(0), 64))
+    folder = tmp_path_factory.mktemp("searcher") / "data"
+    return record_tasks(folder, DatasetHeader(ENV.config), tasks, Searcher(), jax.random.key(1))
+
+
+@pytest.fixture(scope="module")
+def informed(data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("imitation") / "agent"
+    return folder, imitate(data, CONFIG, folder, terms=TERMS, show_progress=False)
+
+
+def test_a_term_is_learned_beside_what_was_done(data, informed):
+    """Of all that a kind may be, those that may make a goal of these rooms; and actions no worse than without."""
+    first, last = informed[1]["evaluations"]
+    assert 0.5 * np.log(256) > first["term_inference"] > last["term_inference"] > 0
+    assert last["term_inference"] < 0.75 * 0.5 * np.log(256) and last["loss"] < first["loss"]
+
+
+def test_who_is_stopped_goes_on_with_the_same_terms_only(data, informed, tmp_path, monkeypatch):
+    """Bit for bit, with the head as it was."""
+    number = 0
+
+    def draw(*args, **options):
+        nonlocal number
+        number += 1
+        if number == 1 + 40:  # the first is drawn to see whether there are windows
+            signal.raise_signal(signal.SIGTERM)
+        return draw_windows(*args, **options)
+
+    monkeypatch.setattr("xworld.training.imitation.imitate.draw_windows", draw)
+    folder = tmp_path / "agent"
+    with pytest.raises(KeyboardInterrupt):
+        imitate(data, CONFIG, folder, terms=TERMS, show_progress=False)
+    for terms, message in (
+        ((), r"\(terms: \['inference \(TaskInference: weight 0.5\)'\] there, \[\] here\)"),
+        ((TaskInference(weight=0.25),), "weight 0.5.* there, .*weight 0.25.* here"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            imitate(data, CONFIG, folder, terms=terms)
+    imitate(data, CONFIG, folder, terms=TERMS, show_progress=False)
+    assert json.loads((folder / "imitation.json").read_text()) == informed[1]
+    for leaf, expected in zip(*(jax.tree.leaves(load(one).params) for one in (folder, informed[0])), strict=True):
+        np.testing.assert_array_equal(leaf, expected)
+
+
+def test_terms_that_cannot_be_taken_are_refused(data, tmp_path):
+    for terms, message in (
+        ((untrained_teacher(),), "The term 'teacher' changes with the evaluations of a run"),
+        ((TaskInference(), dataclasses.replace(TERMS[0])), "2 terms have the name 'inference'"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            imitate(data, CONFIG, tmp_path / "agent", terms=terms)
+    assert not (tmp_path / "agent").exists()
