@@ -29,6 +29,7 @@ from xworld.training.imitation.imitate import _go_on, _Run, imitate
 from xworld.training.imitation.kept import Kept, Progress, kept_in
 from xworld.training.imitation.learner import ImitationConfig
 from xworld.training.imitation.windows import as_rollout
+from xworld.training.learners.learner import Trained
 
 ENV = Env(env_config(5))
 TRIAL_LENGTH, NUM_TRIALS, NUM_TASKS = 8, 3, 96
@@ -309,7 +310,7 @@ def test_an_agent_that_was_there_stays_until_another_is_finished(cloned, tmp_pat
         assert json.loads((folder / "imitation.json").read_text()) == cloned[1]
         for leaf, was in zip(*map(jax.tree.leaves, (load(folder).params, expected)), strict=True):
             np.testing.assert_array_equal(leaf, was)
-    kept.finish(expected, {})
+    kept.finish(Trained(expected, ()), {})
     assert {path.name for path in folder.iterdir()} == {"agent.json", "manifest.json", "params"}
 
 

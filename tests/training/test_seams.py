@@ -173,7 +173,10 @@ def test_a_run_with_everything_goes_on_bit_for_bit(run_with_everything, tmp_path
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"terms": ()}, r"terms: \['prediction \(Prediction: weight 0.1\)', 'teacher \(Teacher: .*\)'\] there, \[\] here"),
+        (
+            {"terms": ()},
+            r"terms: \['prediction \(Prediction: weight 0.1\)', 'teacher \(Teacher: .*\)'\] there, \[\] here",
+        ),
         ({"terms": (Prediction(), untrained_teacher(weight=0.5))}, r"weight 1.0, .* there, .*weight 0.5, .* here"),
         ({"partners": None}, "partners: RandomPartners there, None here"),
         ({"tasks": SANITY_TASKS}, "tasks: Favourites there, TinyRooms here"),

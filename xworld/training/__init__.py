@@ -13,6 +13,7 @@ from xworld.training.curriculum.sizes import Sizes
 from xworld.training.devices.devices import join_processes
 from xworld.training.imitation.config import ImitateConfig
 from xworld.training.imitation.imitate import imitate
+from xworld.training.imitation.kept import read_heads
 from xworld.training.imitation.learner import Imitation, ImitationConfig
 from xworld.training.learners.configs import LEARNERS, LearnerConfig
 from xworld.training.learners.learner import Batch, Judge, Learner, Report, Trained, add_terms
@@ -102,6 +103,7 @@ __all__ = [
     "check_not_fine_tuned",
     "finetune",
     "imitate",
+    "read_heads",
     "join_processes",
     "load_config",
     "make_demonstrators",

@@ -62,7 +62,8 @@ def imitate(
       folder: new, empty, with an imitation of the same that has not ended, or with a saved agent alone, which is
         replaced at the end.
       params: what a new imitation starts with; by default fresh ones.
-      terms: further losses, along each window by itself. None that is `Evaluated`, as a teacher is.
+      terms: further losses, along each window by itself. None that is `Evaluated`, as a teacher is. What they have
+        learned themselves is saved beside the agent: see `read_heads`.
       show_progress: whether to draw a progress bar.
 
     Returns:
@@ -83,7 +84,7 @@ def imitate(
         progress = run.begin(kept)
         with stop_signals() as stop:
             _go_on(run, kept, progress, stop.is_set, show_progress)
-        report = run.report(progress.best)
+        report = run.report(progress.best.agent)
         content = {"config": as_dict(config), "update": progress.best_update, "evaluations": progress.rows, **report}
         text = json.dumps(content, indent=1) + "\n"
         kept.finish(progress.best, {REPORT: text})
@@ -142,7 +143,7 @@ def _evaluate(run: "_Run", progress: Progress, losses: Sequence[Mapping[str, Any
     row = {"update": progress.update, **means, "first_return": _first(returns), "last_return": score}
     progress.rows.append(row)
     if progress.best_score is None or score > progress.best_score:
-        progress.best, progress.best_score, progress.best_update = progress.trained.agent, score, progress.update
+        progress.best, progress.best_score, progress.best_update = progress.trained, score, progress.update
 
 
 @dataclass(frozen=True)
@@ -206,7 +207,7 @@ class _Run:
     def begin(self, kept: Kept) -> Progress:
         """What was kept, or all as it is before the first update; where an update leaves it."""
         state = self.learner.start(self.first, jax.random.key(self.config.seed))
-        fresh = Progress(self.first, state, dict(self.chance.bit_generator.state), self.first.agent)
+        fresh = Progress(self.first, state, dict(self.chance.bit_generator.state), self.first)
         found = kept.read(fresh)
         if found is None:
             found = fresh

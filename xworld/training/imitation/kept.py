@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from xworld.agents import Agent, Params
+from xworld.agents import Agent
 from xworld.agents.saved.saved import checkpoint_folder, checkpoints, describe, remove_others
 from xworld.agents.saved.trees import (
     MANIFEST,
@@ -29,8 +29,10 @@ from xworld.training.devices.sharding import fetch
 from xworld.training.imitation.config import ImitateConfig
 from xworld.training.learners.learner import Trained
 
+T = TypeVar("T")
+
 _PLAN, _NOTES = "imitate.json", "notes.json"
-_PARAMS, _BEST, _REST = "params", "best", "rest"
+_PARAMS, _BEST, _REST, _HEADS = "params", "best", "rest", "heads"
 
 
 @dataclass
@@ -40,7 +42,7 @@ class Progress:
     trained: Trained
     learner: Any  # the learner's own state
     chance: dict[str, Any]  # state of the generator that windows are drawn by
-    best: Params
+    best: Trained
     update: int = 0  # updates done
     best_update: int = 0
     best_score: float | None = None  # None before the first evaluation
@@ -68,8 +70,9 @@ class Kept:
         read_manifest(found[-1], _NOTES)
         with located(f"{found[-1]} is damaged"):
             notes = parse_json(read_text(found[-1] / _NOTES))
-        heads, learner = parts[_REST]
-        return Progress(Trained(parts[_PARAMS], heads), learner, best=parts[_BEST], **notes)
+        heads, best_heads, learner = parts[_REST]
+        trained, best = Trained(parts[_PARAMS], heads), Trained(parts[_BEST], best_heads)
+        return Progress(trained, learner, best=best, **notes)
 
     def write(self, progress: Progress) -> None:
         """Keeps the progress, in the place of what was kept before.
@@ -84,7 +87,7 @@ class Kept:
         write_parts(checkpoint, fetch(_parts(progress)), texts)
         remove_others(checkpoint, "last")
 
-    def finish(self, params: Params, texts: Mapping[str, str]) -> None:
+    def finish(self, trained: Trained, texts: Mapping[str, str]) -> None:
         """Puts the agent in the place of all that was kept, and at the same moment further files, by name.
 
         Raises:
@@ -92,7 +95,21 @@ class Kept:
             is there.
         """
         _check_own(self.folder)
-        write_parts(self.folder, {_PARAMS: params}, {**describe(self.agent, self.agent.env_config), **texts})
+        parts = {_PARAMS: trained.agent} | ({_HEADS: trained.heads} if trained.heads else {})
+        write_parts(self.folder, parts, {**describe(self.agent, self.agent.env_config), **texts})
+
+
+def read_heads(folder: Path, like: T) -> T:
+    """What the terms of an imitation that has ended have learned, one after the other.
+
+    Args:
+      folder: of the imitation.
+      like: arrays of their shapes, or `jax.ShapeDtypeStruct`s: what `Term.init` gives, in a tuple.
+
+    Raises:
+      ConfigError: there is nothing of terms, or of others.
+    """
+    return read_part(folder, _HEADS, like)
 
 
 @contextmanager
@@ -158,8 +175,8 @@ def _check_same(folder: Path, plan: dict[str, Any], config: ImitateConfig) -> No
 
 def _parts(progress: Progress) -> dict[str, Any]:
     """The arrays of a checkpoint, by part."""
-    rest = (progress.trained.heads, progress.learner)
-    return {_PARAMS: progress.trained.agent, _BEST: progress.best, _REST: rest}
+    rest = (progress.trained.heads, progress.best.heads, progress.learner)
+    return {_PARAMS: progress.trained.agent, _BEST: progress.best.agent, _REST: rest}
 
 
 def _but_lock(folder: Path) -> list[Path]:

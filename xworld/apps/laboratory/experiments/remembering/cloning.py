@@ -2,14 +2,20 @@
 
 The teacher plays whole episodes, and each arm's network learns from all of their steps to predict its actions:
 likelihood alone, no rewards, and the same episodes in the same order. In the family `control` the teacher is the
-pretrained agent, a GRU; in `search` and `recall` it is the searcher, whose plan needs all that was tried. An arm
+pretrained agent, a GRU; in the others it is the searcher, whose plan needs all that was tried. An arm
 `MEMORY-without-PART` is the network whose part is held where it does nothing. How near a network comes is asked in
 episodes of held-out tasks: the Kullback-Leibler divergence of its policy from the teacher's, in nats a step, along what
 the teacher did.
+
+In `recall-four` networks look once more at their view, as what they remember says, and are asked as well what makes the
+goal of the trial (`TaskInference`): what they have to remember, whether or not they act on it. What their answers cost,
+in nats a step, is measured too: log 4 is what it costs to know the four things that rules take, and not which takes
+which.
 """
 
+import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import xlogy
 
-from xworld.agents import MEMORIES, AgentPolicy, LoadedAgent, Params, Policy, load, make_agent, players
+from xworld.agents import MEMORIES, AgentPolicy, LoadedAgent, Output, Params, Policy, load, make_agent, players
 from xworld.apps.laboratory.experiment import Experiment, Job, Outcome
 from xworld.apps.laboratory.experiments.remembering.memories import FAMILIES, with_universe
 from xworld.apps.laboratory.training import Exam, made_once, with_memory
@@ -28,7 +34,19 @@ from xworld.evaluation import Scores, record_tasks, sample_tasks
 from xworld.evaluation.scores.statistics import estimate
 from xworld.histories import Dataset, DatasetHeader, Pieces, derive_windows, read_windows
 from xworld.tasks import Universe
-from xworld.training import PRESETS, ImitateConfig, ImitationConfig, OptimiserConfig, RunConfig, imitate, unroll
+from xworld.training import (
+    PRESETS,
+    ImitateConfig,
+    ImitationConfig,
+    OptimiserConfig,
+    Rollout,
+    RunConfig,
+    TaskInference,
+    Term,
+    imitate,
+    read_heads,
+    unroll,
+)
 from xworld.training.imitation.imitate import REPORT
 from xworld.training.imitation.windows import as_rollout
 
@@ -42,6 +60,11 @@ class _Lesson:
     teacher: str  # a player: an agent that comes with xworld, or a scripted one that always does the same
     num_trials: int
     trial_length: int
+    num_episodes: int = 60_000  # that are learned from ...
+    num_passes: int = 1  # ... so often each, on average
+    final_learning_rate: float = 0.0
+    agent_fields: Mapping[str, Any] = field(default_factory=dict)  # of its `AgentConfig`
+    terms: tuple[Term, ...] = ()  # what it is asked as well
 
     @property
     def num_steps(self) -> int:
@@ -64,6 +87,16 @@ _LESSONS = {
     "control": _Lesson(players.PRETRAINED, 6, 24),
     "search": _Lesson(players.SEARCHER, 8, 15),
     "recall": _Lesson(players.SEARCHER, 13, 20),
+    "recall-four": _Lesson(
+        players.SEARCHER,
+        num_trials=13,
+        trial_length=20,
+        num_episodes=20_000,
+        num_passes=5,
+        final_learning_rate=1e-3,  # what is asked is learned late, all at once
+        agent_fields={"modulates_view": True, "looks_again": True},
+        terms=(TaskInference(weight=1.0),),
+    ),
 }
 
 
@@ -97,7 +130,7 @@ ARMS = tuple(
 
 @dataclass(frozen=True)
 class _Sizes:
-    num_episodes: int = 60_000  # that are learned from, once each on average
+    most_episodes: int | None = None  # that are learned from
     batch_size: int = 16  # episodes of an update
     num_held_out: int = 512  # episodes
     num_exam_tasks: int = 512
@@ -105,7 +138,7 @@ class _Sizes:
     learning_rate: float = 2e-3
 
 
-_SIZES = {False: _Sizes(), True: _Sizes(num_episodes=32, num_held_out=16, num_exam_tasks=16, num_exam_trials=4)}
+_SIZES = {False: _Sizes(), True: _Sizes(most_episodes=32, num_held_out=16, num_exam_tasks=16, num_exam_trials=4)}
 
 
 def run(job: Job) -> Outcome:
@@ -114,15 +147,18 @@ def run(job: Job) -> Outcome:
     Raises:
       KeyboardInterrupt: a signal stopped it; what was done is kept.
     """
-    sizes, folder = _SIZES[job.is_quick], job.folder / "agent"
-    data = Dataset(made_once(job.beside("episodes"), partial(_record, job, "train", sizes.num_episodes)))
+    sizes, folder, lesson = _SIZES[job.is_quick], job.folder / "agent", _LESSONS[job.family]
+    data = Dataset(made_once(job.beside("episodes"), partial(_record, job, "train", _num_episodes(job))))
     held_out = Dataset(made_once(job.beside("held-out"), partial(_record, job, "test", sizes.num_held_out)))
     config = _imitation(job, sizes)
     if not (folder / REPORT).exists():
-        imitate(data, config, folder, params=_first_params(job, config), show_progress=False)
+        params = _first_params(job, config)
+        imitate(data, config, folder, params=params, terms=lesson.terms, show_progress=False)
     student = load(folder)
     num_parameters = sum(leaf.size for leaf in jax.tree.leaves(student.params))
-    numbers = {**_divergences(student, held_out, _LESSONS[job.family]), "parameters": num_parameters}
+    numbers = {**_divergences(student, held_out, lesson), "parameters": num_parameters}
+    if lesson.terms:
+        numbers |= _answers(student, folder, held_out, lesson)
     return Outcome(_exam(job).play(folder), numbers)
 
 
@@ -147,6 +183,12 @@ def _exam(job: Job) -> Exam:
     return Exam(_config(job.family), sizes.num_exam_tasks, sizes.num_exam_trials, _SEED)
 
 
+def _num_episodes(job: Job) -> int:
+    """That are learned from."""
+    most, number = _SIZES[job.is_quick].most_episodes, _LESSONS[job.family].num_episodes
+    return number if most is None else min(most, number)
+
+
 def _record(job: Job, split: Literal["train", "test"], number: int, folder: Path) -> Dataset:
     """Episodes of the teacher, each of a task of its own."""
     lesson, key = _LESSONS[job.family], jax.random.key(job.seed)
@@ -159,16 +201,18 @@ def _record(job: Job, split: Literal["train", "test"], number: int, folder: Path
 def _imitation(job: Job, sizes: _Sizes) -> ImitateConfig:
     """How the arm imitates."""
     memory, _, without = job.arm.partition(_WITHOUT_PART)
-    window = _LESSONS[job.family].num_steps
+    lesson = _LESSONS[job.family]
+    window = lesson.num_steps
     agent = with_memory(_config(job.family), memory, window, FAMILIES[job.family].reach, job.is_quick).agent
     frozen = _PARTS[without].names if without else ()
     return ImitateConfig(
-        agent=agent,
+        agent=dataclasses.replace(agent, **lesson.agent_fields),
         learner=ImitationConfig(
             window=window,
             batch_size=sizes.batch_size,
-            num_updates=sizes.num_episodes // sizes.batch_size,
+            num_updates=lesson.num_passes * _num_episodes(job) // sizes.batch_size,
             learning_rate=sizes.learning_rate,
+            final_learning_rate=lesson.final_learning_rate,
             optimiser=OptimiserConfig(beta2=0.99, weight_decay=1e-3, max_gradient_norm=1.0, frozen=frozen),
         ),
         start_share=1.0,
@@ -196,18 +240,44 @@ def _first_params(job: Job, config: ImitateConfig) -> Params:
 
 def _divergences(student: LoadedAgent, held_out: Dataset, lesson: _Lesson) -> Mapping[str, float]:
     """In nats a step, of the first trial and of the later ones, with 95 % intervals over tasks."""
-    number = held_out.num_episodes
-    pieces = read_windows(held_out, np.arange(number), np.zeros(number, np.int64), lesson.num_steps)
     teacher = lesson.agent
     agents = student.agent, None if teacher is None else teacher.agent
     params = student.params, {} if teacher is None else teacher.params
-    by_step = _divergence(held_out.env, *agents, *params, pieces)
-    by_trial = np.asarray(by_step, np.float64).reshape(lesson.num_trials, lesson.trial_length, number).mean(1)
+    by_trial = _by_trial(_divergence(held_out.env, *agents, *params, _episodes(held_out, lesson)), lesson)
+    return _bounded({"divergence_first": by_trial[0], "divergence_later": by_trial[1:].mean(0)})
+
+
+def _answers(student: LoadedAgent, folder: Path, held_out: Dataset, lesson: _Lesson) -> Mapping[str, float]:
+    """What answers to each term cost, in nats a step, of the first, second and last trial, likewise."""
+    env, agent, pieces = held_out.env, student.agent, _episodes(held_out, lesson)
+    _, output = jax.eval_shape(partial(_replay, env, agent), student.params, pieces)
+    heads = read_heads(folder, tuple(jax.eval_shape(term.init, jax.random.key(0), output) for term in lesson.terms))
+    numbers: dict[str, float] = {}
+    for term, own in zip(lesson.terms, heads, strict=True):
+        by_trial = _by_trial(_answer(env, agent, term, student.params, own, pieces), lesson)
+        trials = {"first": 0, "second": 1, "last": -1}
+        numbers |= _bounded({f"{term.name}_{name}": by_trial[trial] for name, trial in trials.items()})
+    return numbers
+
+
+def _episodes(data: Dataset, lesson: _Lesson) -> Pieces:
+    """All, whole."""
+    number = data.num_episodes
+    return read_windows(data, np.arange(number), np.zeros(number, np.int64), lesson.num_steps)
+
+
+def _by_trial(by_step: jax.Array, lesson: _Lesson) -> np.ndarray:
+    """[K, N] float64 means over the steps of each trial, of [T, N] values."""
+    return np.asarray(by_step, np.float64).reshape(lesson.num_trials, lesson.trial_length, -1).mean(1)
+
+
+def _bounded(values: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """Means of [N] values by name, and their 95 % intervals over tasks, NAME_low and NAME_high."""
     numbers = {}
-    for name, values in (("first", by_trial[:1].mean(0)), ("later", by_trial[1:].mean(0))):
-        found = estimate(values[None, :, None])
+    for name, of_tasks in values.items():
+        found = estimate(of_tasks[None, :, None])
         for bound, value in (("", found.mean), ("_low", found.low), ("_high", found.high)):
-            numbers[f"divergence_{name}{bound}"] = round(float(value[0]), 4)
+            numbers[f"{name}{bound}"] = round(float(value[0]), 4)
     return numbers
 
 
@@ -216,15 +286,29 @@ def _divergence(
     env: Env, student: Any, teacher: Any, of_student: Params, of_teacher: Params, pieces: Pieces
 ) -> jax.Array:
     """[T, N] float32, of the student's policy from the teacher's; None is a teacher that always does the same."""
-    windows = derive_windows(env, pieces)
-    rollout = as_rollout(env, student, windows, windows.action, 0)
-    learned = jax.nn.log_softmax(unroll(student, of_student, rollout).logits)
+    rollout, output = _replay(env, student, of_student, pieces)
+    learned = jax.nn.log_softmax(output.logits)
     if teacher is None:
-        taught = jax.nn.one_hot(windows.action, learned.shape[-1])
+        taught = jax.nn.one_hot(rollout.steps.action, learned.shape[-1])
     else:
-        memory = teacher.start_memory(windows.is_start.shape[0])
+        memory = teacher.start_memory(learned.shape[1])
         taught = jax.nn.softmax(unroll(teacher, of_teacher, rollout, memory).logits)
     return (xlogy(taught, taught) - taught * learned).sum(-1)[..., 0]
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _answer(env: Env, agent: Any, term: Term, params: Params, own: Any, pieces: Pieces) -> jax.Array:
+    """[T, N] float32, the term's losses."""
+    rollout, output = _replay(env, agent, params, pieces)
+    _, extra = term.follow(term.start(output.value.shape[1]), rollout)
+    return term.loss(own, output, rollout.steps, extra, jnp.float32(1))[..., 0]
+
+
+def _replay(env: Env, agent: Any, params: Params, pieces: Pieces) -> tuple[Rollout, Output]:
+    """Episodes, and what the agent makes of them."""
+    windows = derive_windows(env, pieces)
+    rollout = as_rollout(env, agent, windows, windows.action, 0)
+    return rollout, unroll(agent, params, rollout)
 
 
 EXPERIMENT = Experiment(
@@ -232,7 +316,7 @@ EXPERIMENT = Experiment(
     question="Can each memory do what a teacher that remembers does, and which of its parts does it need for that?",
     arms=ARMS,
     families=tuple(_LESSONS),
-    arms_of={"control": ARMS, "search": MEMORIES, "recall": MEMORIES},
+    arms_of={"control": ARMS, "search": MEMORIES, "recall": MEMORIES, "recall-four": MEMORIES},
     seeds=(0, 1, 2),
     cost="60 runs of 3750 updates on recorded episodes: of `control` 3 to 8 minutes of a core each, "
     "of `recall` 14 for `gated_delta`, beside others",
