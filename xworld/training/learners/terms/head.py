@@ -28,6 +28,16 @@ def apply_head(own: dict[str, jax.Array], inputs: jax.Array) -> jax.Array:
 
 def kind_loss(logits: jax.Array, kind: jax.Array) -> jax.Array:
     """[...] cross-entropy in nats of the [...] kind's shape and colour, each said by itself by [..., 32] logits."""
-    log_p = jax.nn.log_softmax(logits.reshape(*logits.shape[:-1], 2, _VALUES))
+    log_p = jax.nn.log_softmax(_halves(logits))
     halves = jnp.stack(jnp.divmod(kind.astype(jnp.int32), _VALUES), axis=-1)
     return -jnp.take_along_axis(log_p, halves[..., None], axis=-1)[..., 0].sum(-1)
+
+
+def likeliest_kind(logits: jax.Array) -> jax.Array:
+    """[...] int32, of the likeliest shape and the likeliest colour by [..., 32] logits."""
+    shape, colour = jnp.moveaxis(jnp.argmax(_halves(logits), axis=-1), -1, 0)
+    return _VALUES * shape + colour
+
+
+def _halves(logits: jax.Array) -> jax.Array:
+    return logits.reshape(*logits.shape[:-1], 2, _VALUES)

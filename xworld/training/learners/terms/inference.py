@@ -9,7 +9,7 @@ from xworld.agents import Output
 from xworld.core.step.goals import told_goal
 from xworld.core.step.rules import kind_taken
 from xworld.core.types import Rules
-from xworld.training.learners.terms.head import KIND_LOGITS, apply_head, init_head, kind_loss
+from xworld.training.learners.terms.head import KIND_LOGITS, apply_head, init_head, kind_loss, likeliest_kind
 from xworld.training.rollouts.rollout import Rollout, Steps, pick_told
 
 
@@ -52,6 +52,10 @@ class TaskInference:
         """[T, B, A] weighted losses."""
         said = kind_loss(apply_head(own, output.features), extra)
         return self.weight * jnp.where(extra > 0, said, 0)
+
+    def answer(self, own: dict[str, jax.Array], output: Output) -> jax.Array:
+        """[..., A] int32, the kind that the head takes for the likeliest."""
+        return likeliest_kind(apply_head(own, output.features))
 
 
 def source_of(rules: Rules, goal: jax.Array) -> jax.Array:
