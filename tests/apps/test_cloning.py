@@ -16,8 +16,10 @@ from xworld.apps.commands.main import main
 from xworld.apps.laboratory import Job
 from xworld.apps.laboratory.experiments.remembering import cloning
 from xworld.apps.laboratory.experiments.remembering.cloning import _SIZES, ARMS
+from xworld.core.step.rules import kind_taken
 from xworld.evaluation import record_tasks, sample_tasks
 from xworld.histories import DatasetHeader, read_windows
+from xworld.training import TaskInference
 from xworld.training.learners.learner import Trained
 
 
@@ -112,6 +114,48 @@ def test_the_first_trial_is_told_of_apart(monkeypatch):
     half = 4.3027 * 0.1 / 3**0.5  # t with two degrees of freedom
     assert numbers["divergence_later_low"] == pytest.approx(0.1 - half, abs=1e-3)
     assert numbers["divergence_later_high"] == pytest.approx(0.1 + half, abs=1e-3)
+
+
+def test_an_answer_is_right_if_it_is_what_the_rule_takes(tmp_path):
+    env, rooms = Env(env_config(5)), TinyRooms(side=5, num_candidates=3, trial_length=8, num_trials=2)
+    tasks = jax.device_get(sample_tasks(rooms, jax.random.key(0), 4))
+    data = record_tasks(tmp_path / "data", DatasetHeader(env.config), tasks, Searcher(), jax.random.key(1))
+    agent, asked = make_agent(SMALL_AGENT, env.config), TaskInference()
+    own = asked.init(jax.random.key(0), SimpleNamespace(features=jnp.zeros((1, SMALL_AGENT.memory_size))))
+    kinds = np.asarray(jax.vmap(kind_taken)(tasks.rules))[:, 0]
+    shape, colour = divmod(int(kinds[1]), 16)
+    own["output_bias"] = own["output_bias"].at[np.array([shape, 16 + colour])].set(9.0)  # says so, come what may
+    pieces = read_windows(data, np.arange(4), np.zeros(4, np.int64), 16)
+    found = cloning._answer(env, agent, asked, agent.init(jax.random.key(0)), own, pieces)
+    assert (kinds != kinds[1]).any() and (np.asarray(found) == (kinds == kinds[1])).all()
+
+
+def test_recall_is_of_first_steps_of_the_last_four_trials_by_number_of_rules(monkeypatch):
+    lesson = cloning._LESSONS["recall-four"]
+    is_right = np.ones((260, 6), bool)
+    is_right[180::20] = [[1, 1, 0, 1, 1, 1]] * 3 + [[1, 0, 0, 1, 1, 0]]  # trials 10 to 13
+    rules = SimpleNamespace(relation=np.array([[5, 0], [5, 0], [5, 0], [5, 5], [5, 5], [5, 5]]))
+    held_out = SimpleNamespace(env=None, num_episodes=6, tasks=lambda episodes: SimpleNamespace(rules=rules))
+    monkeypatch.setattr(cloning, "_episodes", lambda *of: ())
+    monkeypatch.setattr(cloning, "_replay", lambda *of: (None, SimpleNamespace(features=jnp.zeros((1, 8)))))
+    monkeypatch.setattr(cloning, "read_heads", lambda folder, like: like)
+    monkeypatch.setattr(cloning, "_answer", lambda *of: is_right)
+    student = SimpleNamespace(agent=None, params=())
+    numbers = cloning._recall(lesson.asked, student, None, held_out, lesson)
+    assert numbers["recalled_of_1"] == pytest.approx((1 + 0.75 + 0) / 3, abs=1e-4)
+    assert numbers["recalled_of_2"] == pytest.approx((1 + 1 + 0.75) / 3, abs=1e-4)
+    assert numbers["recalled_of_2_low"] < numbers["recalled_of_2"] < numbers["recalled_of_2_high"]
+
+
+def test_who_is_asked_learns_from_one_to_four_rules_and_is_examined_with_four(tmp_path, monkeypatch):
+    recorded = []
+    monkeypatch.setattr(cloning, "record_tasks", lambda folder, header, tasks, *_: recorded.append(tasks))
+    cloning._record(Job("recall-four", "gru", 0, tmp_path, is_quick=True), "test", 32, tmp_path / "data")
+    assert set((recorded[0].rules.relation != 0).sum(-1).tolist()) == {1, 2, 3, 4}
+    assert cloning._config("recall-four").universe.num_chains == (4, 4)
+    config = cloning._imitation(Job("recall-four", "gru", 0, tmp_path), _SIZES[False])
+    assert config.learner.num_updates * config.learner.batch_size == 100_000 and config.learner.window == 260
+    assert config.agent.looks_again and config.agent.modulates_view
 
 
 @pytest.mark.slow  # compiles the generator, the teacher, a learner and the expert

@@ -9,7 +9,8 @@ the teacher did.
 
 In `recall-four` networks look once more at their view, as what they remember says, and are asked as well what makes the
 goal of the trial (`TaskInference`): what they have to remember, whether or not they act on it. How many answers are
-right is measured too, at the first step of a trial, when nothing has been tried in it yet.
+right is measured too, at the first steps of the last four trials, when nothing has been tried in them yet, by how many
+rules a task has: one to four.
 """
 
 import dataclasses
@@ -29,6 +30,7 @@ from xworld.apps.laboratory.experiment import Experiment, Job, Outcome
 from xworld.apps.laboratory.experiments.remembering.memories import FAMILIES, with_universe
 from xworld.apps.laboratory.training import Exam, made_once, with_memory
 from xworld.core.env import Env
+from xworld.core.step.relations import NEVER
 from xworld.evaluation import Scores, record_tasks, sample_tasks
 from xworld.evaluation.scores.statistics import estimate
 from xworld.histories import Dataset, DatasetHeader, Pieces, derive_windows, read_windows
@@ -60,6 +62,7 @@ class _Lesson:
     trial_length: int
     num_episodes: int = 60_000  # that are learned from ...
     num_passes: int = 1  # ... so often each, on average
+    recorded: Mapping[str, Any] = field(default_factory=dict)  # of their universe, where it is not the exam's
     final_learning_rate: float = 0.0
     agent_fields: Mapping[str, Any] = field(default_factory=dict)  # of its `AgentConfig`
     asked: TaskInference | None = None  # as well
@@ -91,12 +94,13 @@ _LESSONS = {
         trial_length=20,
         num_episodes=20_000,
         num_passes=5,
+        recorded={"num_chains": (1, 4)},  # from four rules alone hardly anything is learned that lasts
         final_learning_rate=1e-3,  # what is asked is learned late, all at once
         agent_fields={"modulates_view": True, "looks_again": True},
         asked=TaskInference(weight=1.0),
     ),
 }
-_TRIALS = {"first": 0, "second": 1, "last": -1}
+_LAST_TRIALS = 4
 
 
 @dataclass(frozen=True)
@@ -193,7 +197,7 @@ def _record(job: Job, split: Literal["train", "test"], number: int, folder: Path
     """Episodes of the teacher, each of a task of its own."""
     lesson, key = _LESSONS[job.family], jax.random.key(job.seed)
     lengths = {"num_trials": (lesson.num_trials,) * 2, "trial_length": (lesson.trial_length,) * 2}
-    config = with_universe(_config(job.family), {**lengths, "split": split})
+    config = with_universe(_config(job.family), {**lengths, **lesson.recorded, "split": split})
     tasks = sample_tasks(Universe(config.env, config.universe), key, number)
     return record_tasks(folder, DatasetHeader(config.env, players=(lesson.teacher,)), tasks, lesson.policy, key)
 
@@ -250,13 +254,14 @@ def _divergences(student: LoadedAgent, held_out: Dataset, lesson: _Lesson) -> Ma
 def _recall(
     asked: TaskInference, student: LoadedAgent, folder: Path, held_out: Dataset, lesson: _Lesson
 ) -> Mapping[str, float]:
-    """Share of right answers at the first steps of the first, second and last trial, with 95 % intervals over tasks."""
+    """Share of right answers at the first steps of the last trials, by number of rules; 95 % intervals over tasks."""
     env, agent, pieces = held_out.env, student.agent, _episodes(held_out, lesson)
     _, output = jax.eval_shape(partial(_replay, env, agent), student.params, pieces)
     (own,) = read_heads(folder, (jax.eval_shape(asked.init, jax.random.key(0), output),))
     is_right = _answer(env, agent, asked, student.params, own, pieces)
-    at_first = np.asarray(is_right, np.float64)[:: lesson.trial_length]
-    return _bounded({f"recalled_{name}": at_first[trial] for name, trial in _TRIALS.items()})
+    at_first = np.asarray(is_right, np.float64)[:: lesson.trial_length][-_LAST_TRIALS:].mean(0)
+    rules = (np.asarray(held_out.tasks(np.arange(held_out.num_episodes)).rules.relation) != NEVER).sum(-1)
+    return _bounded({f"recalled_of_{number}": at_first[rules == number] for number in np.unique(rules)})
 
 
 def _episodes(data: Dataset, lesson: _Lesson) -> Pieces:
