@@ -7,17 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from recorded_play import (
-    BATCH,
-    CONFIGS,
-    EPISODE,
-    LENGTH,
-    fresh_params,
-    rough_params,
-    steps_that_differ,
-    unroll,
-    with_observation,
-)
+from recorded_play import BATCH, CONFIGS, EPISODE, LENGTH, rough_params, steps_that_differ, unroll, with_observation
 from tiny_rooms import SMALL_AGENT as SMALL
 from tiny_rooms import env_config
 
@@ -113,7 +103,7 @@ def test_a_kind_is_embedded_as_shape_plus_colour():
 
 def test_what_is_told_says_how_cells_are_read():
     """Each number of a cell's vector by itself, and all cells alike."""
-    modulation, size = Modulation(SMALL, SMALL.encoder_size, nnx.Rngs(0)), SMALL.embedding_size
+    modulation, size = Modulation(SMALL, nnx.Rngs(0)), SMALL.embedding_size
     scale, shift = np.zeros((2, SMALL.encoder_size, size), np.float32)
     scale[0, 3] = scale[1, 5] = 2  # one goal asks for the 3rd number, another for the 5th
     shift[2] = 4
@@ -134,23 +124,6 @@ def test_a_network_reads_its_view_by_what_it_is_told(recording):
     kernel[...] = jnp.zeros_like(kernel[...])  # all briefings modulate alike
     after = unroll(agent, params, recording.timestep, recording.briefing)
     assert steps_that_differ(after, before) == list(range(LENGTH))
-
-
-def test_what_is_recalled_says_how_the_view_is_read_again(recording):
-    """A fresh second look adds nothing; a trained one sees more than the first has taken into the memory."""
-    agent = make_agent(CONFIGS["gru_txl"], env_config())
-    fresh, params = fresh_params(agent), rough_params(agent)
-    plain = make_agent(dataclasses.replace(agent.config, looks_again=False), env_config())
-    of_plain = unroll(plain, fresh_params(plain), recording.timestep, recording.briefing)
-    assert steps_that_differ(unroll(agent, fresh, recording.timestep, recording.briefing), of_plain) == []
-
-    before = unroll(agent, params, recording.timestep, recording.briefing)
-    kernel = params["second_look"]["modulation"]["dense"]["kernel"]
-    kernel[...] = jnp.zeros_like(kernel[...])  # whatever is recalled, the view is read alike
-    after = unroll(agent, params, recording.timestep, recording.briefing)
-    assert steps_that_differ(after, before) == list(range(LENGTH))
-    for one, other in zip(jax.tree.leaves(before[2]), jax.tree.leaves(after[2]), strict=True):
-        np.testing.assert_array_equal(one, other)  # what comes of it is not remembered
 
 
 def from_seat_1(kinds: jax.Array) -> jax.Array:

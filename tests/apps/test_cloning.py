@@ -11,7 +11,7 @@ import pytest
 from tiny_rooms import SMALL_AGENT, TinyRooms, env_config
 
 from xworld import Env
-from xworld.agents import Searcher, make_agent
+from xworld.agents import Output, Searcher, make_agent
 from xworld.apps.commands.main import main
 from xworld.apps.laboratory import Job
 from xworld.apps.laboratory.experiments.remembering import cloning
@@ -137,7 +137,7 @@ def test_recall_is_of_first_steps_of_the_last_four_trials_by_number_of_rules(mon
     rules = SimpleNamespace(relation=np.array([[5, 0], [5, 0], [5, 0], [5, 5], [5, 5], [5, 5]]))
     held_out = SimpleNamespace(env=None, num_episodes=6, tasks=lambda episodes: SimpleNamespace(rules=rules))
     monkeypatch.setattr(cloning, "_episodes", lambda *of: ())
-    monkeypatch.setattr(cloning, "_replay", lambda *of: (None, SimpleNamespace(features=jnp.zeros((1, 8)))))
+    monkeypatch.setattr(cloning, "_replay", lambda *of: (None, Output(None, None, jnp.zeros((1, 8)), None)))
     monkeypatch.setattr(cloning, "read_heads", lambda folder, like: like)
     monkeypatch.setattr(cloning, "_answer", lambda *of: is_right)
     student = SimpleNamespace(agent=None, params=())
@@ -155,7 +155,7 @@ def test_who_is_asked_learns_from_one_to_four_rules_and_is_examined_with_four(tm
     assert cloning._config("recall-four").universe.num_chains == (4, 4)
     config = cloning._imitation(Job("recall-four", "gru", 0, tmp_path), _SIZES[False])
     assert config.learner.num_updates * config.learner.batch_size == 100_000 and config.learner.window == 260
-    assert config.agent.looks_again and config.agent.modulates_view
+    assert config.agent.modulates_view
 
 
 @pytest.mark.slow  # compiles the generator, the teacher, a learner and the expert

@@ -299,16 +299,16 @@ def test_arms_that_predict_or_infer_learn_by_one_term_more(tmp_path, monkeypatch
         return Outcome({1: np.zeros((1, 1))})
 
     monkeypatch.setattr(memories, "train_to_end", remember)
-    pairs = {"gated_delta": "gated_delta-predicts", "gated_delta-looks": "gated_delta-infers"}
+    pairs = {"gated_delta": "gated_delta-predicts", "gated_delta-modulated": "gated_delta-infers"}
     for arm in (*pairs, *pairs.values()):
         memories.EXPERIMENT.run(Job("recall-four", arm, 0, tmp_path))
     terms = [runs[arm][1] for arm in pairs.values()]
     assert terms == [(Prediction(weight=0.5),), (TaskInference(weight=0.5),)]
     for plain, arm in pairs.items():
         assert runs[plain] == (runs[arm][0], ())
-    plain, looks = (runs[arm][0] for arm in pairs)
-    agent = dataclasses.replace(plain.agent, modulates_view=True, looks_again=True)
-    assert looks == dataclasses.replace(plain, agent=agent)
+    plain, modulated = (runs[arm][0] for arm in pairs)
+    agent = dataclasses.replace(plain.agent, modulates_view=True)
+    assert modulated == dataclasses.replace(plain, agent=agent)
 
 
 def test_arms_differ_in_their_learning_rates(tmp_path, monkeypatch):

@@ -22,14 +22,7 @@ CONFIGS = {
     "gru": dataclasses.replace(SMALL, modulates_view=True),
     "gru_attention": dataclasses.replace(SMALL, memory="gru_attention", num_heads=2, num_kept=2, keep_every=2),
     "gru_txl": dataclasses.replace(
-        SMALL,
-        memory="gru_txl",
-        num_heads=2,
-        num_kept=2,
-        keep_every=2,
-        kept_size=6,
-        feed_forward_size=32,
-        looks_again=True,
+        SMALL, memory="gru_txl", num_heads=2, num_kept=2, keep_every=2, kept_size=6, feed_forward_size=32
     ),
     "transformer_xl": dataclasses.replace(
         SMALL, memory="transformer_xl", memory_size=16, feed_forward_size=32, num_heads=4, window=7, cache_size=5

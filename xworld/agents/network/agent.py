@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from xworld.agents.network.config import AgentConfig
-from xworld.agents.network.encoders import BriefingEncoder, ByteEmbedding, ObservationEncoder, SecondLook
+from xworld.agents.network.encoders import BriefingEncoder, ByteEmbedding, ObservationEncoder
 from xworld.agents.network.linear import Linear
 from xworld.agents.network.memory.memory import Memory, empty_memory, make_memory, unroll_in_windows
 from xworld.core.config import EnvConfig
@@ -60,27 +60,21 @@ class Network(nnx.Module):
         small, plain = nnx.initializers.orthogonal(0.01), nnx.initializers.orthogonal(1.0)
         self.policy_output = Linear(config.head_size, NUM_ACTIONS, kernel_init=small, rngs=rngs)
         self.value_output = Linear(config.head_size, 1, kernel_init=plain, rngs=rngs)
-        self.second_look = SecondLook(config, env_config, rngs) if config.looks_again else None
 
     def tell(self, briefing: Briefing) -> jax.Array:
         """[..., A, encoder_size] the encoded briefing, in the dtype that is computed in."""
         return self.briefing(briefing, self.kinds)
 
-    def encode(self, observation: Observation, told: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """[..., A, encoder_size] what goes into the memory, and [..., A, V * V, E] the cells of the view."""
+    def encode(self, observation: Observation, told: jax.Array) -> jax.Array:
+        """[..., A, encoder_size] what goes into the memory."""
         if observation.goal is not None:
             told = told + self.briefing.goal_part(observation.goal, self.kinds)
-        cells = self.observation.cells(observation, self.kinds)
-        return nnx.relu(self.observation(observation, cells, told, self.kinds) + told), cells
+        return nnx.relu(self.observation(observation, told, self.kinds) + told)
 
-    def look_again(self, cells: jax.Array, recalled: jax.Array) -> jax.Array:
-        """[..., A, M] what the heads read, from the cells of the view and [..., A, M] the memory's output."""
-        return recalled if self.second_look is None else self.second_look(cells, recalled)
-
-    def decide(self, features: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def decide(self, memory: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Logits [..., A, 7] and values [..., A], float32 as everything from the memory's output on."""
-        logits = self.policy_output(nnx.relu(self.policy(features)))
-        return logits, self.value_output(nnx.relu(self.value(features)))[..., 0]
+        logits = self.policy_output(nnx.relu(self.policy(memory)))
+        return logits, self.value_output(nnx.relu(self.value(memory)))[..., 0]
 
 
 @dataclass(frozen=True)
@@ -136,11 +130,10 @@ class Agent:
     ) -> Output:
         """[T, ...] timesteps, as `step` one after the other; `memory` is the one before the first."""
         network = self._network(params)
-        encoded, cells = network.encode(self._seen(observation, is_reset), told)
+        encoded = network.encode(self._seen(observation, is_reset), told)
         is_reset = jnp.broadcast_to(is_reset[..., None], encoded.shape[:-1])
         window = self.config.gradient_window
-        recalled, memory = unroll_in_windows(network.memory, window, memory, encoded, is_reset)
-        features = network.look_again(cells, recalled)
+        features, memory = unroll_in_windows(network.memory, window, memory, encoded, is_reset)
         return Output(*network.decide(features), features, memory)
 
     @property
@@ -161,7 +154,7 @@ class Agent:
             return None
         network = self._network(params)
         module: Any = network.memory  # one that attends
-        encoded, _ = network.encode(self._seen(observation, is_reset), told)
+        encoded = network.encode(self._seen(observation, is_reset), told)
         return module.attention(memory, encoded, jnp.broadcast_to(is_reset[..., None], encoded.shape[:-1]))
 
     def _seen(self, observation: Observation, is_reset: jax.Array) -> Observation:

@@ -47,7 +47,6 @@ class AgentConfig:
     window: int = 64  # transformer_xl: steps that are unrolled, and learned from, at once
     cache_size: int = 128  # transformer_xl: steps that one can look at in each layer, itself included
     modulates_view: bool = False  # whether what is told says how the cells of the view are read (FiLM)
-    looks_again: bool = False  # whether what is remembered does so as well, in a second look that the heads get
     trials_told: int = 6  # more trials than so many, before the present one or after it, are not told apart
     sees_trial_number: bool = True  # whether it is told which trial it is in; without it, it has to remember
     sees_things: bool = True  # whether it sees what stands in its view; without it, terrain and what it holds only

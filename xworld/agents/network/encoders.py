@@ -71,31 +71,23 @@ class ObservationEncoder(nnx.Module):
         num_vectors = env_config.view_size**2 + 5
         num_inputs = num_vectors * config.embedding_size + _NUM_SCALARS
         self.dense = Linear(num_inputs, config.encoder_size, dtype=self.dtype, rngs=rngs)
-        self.modulation = Modulation(config, config.encoder_size, rngs) if config.modulates_view else None
+        self.modulation = Modulation(config, rngs) if config.modulates_view else None
 
-    def cells(self, observation: Observation, kinds: ByteEmbedding) -> jax.Array:
-        """[..., A, V * V, E] what is in the cells of the view of an observation with any leading axes.
-
-        Args:
-          observation: what is seen.
-          kinds: embeds kinds.
-        """
-        view = observation.view
-        things, details = self._things(view[..., 1], view[..., 2], kinds)
-        cells = self.terrain(view[..., 0]) + things + details
-        return cells.reshape(*observation.held.shape, -1, cells.shape[-1])
-
-    def __call__(self, observation: Observation, cells: jax.Array, told: jax.Array, kinds: ByteEmbedding) -> jax.Array:
+    def __call__(self, observation: Observation, told: jax.Array, kinds: ByteEmbedding) -> jax.Array:
         """[..., A, encoder_size] from an observation with any leading axes.
 
         Args:
           observation: what is seen.
-          cells: of its view.
           told: [..., A, encoder_size] the encoded briefing, for `modulates_view`.
           kinds: embeds kinds.
         """
+        view = observation.view
         batch = observation.held.shape  # [..., A]
+        things, details = self._things(view[..., 1], view[..., 2], kinds)
+        cells = self.terrain(view[..., 0]) + things + details
+        cells = cells.reshape(*batch, -1, cells.shape[-1])  # [..., A, V * V, E]
         cells = nnx.relu(cells) if self.modulation is None else self.modulation(cells, told)
+
         time_left = observation.time_left.astype(jnp.float32)
         trial_length = observation.trial_length.astype(jnp.float32)
         clock = jnp.stack([time_left / trial_length, jnp.log1p(time_left) / 5, jnp.log1p(trial_length) / 5], axis=-1)
@@ -122,38 +114,20 @@ class ObservationEncoder(nnx.Module):
 
 
 class Modulation(nnx.Module):
-    """Cells as who knows something sees them: it scales and shifts their numbers, in all cells alike; then a ReLU.
+    """Cells as who is told something sees them: it scales and shifts their numbers, in all cells alike; then a ReLU.
 
-    A dense layer over cells and what is known would have to learn for each kind and cell by itself that what is looked
+    A dense layer over cells and what is told would have to learn for each kind and cell by itself that what is asked
     for stands there. This is FiLM: Perez et al. 2018, https://arxiv.org/abs/1709.07871
     """
 
-    def __init__(self, config: AgentConfig, size: int, rngs: nnx.Rngs):
-        """By `size` numbers of what is known."""
-        self.dense = Linear(size, 2 * config.embedding_size, dtype=config.compute_dtype, rngs=rngs)
+    def __init__(self, config: AgentConfig, rngs: nnx.Rngs):
+        """By `encoder_size` numbers of what is told."""
+        self.dense = Linear(config.encoder_size, 2 * config.embedding_size, dtype=config.compute_dtype, rngs=rngs)
 
-    def __call__(self, cells: jax.Array, known: jax.Array) -> jax.Array:
-        """[..., V * V, E] from [..., V * V, E] cells and [..., size] what is known."""
-        scale, shift = jnp.split(self.dense(known)[..., None, :], 2, axis=-1)
+    def __call__(self, cells: jax.Array, told: jax.Array) -> jax.Array:
+        """[..., V * V, E] from [..., V * V, E] cells and [..., encoder_size] what is told."""
+        scale, shift = jnp.split(self.dense(told)[..., None, :], 2, axis=-1)
         return nnx.relu(cells * (1 + scale) + shift)
-
-
-class SecondLook(nnx.Module):
-    """Reads the view once more, by what the memory makes of the first look: is what it recalls there, and where?
-
-    The first look goes into the memory, before anything is recalled. What this adds to the memory's output starts at 0.
-    """
-
-    def __init__(self, config: AgentConfig, env_config: EnvConfig, rngs: nnx.Rngs):
-        """Vectors of `memory_size` numbers."""
-        self.modulation = Modulation(config, config.memory_size, rngs)
-        num_inputs, zeros = env_config.view_size**2 * config.embedding_size, nnx.initializers.zeros
-        self.dense = Linear(num_inputs, config.memory_size, kernel_init=zeros, dtype=config.compute_dtype, rngs=rngs)
-
-    def __call__(self, cells: jax.Array, recalled: jax.Array) -> jax.Array:
-        """[..., memory_size] float32 from [..., V * V, E] cells and [..., memory_size] the memory's output."""
-        seen = self.modulation(cells, recalled)
-        return recalled + self.dense(seen.reshape(*recalled.shape[:-1], -1)).astype(jnp.float32)
 
 
 def as_seen(kinds: jax.Array, num_axes: int) -> jax.Array:

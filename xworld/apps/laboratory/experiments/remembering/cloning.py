@@ -7,9 +7,8 @@ pretrained agent, a GRU; in the others it is the searcher, whose plan needs all 
 episodes of held-out tasks: the Kullback-Leibler divergence of its policy from the teacher's, in nats a step, along what
 the teacher did.
 
-In `recall-four` networks look once more at their view, as what they remember says, and are asked as well what makes the
-goal of the trial (`TaskInference`): what they have to remember, whether or not they act on it. How many answers are
-right is measured too, at the first steps of the last four trials, when nothing has been tried in them yet, by how many
+In `recall-four` networks read their view as the goal asks (`modulates_view`), and are asked as well what makes the goal
+of the trial (`TaskInference`): what they have to remember, whether or not they act on it. How many answers are right is measured too, at the first steps of the last four trials, when nothing has been tried in them yet, by how many
 rules a task has: one to four.
 """
 
@@ -96,7 +95,7 @@ _LESSONS = {
         num_passes=5,
         recorded={"num_chains": (1, 4)},  # from four rules alone hardly anything is learned that lasts
         final_learning_rate=1e-3,  # what is asked is learned late, all at once
-        agent_fields={"modulates_view": True, "looks_again": True},
+        agent_fields={"modulates_view": True},
         asked=TaskInference(weight=1.0),
     ),
 }

@@ -2,9 +2,9 @@
 
 Agents train on episodes of at most six trials (`search`: eight, `fetch` and all of `recall`: 13), and are then
 evaluated with as many, and with 13.
-An arm `MEMORY-modulated` is the memory in a network whose view is read as what is told says, `MEMORY-looks` in one
-that then looks once more as what is remembered says, and `MEMORY-infers` in one that looks so and learns to say what
-makes the goal; `MEMORY-predicts` learns to foretell what comes of each action. `gru_txl-wide` is the GRU of the arm
+An arm `MEMORY-modulated` is the memory in a network whose view is read as what is told says, and `MEMORY-infers` in one
+that learns to say what makes the goal as well; `MEMORY-predicts`, not modulated, learns to foretell what comes of each
+action. `gru_txl-wide` is the GRU of the arm
 `gru` with the layer of `gru_txl` on top, which keeps a few numbers of each state. To `gru_txl-steady` nothing is new in
 more trials than training had: it is not told how many there are beyond two, and looks back 80 steps, so that in
 training too it cannot see all of an episode.
@@ -56,13 +56,11 @@ FAMILIES = {
 }
 _WIDE, _STEADY = "gru_txl-wide", "gru_txl-steady"
 _MODULATED = tuple(f"{memory}-modulated" for memory in MEMORIES)
-_LOOKS = tuple(f"{memory}-looks" for memory in MEMORIES)
 _INFERS = tuple(f"{memory}-infers" for memory in MEMORIES)
 _PREDICTS = tuple(f"{memory}-predicts" for memory in MEMORIES)
 _WEIGHT = 0.5  # of what they say wrong, beside the learner's loss
 _FIELDS: dict[str, dict[str, Any]] = {  # of `AgentConfig`, by arm, where they are not those of the memory alone
-    **{arm: {"modulates_view": True} for arm in _MODULATED},
-    **{arm: {"modulates_view": True, "looks_again": True} for arm in (*_LOOKS, *_INFERS)},
+    **{arm: {"modulates_view": True} for arm in (*_MODULATED, *_INFERS)},
     _WIDE: {"memory_size": agent_preset("mini", "gru").memory_size, "kept_size": 32, "feed_forward_size": 48},
     _STEADY: {"trials_told": 2, "num_kept": 20},  # every fourth of 80 steps
 }
@@ -137,7 +135,7 @@ EXPERIMENT = Experiment(
     arms_of={
         **{name: (*MEMORIES, _WIDE) for name in FAMILIES},
         **{name: (*MEMORIES, *_MODULATED, _WIDE) for name in ("fetch", "recall")},
-        "recall-four": (*MEMORIES, *_LOOKS, *_INFERS, *_PREDICTS, _WIDE),
+        "recall-four": (*MEMORIES, *_MODULATED, *_INFERS, *_PREDICTS, _WIDE),
         "control": (*MEMORIES, *_MODULATED, *_PREDICTS, _WIDE, _STEADY),
         "search": (*MEMORIES, _WIDE, _STEADY),
     },
