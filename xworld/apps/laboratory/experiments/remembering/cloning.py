@@ -8,8 +8,9 @@ episodes of held-out tasks: the Kullback-Leibler divergence of its policy from t
 the teacher did.
 
 In `recall-four` networks read their view as the goal asks (`modulates_view`), and are asked as well what makes the goal
-of the trial (`TaskInference`): what they have to remember, whether or not they act on it. How many answers are right is measured too, at the first steps of the last four trials, when nothing has been tried in them yet, by how many
-rules a task has: one to four.
+of the trial (`TaskInference`): what they have to remember, whether or not they act on it. How many answers are right is
+measured too, at the first steps of the last four trials, when nothing has been tried in them yet, by how many rules a
+task has: one to four.
 """
 
 import dataclasses
@@ -321,8 +322,8 @@ EXPERIMENT = Experiment(
     families=tuple(_LESSONS),
     arms_of={"control": ARMS, "search": MEMORIES, "recall": MEMORIES, "recall-four": MEMORIES},
     seeds=(0, 1, 2),
-    cost="60 runs of 3750 updates on recorded episodes: of `control` 3 to 8 minutes of a core each, "
-    "of `recall` 14 for `gated_delta`, beside others",
+    cost="75 runs of 3750 updates on recorded episodes: of `control` 3 to 8 minutes of a core each, "
+    "of `recall` 14 for `gated_delta`, beside others; of `recall-four` 6250",
     run=run,
     baselines=baselines,
     trained_trials={family: lesson.num_trials for family, lesson in _LESSONS.items()},
