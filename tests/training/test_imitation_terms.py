@@ -3,18 +3,20 @@
 import dataclasses
 import json
 import signal
+from types import SimpleNamespace
 
 import jax
 import numpy as np
 import pytest
 from devices_worker import untrained_teacher
+from seams import Zero
 from tiny_rooms import SMALL_AGENT, TinyRooms, env_config
 
 from xworld import ConfigError, Env
 from xworld.agents import Searcher, load
 from xworld.evaluation import record_tasks, sample_tasks
 from xworld.histories import DatasetHeader, draw_windows
-from xworld.training import TaskInference
+from xworld.training import TaskInference, read_heads
 from xworld.training.imitation.config import ImitateConfig
 from xworld.training.imitation.imitate import imitate
 from xworld.training.imitation.learner import ImitationConfig
@@ -46,10 +48,11 @@ def informed(data, tmp_path_factory):
 
 
 def test_a_term_is_learned_beside_what_was_done(data, informed):
-    """Of all that a kind may be, those that may make a goal of these rooms; and actions no worse than without."""
+    """Of all that a kind may be, those that may make a goal of these rooms; and actions as well."""
     first, last = informed[1]["evaluations"]
     assert 0.5 * np.log(256) > first["term_inference"] > last["term_inference"] > 0
-    assert last["term_inference"] < 0.75 * 0.5 * np.log(256) and last["loss"] < first["loss"]
+    assert last["term_inference"] < 0.75 * 0.5 * np.log(256) and last["agreement"] > first["agreement"]
+    assert first["loss"] - first["term_inference"] > last["loss"] - last["term_inference"] > 0
 
 
 def test_who_is_stopped_goes_on_with_the_same_terms_only(data, informed, tmp_path, monkeypatch):
@@ -75,15 +78,36 @@ def test_who_is_stopped_goes_on_with_the_same_terms_only(data, informed, tmp_pat
             imitate(data, CONFIG, folder, terms=terms)
     imitate(data, CONFIG, folder, terms=TERMS, show_progress=False)
     assert json.loads((folder / "imitation.json").read_text()) == informed[1]
-    for leaf, expected in zip(*(jax.tree.leaves(load(one).params) for one in (folder, informed[0])), strict=True):
+    own = TERMS[0].init(jax.random.key(0), SimpleNamespace(features=np.zeros((1, SMALL_AGENT.memory_size))))
+    found, wanted = ((load(one).params, read_heads(one, (own,))) for one in (folder, informed[0]))
+    for leaf, expected in zip(*map(jax.tree.leaves, (found, wanted)), strict=True):
         np.testing.assert_array_equal(leaf, expected)
+    assert np.abs(wanted[1][0]["output"]).max() > 0  # it was zeros
 
 
-def test_terms_that_cannot_be_taken_are_refused(data, tmp_path):
+@jax.tree_util.register_static
+class Nothing(Zero):
+    def init(self, key, output):
+        return ()
+
+
+def test_a_term_may_have_nothing_of_its_own(data, tmp_path):
+    config = dataclasses.replace(CONFIG, learner=dataclasses.replace(CONFIG.learner, num_updates=1), num_evaluations=1)
+    imitate(data, config, tmp_path / "agent", terms=(Nothing(),), show_progress=False)
+    assert load(tmp_path / "agent").params
+    with pytest.raises(ConfigError, match="holds no 'heads'"):
+        read_heads(tmp_path / "agent", ((),))
+
+
+def test_terms_that_cannot_be_taken_are_refused(data, tmp_path, monkeypatch):
     for terms, message in (
         ((untrained_teacher(),), "The term 'teacher' changes with the evaluations of a run"),
         ((TaskInference(), dataclasses.replace(TERMS[0])), "2 terms have the name 'inference'"),
     ):
         with pytest.raises(ConfigError, match=message):
             imitate(data, CONFIG, tmp_path / "agent", terms=terms)
+    header = dataclasses.replace(data.header, labels=(*data.header.labels, "expert_action"))
+    monkeypatch.setattr(data, "header", header)
+    with pytest.raises(ConfigError, match="dpt learns what an expert would do"):
+        imitate(data, dataclasses.replace(CONFIG, method="dpt"), tmp_path / "agent", terms=TERMS)
     assert not (tmp_path / "agent").exists()

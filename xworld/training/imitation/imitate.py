@@ -72,15 +72,15 @@ def imitate(
 
     Raises:
       ConfigError: the data lack a label that the method needs, or are too short, or of several tasks in a stream; no
-        task is held out, or all are; `params` are another network's; two terms have one name, or one is `Evaluated`;
-        or the folder holds something else too, or cannot be written.
+        task is held out, or all are; `params` are another network's; two terms have one name, one is `Evaluated`, or
+        the method is dpt; or the folder holds something else too, or cannot be written.
       TrainingDiverged: a loss or a gradient was not finite, or huge.
       KeyboardInterrupt: a signal stopped it; what was done is kept.
     """
     run = _Run(data, config, params, tuple(terms))
     run.check()
-    told = [describe_term(term) for term in run.terms]
-    with kept_in(folder, run.agent, config, data.content_hash, told) as kept:
+    descriptions = [describe_term(term) for term in run.terms]
+    with kept_in(folder, run.agent, config, data.content_hash, descriptions) as kept:
         progress = run.begin(kept)
         with stop_signals() as stop:
             _go_on(run, kept, progress, stop.is_set, show_progress)
@@ -172,6 +172,10 @@ class _Run:
             which = "no task is held out" if len(self.seen) else "all tasks are held out"
             raise ConfigError(f"held_out_percent is {percent}: {which} of {folder}. Write 0, or record more tasks.")
         check_names(self.terms)
+        if self.terms and self.config.method == DPT:
+            raise ConfigError(
+                "Terms follow what was done, and dpt learns what an expert would do. Use method ad or bc."
+            )
         for term in self.terms:
             if isinstance(term, Evaluated):
                 raise ConfigError(
@@ -201,6 +205,8 @@ class _Run:
             check_params(self.params, own)
         own = own if self.params is None else self.params
         keys = [jax.random.fold_in(key, 1 + number) for number in range(len(self.terms))]
+        if not self.terms:
+            return Trained(own, ())
         like = self._output(own)
         return Trained(own, tuple(term.init(key, like) for term, key in zip(self.terms, keys, strict=True)))
 
@@ -343,8 +349,8 @@ def _update(
 
     of_rollout: Any = P(None, AXIS), P(AXIS)  # of all leaves below
     specs = P(), P(), P(), Rollout(*of_rollout)
-    shared_out = jax.shard_map(learn, mesh=mesh, in_specs=specs, out_specs=P(), check_vma=False)
-    return shared_out(terms, trained, state, rollout)
+    sharded_learn = jax.shard_map(learn, mesh=mesh, in_specs=specs, out_specs=P(), check_vma=False)
+    return sharded_learn(terms, trained, state, rollout)
 
 
 def _first(returns: np.ndarray) -> float:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+import jax
+
 from xworld.agents import Agent
 from xworld.agents.saved.saved import checkpoint_folder, checkpoints, describe, remove_others
 from xworld.agents.saved.trees import (
@@ -95,7 +97,7 @@ class Kept:
             is there.
         """
         _check_own(self.folder)
-        parts = {_PARAMS: trained.agent} | ({_HEADS: trained.heads} if trained.heads else {})
+        parts = {_PARAMS: trained.agent} | ({_HEADS: trained.heads} if jax.tree.leaves(trained.heads) else {})
         write_parts(self.folder, parts, {**describe(self.agent, self.agent.env_config), **texts})
 
 
@@ -107,7 +109,7 @@ def read_heads(folder: Path, like: T) -> T:
       like: arrays of their shapes, or `jax.ShapeDtypeStruct`s: what `Term.init` gives, in a tuple.
 
     Raises:
-      ConfigError: there is nothing of terms, or of others.
+      ConfigError: none were saved, or they are of other shapes.
     """
     return read_part(folder, _HEADS, like)
 
@@ -124,7 +126,7 @@ def kept_in(
       agent: that is trained.
       config: how it is trained.
       content_hash: of the data.
-      terms: what they say of themselves.
+      terms: `describe_term` of each.
 
     Raises:
       ConfigError: the folder holds something else too, is in use or cannot be written.

@@ -16,11 +16,11 @@ from xworld.training.rollouts.rollout import Rollout, Steps, pick_told
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class TaskInference:
-    """Cross-entropy of the kind that a rule takes to make what the present goal asks for, hidden or told.
+    """Cross-entropy of the kind that a rule takes to make what the present goal asks for.
 
-    Rules that are hidden from the agent are known in training, and to the loss alone. Shape and colour are said each by
-    itself. Where no rule makes anything that the goal asks for there is no loss. Source: Humplik et al. 2019, "Meta
-    reinforcement learning as task inference", https://arxiv.org/abs/1905.06424
+    Whether the agent is told the rule or not: in training the loss, and nothing else, knows all. Shape and colour are
+    said each by itself. Where no rule makes anything that the goal asks for there is no loss. Source: Humplik et al.
+    2019, "Meta reinforcement learning as task inference", https://arxiv.org/abs/1905.06424
     """
 
     weight: float = field(default=0.5, metadata={"static": True})

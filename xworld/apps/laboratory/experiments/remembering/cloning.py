@@ -9,8 +9,10 @@ the teacher did.
 
 In `recall-four` networks read their view as the goal asks (`modulates_view`), and are asked as well what makes the goal
 of the trial (`TaskInference`): what they have to remember, whether or not they act on it. How many answers are right is
-measured too, at the first steps of the last four trials, when nothing has been tried in them yet, by how many rules a
-task has: one to four.
+measured too, at the first steps of the last four trials, when nothing has been tried in them yet, in those whose goal
+was asked for before, by how many rules a task has. What is learned from, and what divergence and recall are measured
+on, has one to four; in the exam all tasks have four. Who knows the n things that rules take, and not which takes which,
+is right in 1 of n.
 """
 
 import dataclasses
@@ -65,7 +67,7 @@ class _Lesson:
     recorded: Mapping[str, Any] = field(default_factory=dict)  # of their universe, where it is not the exam's
     final_learning_rate: float = 0.0
     agent_fields: Mapping[str, Any] = field(default_factory=dict)  # of its `AgentConfig`
-    asked: TaskInference | None = None  # as well
+    asked: TaskInference | None = None  # learned beside the actions
 
     @property
     def num_steps(self) -> int:
@@ -100,7 +102,7 @@ _LESSONS = {
         asked=TaskInference(weight=1.0),
     ),
 }
-_LAST_TRIALS = 4
+_LAST_TRIALS = 4  # in which recall is measured
 
 
 @dataclass(frozen=True)
@@ -258,10 +260,13 @@ def _recall(
     env, agent, pieces = held_out.env, student.agent, _episodes(held_out, lesson)
     _, output = jax.eval_shape(partial(_replay, env, agent), student.params, pieces)
     (own,) = read_heads(folder, (jax.eval_shape(asked.init, jax.random.key(0), output),))
-    is_right = _answer(env, agent, asked, student.params, own, pieces)
-    at_first = np.asarray(is_right, np.float64)[:: lesson.trial_length][-_LAST_TRIALS:].mean(0)
+    first = slice(None, None, lesson.trial_length)
+    answer, kind = (np.asarray(values)[first] for values in _answer(env, agent, asked, student.params, own, pieces))
+    is_known = np.array([(kind[:trial] == kind[trial]).any(0) for trial in range(len(kind))])
+    is_right, is_known = ((values & is_known)[-_LAST_TRIALS:].sum(0) for values in (answer == kind, is_known))
     rules = (np.asarray(held_out.tasks(np.arange(held_out.num_episodes)).rules.relation) != NEVER).sum(-1)
-    return _bounded({f"recalled_of_{number}": at_first[rules == number] for number in np.unique(rules)})
+    of_number = {number: (rules == number) & (is_known > 0) for number in np.unique(rules)}
+    return _bounded({f"recalled_of_{n}": is_right[some] / is_known[some] for n, some in of_number.items()})
 
 
 def _episodes(data: Dataset, lesson: _Lesson) -> Pieces:
@@ -301,11 +306,13 @@ def _divergence(
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _answer(env: Env, agent: Any, asked: TaskInference, params: Params, own: Any, pieces: Pieces) -> jax.Array:
-    """[T, N] bool, whether there is something to answer, and the answer is right."""
+def _answer(
+    env: Env, agent: Any, asked: TaskInference, params: Params, own: Any, pieces: Pieces
+) -> tuple[jax.Array, jax.Array]:
+    """[T, N] kinds: the answers, and what is right."""
     rollout, output = _replay(env, agent, params, pieces)
     _, kind = asked.follow((), rollout)
-    return ((asked.answer(own, output) == kind) & (kind > 0))[..., 0]
+    return asked.answer(own, output)[..., 0], kind[..., 0]
 
 
 def _replay(env: Env, agent: Any, params: Params, pieces: Pieces) -> tuple[Rollout, Output]:
