@@ -96,8 +96,8 @@ _LESSONS = {
         trial_length=20,
         num_episodes=20_000,
         num_passes=5,
-        recorded={"num_chains": (1, 4)},  # from four rules alone hardly anything is learned that lasts
-        final_learning_rate=1e-3,  # what is asked is learned late, all at once
+        recorded={"num_chains": (1, 4)},  # with one there is something to remember, and nothing to be kept apart
+        final_learning_rate=1e-3,  # so that what is learned late is still learned
         agent_fields={"modulates_view": True},
         asked=TaskInference(weight=1.0),
     ),
