@@ -157,7 +157,9 @@ def test_who_is_asked_learns_from_one_to_four_rules_and_is_examined_with_four(tm
     assert cloning._config("recall-four").universe.num_chains == (4, 4)
     config = cloning._imitation(Job("recall-four", "gru", 0, tmp_path), _SIZES[False])
     assert config.learner.num_updates * config.learner.batch_size == 100_000 and config.learner.window == 260
-    assert config.agent.modulates_view
+    assert config.agent.modulates_view and not config.agent.kinds_to_memory
+    given = cloning._imitation(Job("recall-four", "gru-kinds", 0, tmp_path), _SIZES[False])
+    assert given == dataclasses.replace(config, agent=dataclasses.replace(config.agent, kinds_to_memory=True))
 
 
 @pytest.mark.slow  # compiles the generator, the teacher, a learner and the expert

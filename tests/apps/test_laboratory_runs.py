@@ -250,6 +250,7 @@ def test_all_experiments_are_listed(capsys):
         ("memories", "recall", "transformer_xl", {"cache_size": 260}),
         ("memories", "recall", "gated_delta", {"num_layers": 2}),
         ("memories", "control", "gated_delta-modulated", {"num_layers": 2, "modulates_view": True}),
+        ("memories", "fetch", "gru-kinds", {"modulates_view": True, "kinds_to_memory": True}),
         ("memories", "long-trials", "gru_txl-wide", {"memory_size": 144, "kept_size": 32}),
         ("memories", "control", "gru_txl-steady", {"trials_told": 2, "num_kept": 20}),
         ("gradient_reach", "all", "gated_delta-12", {"gradient_window": 12}),
@@ -286,7 +287,7 @@ def test_recall_is_trained_with_fewer_rules_than_it_is_examined_with(tmp_path):
     jobs = [Job(family, "gru", 0, tmp_path) for family in families]
     trained = [memories._config(job).universe for job in jobs]
     examined = [memories._exam(job).config.universe for job in jobs]
-    assert [universe.num_chains for universe in trained] == [(2, 8), (8, 8), (2, 8), (2, 4), (1, 1)]
+    assert [universe.num_chains for universe in trained] == [(2, 8), (8, 8), (2, 8), (1, 4), (1, 1)]
     most = [dataclasses.replace(universe, num_chains=(universe.num_chains[1],) * 2) for universe in trained]
     assert most == examined
 
@@ -299,16 +300,16 @@ def test_arms_that_predict_or_infer_learn_by_one_term_more(tmp_path, monkeypatch
         return Outcome({1: np.zeros((1, 1))})
 
     monkeypatch.setattr(memories, "train_to_end", remember)
-    pairs = {"gated_delta": "gated_delta-predicts", "gated_delta-modulated": "gated_delta-infers"}
+    pairs = {"gated_delta": "gated_delta-predicts", "gated_delta-kinds": "gated_delta-infers"}
     for arm in (*pairs, *pairs.values()):
         memories.EXPERIMENT.run(Job("recall-four", arm, 0, tmp_path))
     terms = [runs[arm][1] for arm in pairs.values()]
-    assert terms == [(Prediction(weight=0.5),), (TaskInference(weight=0.5),)]
+    assert terms == [(Prediction(weight=0.5),), (TaskInference(weight=0.05),)]
     for plain, arm in pairs.items():
         assert runs[plain] == (runs[arm][0], ())
-    plain, modulated = (runs[arm][0] for arm in pairs)
-    agent = dataclasses.replace(plain.agent, modulates_view=True)
-    assert modulated == dataclasses.replace(plain, agent=agent)
+    plain, given = (runs[arm][0] for arm in pairs)
+    agent = dataclasses.replace(plain.agent, modulates_view=True, kinds_to_memory=True)
+    assert given == dataclasses.replace(plain, agent=agent)
 
 
 def test_arms_differ_in_their_learning_rates(tmp_path, monkeypatch):

@@ -27,7 +27,9 @@ CONFIGS = {
     "transformer_xl": dataclasses.replace(
         SMALL, memory="transformer_xl", memory_size=16, feed_forward_size=32, num_heads=4, window=7, cache_size=5
     ),
-    "gated_delta": dataclasses.replace(SMALL, memory="gated_delta", memory_size=16, feed_forward_size=32, num_heads=2),
+    "gated_delta": dataclasses.replace(
+        SMALL, memory="gated_delta", memory_size=16, feed_forward_size=32, num_heads=2, kinds_to_memory=True
+    ),
 }
 
 

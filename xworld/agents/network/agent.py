@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from xworld.agents.network.config import AgentConfig
-from xworld.agents.network.encoders import BriefingEncoder, ByteEmbedding, ObservationEncoder
+from xworld.agents.network.encoders import BriefingEncoder, ByteEmbedding, ObservationEncoder, kind_ahead
 from xworld.agents.network.linear import Linear
 from xworld.agents.network.memory.memory import Memory, empty_memory, make_memory, unroll_in_windows
 from xworld.core.config import EnvConfig
@@ -49,6 +49,7 @@ class Network(nnx.Module):
 
     def __init__(self, config: AgentConfig, env_config: EnvConfig, rngs: nnx.Rngs):
         """A network of `config`'s sizes for the observations of `env_config`."""
+        self.encoder_size, self.kinds_to_memory = config.encoder_size, config.kinds_to_memory
         self.kinds = ByteEmbedding(config, rngs)
         self.observation = ObservationEncoder(config, env_config, rngs)
         self.briefing = BriefingEncoder(config, rngs)
@@ -62,14 +63,20 @@ class Network(nnx.Module):
         self.value_output = Linear(config.head_size, 1, kernel_init=plain, rngs=rngs)
 
     def tell(self, briefing: Briefing) -> jax.Array:
-        """[..., A, encoder_size] the encoded briefing, in the dtype that is computed in."""
+        """[..., A, told_size] the encoded briefing, in the dtype that is computed in."""
         return self.briefing(briefing, self.kinds)
 
     def encode(self, observation: Observation, told: jax.Array) -> jax.Array:
-        """[..., A, encoder_size] what goes into the memory."""
+        """[..., A, input_size] what goes into the memory."""
         if observation.goal is not None:
             told = told + self.briefing.goal_part(observation.goal, self.kinds)
-        return nnx.relu(self.observation(observation, told, self.kinds) + told)
+        told, named = told[..., : self.encoder_size], told[..., self.encoder_size :]
+        encoded = nnx.relu(self.observation(observation, told, self.kinds) + told)
+        if not self.kinds_to_memory:
+            return encoded
+        named = jnp.broadcast_to(named, (*encoded.shape[:-1], named.shape[-1]))
+        held, ahead = self.kinds(observation.held), self.kinds(kind_ahead(observation))
+        return jnp.concatenate([encoded, held, ahead, named], axis=-1)
 
     def decide(self, memory: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Logits [..., A, 7] and values [..., A], float32 as everything from the memory's output on."""
@@ -103,7 +110,7 @@ class Agent:
         return timestep.is_first
 
     def encode_briefing(self, params: Params, briefing: Briefing) -> jax.Array:
-        """[..., A, encoder_size] what the agents are told, encoded; constant through an episode."""
+        """[..., A, told_size] what the agents are told, encoded; constant through an episode."""
         return self._network(params).tell(briefing)
 
     def step(
@@ -114,7 +121,7 @@ class Agent:
         Args:
           params: from `init`.
           observation: with leading batch axes.
-          told: [..., A, encoder_size] from `encode_briefing`.
+          told: [..., A, told_size] from `encode_briefing`.
           memory: from `start_memory` or the step before.
           is_reset: [...] bool, from `is_reset`.
 

@@ -47,6 +47,7 @@ class AgentConfig:
     window: int = 64  # transformer_xl: steps that are unrolled, and learned from, at once
     cache_size: int = 128  # transformer_xl: steps that one can look at in each layer, itself included
     modulates_view: bool = False  # whether what is told says how the cells of the view are read (FiLM)
+    kinds_to_memory: bool = False  # whether what is held, ahead and asked for comes to the memory as alike vectors
     trials_told: int = 6  # more trials than so many, before the present one or after it, are not told apart
     sees_trial_number: bool = True  # whether it is told which trial it is in; without it, it has to remember
     sees_things: bool = True  # whether it sees what stands in its view; without it, terrain and what it holds only
@@ -77,6 +78,16 @@ class AgentConfig:
         if self.dtype == "auto":
             return jnp.dtype("float32" if jax.default_backend() == "cpu" else "bfloat16")
         return jnp.dtype(self.dtype)
+
+    @property
+    def told_size(self) -> int:
+        """How many numbers there are in an encoded briefing: with `kinds_to_memory` what the goal names comes last."""
+        return self.encoder_size + (self.embedding_size if self.kinds_to_memory else 0)
+
+    @property
+    def input_size(self) -> int:
+        """How many numbers go into the memory: with `kinds_to_memory` three vectors of kinds come last."""
+        return self.encoder_size + (3 * self.embedding_size if self.kinds_to_memory else 0)
 
     @property
     def reach(self) -> int:

@@ -107,10 +107,9 @@ class ObservationEncoder(nnx.Module):
         """[..., A, V, V, E] each, from [..., A, V, V] bytes: the things in the cells, and their details."""
         if things.shape[-3] == 1:
             return kinds(things), self.detail(details)
-        is_agent = things >= kinds_.agent_kind(0)  # + 4 * its id + where it faces; its detail is what it holds
-        unturned = jnp.where(is_agent, kinds_.agent_kind(0) + ((things & 15) >> 2), things).astype(jnp.uint8)
         of_agent = kinds(details) + self.direction[...].astype(self.dtype)[things & 3]
-        return kinds(as_seen(unturned, 2)), jnp.where(is_agent[..., None], of_agent, self.detail(details))
+        is_agent = things >= kinds_.agent_kind(0)  # its detail is what it holds
+        return kinds(_unturned(things, 2)), jnp.where(is_agent[..., None], of_agent, self.detail(details))
 
 
 class Modulation(nnx.Module):
@@ -128,6 +127,26 @@ class Modulation(nnx.Module):
         """[..., V * V, E] from [..., V * V, E] cells and [..., encoder_size] what is told."""
         scale, shift = jnp.split(self.dense(told)[..., None, :], 2, axis=-1)
         return nnx.relu(cells * (1 + scale) + shift)
+
+
+def kind_ahead(observation: Observation) -> jax.Array:
+    """[..., A] uint8, the kind of what stands in the cell in front, 0 for nothing; another agent `as_seen`.
+
+    Of an observation with any leading axes. Who sees one cell, its own, sees nothing ahead.
+    """
+    things = observation.view[..., 1]
+    size = things.shape[-1]
+    if size == 1:
+        return jnp.zeros_like(observation.held)
+    ahead = things[..., size - 2, size // 2]  # it stands in the middle of the last row
+    return ahead if things.shape[-3] == 1 else _unturned(ahead, 0)
+
+
+def _unturned(things: jax.Array, num_axes: int) -> jax.Array:
+    """The kinds of [..., A, *rest] things of a view, `as_seen`: an agent is there as 4 * its id + where it faces."""
+    is_agent = things >= kinds_.agent_kind(0)
+    kinds = jnp.where(is_agent, kinds_.agent_kind(0) + ((things & 15) >> 2), things).astype(jnp.uint8)
+    return as_seen(kinds, num_axes)
 
 
 def as_seen(kinds: jax.Array, num_axes: int) -> jax.Array:
@@ -162,7 +181,8 @@ class BriefingEncoder(nnx.Module):
     """
 
     def __init__(self, config: AgentConfig, rngs: nnx.Rngs):
-        """Vectors of `encoder_size` numbers, by hidden layers of `briefing_size`."""
+        """Vectors of `told_size` numbers, by hidden layers of `briefing_size`."""
+        self.names_kinds = config.kinds_to_memory
         size, hidden_size, dtype = config.embedding_size, config.briefing_size, config.compute_dtype
         self.relation = _vectors(config, 256, rngs)  # hidden ones have codes of their own
         self.directions = _vectors(config, 16, rngs)
@@ -175,7 +195,7 @@ class BriefingEncoder(nnx.Module):
         self.output = Linear(2 * hidden_size + size, config.encoder_size, dtype=dtype, rngs=rngs)
 
     def __call__(self, briefing: Briefing, kinds: ByteEmbedding) -> jax.Array:
-        """[..., A, encoder_size] from a briefing with any leading axes; `kinds` embeds kinds."""
+        """[..., A, told_size] from a briefing with any leading axes; `kinds` embeds kinds."""
         rules = briefing.rules
         products = kinds(rules[..., 4:7]).reshape(*rules.shape[:-1], -1)
         hidden = nnx.relu(self.rule(self._embed_predicates(rules, as_seen(rules[..., 2:4], 2), products, kinds)))
@@ -183,13 +203,19 @@ class BriefingEncoder(nnx.Module):
 
         agent = self.agent_id[...][briefing.agent_id]
         goals = jnp.zeros_like(known) if briefing.goal is None else self._encode_goal(briefing.goal, kinds)
-        return self.output(jnp.concatenate([goals, known, agent], axis=-1))
+        told = self.output(jnp.concatenate([goals, known, agent], axis=-1))
+        if not self.names_kinds:
+            return told
+        no_goal = jnp.zeros((*known.shape[:-1], agent.shape[-1]), told.dtype)
+        named = no_goal if briefing.goal is None else _named(briefing.goal, kinds)
+        return jnp.concatenate([told, named], axis=-1)
 
     def goal_part(self, goal: jax.Array, kinds: ByteEmbedding) -> jax.Array:
-        """[..., A, encoder_size] what a [..., A, C, L, 5] goal adds to the vector of a briefing without one."""
+        """[..., A, told_size] what a [..., A, C, L, 5] goal adds to the vector of a briefing without one."""
         goals = self._encode_goal(goal, kinds)
         kernel = self.output.kernel[...][: goals.shape[-1]]
-        return multiply(goals, kernel.astype(goals.dtype))
+        told = multiply(goals, kernel.astype(goals.dtype))
+        return jnp.concatenate([told, _named(goal, kinds)], axis=-1) if self.names_kinds else told
 
     def _encode_goal(self, goal: jax.Array, kinds: ByteEmbedding) -> jax.Array:
         """[..., A, briefing_size]."""
@@ -206,6 +232,13 @@ class BriefingEncoder(nnx.Module):
         pair = kinds(operands).reshape(*rows.shape[:-1], -1)
         relation, directions = self.relation[...][rows[..., 0]], self.directions[...][rows[..., 1]]
         return jnp.concatenate([relation, directions, pair, rest], axis=-1)
+
+
+def _named(goal: jax.Array, kinds: ByteEmbedding) -> jax.Array:
+    """[..., A, embedding_size] sum of the vectors of all that a [..., A, C, L, 5] goal names, but for oneself."""
+    operands = as_seen(goal[..., 2:4], 3)
+    is_named = (goal[..., :1] != NEVER) & (operands != kinds_.NOTHING) & (operands != kinds_.agent_kind(0))
+    return jnp.where(is_named[..., None], kinds(operands), 0).sum(axis=(-4, -3, -2))
 
 
 def _sum_where(mask: jax.Array, values: jax.Array) -> jax.Array:

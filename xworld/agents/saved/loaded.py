@@ -131,7 +131,7 @@ class LoadedAgent:
 class _Episode:
     """What is kept from step to step."""
 
-    told: jax.Array  # [..., A, encoder_size]
+    told: jax.Array  # [..., A, told_size]
     memory: Memory
     is_first: jax.Array  # [] bool, whether no step was taken
     key: jax.Array  # [] random key

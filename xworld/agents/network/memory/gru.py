@@ -21,7 +21,7 @@ class GRU(nnx.Module):
         """Orthogonal recurrent weights, zero biases."""
         size, self.dtype = config.memory_size, config.compute_dtype
         orthogonal = nnx.initializers.orthogonal()
-        self.input = Linear(config.encoder_size, 3 * size, dtype=self.dtype, rngs=rngs)
+        self.input = Linear(config.input_size, 3 * size, dtype=self.dtype, rngs=rngs)
         self.recurrent = Linear(size, 3 * size, kernel_init=orthogonal, rngs=rngs)
 
     @staticmethod

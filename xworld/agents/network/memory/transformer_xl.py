@@ -47,7 +47,7 @@ class TransformerXL(nnx.Module):
     def __init__(self, config: AgentConfig, rngs: nnx.Rngs):
         """Inputs are projected to the size of the layers."""
         self.cache_size = config.cache_size
-        self.input = Linear(config.encoder_size, config.memory_size, dtype=config.compute_dtype, rngs=rngs)
+        self.input = Linear(config.input_size, config.memory_size, dtype=config.compute_dtype, rngs=rngs)
         self.layers = nnx.List([Layer(config, rngs) for _ in range(config.num_layers)])
         self.norm = nnx.LayerNorm(config.memory_size, dtype=jnp.float32, rngs=rngs)
 

@@ -29,7 +29,7 @@ from jax.scipy.special import xlogy
 
 from xworld.agents import MEMORIES, AgentPolicy, LoadedAgent, Output, Params, Policy, load, make_agent, players
 from xworld.apps.laboratory.experiment import Experiment, Job, Outcome
-from xworld.apps.laboratory.experiments.remembering.memories import FAMILIES, with_universe
+from xworld.apps.laboratory.experiments.remembering.memories import FAMILIES, KINDS, fields_of, with_universe
 from xworld.apps.laboratory.training import Exam, made_once, with_memory
 from xworld.core.env import Env
 from xworld.core.step.relations import NEVER
@@ -209,10 +209,11 @@ def _imitation(job: Job, sizes: _Sizes) -> ImitateConfig:
     memory, _, without = job.arm.partition(_WITHOUT_PART)
     lesson = _LESSONS[job.family]
     window = lesson.num_steps
-    agent = with_memory(_config(job.family), memory, window, FAMILIES[job.family].reach, job.is_quick).agent
+    reach = FAMILIES[job.family].reach
+    agent = with_memory(_config(job.family), memory.removesuffix("-kinds"), window, reach, job.is_quick).agent
     frozen = _PARTS[without].names if without else ()
     return ImitateConfig(
-        agent=dataclasses.replace(agent, **lesson.agent_fields),
+        agent=dataclasses.replace(agent, **{**lesson.agent_fields, **fields_of(memory)}),
         learner=ImitationConfig(
             window=window,
             batch_size=sizes.batch_size,
@@ -327,7 +328,7 @@ EXPERIMENT = Experiment(
     question="Can each memory do what a teacher that remembers does, and which of its parts does it need for that?",
     arms=ARMS,
     families=tuple(_LESSONS),
-    arms_of={"control": ARMS, "search": MEMORIES, "recall": MEMORIES, "recall-four": MEMORIES},
+    arms_of={"control": ARMS, "search": MEMORIES, "recall": MEMORIES, "recall-four": (*MEMORIES, *KINDS)},
     seeds=(0, 1, 2),
     cost="75 runs of 3750 updates on recorded episodes: of `control` 3 to 8 minutes of a core each, "
     "of `recall` 14 for `gated_delta`, beside others; of `recall-four` 6250",

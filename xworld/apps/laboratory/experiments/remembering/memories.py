@@ -2,8 +2,9 @@
 
 Agents train on episodes of at most six trials (`search`: eight, `fetch` and all of `recall`: 13), and are then
 evaluated with as many, and with 13.
-An arm `MEMORY-modulated` is the memory in a network whose view is read as what is told says, and `MEMORY-infers` in one
-that learns to say what makes the goal as well; `MEMORY-predicts`, not modulated, learns to foretell what comes of each
+An arm `MEMORY-modulated` is the memory in a network whose view is read as what is told says, and `MEMORY-kinds` in one
+whose memory is also given what is held, ahead and asked for as vectors that are alike; `MEMORY-infers` is the same,
+and learns to say what makes the goal as well. `MEMORY-predicts`, not modulated, learns to foretell what comes of each
 action. `gru_txl-wide` is the GRU of the arm `gru` with the layer of `gru_txl` on top, which keeps a few numbers of each
 state. To `gru_txl-steady` nothing is new in more trials than training had: it is not told how many there are beyond
 two, and looks back 80 steps, so that in training too it cannot see all of an episode.
@@ -51,15 +52,18 @@ FAMILIES = {
         total_steps=20_000_000,
     ),
     "recall-eight": Family("memory-recall", reach=260, trained=_EIGHT_RULES, examined=_EIGHT_RULES),
-    "recall-four": Family("memory-recall", reach=260, trained={"num_chains": (2, 4)}, examined={"num_chains": (4, 4)}),
+    "recall-four": Family("memory-recall", reach=260, trained={"num_chains": (1, 4)}, examined={"num_chains": (4, 4)}),
 }
 _WIDE, _STEADY = "gru_txl-wide", "gru_txl-steady"
 _MODULATED = tuple(f"{memory}-modulated" for memory in MEMORIES)
+KINDS = tuple(f"{memory}-kinds" for memory in MEMORIES)
 _INFERS = tuple(f"{memory}-infers" for memory in MEMORIES)
 _PREDICTS = tuple(f"{memory}-predicts" for memory in MEMORIES)
-_WEIGHT = 0.5  # of what they say wrong, beside the learner's loss
+# Of what they say wrong, beside the learner's loss: gradients are clipped together.
+_PREDICTION, _INFERENCE = Prediction(0.5), TaskInference(0.05)
 _FIELDS: dict[str, dict[str, Any]] = {  # of `AgentConfig`, by arm, where they are not those of the memory alone
-    **{arm: {"modulates_view": True} for arm in (*_MODULATED, *_INFERS)},
+    **{arm: {"modulates_view": True} for arm in _MODULATED},
+    **{arm: {"modulates_view": True, "kinds_to_memory": True} for arm in (*KINDS, *_INFERS)},
     _WIDE: {"memory_size": agent_preset("mini", "gru").memory_size, "kept_size": 32, "feed_forward_size": 48},
     _STEADY: {"trials_told": 2, "num_kept": 20},  # every fourth of 80 steps
 }
@@ -71,15 +75,20 @@ def run(job: Job) -> Outcome:
     config, family = _config(job), FAMILIES[job.family]
     memory = job.arm.split("-")[0]
     config = with_memory(config, memory, config.learner.rollout_length, family.reach, job.is_quick)
-    agent = dataclasses.replace(config.agent, **_FIELDS.get(job.arm, {}))
+    agent = dataclasses.replace(config.agent, **fields_of(job.arm))
     config = dataclasses.replace(config, agent=agent)
     return train_to_end(config, job, _exam(job), terms=_terms(job.arm))
 
 
 def _terms(arm: str) -> tuple[Term, ...]:
     if arm in _PREDICTS:
-        return (Prediction(_WEIGHT),)
-    return (TaskInference(_WEIGHT),) if arm in _INFERS else ()
+        return (_PREDICTION,)
+    return (_INFERENCE,) if arm in _INFERS else ()
+
+
+def fields_of(arm: str) -> Mapping[str, Any]:
+    """Of `AgentConfig`, where an arm's are not those of its memory alone."""
+    return _FIELDS.get(arm, {})
 
 
 def _config(job: Job) -> RunConfig:
@@ -133,9 +142,9 @@ EXPERIMENT = Experiment(
     arms=ARMS,
     arms_of={
         **{name: (*MEMORIES, _WIDE) for name in FAMILIES},
-        **{name: (*MEMORIES, *_MODULATED, _WIDE) for name in ("fetch", "recall")},
-        "recall-four": (*MEMORIES, *_MODULATED, *_INFERS, *_PREDICTS, _WIDE),
-        "control": (*MEMORIES, *_MODULATED, *_PREDICTS, _WIDE, _STEADY),
+        **{name: (*MEMORIES, *_MODULATED, *KINDS, _WIDE) for name in ("fetch", "recall")},
+        "recall-four": (*MEMORIES, *_MODULATED, *KINDS, *_INFERS, *_PREDICTS, _WIDE),
+        "control": (*MEMORIES, *_MODULATED, *KINDS, *_PREDICTS, _WIDE, _STEADY),
         "search": (*MEMORIES, _WIDE, _STEADY),
     },
     seeds=(0, 1, 2),
