@@ -145,7 +145,7 @@ EXPERIMENT = Experiment(
         **{name: (*MEMORIES, *_MODULATED, *KINDS, _WIDE) for name in ("fetch", "recall")},
         "recall-four": (*MEMORIES, *_MODULATED, *KINDS, *_INFERS, *_PREDICTS, _WIDE),
         "control": (*MEMORIES, *_MODULATED, *KINDS, *_PREDICTS, _WIDE, _STEADY),
-        "search": (*MEMORIES, _WIDE, _STEADY),
+        "search": (*MEMORIES, *KINDS, _WIDE, _STEADY),
     },
     seeds=(0, 1, 2),
     seeds_of={"long-trials": (0,), "recall": (0,), "recall-eight": (0,), "recall-four": (0,)},
