@@ -285,7 +285,7 @@ def test_recall_is_trained_with_fewer_rules_than_it_is_examined_with(tmp_path):
     """But for the family that has eight from the first task on; nothing else of a universe differs."""
     families = ("recall", "recall-eight", "fetch", "recall-four", "control")
     jobs = [Job(family, "gru", 0, tmp_path) for family in families]
-    trained = [memories._config(job).universe for job in jobs]
+    trained = [memories.config_of(job).universe for job in jobs]
     examined = [memories._exam(job).config.universe for job in jobs]
     assert [universe.num_chains for universe in trained] == [(2, 8), (8, 8), (2, 8), (1, 4), (1, 1)]
     most = [dataclasses.replace(universe, num_chains=(universe.num_chains[1],) * 2) for universe in trained]
@@ -304,7 +304,7 @@ def test_arms_that_predict_or_infer_learn_by_one_term_more(tmp_path, monkeypatch
     for arm in (*pairs, *pairs.values()):
         memories.EXPERIMENT.run(Job("recall-four", arm, 0, tmp_path))
     terms = [runs[arm][1] for arm in pairs.values()]
-    assert terms == [(Prediction(weight=0.5),), (TaskInference(weight=0.05),)]
+    assert terms == [(Prediction(weight=0.5),), (TaskInference(weight=0.02),)]
     for plain, arm in pairs.items():
         assert runs[plain] == (runs[arm][0], ())
     plain, given = (runs[arm][0] for arm in pairs)

@@ -14,7 +14,7 @@ from typing import Protocol, cast
 import jax
 import numpy as np
 
-from xworld.agents import AgentConfig, AgentPolicy, Expert, LoadedAgent, Policy, agent_preset, load
+from xworld.agents import AgentConfig, AgentPolicy, Expert, LoadedAgent, Params, Policy, agent_preset, load
 from xworld.agents.players import NOOP, RANDOM, SCRIPTED
 from xworld.agents.saved.saved import checkpoints
 from xworld.apps.laboratory.experiment import Job, Outcome
@@ -277,6 +277,7 @@ def train_run(
     partners: Partners | None = None,
     terms: Sequence[Term] = (),
     along: Along | None = None,
+    params: Params | None = None,
 ) -> dict[str, float]:
     """Trains the job's run to its end; how many seconds that took, and how many parameters its agent has.
 
@@ -287,6 +288,7 @@ def train_run(
       partners: who plays in the learner's place at times; by default those of the configuration.
       terms: what the loss has beside the learner's own.
       along: what is played at every evaluation.
+      params: what a new run starts with; by default fresh ones.
 
     Raises:
       KeyboardInterrupt: training was stopped by a signal, and saved.
@@ -304,6 +306,7 @@ def train_run(
         terms=terms,
         on_evaluation=along,
         columns=() if along is None else along.columns,
+        params=params,
     )
     if not is_finished:
         raise KeyboardInterrupt

@@ -13,6 +13,9 @@ measured too, at the first steps of the last four trials, when nothing has been 
 was asked for before, by how many rules a task has. What is learned from, and what divergence and recall are measured
 on, has one to four; in the exam all tasks have four. Who knows the n things that rules take, and not which takes which,
 is right in 1 of n.
+An arm `MEMORY-kinds` is a network whose memory is given what is held, ahead and asked for as vectors that are alike
+(`kinds_to_memory`). `MEMORY-kinds-reinforced` begins as that arm's network of its seed, and learns on from reward, as
+`memories` does in this family, and from what it is asked: does it act on what it remembers?
 """
 
 import dataclasses
@@ -29,8 +32,15 @@ from jax.scipy.special import xlogy
 
 from xworld.agents import MEMORIES, AgentPolicy, LoadedAgent, Output, Params, Policy, load, make_agent, players
 from xworld.apps.laboratory.experiment import Experiment, Job, Outcome
-from xworld.apps.laboratory.experiments.remembering.memories import FAMILIES, KINDS, fields_of, with_universe
-from xworld.apps.laboratory.training import Exam, made_once, with_memory
+from xworld.apps.laboratory.experiments.remembering.memories import (
+    FAMILIES,
+    INFERENCE,
+    KINDS,
+    config_of,
+    fields_of,
+    with_universe,
+)
+from xworld.apps.laboratory.training import Exam, made_once, train_run, with_memory
 from xworld.core.env import Env
 from xworld.core.step.relations import NEVER
 from xworld.evaluation import Scores, record_tasks, sample_tasks
@@ -126,11 +136,14 @@ _WITHOUT = {
     "gated_delta": ("convolution",),
 }
 _WITHOUT_PART = "-without-"
-ARMS = tuple(
+_WHOLE_OR_NOT = tuple(
     arm
     for memory in MEMORIES
     for arm in (memory, *(f"{memory}{_WITHOUT_PART}{part}" for part in _WITHOUT.get(memory, ())))
 )
+_REINFORCED = {f"{arm}-reinforced": arm for arm in KINDS}  # and whose network they begin as
+_REINFORCED_STEPS = 25_000_000  # of the environment
+ARMS = (*_WHOLE_OR_NOT, *KINDS, *_REINFORCED)
 
 
 @dataclass(frozen=True)
@@ -147,11 +160,13 @@ _SIZES = {False: _Sizes(), True: _Sizes(most_episodes=32, num_held_out=16, num_e
 
 
 def run(job: Job) -> Outcome:
-    """Imitates the teacher, and measures how near the network has come.
+    """Imitates the teacher, and measures how near the network has come; or goes on from there by reward.
 
     Raises:
       KeyboardInterrupt: a signal stopped it; what was done is kept.
     """
+    if job.arm in _REINFORCED:
+        return _reinforce(job)
     sizes, folder, lesson = _SIZES[job.is_quick], job.folder / "agent", _LESSONS[job.family]
     data = Dataset(made_once(job.beside("episodes"), partial(_record, job, "train", _num_episodes(job))))
     held_out = Dataset(made_once(job.beside("held-out"), partial(_record, job, "test", sizes.num_held_out)))
@@ -166,6 +181,18 @@ def run(job: Job) -> Outcome:
     if lesson.asked is not None:
         numbers |= _recall(lesson.asked, student, folder, held_out, lesson)
     return Outcome(_exam(job).play(folder), numbers)
+
+
+def _reinforce(job: Job) -> Outcome:
+    """Learns on from reward, on the family's tasks."""
+    begun = load(job.beside(_REINFORCED[job.arm]) / "agent")
+    config, whole = config_of(job), config_of(dataclasses.replace(job, is_quick=False))
+    steps = config.total_steps if job.is_quick else _REINFORCED_STEPS
+    config = dataclasses.replace(
+        config, env=whole.env, universe=whole.universe, agent=begun.agent.config, total_steps=steps
+    )
+    numbers = train_run(config, job, terms=(INFERENCE,), params=begun.params)
+    return Outcome(_exam(job).play(job.folder), numbers)
 
 
 def baselines(job: Job) -> Scores:
@@ -328,13 +355,19 @@ EXPERIMENT = Experiment(
     question="Can each memory do what a teacher that remembers does, and which of its parts does it need for that?",
     arms=ARMS,
     families=tuple(_LESSONS),
-    arms_of={"control": ARMS, "search": MEMORIES, "recall": MEMORIES, "recall-four": (*MEMORIES, *KINDS)},
+    arms_of={
+        "control": _WHOLE_OR_NOT,
+        "search": MEMORIES,
+        "recall": MEMORIES,
+        "recall-four": (*MEMORIES, *KINDS, *_REINFORCED),
+    },
+    needs=_REINFORCED,
     seeds=(0, 1, 2),
     cost="75 runs of 3750 updates on recorded episodes: of `control` 3 to 8 minutes of a core each, "
-    "of `recall` 14 for `gated_delta`, beside others; of `recall-four` 6250",
+    "of `recall` 14 for `gated_delta`, beside others; of `recall-four` 6250, and 25 million steps by reward",
     run=run,
     baselines=baselines,
     trained_trials={family: lesson.num_trials for family, lesson in _LESSONS.items()},
     num_columns=1,  # names of arms are long
-    why_no_steps="cloning learns from recorded episodes, in no environment",
+    why_no_steps="cloning learns from recorded episodes, and where it goes on by reward as long in all arms",
 )

@@ -60,7 +60,7 @@ KINDS = tuple(f"{memory}-kinds" for memory in MEMORIES)
 _INFERS = tuple(f"{memory}-infers" for memory in MEMORIES)
 _PREDICTS = tuple(f"{memory}-predicts" for memory in MEMORIES)
 # Of what they say wrong, beside the learner's loss: gradients are clipped together.
-_PREDICTION, _INFERENCE = Prediction(0.5), TaskInference(0.05)
+_PREDICTION, INFERENCE = Prediction(0.5), TaskInference(0.02)
 _FIELDS: dict[str, dict[str, Any]] = {  # of `AgentConfig`, by arm, where they are not those of the memory alone
     **{arm: {"modulates_view": True} for arm in _MODULATED},
     **{arm: {"modulates_view": True, "kinds_to_memory": True} for arm in (*KINDS, *_INFERS)},
@@ -72,7 +72,7 @@ ARMS = (*MEMORIES, *_FIELDS, *_PREDICTS)
 
 def run(job: Job) -> Outcome:
     """Trains an agent with the arm's memory on the family's tasks."""
-    config, family = _config(job), FAMILIES[job.family]
+    config, family = config_of(job), FAMILIES[job.family]
     memory = job.arm.split("-")[0]
     config = with_memory(config, memory, config.learner.rollout_length, family.reach, job.is_quick)
     agent = dataclasses.replace(config.agent, **fields_of(job.arm))
@@ -83,7 +83,7 @@ def run(job: Job) -> Outcome:
 def _terms(arm: str) -> tuple[Term, ...]:
     if arm in _PREDICTS:
         return (_PREDICTION,)
-    return (_INFERENCE,) if arm in _INFERS else ()
+    return (INFERENCE,) if arm in _INFERS else ()
 
 
 def fields_of(arm: str) -> Mapping[str, Any]:
@@ -91,7 +91,8 @@ def fields_of(arm: str) -> Mapping[str, Any]:
     return _FIELDS.get(arm, {})
 
 
-def _config(job: Job) -> RunConfig:
+def config_of(job: Job) -> RunConfig:
+    """Of the family's runs; all but the agent."""
     if job.is_quick:
         return PRESETS["smoke"]()
     family = FAMILIES[job.family]
@@ -127,7 +128,7 @@ def of_all_rows(rows: Mapping[Job, Sequence[Mapping[str, float]]]) -> Mapping[st
 
 
 def _exam(job: Job) -> Exam:
-    config = _config(job)
+    config = config_of(job)
     if job.is_quick:
         return Exam(config, num_tasks=16, num_trials=4, seed=30_000, shorter=(2,))
     most, num_trials = config.universe.num_trials[1], 13
