@@ -14,8 +14,8 @@ from xworld import Env
 from xworld.agents import Output, Searcher, make_agent
 from xworld.apps.commands.main import main
 from xworld.apps.laboratory import Job
-from xworld.apps.laboratory.experiments.remembering import cloning
-from xworld.apps.laboratory.experiments.remembering.cloning import _SIZES, ARMS
+from xworld.apps.laboratory.experiments.remembering import cloning, memories
+from xworld.apps.laboratory.experiments.remembering.cloning import _SIZES
 from xworld.core.step.rules import kind_taken
 from xworld.evaluation import record_tasks, sample_tasks
 from xworld.histories import DatasetHeader, read_windows
@@ -55,8 +55,9 @@ def test_a_part_that_is_left_out_is_held_where_it_does_nothing(arm, held, tmp_pa
 
 
 def test_all_arms_learn_from_the_same_and_see_a_whole_episode(tmp_path):
-    configs = [cloning._imitation(Job("control", arm, 0, tmp_path), _SIZES[False]) for arm in ARMS]
-    assert {config.agent.memory for config in configs} == {arm.partition("-")[0] for arm in ARMS}
+    arms = cloning.EXPERIMENT.arms_of["control"]
+    configs = [cloning._imitation(Job("control", arm, 0, tmp_path), _SIZES[False]) for arm in arms]
+    assert {config.agent.memory for config in configs} == {arm.partition("-")[0] for arm in arms}
     of_learner = {dataclasses.replace(config.learner, optimiser=configs[0].learner.optimiser) for config in configs}
     assert len(of_learner) == len({config.seed for config in configs}) == 1
     (learner,) = of_learner
@@ -160,6 +161,27 @@ def test_who_is_asked_learns_from_one_to_four_rules_and_is_examined_with_four(tm
     assert config.agent.modulates_view and not config.agent.kinds_to_memory
     given = cloning._imitation(Job("recall-four", "gru-kinds", 0, tmp_path), _SIZES[False])
     assert given == dataclasses.replace(config, agent=dataclasses.replace(config.agent, kinds_to_memory=True))
+
+
+@pytest.mark.parametrize("is_quick", [False, True])
+def test_who_learns_on_from_reward_begins_as_who_imitated(is_quick, tmp_path, monkeypatch):
+    """The network of the same memory and seed; tasks, and all else, as in `memories`."""
+    calls = []
+    job = Job("recall-four", "gru-kinds-reinforced", 3, tmp_path / "recall-four-gru-kinds-reinforced-seed3", is_quick)
+    agent = dataclasses.replace(SMALL_AGENT, kinds_to_memory=True)
+    begun = SimpleNamespace(agent=SimpleNamespace(config=agent), params="its parameters")
+    monkeypatch.setattr(cloning, "load", lambda folder: calls.append(folder) or begun)
+    monkeypatch.setattr(cloning, "train_run", lambda config, *of, **kwargs: calls.append((config, *of, kwargs)) or {})
+    monkeypatch.setattr(cloning, "_exam", lambda job: SimpleNamespace(play=lambda folder: {13: folder}))
+    assert cloning.run(job).returns == {13: job.folder}
+    folder, (config, of_run, given) = calls
+    assert folder == tmp_path / "recall-four-gru-kinds-seed3" / "agent" and of_run == job
+    assert given == {"terms": (TaskInference(weight=0.02),), "params": "its parameters"}
+    expected = memories.config_of(dataclasses.replace(job, is_quick=False))
+    assert (config.env, config.universe, config.agent) == (expected.env, expected.universe, agent)
+    if not is_quick:
+        assert config == dataclasses.replace(expected, agent=agent, total_steps=25_000_000)
+    assert cloning.EXPERIMENT.needs[job.arm] == "gru-kinds"
 
 
 @pytest.mark.slow  # compiles the generator, the teacher, a learner and the expert
