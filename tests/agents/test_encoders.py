@@ -131,7 +131,7 @@ def test_a_network_reads_its_view_by_what_it_is_told(recording):
 KINDS = dataclasses.replace(SMALL, kinds_to_memory=True)
 
 
-def observed(held: int, ahead: int, view_size: int = 5) -> Observation:
+def observation_of(held: int, ahead: int, view_size: int = 5) -> Observation:
     """Of one agent, in a view whose other cells hold other things."""
     none, number, middle = jnp.zeros(1, jnp.uint8), jnp.int32(0), view_size // 2
     view = jnp.full((1, view_size, view_size, 3), 0x46, jnp.uint8).at[:, view_size - 2, middle, 1].set(ahead)
@@ -141,7 +141,7 @@ def observed(held: int, ahead: int, view_size: int = 5) -> Observation:
 
 
 def to_memory(network: Network, observation: Observation, *literals: tuple[int, ...], told: bool = True) -> np.ndarray:
-    """[4, E] the last numbers that go into the memory: three vectors, and one that is of no kind."""
+    """[4, E] what goes into the memory: what is asked for, ahead, held, and the last numbers of the dense layer."""
     goal = jnp.array([[literals]], jnp.uint8)
     briefing = Briefing(goal if told else None, jnp.zeros((1, 3, 7), jnp.uint8), jnp.zeros(1, jnp.uint8))
     if not told:
@@ -151,30 +151,38 @@ def to_memory(network: Network, observation: Observation, *literals: tuple[int, 
     return np.asarray(encoded[0, -4 * KINDS.embedding_size :]).reshape(4, -1)[::-1]
 
 
-def test_what_is_held_ahead_and_asked_for_comes_to_the_memory_as_alike_vectors():
+def test_what_is_held_ahead_and_asked_for_comes_to_the_memory_as_embeddings_of_kinds():
     network = Network(KINDS, env_config(5), nnx.Rngs(0))
     hold, near = (3, 0, 0xF0, 0x12, 0), (2, 0, 0x23, 0x31, 0)
     ball, cube, key = np.asarray(network.kinds(jnp.array([0x12, 0x23, 0x31], jnp.uint8)))
     for told in (True, False):
-        asked, ahead, held, rest = to_memory(network, observed(0x12, 0x12), hold, told=told)
+        asked, ahead, held, rest = to_memory(network, observation_of(0x12, 0x12), hold, told=told)
         for vector in (asked, ahead, held):
             np.testing.assert_allclose(vector, ball, atol=1e-6)
         assert rest.min() >= 0 > ball.min()  # of the dense layer
-        for literals in ((near, hold), (hold, (*near[:4], 1)), (near, (0,) * 5, hold)):
-            asked, ahead, held, _ = to_memory(network, observed(0x31, 0x23), *literals, told=told)
+        for literals in ((near, hold), (hold, (*near[:4], 1)), (near, (0, 0, 0x55, 0x12, 0), hold)):
+            asked, ahead, held, _ = to_memory(network, observation_of(0x31, 0x23), *literals, told=told)
             np.testing.assert_allclose(asked, ball + cube + key, atol=1e-5)  # all that it names, but for oneself
             np.testing.assert_allclose([ahead, held], [cube, key], atol=1e-6)
-        assert (to_memory(network, observed(0, 0), (0,) * 5, told=told)[0] == 0).all()
+        assert (to_memory(network, observation_of(0, 0), (0,) * 5, told=told)[0] == 0).all()
 
 
 def test_what_is_ahead_is_seen_from_each_seat():
     """Another agent is a kind of its own, wherever it faces. Who sees one cell, its own, sees nothing ahead."""
     view = jnp.zeros((2, 5, 5, 3), jnp.uint8).at[:, 3, 2, 1].set(jnp.array([0xF6, 0xF3], jnp.uint8))
-    pair = dataclasses.replace(observed(0, 0), view=view, held=jnp.zeros(2, jnp.uint8))
+    pair = dataclasses.replace(observation_of(0, 0), view=view, held=jnp.zeros(2, jnp.uint8))
     assert kind_ahead(pair).tolist() == [0xF1, 0xF1]
-    assert kind_ahead(observed(0, 0x23)).tolist() == [0x23]
-    assert kind_ahead(observed(0, 0x23, view_size=3)).tolist() == [0x23]
-    assert kind_ahead(observed(0, 0x23, view_size=1)).tolist() == [0]
+    assert kind_ahead(observation_of(0, 0x23)).tolist() == [0x23]
+    assert kind_ahead(observation_of(0, 0x23, view_size=3)).tolist() == [0x23]
+    assert kind_ahead(observation_of(0, 0x23, view_size=1)).tolist() == [0]
+
+
+def test_a_goal_names_others_and_not_oneself():
+    network = Network(KINDS, dataclasses.replace(env_config(5), num_agents=2), nnx.Rngs(0))
+    goal = jnp.full((2, 1, 1, 5), jnp.array([3, 0, 0xF1, 0x12, 0]), jnp.uint8)  # agent 1 is to hold it, both are told
+    told = network.tell(Briefing(goal, jnp.zeros((2, 3, 7), jnp.uint8), jnp.arange(2, dtype=jnp.uint8)))
+    ball, other = network.kinds(jnp.array([0x12, 0xF1], jnp.uint8))
+    np.testing.assert_allclose(told[:, KINDS.encoder_size :], [ball + other, ball], atol=1e-6)
 
 
 def from_seat_1(kinds: jax.Array) -> jax.Array:
@@ -182,8 +190,9 @@ def from_seat_1(kinds: jax.Array) -> jax.Array:
     return jnp.where(kinds == 0xF0, 0xF1, kinds)
 
 
-def test_two_agents_share_parameters_and_not_memories(recording):
-    pair = make_agent(SMALL, dataclasses.replace(env_config(), num_agents=2))
+@pytest.mark.parametrize("config", [SMALL, KINDS], ids=["plain", "kinds"])
+def test_two_agents_share_parameters_and_not_memories(config, recording):
+    pair = make_agent(config, dataclasses.replace(env_config(), num_agents=2))
     params = rough_params(pair)
 
     def double(tree: object, axis: int) -> object:
@@ -206,15 +215,16 @@ def test_two_agents_share_parameters_and_not_memories(recording):
     output = jax.jit(pair.unroll)(params, joined, told, pair.start_memory(3), is_reset)
     logits, values = output.logits, output.value
 
-    single = make_agent(SMALL, env_config())
+    single = make_agent(config, env_config())
     alone_logits, alone_values, _ = unroll(single, params, recording.timestep, recording.briefing)
     np.testing.assert_allclose(logits, double(alone_logits, 2), atol=1e-5)
     np.testing.assert_allclose(values, double(alone_values, 2), atol=1e-5)
 
 
-def test_the_same_is_seen_and_told_from_both_seats():
+@pytest.mark.parametrize("config", [SMALL, KINDS], ids=["plain", "kinds"])
+def test_the_same_is_seen_and_told_from_both_seats(config):
     """Agents are named from the seat: what is about agent 0 there is about agent 1 here, but for the seat's number."""
-    pair = make_agent(SMALL, dataclasses.replace(env_config(), num_agents=2))
+    pair = make_agent(config, dataclasses.replace(env_config(), num_agents=2))
     params = rough_params(pair)
     params["briefing"]["agent_id"] = jnp.zeros_like(params["briefing"]["agent_id"])
 

@@ -127,7 +127,7 @@ def module_of(config: AgentConfig, is_rough: bool = True) -> GatedDeltaNet:
 @pytest.fixture(scope="module")
 def sequences() -> tuple[jax.Array, jax.Array]:
     """[T, N, E] inputs and [T, N] bool."""
-    inputs = np.random.default_rng(2).normal(size=(LENGTH, SEQUENCES, CONFIG.encoder_size)).astype(np.float32)
+    inputs = np.random.default_rng(2).normal(size=(LENGTH, SEQUENCES, CONFIG.input_size)).astype(np.float32)
     return jnp.asarray(inputs), jnp.asarray(make_steps()[1].is_reset)
 
 

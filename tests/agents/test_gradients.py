@@ -76,7 +76,7 @@ def test_a_gru_with_attention_has_the_gradient_of_its_steps(monkeypatch):
     graph, params = nnx.split(make_memory(config, nnx.Rngs(0)))
     rough = jax.tree.map(lambda leaf: leaf + 0.3 * draw.normal(size=leaf.shape).astype(np.float32), params)
     length, num_envs = 3 * LENGTH, 4  # of an episode more is kept than there is room for
-    inputs = jnp.asarray(draw.normal(size=(length, num_envs, config.encoder_size)), jnp.float32)
+    inputs = jnp.asarray(draw.normal(size=(length, num_envs, config.input_size)), jnp.float32)
     weights = jnp.asarray(draw.normal(size=(length, num_envs, SIZE)), jnp.float32)
     is_reset = jnp.asarray(draw.random((length, num_envs)) < 0.1).at[:, 0].set(False)
     assert is_reset.any()
@@ -112,7 +112,7 @@ def test_no_gradient_goes_back_beyond_a_window(name, windows):
     graph, params = nnx.split(make_memory(config, nnx.Rngs(0)))
     rough = jax.tree.map(lambda leaf: leaf + 0.3 * draw.normal(size=leaf.shape).astype(np.float32), params)
     module = nnx.merge(graph, rough)  # fresh, some of what looks back adds 0
-    inputs = jnp.asarray(draw.normal(size=(LENGTH, 1, config.encoder_size)), jnp.float32)
+    inputs = jnp.asarray(draw.normal(size=(LENGTH, 1, config.input_size)), jnp.float32)
     memory, is_reset = empty_memory(config, 1), jnp.zeros((LENGTH, 1), bool)
 
     def outputs(window, inputs, hidden):

@@ -34,7 +34,7 @@ def test_windows_and_blocks_change_nothing_wherever_episodes_begin(name, block, 
     rough = jax.tree.map(lambda leaf: leaf + 0.3 * draw.normal(size=leaf.shape).astype(np.float32), params)
     module = nnx.merge(graph, rough)  # fresh, some of what looks back adds 0
     num_envs, length = len(BEGINNINGS), ACTED + LENGTH
-    inputs = jnp.asarray(draw.normal(size=(length, num_envs, config.encoder_size)), jnp.float32)
+    inputs = jnp.asarray(draw.normal(size=(length, num_envs, config.input_size)), jnp.float32)
     is_reset = np.zeros((length, num_envs), bool)
     for env, times in enumerate(BEGINNINGS):
         is_reset[np.array(times, int) + ACTED, env] = True

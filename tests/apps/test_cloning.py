@@ -163,11 +163,13 @@ def test_who_is_asked_learns_from_one_to_four_rules_and_is_examined_with_four(tm
     assert given == dataclasses.replace(config, agent=dataclasses.replace(config.agent, kinds_to_memory=True))
 
 
+@pytest.mark.parametrize("memory", ["gru", "transformer_xl"])
 @pytest.mark.parametrize("is_quick", [False, True])
-def test_who_learns_on_from_reward_begins_as_who_imitated(is_quick, tmp_path, monkeypatch):
-    """The network of the same memory and seed; tasks, and all else, as in `memories`."""
+def test_who_learns_on_from_reward_starts_as_who_imitated(memory, is_quick, tmp_path, monkeypatch):
+    """The network of the same memory and seed, on tasks like those that it imitated; all else as in `memories`."""
     calls = []
-    job = Job("recall-four", "gru-kinds-reinforced", 3, tmp_path / "recall-four-gru-kinds-reinforced-seed3", is_quick)
+    arm = f"{memory}-kinds-reinforced"
+    job = Job("recall-four", arm, 3, tmp_path / f"recall-four-{arm}-seed3", is_quick)
     agent = dataclasses.replace(SMALL_AGENT, kinds_to_memory=True)
     begun = SimpleNamespace(agent=SimpleNamespace(config=agent), params="its parameters")
     monkeypatch.setattr(cloning, "load", lambda folder: calls.append(folder) or begun)
@@ -175,13 +177,18 @@ def test_who_learns_on_from_reward_begins_as_who_imitated(is_quick, tmp_path, mo
     monkeypatch.setattr(cloning, "_exam", lambda job: SimpleNamespace(play=lambda folder: {13: folder}))
     assert cloning.run(job).returns == {13: job.folder}
     folder, (config, of_run, given) = calls
-    assert folder == tmp_path / "recall-four-gru-kinds-seed3" / "agent" and of_run == job
+    assert folder == tmp_path / f"recall-four-{memory}-kinds-seed3" / "agent" and of_run == job
     assert given == {"terms": (TaskInference(weight=0.02),), "params": "its parameters"}
-    expected = memories.config_of(dataclasses.replace(job, is_quick=False))
-    assert (config.env, config.universe, config.agent) == (expected.env, expected.universe, agent)
-    if not is_quick:
-        assert config == dataclasses.replace(expected, agent=agent, total_steps=25_000_000)
-    assert cloning.EXPERIMENT.needs[job.arm] == "gru-kinds"
+    runs = []
+    monkeypatch.setattr(memories, "train_to_end", lambda config, *of, **kwargs: runs.append(config))
+    for of_memories in (job, dataclasses.replace(job, is_quick=False)):
+        memories.run(dataclasses.replace(of_memories, arm=f"{memory}-kinds"))
+    expected, whole = runs
+    universe = dataclasses.replace(whole.universe, num_chains=(1, 4))
+    expected = dataclasses.replace(expected, env=whole.env, universe=universe, agent=agent)
+    assert config == (expected if is_quick else dataclasses.replace(expected, total_steps=25_000_000))
+    assert config.learner.warm_up == (0.02 if memory == "transformer_xl" else 0)
+    assert cloning.EXPERIMENT.needs[arm] == f"{memory}-kinds"
 
 
 @pytest.mark.slow  # compiles the generator, the teacher, a learner and the expert

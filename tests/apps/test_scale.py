@@ -271,7 +271,7 @@ def test_operations_grow_with_the_agent():
         counts.append(scale.training_flops(agent, config))
     passes = 1 + 3 * config.learner.num_epochs
     # Of the GRU alone: three gates, each a product with what comes in and one with the state, an addition a factor.
-    of_gru = [2 * 3 * size * (config.agent.encoder_size + size) * passes for size in (16, 64)]
+    of_gru = [2 * 3 * size * (config.agent.input_size + size) * passes for size in (16, 64)]
     assert counts[0] > of_gru[0] and counts[1] - counts[0] > 0.9 * (of_gru[1] - of_gru[0])
     assert counts[1] < 10 * of_gru[1]
 

@@ -47,7 +47,7 @@ class AgentConfig:
     window: int = 64  # transformer_xl: steps that are unrolled, and learned from, at once
     cache_size: int = 128  # transformer_xl: steps that one can look at in each layer, itself included
     modulates_view: bool = False  # whether what is told says how the cells of the view are read (FiLM)
-    kinds_to_memory: bool = False  # whether what is held, ahead and asked for comes to the memory as alike vectors
+    kinds_to_memory: bool = False  # whether the memory is also given the kinds held, ahead and named by the goal
     trials_told: int = 6  # more trials than so many, before the present one or after it, are not told apart
     sees_trial_number: bool = True  # whether it is told which trial it is in; without it, it has to remember
     sees_things: bool = True  # whether it sees what stands in its view; without it, terrain and what it holds only

@@ -78,7 +78,7 @@ class ObservationEncoder(nnx.Module):
 
         Args:
           observation: what is seen.
-          told: [..., A, encoder_size] the encoded briefing, for `modulates_view`.
+          told: [..., A, encoder_size] the first numbers of the encoded briefing, for `modulates_view`.
           kinds: embeds kinds.
         """
         view = observation.view
@@ -138,8 +138,7 @@ def kind_ahead(observation: Observation) -> jax.Array:
     size = things.shape[-1]
     if size == 1:
         return jnp.zeros_like(observation.held)
-    ahead = things[..., size - 2, size // 2]  # it stands in the middle of the last row
-    return ahead if things.shape[-3] == 1 else _unturned(ahead, 0)
+    return _unturned(things[..., size - 2, size // 2], 0)  # it stands in the middle of the last row
 
 
 def _unturned(things: jax.Array, num_axes: int) -> jax.Array:
@@ -177,7 +176,8 @@ class BriefingEncoder(nnx.Module):
 
     Agents in them are named from the seat of who is told (`as_seen`).
 
-    Its last layer is linear, so that the vector is a sum: the goal's part may come later, with the observation.
+    Its last layer is linear, so that the vector is a sum: the goal's part may come later, with the observation. With
+    `kinds_to_memory` the sum of the embeddings of what the goal names follows.
     """
 
     def __init__(self, config: AgentConfig, rngs: nnx.Rngs):

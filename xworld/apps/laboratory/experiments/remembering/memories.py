@@ -2,12 +2,12 @@
 
 Agents train on episodes of at most six trials (`search`: eight, `fetch` and all of `recall`: 13), and are then
 evaluated with as many, and with 13.
-An arm `MEMORY-modulated` is the memory in a network whose view is read as what is told says, and `MEMORY-kinds` in one
-whose memory is also given what is held, ahead and asked for as vectors that are alike; `MEMORY-infers` is the same,
-and learns to say what makes the goal as well. `MEMORY-predicts`, not modulated, learns to foretell what comes of each
-action. `gru_txl-wide` is the GRU of the arm `gru` with the layer of `gru_txl` on top, which keeps a few numbers of each
-state. To `gru_txl-steady` nothing is new in more trials than training had: it is not told how many there are beyond
-two, and looks back 80 steps, so that in training too it cannot see all of an episode.
+An arm `MEMORY-modulated` is the memory in a network whose view is read as what is told says. `MEMORY-kinds`, to be
+compared with that, also gives the memory the embeddings of the kinds that are held, ahead and named by the goal;
+`MEMORY-infers` is the same, and learns to say what makes the goal as well. `MEMORY-predicts`, not modulated, learns to
+foretell what comes of each action. `gru_txl-wide` is the GRU of the arm `gru` with the layer of `gru_txl` on top, which
+keeps a few numbers of each state. To `gru_txl-steady` nothing is new in more trials than training had: it is not told
+how many there are beyond two, and looks back 80 steps, so that in training too it cannot see all of an episode.
 """
 
 import dataclasses
@@ -52,14 +52,14 @@ FAMILIES = {
         total_steps=20_000_000,
     ),
     "recall-eight": Family("memory-recall", reach=260, trained=_EIGHT_RULES, examined=_EIGHT_RULES),
-    "recall-four": Family("memory-recall", reach=260, trained={"num_chains": (1, 4)}, examined={"num_chains": (4, 4)}),
+    "recall-four": Family("memory-recall", reach=260, trained={"num_chains": (2, 4)}, examined={"num_chains": (4, 4)}),
 }
 _WIDE, _STEADY = "gru_txl-wide", "gru_txl-steady"
 _MODULATED = tuple(f"{memory}-modulated" for memory in MEMORIES)
 KINDS = tuple(f"{memory}-kinds" for memory in MEMORIES)
 _INFERS = tuple(f"{memory}-infers" for memory in MEMORIES)
 _PREDICTS = tuple(f"{memory}-predicts" for memory in MEMORIES)
-# Of what they say wrong, beside the learner's loss: gradients are clipped together.
+# With their weights beside the learner's loss. One norm clips all gradients, so that a large one leaves it little.
 _PREDICTION, INFERENCE = Prediction(0.5), TaskInference(0.02)
 _FIELDS: dict[str, dict[str, Any]] = {  # of `AgentConfig`, by arm, where they are not those of the memory alone
     **{arm: {"modulates_view": True} for arm in _MODULATED},
@@ -72,12 +72,14 @@ ARMS = (*MEMORIES, *_FIELDS, *_PREDICTS)
 
 def run(job: Job) -> Outcome:
     """Trains an agent with the arm's memory on the family's tasks."""
-    config, family = config_of(job), FAMILIES[job.family]
-    memory = job.arm.split("-")[0]
-    config = with_memory(config, memory, config.learner.rollout_length, family.reach, job.is_quick)
-    agent = dataclasses.replace(config.agent, **fields_of(job.arm))
-    config = dataclasses.replace(config, agent=agent)
-    return train_to_end(config, job, _exam(job), terms=_terms(job.arm))
+    return train_to_end(config_of(job), job, _exam(job), terms=_terms(job.arm))
+
+
+def config_of(job: Job) -> RunConfig:
+    """The arm's run: that of its family, with its agent and warm-up; in miniature the preset `smoke` with these."""
+    config, memory = _of_family(job), job.arm.split("-")[0]
+    config = with_memory(config, memory, config.learner.rollout_length, FAMILIES[job.family].reach, job.is_quick)
+    return dataclasses.replace(config, agent=dataclasses.replace(config.agent, **fields_of(job.arm)))
 
 
 def _terms(arm: str) -> tuple[Term, ...]:
@@ -91,8 +93,7 @@ def fields_of(arm: str) -> Mapping[str, Any]:
     return _FIELDS.get(arm, {})
 
 
-def config_of(job: Job) -> RunConfig:
-    """Of the family's runs; all but the agent."""
+def _of_family(job: Job) -> RunConfig:
     if job.is_quick:
         return PRESETS["smoke"]()
     family = FAMILIES[job.family]
@@ -128,7 +129,7 @@ def of_all_rows(rows: Mapping[Job, Sequence[Mapping[str, float]]]) -> Mapping[st
 
 
 def _exam(job: Job) -> Exam:
-    config = config_of(job)
+    config = _of_family(job)
     if job.is_quick:
         return Exam(config, num_tasks=16, num_trials=4, seed=30_000, shorter=(2,))
     most, num_trials = config.universe.num_trials[1], 13
@@ -146,11 +147,11 @@ EXPERIMENT = Experiment(
         **{name: (*MEMORIES, *_MODULATED, *KINDS, _WIDE) for name in ("fetch", "recall")},
         "recall-four": (*MEMORIES, *_MODULATED, *KINDS, *_INFERS, *_PREDICTS, _WIDE),
         "control": (*MEMORIES, *_MODULATED, *KINDS, *_PREDICTS, _WIDE, _STEADY),
-        "search": (*MEMORIES, *KINDS, _WIDE, _STEADY),
+        "search": (*MEMORIES, *_MODULATED, *KINDS, _WIDE, _STEADY),
     },
     seeds=(0, 1, 2),
     seeds_of={"long-trials": (0,), "recall": (0,), "recall-eight": (0,), "recall-four": (0,)},
-    cost="149 runs of 50 million steps, of `control` 100 million, of `fetch` 20: 25 (GRU) to 75 minutes of a core for "
+    cost="219 runs of 50 million steps, of `control` 100 million, of `fetch` 20: 25 (GRU) to 75 minutes of a core for "
     "each 50; of `recall` 20 (GRU) to 50",
     run=run,
     baselines=lambda job: _exam(job).baselines(job.folder),
