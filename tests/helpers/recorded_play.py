@@ -25,11 +25,16 @@ CONFIGS = {
         SMALL, memory="gru_txl", num_heads=2, num_kept=2, keep_every=2, kept_size=6, feed_forward_size=32
     ),
     "transformer_xl": dataclasses.replace(
-        SMALL, memory="transformer_xl", memory_size=16, feed_forward_size=32, num_heads=4, window=7, cache_size=5
+        SMALL,
+        memory="transformer_xl",
+        memory_size=16,
+        feed_forward_size=32,
+        num_heads=4,
+        window=7,
+        cache_size=5,
+        kinds_to_memory=True,
     ),
-    "gated_delta": dataclasses.replace(
-        SMALL, memory="gated_delta", memory_size=16, feed_forward_size=32, num_heads=2, kinds_to_memory=True
-    ),
+    "gated_delta": dataclasses.replace(SMALL, memory="gated_delta", memory_size=16, feed_forward_size=32, num_heads=2),
 }
 
 
