@@ -236,14 +236,14 @@ def _record(job: Job, split: Literal["train", "test"], number: int, folder: Path
 
 def _imitation(job: Job, sizes: _Sizes) -> ImitateConfig:
     """How the arm imitates."""
-    memory, _, without = job.arm.partition(_WITHOUT_PART)
+    memory, *_ = job.arm.split("-")
+    _, _, without = job.arm.partition(_WITHOUT_PART)
     lesson = _LESSONS[job.family]
     window = lesson.num_steps
-    reach = FAMILIES[job.family].reach
-    agent = with_memory(_config(job.family), memory.removesuffix("-kinds"), window, reach, job.is_quick).agent
+    agent = with_memory(_config(job.family), memory, window, FAMILIES[job.family].reach, job.is_quick).agent
     frozen = _PARTS[without].names if without else ()
     return ImitateConfig(
-        agent=dataclasses.replace(agent, **{**lesson.agent_fields, **fields_of(memory)}),
+        agent=dataclasses.replace(agent, **{**lesson.agent_fields, **fields_of(job.arm)}),
         learner=ImitationConfig(
             window=window,
             batch_size=sizes.batch_size,
