@@ -97,9 +97,9 @@ def test_bfloat16_stays_near_float32(agent, params, recording):
     *stepped, step_memory = step_through(short, params, recording)
     for one, again, exact in zip(found, stepped, expected, strict=True):
         assert one.dtype == again.dtype == exact.dtype == jnp.float32
-        tolerance = 0.15 * exact.std()
-        np.testing.assert_allclose(one, exact, atol=tolerance)
-        np.testing.assert_allclose(one, again, atol=tolerance)
+        # A mean, since the largest of some 800 differences is a matter of the draw: over draws .05 to .7 deviations.
+        assert np.sqrt(np.square(one - exact).mean()) < 0.05 * exact.std()
+        np.testing.assert_allclose(one, again, atol=0.05 * exact.std())
         assert abs(one - exact).max() > 1e-3  # it does compute in bfloat16
     # Policies of learning and of acting: their ratio is 1, but for noise that is small beside PPO's clip of .2.
     learned, acted = (np.asarray(jax.nn.log_softmax(logits)) for logits in (found[0], stepped[0]))
