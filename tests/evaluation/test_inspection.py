@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+from collections.abc import Sequence
 from types import SimpleNamespace
 
 import jax
@@ -12,6 +13,7 @@ import pytest
 from evaluation_tasks import ENV as ROOM_ENV
 from evaluation_tasks import make_room, stack
 from matplotlib.figure import Figure
+from rich.console import Console
 from tiny_rooms import SMALL_AGENT, TinyRooms, env_config
 
 from xworld import ConfigError, Env
@@ -239,11 +241,23 @@ def test_shares_of_attention_are_disjoint_and_all_there_is():
     np.testing.assert_allclose(np.sum(shown, axis=1), 1, atol=0.02)
 
 
-def content_with(attention: object) -> dict[str, object]:
+def content_with(attention: object, values: Sequence[float] = (0.5, 1.0)) -> dict[str, object]:
     """Of an `inspection.json`, as much as tables need."""
-    of_player = {"2": {"score": {"value": [0.5, 1.0]}}}
+    of_player = {str(len(values)): {"score": {"value": values}}}
     players = ("agent", "last two trials", "this trial only")
     return {"scores": dict.fromkeys(players, of_player), "probe": {}, "attention": attention, "training": None}
+
+
+@pytest.mark.parametrize(("num_trials", "shown"), [(6, [1, 2, 3, 4, 5, 6]), (13, [1, 2, 5, 13])])
+def test_a_table_of_many_trials_fits_a_terminal(num_trials, shown):
+    values = [trial / 100 for trial in range(1, num_trials + 1)]
+    probed = dict.fromkeys(("memory", "no_memory"), {"value": values[1:]})
+    (table,) = inspection_tables(content_with(None, values) | {"probe": {**probed, "chance": 0.25}})
+    rows = list(zip(*(column.cells for column in table.columns[1:]), strict=True))
+    assert [column.header for column in table.columns[1:]] == [str(trial) for trial in shown]
+    told = tuple(f"{trial / 100:.2f}" for trial in shown)
+    assert rows == [told] * 3 + [("", *told[1:])] * 2 + [("", *["0.25"] * (len(shown) - 1))]
+    assert Console(width=200).measure(table).maximum <= 80
 
 
 @pytest.mark.slow

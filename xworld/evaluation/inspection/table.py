@@ -6,11 +6,15 @@ from typing import Any
 from rich.table import Table
 
 from xworld.evaluation.inspection.inspect import FORGETFUL, PLACES
+from xworld.evaluation.report.tables import shown_trials
 from xworld.evaluation.scores.scores import AGENT
 
 
 def inspection_tables(content: Mapping[str, Any]) -> Iterator[Table]:
-    """Scores and probe by trial; attention by head, if there is any; training by quarters, if it was a run's."""
+    """Scores and probe by trial; attention by head, if there is any; training by quarters, if it was a run's.
+
+    Of more than six trials it shows some, so that it fits a terminal.
+    """
     (k,) = content["scores"][AGENT]
     yield _by_trial(content, int(k))
     if content["attention"] is not None:
@@ -22,16 +26,17 @@ def inspection_tables(content: Mapping[str, Any]) -> Iterator[Table]:
 def _by_trial(content: Mapping[str, Any], num_trials: int) -> Table:
     table = Table(title="by trial", title_justify="left")
     table.add_column("")
-    for trial in range(1, num_trials + 1):
-        table.add_column(str(trial), justify="right")
+    trials = shown_trials(num_trials, most=6)
+    for trial in trials:
+        table.add_column(str(trial + 1), justify="right")
     for player, name in {AGENT: "score", **{name: f"score, {name}" for name in FORGETFUL}}.items():
         values = content["scores"][player][str(num_trials)]["score"]["value"]
-        table.add_row(name, *(f"{value:.2f}" for value in values))
+        table.add_row(name, *(f"{values[trial]:.2f}" for trial in trials))
     probe = content["probe"]
     if "memory" in probe:
         for part, name in (("memory", "probe: what made the goal"), ("no_memory", "probe, memory emptied")):
-            table.add_row(name, "", *(f"{value:.2f}" for value in probe[part]["value"]))
-        table.add_row("probe, chance", "", *[f"{probe['chance']:.2f}"] * (num_trials - 1))
+            table.add_row(name, "", *(f"{probe[part]['value'][trial - 1]:.2f}" for trial in trials[1:]))
+        table.add_row("probe, chance", "", *[f"{probe['chance']:.2f}"] * (len(trials) - 1))
     return table
 
 

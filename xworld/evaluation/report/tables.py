@@ -27,7 +27,7 @@ def trials_table(content: Mapping[str, Any], num_trials: int | None = None) -> T
     first, *_ = content["scores"]
     k = list(content["scores"][first])[-1] if num_trials is None else str(num_trials)
     players = {name: of_player[k] for name, of_player in content["scores"].items() if k in of_player}
-    trials = [t for t in range(int(k)) if int(k) <= 5 or t + 1 in (1, 2, 5, int(k))]
+    trials = shown_trials(int(k), most=5)
     title = f"Score of each trial on {content['num_scored'][k]} tasks, and 95 % interval"
     table = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1))
     table.add_column("player")
@@ -43,6 +43,11 @@ def trials_table(content: Mapping[str, Any], num_trials: int | None = None) -> T
         captions += _remarks(name, of_player)
     table.caption = "\n".join(captions)
     return table
+
+
+def shown_trials(num_trials: int, most: int) -> list[int]:
+    """Trials, counted from 0, that a table shows so that it fits a terminal: all, if there are at most so many."""
+    return [t for t in range(num_trials) if num_trials <= most or t + 1 in (1, 2, 5, num_trials)]
 
 
 def statistics_table(content: Mapping[str, Any], player: str | None = None) -> Table:
