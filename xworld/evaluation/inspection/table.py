@@ -13,7 +13,7 @@ from xworld.evaluation.scores.scores import AGENT
 def inspection_tables(content: Mapping[str, Any]) -> Iterator[Table]:
     """Scores and probe by trial; attention by head, if there is any; training by quarters, if it was a run's.
 
-    Of more than six trials it shows some, so that it fits a terminal.
+    Of more than six trials the first table shows some, so that it fits a terminal.
     """
     (k,) = content["scores"][AGENT]
     yield _by_trial(content, int(k))

@@ -46,7 +46,10 @@ def trials_table(content: Mapping[str, Any], num_trials: int | None = None) -> T
 
 
 def shown_trials(num_trials: int, most: int) -> list[int]:
-    """Trials, counted from 0, that a table shows so that it fits a terminal: all, if there are at most so many."""
+    """The trials, counted from 0, that a table shows so that it fits a terminal.
+
+    All, if there are at most `most`; otherwise the first, second, fifth and last.
+    """
     return [t for t in range(num_trials) if num_trials <= most or t + 1 in (1, 2, 5, num_trials)]
 
 
