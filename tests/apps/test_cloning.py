@@ -161,15 +161,26 @@ def test_who_is_asked_learns_from_one_to_four_rules_and_is_examined_with_four(tm
     assert config.agent.modulates_view and not config.agent.kinds_to_memory
     given = cloning._imitation(Job("recall-four", "gru-kinds", 0, tmp_path), _SIZES[False])
     assert given == dataclasses.replace(config, agent=dataclasses.replace(config.agent, kinds_to_memory=True))
+    config, given = (
+        cloning._imitation(Job("search", arm, 0, tmp_path), _SIZES[False]) for arm in ("gru", "gru-vectors")
+    )
+    assert not config.agent.modulates_view and not config.agent.kinds_to_memory
+    assert given == dataclasses.replace(config, agent=dataclasses.replace(config.agent, kinds_to_memory=True))
 
 
 @pytest.mark.parametrize("memory", ["gru", "transformer_xl"])
+@pytest.mark.parametrize(
+    ("family", "kinds", "chains"), [("recall-four", "kinds", (1, 4)), ("search", "vectors", (1, 1))]
+)
 @pytest.mark.parametrize("is_quick", [False, True])
-def test_who_learns_on_from_reward_starts_as_who_imitated(memory, is_quick, tmp_path, monkeypatch):
+def test_who_learns_on_from_reward_starts_as_who_imitated(
+    memory, family, kinds, chains, is_quick, tmp_path, monkeypatch
+):
     """The network of the same memory and seed, on tasks like those that it imitated; all else as in `memories`."""
     calls = []
-    arm = f"{memory}-kinds-reinforced"
-    job = Job("recall-four", arm, 3, tmp_path / f"recall-four-{arm}-seed3", is_quick)
+    imitator = f"{memory}-{kinds}"
+    arm = f"{imitator}-reinforced"
+    job = Job(family, arm, 3, tmp_path / f"{family}-{arm}-seed3", is_quick)
     agent = dataclasses.replace(SMALL_AGENT, kinds_to_memory=True)
     begun = SimpleNamespace(agent=SimpleNamespace(config=agent), params="its parameters")
     monkeypatch.setattr(cloning, "load", lambda folder: calls.append(folder) or begun)
@@ -177,18 +188,18 @@ def test_who_learns_on_from_reward_starts_as_who_imitated(memory, is_quick, tmp_
     monkeypatch.setattr(cloning, "_exam", lambda job: SimpleNamespace(play=lambda folder: {13: folder}))
     assert cloning.run(job).returns == {13: job.folder}
     folder, (config, of_run, given) = calls
-    assert folder == tmp_path / f"recall-four-{memory}-kinds-seed3" / "agent" and of_run == job
+    assert folder == tmp_path / f"{family}-{imitator}-seed3" / "agent" and of_run == job
     assert given == {"terms": (TaskInference(weight=0.02),), "params": "its parameters"}
     runs = []
     monkeypatch.setattr(memories, "train_to_end", lambda config, *of, **kwargs: runs.append(config))
     for of_memories in (job, dataclasses.replace(job, is_quick=False)):
-        memories.run(dataclasses.replace(of_memories, arm=f"{memory}-kinds"))
+        memories.run(dataclasses.replace(of_memories, arm=imitator))
     expected, whole = runs
-    universe = dataclasses.replace(whole.universe, num_chains=(1, 4))
+    universe = dataclasses.replace(whole.universe, num_chains=chains)
     expected = dataclasses.replace(expected, env=whole.env, universe=universe, agent=agent)
     assert config == (expected if is_quick else dataclasses.replace(expected, total_steps=25_000_000))
     assert config.learner.warm_up == (0.02 if memory == "transformer_xl" else 0)
-    assert cloning.EXPERIMENT.needs[arm] == f"{memory}-kinds"
+    assert cloning.EXPERIMENT.needs[arm] == imitator and arm in cloning.EXPERIMENT.arms_of[family]
 
 
 @pytest.mark.slow  # compiles the generator, the teacher, a learner and the expert

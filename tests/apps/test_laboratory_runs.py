@@ -251,6 +251,7 @@ def test_all_experiments_are_listed(capsys):
         ("memories", "recall", "gated_delta", {"num_layers": 2}),
         ("memories", "control", "gated_delta-modulated", {"num_layers": 2, "modulates_view": True}),
         ("memories", "fetch", "gru-kinds", {"modulates_view": True, "kinds_to_memory": True}),
+        ("memories", "long-trials", "gru_txl-vectors", {"modulates_view": False, "kinds_to_memory": True}),
         ("memories", "long-trials", "gru_txl-wide", {"memory_size": 144, "kept_size": 32}),
         ("memories", "control", "gru_txl-steady", {"trials_told": 2, "num_kept": 20}),
         ("gradient_reach", "all", "gated_delta-12", {"gradient_window": 12}),

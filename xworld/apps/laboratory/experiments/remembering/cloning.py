@@ -7,16 +7,16 @@ pretrained agent, a GRU; in the others it is the searcher, whose plan needs all 
 episodes of held-out tasks: the Kullback-Leibler divergence of its policy from the teacher's, in nats a step, along what
 the teacher did.
 
-In `recall-four` networks read their view as the goal asks (`modulates_view`), and are asked as well what makes the goal
-of the trial (`TaskInference`): what they have to remember, whether or not they act on it. How many answers are right is
-measured too, at the first steps of the last four trials, when nothing has been tried in them yet, in those whose goal
-was asked for before, by how many rules a task has. What is learned from, and what divergence and recall are measured
-on, has one to four; in the exam all tasks have four. Who knows the n things that rules take, and not which takes which,
-is right in 1 of n.
-An arm `MEMORY-kinds` is a network whose memory is also given the embeddings of the kinds that are held, ahead and named
-by the goal (`kinds_to_memory`). `MEMORY-kinds-reinforced` starts with the network of `MEMORY-kinds` and the same seed,
-and trains it by PPO for 25 million steps on tasks of one to four rules, with a fresh head of `TaskInference`: does it
-come to act on what it remembers? What it recalls then is not measured.
+In `recall-four` and `search` networks are asked as well what makes the goal of the trial (`TaskInference`): what they
+have to remember, whether or not they act on it. How many answers are right is measured too, at the first steps of the
+last four trials, when nothing has been tried in them yet, in those whose goal was asked for before, by how many rules a
+task has. In `recall-four` they also read their view as the goal asks (`modulates_view`). There what is learned from,
+and what divergence and recall are measured on, has one to four rules; in the exam all tasks have four. Who knows the n
+things that rules take, and not which takes which, is right in 1 of n.
+An arm `MEMORY-vectors`, in `recall-four` `MEMORY-kinds`, is a network whose memory is also given the embeddings of the
+kinds that are held, ahead and named by the goal (`kinds_to_memory`). The same with `-reinforced` starts with that arm's
+network of the same seed, and trains it by PPO for 25 million steps on tasks like those that were learned from, with a
+fresh head of `TaskInference`: does it come to act on what it remembers? What it recalls then is not measured.
 """
 
 import dataclasses
@@ -37,6 +37,7 @@ from xworld.apps.laboratory.experiments.remembering.memories import (
     FAMILIES,
     INFERENCE,
     KINDS,
+    VECTORS,
     config_of,
     fields_of,
     with_universe,
@@ -99,7 +100,15 @@ class _Lesson:
 
 _LESSONS = {
     "control": _Lesson(players.PRETRAINED, 6, 24),
-    "search": _Lesson(players.SEARCHER, 8, 15),
+    "search": _Lesson(
+        players.SEARCHER,
+        num_trials=8,
+        trial_length=15,
+        num_episodes=20_000,
+        num_passes=5,
+        final_learning_rate=1e-3,
+        asked=TaskInference(weight=1.0),
+    ),
     "recall": _Lesson(players.SEARCHER, 13, 20),
     "recall-four": _Lesson(
         players.SEARCHER,
@@ -142,9 +151,9 @@ _WITH_ALL_OR_WITHOUT = tuple(
     for memory in MEMORIES
     for arm in (memory, *(f"{memory}{_WITHOUT_PART}{part}" for part in _WITHOUT.get(memory, ())))
 )
-_REINFORCED = {f"{arm}-reinforced": arm for arm in KINDS}  # the arm whose network each starts with
+_REINFORCED = {f"{arm}-reinforced": arm for arm in (*KINDS, *VECTORS)}  # the arm whose network each starts with
 _REINFORCED_STEPS = 25_000_000  # of the environment
-ARMS = (*_WITH_ALL_OR_WITHOUT, *KINDS, *_REINFORCED)
+ARMS = (*_WITH_ALL_OR_WITHOUT, *KINDS, *VECTORS, *_REINFORCED)
 
 
 @dataclass(frozen=True)
@@ -360,14 +369,14 @@ EXPERIMENT = Experiment(
     families=tuple(_LESSONS),
     arms_of={
         "control": _WITH_ALL_OR_WITHOUT,
-        "search": MEMORIES,
+        "search": (*MEMORIES, *VECTORS, *(f"{arm}-reinforced" for arm in VECTORS)),
         "recall": MEMORIES,
-        "recall-four": (*MEMORIES, *KINDS, *_REINFORCED),
+        "recall-four": (*MEMORIES, *KINDS, *(f"{arm}-reinforced" for arm in KINDS)),
     },
     needs=_REINFORCED,
     seeds=(0, 1, 2),
-    cost="90 runs of 3750 updates on recorded episodes, of `recall-four` 6250: of `control` 3 to 8 minutes of a core "
-    "each, of `recall` 14 for `gated_delta`, beside others; and 15 of 25 million steps",
+    cost="105 runs of 3750 updates on recorded episodes, of `recall-four` and `search` 6250: of `control` 3 to 8 "
+    "minutes of a core each, of `recall` 14 for `gated_delta`, beside others; and 30 of 25 million steps",
     run=run,
     baselines=baselines,
     trained_trials={family: lesson.num_trials for family, lesson in _LESSONS.items()},

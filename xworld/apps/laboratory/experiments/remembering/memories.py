@@ -4,7 +4,8 @@ Agents train on episodes of at most six trials (`search`: eight, `fetch` and all
 evaluated with as many, and with 13.
 An arm `MEMORY-modulated` is the memory in a network whose view is read as what is told says. `MEMORY-kinds`, to be
 compared with that, also gives the memory the embeddings of the kinds that are held, ahead and named by the goal;
-`MEMORY-infers` is the same, and learns to say what makes the goal as well. `MEMORY-predicts`, not modulated, learns to
+`MEMORY-infers` is the same, and learns to say what makes the goal as well. `MEMORY-vectors` has those embeddings too,
+and is not modulated. `MEMORY-predicts`, not modulated, learns to
 foretell what comes of each action. `gru_txl-wide` is the GRU of the arm `gru` with the layer of `gru_txl` on top, which
 keeps a few numbers of each state. To `gru_txl-steady` nothing is new in more trials than training had: it is not told
 how many there are beyond two, and looks back 80 steps, so that in training too it cannot see all of an episode.
@@ -57,6 +58,7 @@ FAMILIES = {
 _WIDE, _STEADY = "gru_txl-wide", "gru_txl-steady"
 _MODULATED = tuple(f"{memory}-modulated" for memory in MEMORIES)
 KINDS = tuple(f"{memory}-kinds" for memory in MEMORIES)
+VECTORS = tuple(f"{memory}-vectors" for memory in MEMORIES)
 _INFERS = tuple(f"{memory}-infers" for memory in MEMORIES)
 _PREDICTS = tuple(f"{memory}-predicts" for memory in MEMORIES)
 # With their weights beside the learner's loss. One norm clips all gradients, so that a large one leaves it little.
@@ -64,6 +66,7 @@ _PREDICTION, INFERENCE = Prediction(0.5), TaskInference(0.02)
 _FIELDS: dict[str, dict[str, Any]] = {  # of `AgentConfig`, by arm, where they are not those of the memory alone
     **{arm: {"modulates_view": True} for arm in _MODULATED},
     **{arm: {"modulates_view": True, "kinds_to_memory": True} for arm in (*KINDS, *_INFERS)},
+    **{arm: {"kinds_to_memory": True} for arm in VECTORS},
     _WIDE: {"memory_size": agent_preset("mini", "gru").memory_size, "kept_size": 32, "feed_forward_size": 48},
     _STEADY: {"trials_told": 2, "num_kept": 20},  # every fourth of 80 steps
 }
@@ -146,12 +149,13 @@ EXPERIMENT = Experiment(
         **{name: (*MEMORIES, _WIDE) for name in FAMILIES},
         **{name: (*MEMORIES, *_MODULATED, *KINDS, _WIDE) for name in ("fetch", "recall")},
         "recall-four": (*MEMORIES, *_MODULATED, *KINDS, *_INFERS, *_PREDICTS, _WIDE),
-        "control": (*MEMORIES, *_MODULATED, *KINDS, *_PREDICTS, _WIDE, _STEADY),
-        "search": (*MEMORIES, *_MODULATED, *KINDS, _WIDE, _STEADY),
+        "control": (*MEMORIES, *_MODULATED, *KINDS, *VECTORS, *_PREDICTS, _WIDE, _STEADY),
+        "long-trials": (*MEMORIES, *VECTORS, _WIDE),
+        "search": (*MEMORIES, *_MODULATED, *KINDS, *VECTORS, _WIDE, _STEADY),
     },
     seeds=(0, 1, 2),
     seeds_of={"long-trials": (0,), "recall": (0,), "recall-eight": (0,), "recall-four": (0,)},
-    cost="219 runs of 50 million steps, of `control` 100 million, of `fetch` 20: 25 (GRU) to 75 minutes of a core for "
+    cost="254 runs of 50 million steps, of `control` 100 million, of `fetch` 20: 25 (GRU) to 75 minutes of a core for "
     "each 50; of `recall` 20 (GRU) to 50",
     run=run,
     baselines=lambda job: _exam(job).baselines(job.folder),
