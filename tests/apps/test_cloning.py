@@ -216,3 +216,14 @@ def test_the_experiment_runs(tmp_path, capsys):
     assert bounds == sorted(bounds)
     capsys.readouterr()
     assert main(arguments) == 0 and "begins" not in capsys.readouterr().out
+
+
+@pytest.mark.slow  # likewise, and a trainer
+def test_an_arm_that_is_reinforced_runs_the_one_that_it_starts_with(tmp_path):
+    arguments = ["lab", "cloning", "--families", "search", "--arms", "gru-vectors-reinforced", "--quick"]
+    arguments += ["--seeds", "0", "--output", str(tmp_path)]
+    assert main(arguments) == 0
+    runs = json.loads((tmp_path / "cloning.json").read_text())["families"]["search"]["runs"]
+    numbers = {run["arm"]: run["numbers"] for run in runs}
+    assert 0 <= numbers["gru-vectors"]["recalled_of_1"] <= 1
+    assert numbers["gru-vectors-reinforced"]["parameters"] == numbers["gru-vectors"]["parameters"]
