@@ -11,7 +11,7 @@ INK, FAINT, GRID = "#2b2f36", "#8b929c", "#e6e8eb"
 LIGHT_BLUE, BLUE, DARK_BLUE = "#9dbbef", "#2563c9", "#173f86"
 ORANGE, GREEN, PURPLE, PINK, TEAL, OCHRE = "#d9822b", "#2f8f5b", "#7d55b5", "#c2417c", "#1b8a9a", "#a8842c"
 _LABELS_AT = 1.05  # where labels begin, in widths of the axes
-_POINTS, _LETTER = 72, 0.6  # of an inch; and a letter's width, in heights
+_POINTS, _LETTER = 72, {"normal": 0.6, "bold": 0.66}  # of an inch; and a letter's width, in heights
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, PINK, TEAL, OCHRE, "#6b7280")  # of lines side by side, in turn
 
 
@@ -70,7 +70,7 @@ def label_ends(axes: Axes, labels: list[tuple[str, float, str, str]]) -> None:
             xycoords="axes fraction",
             textcoords="axes fraction",
             color=colour,
-            fontsize=min(10.5, room / (_LETTER * max(len(name), 1))),
+            fontsize=min(10.5, room / (_LETTER[weight] * max(len(name), 1))),
             fontweight=weight,
             va="center",
             arrowprops={
