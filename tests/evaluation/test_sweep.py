@@ -291,6 +291,16 @@ def test_one_task_has_no_interval():
         assert to_png(figure)
 
 
+@pytest.mark.parametrize(("of_seeds", "is_whole"), [((0.3, 0.5), False), ((0.39, 0.4, 0.41), True)])
+def test_an_interval_far_above_its_line_does_not_flatten_all_lines(of_seeds, is_whole):
+    returns = np.tile(np.array(of_seeds)[:, None, None], (1, 4, 1))
+    content = summarise(Scores({"agent": {1: returns}}, Reference("one", np.ones(4))))
+    high = content["scores"]["agent"]["1"]["last"]["mean"]["high"]
+    assert (high < 1.2 * 0.4) == is_whole
+    (axes,) = draw_players(content, "mean").axes
+    assert axes.get_ylim()[1] == pytest.approx(1.08 * (high if is_whole else 1.2 * 0.4))
+
+
 def test_tasks_in_which_the_reference_earns_nothing_are_reported_with_and_without():
     """The hard tasks drop out where the tuned agent fails, and the 20th percentile rises."""
     returns = np.arange(10, dtype=np.float32)[:, None, None] / 10

@@ -51,6 +51,7 @@ _OTHERS = (
     "#7a8b1f",
 )  # of players that are not the usual ones, in turn
 _STATISTIC_COLOURS = {"median": BLUE, "mean": FAINT, "percentile_20": ORANGE}
+_Drawn = tuple[np.ndarray, np.ndarray]  # a line's values, and the upper ends of their intervals
 _FEW, _MANY = LIGHT_BLUE, DARK_BLUE  # the fewest trials and the most
 _FEATURES = {
     "num_firings": "firings needed",
@@ -91,7 +92,7 @@ def trials_panel(
 ) -> str:
     """What `draw_trials` draws, on axes without a title; the key of its number of trials."""
     k = _most(content) if num_trials is None else str(num_trials)
-    labels, tops = [], []
+    labels, lines = [], []
     for player, colour in _colours(content).items():
         if k not in content["scores"][player]:
             continue
@@ -102,8 +103,8 @@ def trials_panel(
         else:
             _line(axes, trials, (value, low, high), colour, is_main=player in main)
         labels.append((player, float(value[-1]), colour, "bold" if player in main else "normal"))
-        tops.append((float(value.max()), float(high.max())))
-    _score_axis(axes, tops)
+        lines.append((value, high))
+    _score_axis(axes, lines)
     axes.set_xlim(1 - 0.04 * int(k), 1.04 * int(k))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel(unit)
@@ -126,7 +127,7 @@ def players_panel(
 ) -> None:
     """What `draw_players` draws, on axes without a title; the lines of the players in `main` stand out."""
     names = _numbers_of_trials(content)
-    labels, tops = [], []
+    labels, lines = [], []
     for player, colour in _colours(content).items():
         of_player = content["scores"][player]
         places = np.array([place for place, k in enumerate(names) if k in of_player])
@@ -134,15 +135,15 @@ def players_panel(
         value, low, high = _parts_of(cells)
         _line(axes, places, (value, low, high), colour, is_main=player in main)
         labels.append((player, float(value[-1]), colour, "bold" if player in main else "normal"))
-        tops.append((float(value.max()), float(np.fmax(value, high).max())))
-    _axis_of_k(axes, names, tops)
+        lines.append((value, high))
+    _axis_of_k(axes, names, lines)
     label_ends(axes, labels)
 
 
 def draw_statistics(content: Mapping[str, Any], player: str) -> Figure:
     """Median, mean and 20th percentile of the last trial's score against the number of trials."""
     figure, axes = new_figure(width=0.7)
-    labels, tops = [], []
+    labels, lines = [], []
     of_player = content["scores"][player]
     for statistic, colour in _STATISTIC_COLOURS.items():
         cells = [of_k["last"][statistic] for of_k in of_player.values()]
@@ -150,8 +151,8 @@ def draw_statistics(content: Mapping[str, Any], player: str) -> Figure:
         _line(axes, np.arange(len(cells)), (value, low, high), colour, is_main=statistic == "median")
         weight = "bold" if statistic == "median" else "normal"
         labels.append((STATISTIC_NAMES[statistic], float(value[-1]), colour, weight))
-        tops.append((float(value.max()), float(np.fmax(value, high).max())))
-    _axis_of_k(axes, list(of_player), tops)
+        lines.append((value, high))
+    _axis_of_k(axes, list(of_player), lines)
     most = list(of_player)[-1]
     write_title(axes, "Score of the last trial", f"over {of_player[most]['num_tasks']} tasks, shaded: 95 % interval")
     label_ends(axes, labels)
@@ -165,7 +166,7 @@ def draw_curves(content: Mapping[str, Any], player: str) -> Figure:
     for (name, scores), colour in zip(curves.items(), _shades(len(curves)), strict=True):
         axes.plot(np.arange(1, len(scores) + 1), scores, color=colour, linewidth=2, marker="o", markersize=4)
         axes.annotate(name, (len(scores), scores[-1]), (0, 7), textcoords="offset points", color=colour, ha="center")
-    _score_axis(axes, [(float(scores.max()),) * 2 for scores in curves.values()])
+    _score_axis(axes, [(scores, scores) for scores in curves.values()])
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("trial")
     write_title(axes, "From trial to trial", "mean score over tasks; a line for each number of trials, by its end")
@@ -229,16 +230,17 @@ def _line(axes: Axes, places: np.ndarray, parts: tuple[np.ndarray, ...], colour:
     axes.plot(places, value, color=colour, marker="o", **style)
 
 
-def _score_axis(axes: Axes, tops: Sequence[tuple[float, float]]) -> None:
-    """From each line's highest value and highest end of an interval; wide ones, as of two seeds, are cut off."""
-    value, high = np.max([(0.0, 0.0), *tops], axis=0)
+def _score_axis(axes: Axes, lines: Sequence[_Drawn]) -> None:
+    """As high as lines and their intervals; of intervals much higher than any line, as of two seeds, a part is seen."""
+    value = max((float(value.max()) for value, _ in lines), default=0.0)
+    high = max((float(np.fmax(value, high).max()) for value, high in lines), default=0.0)
     limit = 1.08 * min(high, 1.2 * value) or 1.0
     axes.set_ylim(-0.02 * limit, limit)
     axes.set_ylabel("score (1 is the reference)")
 
 
-def _axis_of_k(axes: Axes, names: list[str], tops: Sequence[tuple[float, float]]) -> None:
-    _score_axis(axes, tops)
+def _axis_of_k(axes: Axes, names: list[str], lines: Sequence[_Drawn]) -> None:
+    _score_axis(axes, lines)
     axes.set_xticks(range(len(names)), names)
     axes.set_xlim(-0.2, len(names) - 0.8)
     axes.set_xlabel("trials in an episode")

@@ -98,28 +98,23 @@ class _Lesson:
         return players.SCRIPTED[self.teacher] if agent is None else AgentPolicy(agent.params, agent.agent)
 
 
+_ASKED: dict[str, Any] = {  # of lessons in which networks are asked as well
+    "num_episodes": 20_000,
+    "num_passes": 5,
+    "final_learning_rate": 1e-3,  # so that what is learned late is still learned
+    "asked": TaskInference(weight=1.0),
+}
 _LESSONS = {
     "control": _Lesson(players.PRETRAINED, 6, 24),
-    "search": _Lesson(
-        players.SEARCHER,
-        num_trials=8,
-        trial_length=15,
-        num_episodes=20_000,
-        num_passes=5,
-        final_learning_rate=1e-3,
-        asked=TaskInference(weight=1.0),
-    ),
+    "search": _Lesson(players.SEARCHER, 8, 15, **_ASKED),
     "recall": _Lesson(players.SEARCHER, 13, 20),
     "recall-four": _Lesson(
         players.SEARCHER,
-        num_trials=13,
-        trial_length=20,
-        num_episodes=20_000,
-        num_passes=5,
+        13,
+        20,
         recorded={"num_chains": (1, 4)},  # with one there is something to remember, and nothing to be kept apart
-        final_learning_rate=1e-3,  # so that what is learned late is still learned
         agent_fields={"modulates_view": True},
-        asked=TaskInference(weight=1.0),
+        **_ASKED,
     ),
 }
 _LAST_TRIALS = 4  # in which recall is measured
@@ -152,6 +147,12 @@ _WITH_ALL_OR_WITHOUT = tuple(
     for arm in (memory, *(f"{memory}{_WITHOUT_PART}{part}" for part in _WITHOUT.get(memory, ())))
 )
 _REINFORCED = {f"{arm}-reinforced": arm for arm in (*KINDS, *VECTORS)}  # the arm whose network each starts with
+
+
+def _and_reinforced(arms: tuple[str, ...]) -> tuple[str, ...]:
+    return (*arms, *(arm for arm, begun in _REINFORCED.items() if begun in arms))
+
+
 _REINFORCED_STEPS = 25_000_000  # of the environment
 ARMS = (*_WITH_ALL_OR_WITHOUT, *KINDS, *VECTORS, *_REINFORCED)
 
@@ -369,9 +370,9 @@ EXPERIMENT = Experiment(
     families=tuple(_LESSONS),
     arms_of={
         "control": _WITH_ALL_OR_WITHOUT,
-        "search": (*MEMORIES, *VECTORS, *(f"{arm}-reinforced" for arm in VECTORS)),
+        "search": (*MEMORIES, *_and_reinforced(VECTORS)),
         "recall": MEMORIES,
-        "recall-four": (*MEMORIES, *KINDS, *(f"{arm}-reinforced" for arm in KINDS)),
+        "recall-four": (*MEMORIES, *_and_reinforced(KINDS)),
     },
     needs=_REINFORCED,
     seeds=(0, 1, 2),

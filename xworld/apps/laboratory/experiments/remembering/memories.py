@@ -4,11 +4,11 @@ Agents train on episodes of at most six trials (`search`: eight, `fetch` and all
 evaluated with as many, and with 13.
 An arm `MEMORY-modulated` is the memory in a network whose view is read as what is told says. `MEMORY-kinds`, to be
 compared with that, also gives the memory the embeddings of the kinds that are held, ahead and named by the goal;
-`MEMORY-infers` is the same, and learns to say what makes the goal as well. `MEMORY-vectors` has those embeddings too,
-and is not modulated. `MEMORY-predicts`, not modulated, learns to
-foretell what comes of each action. `gru_txl-wide` is the GRU of the arm `gru` with the layer of `gru_txl` on top, which
-keeps a few numbers of each state. To `gru_txl-steady` nothing is new in more trials than training had: it is not told
-how many there are beyond two, and looks back 80 steps, so that in training too it cannot see all of an episode.
+`MEMORY-vectors` gives them without modulation. `MEMORY-infers` is as `MEMORY-kinds`, and learns to say what makes the
+goal as well. `MEMORY-predicts`, not modulated, learns to foretell what comes of each action. `gru_txl-wide` is the GRU
+of the arm `gru` with the layer of `gru_txl` on top, which keeps a few numbers of each state. To `gru_txl-steady`
+nothing is new in more trials than training had: it is not told how many there are beyond two, and looks back 80 steps,
+so that in training too it cannot see all of an episode.
 """
 
 import dataclasses
