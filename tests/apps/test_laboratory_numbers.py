@@ -133,6 +133,26 @@ def test_trials_beyond_those_of_training_are_told_apart(tmp_path):
     assert "of training" not in (tmp_path / "plain" / "toy.html").read_text()
 
 
+def test_a_later_gain_is_of_the_second_half(tmp_path):
+    rises = np.array([0.1, 0.2, 0.3])  # of three tasks, after the second of five trials
+
+    def run(job):
+        return Outcome({5: np.stack([0 * rises, 0 * rises + 0.5, rises, rises, 0.5 + rises], axis=1)}, {})
+
+    def baselines(job):
+        return Scores({"expert": {5: np.ones((1, 3, 5))}}, Reference("the expert", np.ones((3, 5))))
+
+    experiment = dataclasses.replace(EXPERIMENT, run=run, baselines=baselines)
+    found = run_experiment(experiment, tmp_path)["families"]["all"]["scores"]
+    of_arm = found[experiment.arms[0]]["5"]
+    assert (of_arm["gain"]["value"], of_arm["later_gain"]["value"]) == pytest.approx((0.7, 0.2))
+    half = stdtrit(2, 0.975) * rises.std(ddof=1) / 3**0.5  # the seeds are alike
+    assert of_arm["later_gain"]["low"] == pytest.approx(0.2 - half)
+    assert found["expert"]["5"]["later_gain"] == {"value": 0, "low": 0, "high": 0}
+    assert "<th>later gain</th>" in (tmp_path / "toy.html").read_text()
+    assert "minus number 2." in (tmp_path / "toy.html").read_text()
+
+
 def test_the_interval_of_a_difference_of_statistics_is_paired_by_task_and_knows_of_seeds():
     generator = np.random.default_rng(3)
     hard = generator.uniform(size=400)

@@ -101,6 +101,7 @@ def _by_trial(first: str, content: Mapping[str, Any], unit: str) -> str:
         player: [
             *({part: of_k["score"][part][trial] for part in ("value", "low", "high")} for trial in range(num_trials)),
             of_k["gain"],
+            of_k.get("later_gain"),
             of_k.get("difference"),
             of_k.get("difference_of_percentile_20"),
         ]
@@ -110,15 +111,22 @@ def _by_trial(first: str, content: Mapping[str, Any], unit: str) -> str:
         "player",
         *(f"{unit.split()[0]} {trial + 1}" for trial in range(num_trials)),
         "gain",
+        "later gain",
         f"minus {first}",
         f"20th percentile minus {first}'s",
     )
     about = (
         f"A score of 1 is {content['reference']['kind']}. Means over the {content['num_scored'][str(num_trials)]} of "
         f"{content['num_tasks']} tasks that have a score, and the seeds of an arm, with 95 % intervals over both, or "
-        f"over tasks where there is one seed. Gain is the last {unit} minus the first. {_about_seeds(content['runs'])}"
+        f"over tasks where there is one seed. Gain is the last {unit} minus the first, later gain minus "
+        f"number {middle(num_trials)}. {_about_seeds(content['runs'])}"
     )
     return html_table(by_trial, headings) + f"<p><small>{html.escape(about)}</small></p>"
+
+
+def middle(num_trials: int) -> int:
+    """The trial in the middle, from 1, that later gains begin with: the sixth of 13."""
+    return num_trials // 2
 
 
 def _about_seeds(runs: Sequence[Mapping[str, Any]]) -> str:

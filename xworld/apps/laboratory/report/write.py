@@ -13,7 +13,7 @@ from xworld.apps.laboratory.experiment import ALL_ARMS, Experiment, Job, group_o
 from xworld.apps.laboratory.report.figures import draw_courses, draw_families, draw_gains, draw_numbers, plays_several
 from xworld.apps.laboratory.report.fits import draw_fits, finite, fit_runs
 from xworld.apps.laboratory.report.gallery import draw_gallery, kept_early_and_late
-from xworld.apps.laboratory.report.page import make_page
+from xworld.apps.laboratory.report.page import make_page, middle
 from xworld.base.files import write_atomically
 from xworld.evaluation import CrossPlay, Reference, Scores, draw_cross_play, summarise
 from xworld.evaluation.report.look import to_png
@@ -149,6 +149,7 @@ def _of_family(experiment: Experiment, found: Found) -> dict[str, Any]:
     fit = None if experiment.fit_along is None else fit_runs(scores, runs, by_task, experiment.fit_along)
     content = {"runs": runs, **({} if fit is None else {"fit": fit}), **summarise(scores)}
     _compare_to_first(scores, content)
+    _add_later_gains(scores, content)
     num_trained = experiment.trained_trials.get(found[0][0].family)
     content["after_training"] = {} if num_trained is None else _after_training(scores, num_trained)
     content["gain_kept"] = {} if experiment.against is None else _gain_kept(scores, runs, experiment.against)
@@ -227,6 +228,14 @@ def _compare_to_first(scores: Scores, content: Mapping[str, Any]) -> None:
             values, others = (part.score(name, k)[:, part.is_scored(k), -1] for name in (player, first))
             found = contrast(values, others, STATISTICS["percentile_20"])
             content["scores"][player][str(k)]["difference_of_percentile_20"] = {"to": first, **as_json(found)}
+
+
+def _add_later_gains(scores: Scores, content: Mapping[str, Any]) -> None:
+    """Adds to the scores of each player its last trial minus the one in the middle, with 95 % intervals."""
+    for player, by_k in content["scores"].items():
+        for k in (int(name) for name in by_k if int(name) > 1):
+            values = scores.score(player, k)[:, scores.is_scored(k)]
+            by_k[str(k)]["later_gain"] = as_json(estimate(gain(values[..., middle(k) - 1 :])))
 
 
 def _course(experiment: Experiment, found: Sequence[tuple[Job, Mapping[str, float]]]) -> list[dict[str, Any]]:
