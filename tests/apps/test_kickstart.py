@@ -10,6 +10,7 @@ from xworld.apps.commands.main import main
 from xworld.apps.laboratory import Job, Outcome, outcomes, runner
 from xworld.apps.laboratory.experiments.teaching import kickstart
 from xworld.apps.laboratory.runner import run_experiment
+from xworld.apps.laboratory.training import Exam
 from xworld.evaluation import Reference, Scores
 from xworld.training import TrainingDiverged
 
@@ -17,9 +18,16 @@ RETURNS = {1: np.ones((2, 1))}
 
 
 @pytest.mark.parametrize(
-    ("arm", "memory", "share"), [("teacher", "gru", 1), ("alone", "transformer_xl", 1), ("taught", "transformer_xl", 2)]
+    ("arm", "memory", "window"),
+    [
+        ("teacher", "gru", 96),
+        ("alone", "gru", 12),
+        ("taught", "gru", 12),
+        ("alone-transformer", "transformer_xl", 96),
+        ("taught-transformer", "transformer_xl", 96),
+    ],
 )
-def test_the_student_has_half_the_steps_and_the_teacher_of_its_seed(arm, memory, share, tmp_path, monkeypatch):
+def test_the_student_has_half_the_steps_and_the_teacher_of_its_seed(arm, memory, window, tmp_path, monkeypatch):
     found = {}
 
     def remember(config, job, *, terms):
@@ -28,12 +36,14 @@ def test_the_student_has_half_the_steps_and_the_teacher_of_its_seed(arm, memory,
 
     monkeypatch.setattr(kickstart, "train_run", remember)
     monkeypatch.setattr(kickstart, "_taught_by", lambda config, job: (job.beside("teacher"),))
-    monkeypatch.setattr(kickstart.Exam, "play", lambda exam, folder: {6: folder})
+    monkeypatch.setattr(Exam, "play", lambda exam, folder: {13: folder} if exam.num_trials == 13 else {})
     job = Job("all", arm, 3, tmp_path / f"{arm}-seed3")
-    assert kickstart.run(job).returns == {6: job.folder}
-    assert found["config"].agent.memory == memory and found["config"].total_steps == 50_000_000
-    assert found["terms"] == ((tmp_path / "teacher-seed3",) if arm == "taught" else ())
-    assert found["job"] == (dataclasses.replace(job, total_steps=25_000_000) if share == 2 else job)
+    assert kickstart.run(job).returns == {13: job.folder}
+    agent, is_taught = found["config"].agent, arm.startswith("taught")
+    assert (agent.memory, agent.window if memory == "transformer_xl" else agent.gradient_window) == (memory, window)
+    assert found["config"].total_steps == 50_000_000
+    assert found["terms"] == ((tmp_path / "teacher-seed3",) if is_taught else ())
+    assert found["job"] == (dataclasses.replace(job, total_steps=25_000_000) if is_taught else job)
 
 
 @pytest.mark.parametrize("diverges", [False, True])

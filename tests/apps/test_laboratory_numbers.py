@@ -14,8 +14,8 @@ from xworld.apps.laboratory.experiments.remembering import memories
 from xworld.apps.laboratory.report.figures import draw_families
 from xworld.apps.laboratory.report.page import with_other_arms
 from xworld.evaluation import Reference, Scores
-from xworld.evaluation.scores.statistics import contrast, crossed_interval, difference, interval
-from xworld.evaluation.scores.summary import STATISTICS
+from xworld.evaluation.scores.statistics import contrast, crossed_interval, difference, estimate, interval
+from xworld.evaluation.scores.summary import STATISTICS, as_json
 
 
 def test_what_the_rows_of_all_curricula_say(tmp_path):
@@ -131,6 +131,31 @@ def test_trials_beyond_those_of_training_are_told_apart(tmp_path):
     plain = run_experiment(dataclasses.replace(EXPERIMENT, trained_trials={"all": 3}), tmp_path / "plain")["families"]
     assert plain["all"]["after_training"] == plain["all"]["gain_kept"] == {}
     assert "of training" not in (tmp_path / "plain" / "toy.html").read_text()
+
+
+def test_an_arm_that_needs_anothers_run_is_compared_with_it_seed_by_seed(tmp_path):
+    tasks, last = np.linspace(0, 0.4, 5), {0: 0.1, 1: 0.5, 2: 0.2}  # what the needed run has, by seed
+
+    def run(job):
+        more = {"first": 0.0, "second": 0.1 + 0.02 * job.seed}[job.arm]
+        score = np.full(5, last[job.seed] + more) + tasks * (1 + (job.arm == "second"))
+        return Outcome({2: np.stack([score, score], axis=1)}, {})
+
+    def baselines(job):
+        return Scores({"expert": {2: np.ones((1, 5, 2))}}, Reference("the expert", np.ones((5, 2))))
+
+    experiment = dataclasses.replace(
+        EXPERIMENT, arms=("first", "second"), needs={"second": "first"}, run=run, baselines=baselines, seeds=(0, 1, 2)
+    )
+    content = run_experiment(experiment, tmp_path)["families"]["all"]
+    found, told = content["to_needed"], content["scores"]["second"]["2"]["difference"]
+    of_both = np.array([0.1, 0.12, 0.14])[:, None] + tasks
+    assert (found["second"].pop("to"), found["second"].pop("seeds")) == ("first", [0, 1, 2])
+    assert found == {"second": {name: pytest.approx(value) for name, value in as_json(estimate(of_both)).items()}}
+    # What the seeds of both have in common is not in it, as it is where they have nothing to do with each other.
+    assert told["value"] == pytest.approx(found["second"]["value"])
+    assert told["high"] - told["low"] > 2 * (found["second"]["high"] - found["second"]["low"])
+    assert "<th>second minus first</th><td>0.320" in (tmp_path / "toy.html").read_text()
 
 
 def test_a_later_gain_is_of_the_second_half(tmp_path):

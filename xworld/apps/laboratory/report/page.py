@@ -27,7 +27,8 @@ def make_page(content: Mapping[str, Any], figures: Sequence[bytes]) -> str:
         parts += [f"<h2>{html.escape(family)}</h2>"] * (len(families) > 1)
         first = of_family["runs"][0]["arm"] if of_family["runs"] else content["arms"][0]
         parts += [_by_trial(first, of_family, content["unit"]), _by_number_of_trials(first, of_family)]
-        parts += [_after_training(of_family["after_training"]), _gain_kept(of_family["gain_kept"])]
+        parts += [_after_training(of_family["after_training"]), _to_needed(of_family["to_needed"])]
+        parts += [_gain_kept(of_family["gain_kept"])]
         parts += [describe_fit(of_family["fit"])] if "fit" in of_family else []
         parts += [_runs(of_family["runs"])]
     return wrap_page(content["experiment"], parts)
@@ -164,6 +165,13 @@ def _after_training(of_players: Mapping[str, Any]) -> str:
     one = next(iter(of_players.values()))
     headings = ("player", f"trial {one['to']} minus trial {one['from']}", f"lowest minus trial {one['from']}")
     return f"<h3>More trials than the {one['from']} of training</h3>{html_table(rows, headings)}"
+
+
+def _to_needed(of_arms: Mapping[str, Any]) -> str:
+    """A table of what each arm has more than the run that it began with; none where no arm needs another's."""
+    rows = {f"{arm} minus {found['to']}": [found] for arm, found in of_arms.items()}
+    headings = ("arms", "last trial, seed by seed")
+    return f"<h3>Minus the run that each needed</h3>{html_table(rows, headings)}" if rows else ""
 
 
 def _gain_kept(of_arms: Mapping[str, Any]) -> str:

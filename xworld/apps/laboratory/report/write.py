@@ -152,6 +152,7 @@ def _of_family(experiment: Experiment, found: Found) -> dict[str, Any]:
     _add_later_gains(scores, content)
     num_trained = experiment.trained_trials.get(found[0][0].family)
     content["after_training"] = {} if num_trained is None else _after_training(scores, num_trained)
+    content["to_needed"] = _to_needed(scores, runs, experiment.needs)
     content["gain_kept"] = {} if experiment.against is None else _gain_kept(scores, runs, experiment.against)
     return content
 
@@ -185,6 +186,31 @@ def _after_training(scores: Scores, num_trained: int) -> dict[str, Any]:
     return described
 
 
+def _to_needed(
+    scores: Scores, runs: Sequence[Mapping[str, Any]], needs: Mapping[str, str]
+) -> dict[str, dict[str, Any]]:
+    """By arm that needs another's run, its last trial minus that of this run, seed by seed, with 95 % intervals."""
+    k, described = scores.num_trials[-1], {}
+    seeds = _seeds_of_arms(runs)
+    for arm, needed in needs.items():
+        both = sorted(set(seeds.get(arm, ())) & set(seeds.get(needed, ())))
+        if both and all(k in scores.returns.get(name, ()) for name in (arm, needed)):
+            values, others = (
+                scores.score(name, k)[[seeds[name].index(seed) for seed in both]] for name in (arm, needed)
+            )
+            found = estimate((values - others)[:, scores.is_scored(k), -1])
+            described[arm] = {"to": needed, "seeds": both, **as_json(found)}
+    return described
+
+
+def _seeds_of_arms(runs: Sequence[Mapping[str, Any]]) -> dict[str, list[int]]:
+    """In the order of the rows of an arm's scores."""
+    seeds: dict[str, list[int]] = {}
+    for run in runs:
+        seeds.setdefault(run["arm"], []).append(run["seed"])
+    return seeds
+
+
 def _gain_kept(scores: Scores, runs: Sequence[Mapping[str, Any]], against: str) -> dict[str, Any]:
     """By arm, its gain as a share of that of the arm of its group which is farthest along, with 95 % intervals.
 
@@ -209,9 +235,7 @@ def _compare_to_first(scores: Scores, content: Mapping[str, Any]) -> None:
 
     Where an arm and the first have other seeds, differences are of those that both have, if there are any.
     """
-    seeds: dict[str, list[int]] = {}
-    for run in content["runs"]:
-        seeds.setdefault(run["arm"], []).append(run["seed"])
+    seeds = _seeds_of_arms(content["runs"])
     first, *players = scores.returns
     for player in players:
         of_first, of_player = set(seeds.get(first, ())), set(seeds.get(player, ()))
