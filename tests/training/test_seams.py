@@ -71,6 +71,22 @@ def test_prediction_is_learned():
     assert 0.5 * uninformed < losses[0] <= uninformed + 1 and losses[-1] < 0.5 * losses[0]
 
 
+def test_what_is_foretold_is_what_comes_next_as_each_seat_sees_it():
+    """Another agent ahead is the same kind from both seats, and nothing comes next where an episode ends."""
+    view = jnp.zeros((3, 1, 2, 5, 5, 3), jnp.uint8)  # [T, B, A, ...]
+    view = view.at[1, 0, :, 3, 2, 1].set(jnp.array([0xF6, 0xF3], jnp.uint8)).at[2, 0, :, 3, 2, 1].set(0x23)
+    held = jnp.arange(6, dtype=jnp.uint8).reshape(3, 1, 2)
+    steps = SimpleNamespace(
+        observation=SimpleNamespace(view=view, held=held),
+        discount=jnp.array([[1.0], [0.0], [1.0]]),
+        reward=jnp.zeros((3, 1, 2)),
+    )
+    _, extra = Prediction().follow((), SimpleNamespace(steps=steps))
+    assert extra["ahead"][:2, 0].tolist() == [[0xF1, 0xF1], [0x23, 0x23]]
+    assert extra["held"][:2, 0].tolist() == [[2, 3], [4, 5]]
+    assert extra["has_next"][:, 0].tolist() == [[True, True], [False, False], [False, False]]
+
+
 def test_prediction_joins_what_is_seen_and_what_is_done():
     """What is held next is one kind if thing and action match, and another if not: no sum over both foretells it."""
     term, seen, done = Prediction(weight=1.0), np.tile([0, 1], 8)[:, None, None], np.repeat([0, 1], 8)[:, None, None]

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from xworld.agents import Output
+from xworld.agents.network.encoders import kind_ahead
 from xworld.core.step.actions import NUM_ACTIONS
 from xworld.training.learners.terms.head import KIND_LOGITS, apply_head, init_head, kind_loss
 from xworld.training.rollouts.rollout import Rollout, Steps
@@ -39,10 +40,8 @@ class Prediction:
     def follow(self, carry: tuple[()], rollout: Rollout) -> tuple[tuple[()], dict[str, jax.Array]]:
         """What comes next at each step, and where there is a next step of the same episode."""
         steps = rollout.steps
-        size = steps.observation.view.shape[-2]
-        ahead = steps.observation.view[..., max(size - 2, 0), size // 2, 1]
         has_next = (steps.discount > 0).at[-1].set(False)
-        following = {"held": steps.observation.held, "ahead": ahead}
+        following = {"held": steps.observation.held, "ahead": kind_ahead(steps.observation)}
         following = jax.tree.map(lambda leaf: jnp.roll(leaf, -1, axis=0), following)
         return (), following | {"has_next": jnp.broadcast_to(has_next[..., None], steps.reward.shape)}
 
