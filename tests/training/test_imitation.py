@@ -2,19 +2,17 @@
 
 import dataclasses
 import json
-import os
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
-from pathlib import Path
 from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from imitate_worker import imitate_on_devices
 from tiny_rooms import SMALL_AGENT, TinyRooms, env_config
 
 from xworld import ConfigError, Env
@@ -233,26 +231,10 @@ def test_an_agent_is_reported_on_other_tasks_and_chance_than_chose_it(data, monk
 
 @pytest.mark.slow  # quicker: the test above
 def test_an_imitator_is_judged_on_more_devices_than_its_batch_is_shared_out_to(data, tmp_path):
-    script = f"""
-import dataclasses
-from pathlib import Path
-
-from xworld.training import use_host_devices
-
-use_host_devices(3)
-from test_imitation import CLONE
-from xworld.histories import Dataset
-from xworld.training.imitation.imitate import imitate
-
-learner = dataclasses.replace(CLONE.learner, num_updates=1)
-config = dataclasses.replace(CLONE, learner=learner, num_evaluations=1, num_played=3)
-imitate(Dataset(Path({str(data.folder)!r})), config, Path({str(tmp_path / "agent")!r}), show_progress=False)
-"""
-    here = Path(__file__).parent
-    paths = os.pathsep.join(map(str, (here, here.parent / "helpers", *sys.path)))
-    environment = os.environ | {"PYTHONPATH": paths}
-    subprocess.run([sys.executable, "-c", script], env=environment, check=True, timeout=300)
-    assert json.loads((tmp_path / "agent" / "imitation.json").read_text())["update"] == 1
+    learner = dataclasses.replace(CLONE.learner, num_updates=1)
+    config = dataclasses.replace(CLONE, learner=learner, num_evaluations=1, num_played=3)
+    report = imitate_on_devices(3, data.folder, config, tmp_path / "agent")
+    assert report["update"] == 1
 
 
 class Killed(Exception):

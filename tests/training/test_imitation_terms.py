@@ -9,6 +9,7 @@ import jax
 import numpy as np
 import pytest
 from devices_worker import untrained_teacher
+from imitate_worker import imitate_on_devices
 from seams import Zero
 from tiny_rooms import SMALL_AGENT, TinyRooms, env_config
 
@@ -55,6 +56,11 @@ def test_a_term_is_learned_beside_what_was_done(data, informed):
     assert first["loss"] - first["term_inference"] > last["loss"] - last["term_inference"] > 0
 
 
+def heads_in(folder):
+    own = TERMS[0].init(jax.random.key(0), SimpleNamespace(features=np.zeros((1, SMALL_AGENT.memory_size))))
+    return read_heads(folder, (own,))
+
+
 def test_who_is_stopped_goes_on_with_the_same_terms_only(data, informed, tmp_path, monkeypatch):
     """Bit for bit, with the head as it was."""
     number = 0
@@ -78,11 +84,26 @@ def test_who_is_stopped_goes_on_with_the_same_terms_only(data, informed, tmp_pat
             imitate(data, CONFIG, folder, terms=terms)
     imitate(data, CONFIG, folder, terms=TERMS, show_progress=False)
     assert json.loads((folder / "imitation.json").read_text()) == informed[1]
-    own = TERMS[0].init(jax.random.key(0), SimpleNamespace(features=np.zeros((1, SMALL_AGENT.memory_size))))
-    found, wanted = ((load(one).params, read_heads(one, (own,))) for one in (folder, informed[0]))
+    found, wanted = ((load(one).params, heads_in(one)) for one in (folder, informed[0]))
     for leaf, expected in zip(*map(jax.tree.leaves, (found, wanted)), strict=True):
         np.testing.assert_array_equal(leaf, expected)
     assert np.abs(wanted[1][0]["output"]).max() > 0  # it was zeros
+
+
+@pytest.mark.slow
+def test_on_several_devices_terms_learn_the_same(data, tmp_path):
+    """In three updates, whose sums over devices are added in another order."""
+    learner = dataclasses.replace(CONFIG.learner, num_updates=3)
+    config = dataclasses.replace(CONFIG, learner=learner, num_evaluations=1)
+    found = []
+    for number in (1, 4):
+        folder = tmp_path / f"on-{number}"
+        report = imitate_on_devices(number, data.folder, config, folder, TERMS)
+        found.append((report["evaluations"][0]["loss"], load(folder).params, heads_in(folder)))
+    one, several = map(jax.tree.leaves, found)
+    for value, expected in zip(several, one, strict=True):
+        np.testing.assert_allclose(value, expected, rtol=2e-3, atol=2e-5)
+    assert any(np.any(value != expected) for value, expected in zip(several, one, strict=True))
 
 
 @jax.tree_util.register_static
